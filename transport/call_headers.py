@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from transport.header_compression import encode_block
+from transport.header_compression import HeaderList, encode_block
 from transport.messages import ACCEPT_ENCODING, DECOMPRESSORS, Decompress
 from transport.metadata import (
     decode_message,
@@ -22,8 +22,6 @@ _USER_AGENT = b"slipstream-transport/1"
 _REQUEST_PSEUDO_HEADERS = frozenset({b":method", b":scheme", b":path", b":authority"})
 _HTTP_OK = 200
 
-HeaderList = list[tuple[bytes, bytes]]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestHeaders:
@@ -38,6 +36,8 @@ class RequestHeaders:
     """False: these are trailers."""
     malformed: bool = False
     """Not a valid HTTP/2 request."""
+    oversized: bool = False
+    """The list is larger than allowed, and was not read further."""
     http_refusal: int | None = None
     """The HTTP status for a valid HTTP/2 request that is not gRPC."""
     error: str = ""
@@ -71,6 +71,12 @@ def parse_request(headers: HeaderList) -> RequestHeaders:
         http_refusal=refusal,
         error=error,
     )
+
+
+def oversized_request(headers: HeaderList) -> RequestHeaders:
+    """Return what stands for a client's header list that is larger than allowed."""
+    is_request = any(name.startswith(b":") for name, _ in headers)
+    return RequestHeaders(oversized=True, is_request=is_request)
 
 
 def _is_well_formed(headers: HeaderList, pseudo: list[bytes]) -> bool:
@@ -149,6 +155,18 @@ def parse_response(headers: HeaderList) -> ResponseHeaders:
         informational=http_status is not None and http_status < _HTTP_OK,
         metadata=metadata,
         decompress=DECOMPRESSORS.get(fields.get(b"grpc-encoding", b"")),
+    )
+
+
+def oversized_response(headers: HeaderList) -> ResponseHeaders:  # noqa: ARG001
+    """Return what stands for a server's header list that is larger than allowed."""
+    text = "the server's headers are larger than this client accepts"
+    return ResponseHeaders(
+        refusal=Status(StatusCode.RESOURCE_EXHAUSTED, text),
+        status=None,
+        informational=False,
+        metadata=(),
+        decompress=None,
     )
 
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from transport import frames
-from transport.call_headers import parse_response, request_block
+from transport.call_headers import oversized_response, parse_response, request_block
 from transport.client_stream import ClientStream
 from transport.header_compression import ZERO_TABLE_SIZE, HeaderDecoder
 from transport.http2 import MAX_STREAM_ID, Http2ErrorCode, PeerError, Setting, error_name
@@ -33,7 +33,7 @@ class Http2ClientConnection(Http2Connection):
         """Why no new call may be made."""
         self._authority = authority
         self._on_drain = on_drain
-        self._decoder = HeaderDecoder(parse_response, max_header_bytes=limits.max_header_bytes)
+        self._decoder = HeaderDecoder(parse_response, oversized_response, limits)
         self._next_id = 1
         self._max_streams: float = math.inf
         self._queue: deque[ClientStream] = deque()
@@ -125,6 +125,10 @@ class Http2ClientConnection(Http2Connection):
     def is_unopened(self, stream_id: int) -> bool:
         """Whether the stream was never opened; servers open none."""
         return stream_id % 2 == 0 or stream_id >= self._next_id
+
+    def opened_calls(self) -> int:
+        """Return how many calls were opened since the connection began."""
+        return self._next_id // 2
 
     def _open_queued(self) -> None:
         while self._queue and len(self.streams) < self._max_streams and self.refusal is None:

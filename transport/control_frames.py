@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from transport.flood_guard import FloodGuard
 from transport.frames import parse_goaway, parse_settings, parse_uint32, strip_padding
 from transport.http2 import (
     ACK,
@@ -27,7 +28,6 @@ from transport.http2 import (
     PeerError,
     Setting,
 )
-from transport.limits import FloodGuard
 
 _PING_BYTES = 8
 _PRIORITY_BYTES = 5
@@ -40,14 +40,14 @@ class ControlFrameHandler(ABC):
 
     Args:
         flood_guard: counts frames that do no useful work.
-        max_header_bytes: of one header block.
+        max_block_bytes: of one header block; a larger one ends the connection.
     """
 
-    def __init__(self, flood_guard: FloodGuard, *, max_header_bytes: int) -> None:
+    def __init__(self, flood_guard: FloodGuard, *, max_block_bytes: int) -> None:
         self.flood_guard = flood_guard
         self.settings_received = False
         """Whether the peer's first SETTINGS frame has arrived; no other frame may come before."""
-        self._max_header_bytes = max_header_bytes
+        self._max_block_bytes = max_block_bytes
         self._open_headers = 0  # the stream whose header block is incomplete; 0: none
         self._block = bytearray()
         self._block_flags = 0
@@ -142,7 +142,7 @@ class ControlFrameHandler(ABC):
             raise _violation("CONTINUATION without HEADERS")
         self._continuations += 1
         self._block += payload
-        if self._continuations > _MAX_CONTINUATIONS or len(self._block) > self._max_header_bytes:
+        if self._continuations > _MAX_CONTINUATIONS or len(self._block) > self._max_block_bytes:
             text = f"{len(self._block)} bytes of headers in {self._continuations} CONTINUATIONs"
             raise PeerError(Http2ErrorCode.ENHANCE_YOUR_CALM, text)
         if flags & END_HEADERS:
@@ -150,8 +150,8 @@ class ControlFrameHandler(ABC):
             self._complete_headers(self._block_flags, stream_id, bytes(self._block))
 
     def _complete_headers(self, flags: int, stream_id: int, block: bytes) -> None:
-        if len(block) > self._max_header_bytes:
-            text = f"a header block of {len(block)} bytes; at most {self._max_header_bytes}"
+        if len(block) > self._max_block_bytes:
+            text = f"a header block of {len(block)} bytes; at most {self._max_block_bytes}"
             raise PeerError(Http2ErrorCode.ENHANCE_YOUR_CALM, text)
         self.on_headers(stream_id, block, flags & END_STREAM == END_STREAM)
 
@@ -160,7 +160,6 @@ class ControlFrameHandler(ABC):
             raise _violation("RST_STREAM on stream 0")
         if len(payload) != 4:  # noqa: PLR2004
             raise _bad_size("RST_STREAM", len(payload))
-        self.flood_guard.count("RST_STREAM")
         self.on_reset(stream_id, int.from_bytes(payload, "big"))
 
     def _settings(self, flags: int, stream_id: int, payload: bytes) -> None:

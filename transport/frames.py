@@ -31,6 +31,7 @@ _UINT32_PAIR = Struct(">II")
 _SETTING = Struct(">HI")
 _STREAM_MASK = 0x7FFF_FFFF
 _MAX_DEBUG_BYTES = 512
+_MAX_CONTROL_BYTES = 16_384
 
 OnData = Callable[[int, bytes, int, int, bool], None]
 """Takes (stream id, data, start, end, ended): `data[start:end]` is part of a DATA frame."""
@@ -48,7 +49,8 @@ class FrameParser:
         on_data: takes each part of DATA; called at least once per frame, also for empty ones.
         on_frame: takes each other frame.
         max_frame_bytes: the SETTINGS_MAX_FRAME_SIZE that we announced.
-        max_control_bytes: the largest payload of a frame other than DATA.
+        max_header_block_bytes: the largest payload of HEADERS and CONTINUATION. Other frames, and
+            of course not DATA, may have up to 16 KiB.
         expect_preface: whether the peer is a client, which sends PREFACE first.
     """
 
@@ -58,13 +60,13 @@ class FrameParser:
         on_frame: OnFrame,
         *,
         max_frame_bytes: int,
-        max_control_bytes: int,
+        max_header_block_bytes: int,
         expect_preface: bool,
     ) -> None:
         self._on_data = on_data
         self._on_frame = on_frame
         self._max_frame_bytes = max_frame_bytes
-        self._max_control_bytes = max_control_bytes
+        self._max_header_block_bytes = max_header_block_bytes
         self._preface = PREFACE if expect_preface else b""
         # The start of an incomplete frame; parsing resumes when `_needed` bytes are there
         self._incomplete = bytearray()
@@ -155,9 +157,12 @@ class FrameParser:
         size = head >> 8
         if size > self._max_frame_bytes:
             raise self._too_large(head)
-        if head & 0xFF != DATA and size > self._max_control_bytes:
-            text = f"a control frame of {size} bytes; at most {self._max_control_bytes} are allowed"
-            raise PeerError(Http2ErrorCode.ENHANCE_YOUR_CALM, text)
+        if size > _MAX_CONTROL_BYTES and head & 0xFF != DATA:
+            has_headers = head & 0xFF in (HEADERS, CONTINUATION)
+            limit = self._max_header_block_bytes if has_headers else _MAX_CONTROL_BYTES
+            if size > limit:
+                text = f"a control frame of {size} bytes; at most {limit} are allowed"
+                raise PeerError(Http2ErrorCode.ENHANCE_YOUR_CALM, text)
 
     def _too_large(self, head: int) -> PeerError:
         text = f"a frame of {head >> 8} bytes; SETTINGS_MAX_FRAME_SIZE is {self._max_frame_bytes}"

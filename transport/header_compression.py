@@ -9,11 +9,15 @@ from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
 from transport.http2 import Http2ErrorCode, PeerError
+from transport.limits import GrpcLimits
 
 T = TypeVar("T")
+HeaderList = list[tuple[bytes, bytes]]
+Parse = Callable[[HeaderList], T]
 
 _MAX_CACHED_BLOCKS = 64
 _MAX_CACHED_LENGTH = 1024
+_ENTRY_BYTES = 32
 
 ZERO_TABLE_SIZE = b"\x20"
 """A dynamic table size update to 0, sent before our first block on a connection.
@@ -44,15 +48,17 @@ class HeaderDecoder(Generic[T]):
 
     Args:
         parse: converts a header list; its result must depend on nothing else.
-        max_header_bytes: of one list, as HTTP/2 counts them.
+        parse_oversized: converts a list that is larger than allowed. It was decoded all the same,
+            because it may change the table that later blocks refer to.
+        limits: of one list and of one block, as HTTP/2 counts them.
     """
 
-    def __init__(
-        self, parse: Callable[[list[tuple[bytes, bytes]]], T], *, max_header_bytes: int
-    ) -> None:
+    def __init__(self, parse: Parse[T], parse_oversized: Parse[T], limits: GrpcLimits) -> None:
         self._parse = parse
+        self._parse_oversized = parse_oversized
+        self._max_header_bytes = limits.max_header_bytes
         self._table = _ChangeCountingTable()
-        self._decoder = Decoder(max_header_list_size=max_header_bytes)
+        self._decoder = Decoder(max_header_list_size=limits.max_header_block_bytes)
         self._decoder.header_table = self._table
         self._cache: dict[bytes, T] = {}
 
@@ -60,13 +66,17 @@ class HeaderDecoder(Generic[T]):
         """Return the parsed list of `block`; the same object for a cached block.
 
         Raises:
-            PeerError: the block is invalid, or its list is too large.
+            PeerError: the block is invalid, or its list exceeds `max_header_block_bytes`.
         """
         cached = self._cache.get(block)
         if cached is not None:
             return cached
         changes, size = self._table.changes, self._table.maxsize
-        parsed = self._parse(self._decode(block))
+        headers = self._decode(block)
+        if _list_size(headers) > self._max_header_bytes:
+            parsed = self._parse_oversized(headers)
+        else:
+            parsed = self._parse(headers)
         if changes != self._table.changes or size != self._table.maxsize:
             self._cache.clear()
         elif len(block) <= _MAX_CACHED_LENGTH:
@@ -75,7 +85,7 @@ class HeaderDecoder(Generic[T]):
             self._cache[block] = parsed
         return parsed
 
-    def _decode(self, block: bytes) -> list[tuple[bytes, bytes]]:
+    def _decode(self, block: bytes) -> HeaderList:
         try:
             return [
                 (bytes(name), bytes(value)) for name, value in self._decoder.decode(block, True)
@@ -85,6 +95,11 @@ class HeaderDecoder(Generic[T]):
         except (HPACKError, IndexError, ValueError) as error:
             text = f"an invalid header block: {error}"
             raise PeerError(Http2ErrorCode.COMPRESSION_ERROR, text) from error
+
+
+def _list_size(headers: HeaderList) -> int:
+    """Return the size of a header list, with 32 bytes for each entry (RFC 9113, 6.5.2)."""
+    return sum([len(name) + len(value) + _ENTRY_BYTES for name, value in headers])
 
 
 def encode_block(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

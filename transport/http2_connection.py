@@ -10,6 +10,7 @@ from typing import cast
 
 from transport import frames
 from transport.control_frames import ControlFrameHandler
+from transport.flood_guard import FloodGuard
 from transport.frames import FrameParser
 from transport.http2 import (
     DEFAULT_WINDOW,
@@ -20,7 +21,7 @@ from transport.http2 import (
     Setting,
     error_name,
 )
-from transport.limits import FloodGuard, GrpcLimits
+from transport.limits import GrpcLimits
 from transport.messages import BufferBudget
 from transport.status import RpcError, StatusCode
 from transport.streams import BaseStream
@@ -29,7 +30,6 @@ from transport.write_queue import WriteQueue
 
 _CLOSE_SECONDS = 1.0
 """Time for the peer to read our GOAWAY before the socket is aborted."""
-_MIN_CONTROL_BYTES = 16_384
 _KEEPALIVE_PING = b"alive?\0\0"
 _SEND_BUFFER = 2 * 1024 * 1024
 """SO_SNDBUF of a Unix socket: a tensor fits, so it takes one write and wakes its reader once.
@@ -61,18 +61,25 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         self.failure: RpcError | None = None
         """Why the connection is unusable."""
         super().__init__(
-            FloodGuard(limits.max_useless_frames_per_second, self.loop.time),
-            max_header_bytes=limits.max_header_bytes,
+            FloodGuard(
+                limits,
+                self.loop.time,
+                received_bytes=lambda: self._granted_bytes - self._receive_window,
+                opened_calls=self.opened_calls,
+            ),
+            max_block_bytes=limits.max_header_block_bytes,
         )
         self._is_server = is_server
         self._parser = FrameParser(
             self.on_data,
             self.handle_frame,
             max_frame_bytes=limits.max_frame_bytes,
-            max_control_bytes=max(limits.max_header_bytes, _MIN_CONTROL_BYTES),
+            max_header_block_bytes=limits.max_header_block_bytes,
             expect_preface=is_server,
         )
         self._receive_window = limits.connection_window
+        self._granted_bytes = limits.connection_window
+        """What the peer was allowed to send since the connection began."""
         self._refill_below = limits.connection_window // 2
         self.timers = Timers()
         self._keepalive = self._new_keepalive(limits.keepalive_seconds or 0.0)
@@ -181,9 +188,11 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         """End a stream that the peer reset."""
         stream = self.streams.get(stream_id)
         if stream is not None:
+            self.flood_guard.count_reset("RST_STREAM")
             stream.on_reset(code)
         else:
             self._check_opened(stream_id, "RST_STREAM")
+            self.flood_guard.count("RST_STREAM on closed streams")
 
     def on_settings(self, values: dict[int, int]) -> None:
         """Apply the peer's settings and acknowledge them."""
@@ -238,6 +247,10 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         """Remove a stream that is over."""
         self.streams.pop(stream.id, None)
 
+    @abstractmethod
+    def opened_calls(self) -> int:
+        """Return how many streams were opened since the connection began."""
+
     def last_peer_stream(self) -> int:
         """Return the id of the last stream that the peer opened."""
         return 0
@@ -290,6 +303,7 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         increment = self.limits.connection_window - self._receive_window - self.withheld
         if increment > 0:
             self._receive_window += increment
+            self._granted_bytes += increment
             self.write_queue.put(frames.window_update(0, increment))
 
     def _widen(self, stream: BaseStream, change: int) -> None:

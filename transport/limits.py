@@ -1,13 +1,11 @@
-"""What a peer may cost us: the limits of one connection, and a guard against floods of frames."""
+"""What a peer may cost us: the limits of one connection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from transport.http2 import Http2ErrorCode, PeerError
-
 _MIB = 2**20
+_BLOCK_FACTOR = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +20,16 @@ class GrpcLimits:
     """Unsent messages, over all streams; exceeding it ends the connection (servers only)."""
     max_concurrent_streams: int = 1000
     max_header_bytes: int = 16 * 2**10
-    """One header list, both compressed and decompressed."""
-    max_useless_frames_per_second: int = 3000
-    """Frames that are cheap to send and do no work: SETTINGS, PING, resets, empty DATA …"""
+    """One header list, decompressed; a larger one ends its call with RESOURCE_EXHAUSTED."""
+    max_useless_frames: int = 3000
+    """Frames that are cheap to send and do no work (SETTINGS, PING, empty DATA …), at once."""
+    useless_frames_per_second: int = 500
+    """In the long run, beside those that a peer earns by sending messages."""
+    max_resets: int = 2000
+    """Calls that are reset, at once: a client may cancel all that it has in flight, twice. Four
+    times as many from one address."""
+    resets_per_second: int = 250
+    """In the long run, beside one for each call that is left to be answered."""
     stream_window: int = 8 * _MIB
     """Bytes that a peer may send on a stream before the application has read any."""
     connection_window: int = 64 * _MIB
@@ -41,36 +46,11 @@ class GrpcLimits:
     keepalive_seconds: float | None = None
     """Silence after which we send a PING; after as long again the connection is closed."""
 
+    @property
+    def max_header_block_bytes(self) -> int:
+        """Size of a header block or list that ends the connection, because it is not decoded.
 
-class FloodGuard:
-    """Counts frames that do no useful work, and ends the connection when they come in floods.
-
-    Such frames cost the peer almost nothing and us a little each (CVE-2019-9512 and its relatives,
-    "rapid reset" CVE-2023-44487). Well-behaved peers send some of them, too: only their rate tells.
-
-    Args:
-        per_second: how many are allowed within a second.
-        clock: monotonic seconds.
-    """
-
-    def __init__(self, per_second: int, clock: Callable[[], float]) -> None:
-        self._per_second = per_second
-        self._clock = clock
-        self._count = 0
-        self._since = clock()
-
-    def count(self, what: str) -> None:
-        """Count one frame; `what` names its kind in the error.
-
-        Raises:
-            PeerError: there were too many within a second.
+        Up to this size it is, although the call is refused: it may change the table that the next
+        blocks refer to.
         """
-        self._count += 1
-        if self._count <= self._per_second:
-            return
-        now = self._clock()  # read only once per `per_second` frames: the clock costs more
-        if now - self._since < 1.0:
-            text = f"more than {self._per_second} useless frames in a second, the last: {what}"
-            raise PeerError(Http2ErrorCode.ENHANCE_YOUR_CALM, text)
-        self._count = 1
-        self._since = now
+        return _BLOCK_FACTOR * self.max_header_bytes

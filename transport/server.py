@@ -8,8 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 from transport.addresses import ServerAddress, parse_address
+from transport.flood_guard import AddressResets
 from transport.limits import GrpcLimits
 from transport.router import Router
 from transport.server_connection import Guard, Http2ServerConnection
@@ -49,6 +51,7 @@ class GrpcServer:
         self._max_connections = max_connections
         self._evict_idle = evict_idle
         self._on_error = on_error
+        self._address_resets = AddressResets(self._limits, monotonic)
         self._listeners: list[asyncio.Server | TlsListener] = []
         self._no_connections = asyncio.Event()
         self._no_connections.set()
@@ -145,6 +148,9 @@ class GrpcServer:
             if not (self._evict_idle and idle):
                 return False
             min(idle, key=lambda other: other.idle_since).shutdown()
+        if connection.client_host:
+            address = self._address_resets.find(connection.client_host)
+            connection.flood_guard.share_resets(address)
         self.connections.add(connection)
         self._no_connections.clear()
         return True

@@ -12,6 +12,7 @@ from transport.call_headers import (
     RESPONSE_BLOCK,
     RequestHeaders,
     http_refusal_block,
+    oversized_request,
     parse_request,
     trailers_block,
 )
@@ -31,6 +32,8 @@ Guard = Callable[[str, Metadata], RpcError | None]
 _DRAIN_PING = b"drained?"
 _SHUTTING_DOWN = RpcError(StatusCode.UNAVAILABLE, "the server is shutting down")
 _REAPER_TIMER = "idle connection reaper"
+_OVERSIZED_HEADERS_COST = 100
+"""As many useless frames: to decode the largest block takes as long as to handle thousands."""
 _MESSAGE_TIMEOUT = Status(
     StatusCode.DEADLINE_EXCEEDED, "the request message did not arrive in time"
 )
@@ -60,6 +63,8 @@ class Http2ServerConnection(Http2Connection):
     ) -> None:
         super().__init__(limits, is_server=True)
         self.peer = ""
+        self.client_host = ""
+        """The client's IP address; empty at a Unix socket."""
         self.report_error = on_error
         self.idle_since = self.loop.time()
         """When its last call ended, on the clock of the event loop."""
@@ -67,7 +72,7 @@ class Http2ServerConnection(Http2Connection):
         self._guard = guard
         self._on_open = on_open
         self._on_close = on_close
-        self._decoder = HeaderDecoder(parse_request, max_header_bytes=limits.max_header_bytes)
+        self._decoder = HeaderDecoder(parse_request, oversized_request, limits)
         self._last_stream_id = 0
         self._last_accepted_id = MAX_STREAM_ID
         self._draining = False
@@ -77,7 +82,9 @@ class Http2ServerConnection(Http2Connection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register the connection and send our SETTINGS."""
-        self.peer = peer_name(transport.get_extra_info("peername"))
+        name = transport.get_extra_info("peername")
+        self.peer = peer_name(name)
+        self.client_host = name[0] if isinstance(name, tuple) else ""
         if self._on_open(self):
             super().connection_made(transport)
             self._reaper.start(self.timers)
@@ -100,6 +107,8 @@ class Http2ServerConnection(Http2Connection):
     def on_headers(self, stream_id: int, block: bytes, ended: bool) -> None:
         """Start a call, or end the client's half of one."""
         headers = self._decoder.decode(block)
+        if headers.oversized:
+            self.flood_guard.count("oversized headers", _OVERSIZED_HEADERS_COST)
         stream = self.streams.get(stream_id)
         if stream is not None:
             if ended and not headers.is_request:
@@ -143,6 +152,10 @@ class Http2ServerConnection(Http2Connection):
         """Whether the stream was never opened; a server opens none itself."""
         return stream_id % 2 == 0 or stream_id > self._last_stream_id
 
+    def opened_calls(self) -> int:
+        """Return how many calls the client opened since the connection began."""
+        return (self._last_stream_id + 1) // 2
+
     def last_peer_stream(self) -> int:
         """Return the id of the last stream that the client opened."""
         return self._last_stream_id
@@ -182,11 +195,15 @@ class Http2ServerConnection(Http2Connection):
     def _start_call(self, stream_id: int, headers: RequestHeaders, ended: bool) -> None:
         at_limit = len(self.streams) >= self.limits.max_concurrent_streams
         if stream_id > self._last_accepted_id or at_limit:
-            self.flood_guard.count("calls past the limit")
+            self.flood_guard.count_reset("a call past the limit")
             self.write_queue.put(frames.reset(stream_id, Http2ErrorCode.REFUSED_STREAM))
             return
+        if headers.oversized:
+            text = f"the call's headers exceed {self.limits.max_header_bytes} bytes"
+            self._reject(stream_id, _status_block(StatusCode.RESOURCE_EXHAUSTED, text), ended)
+            return
         if headers.malformed or not headers.is_request:
-            self.flood_guard.count("malformed requests")
+            self.flood_guard.count_reset("a malformed request")
             self.write_queue.put(frames.reset(stream_id, Http2ErrorCode.PROTOCOL_ERROR))
             return
         if self._guard is not None:

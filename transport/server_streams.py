@@ -112,6 +112,7 @@ class ServerStream(BaseStream):
         self.reader.discard()
         self.cancel_handler()
         self.end_call(error.status)
+        self.connection.flood_guard.count_reset("a message that cannot be read")
 
     def on_ended(self) -> None:
         """Close the stream: our half ends the call, so the client need not send the rest."""

@@ -6,6 +6,7 @@ import asyncio
 from typing import Protocol
 
 from transport import frames
+from transport.flood_guard import FloodGuard
 from transport.http2 import Http2ErrorCode
 from transport.limits import GrpcLimits
 from transport.messages import BufferBudget, MessageReader
@@ -21,6 +22,7 @@ class ConnectionPort(Protocol):
     buffer_budget: BufferBudget
     readable: list[BaseStream]
     withheld: int
+    flood_guard: FloodGuard
 
     def forget_stream(self, stream: BaseStream) -> None:
         """Remove a stream that is over."""
@@ -149,10 +151,15 @@ class BaseStream(OutgoingStream):
             self.on_drained()
 
     def abort(self, code: Http2ErrorCode, reason: str) -> None:
-        """Reset the stream, for an error of the peer."""
+        """Reset the stream, for an error of the peer.
+
+        Raises:
+            PeerError: it has made too many such errors.
+        """
         if self.alive:
             self.write_queue.put(frames.reset(self.id, code))
             self.on_lost(RpcError(StatusCode.INTERNAL, reason))
+            self.connection.flood_guard.count_reset(reason)
 
     def close(self) -> None:
         """Release everything that the stream holds."""

@@ -51,7 +51,11 @@ def test_frames_are_the_same_however_their_bytes_arrive(
         log.append([kind, flags, stream, payload])
 
     parser = FrameParser(
-        on_data, on_frame, max_frame_bytes=16384, max_control_bytes=16384, expect_preface=preface
+        on_data,
+        on_frame,
+        max_frame_bytes=16384,
+        max_header_block_bytes=16384,
+        expect_preface=preface,
     )
     wire = (http2.PREFACE if preface else b"") + b"".join(frames.frame(*one) for one in sent)
     for piece in cut(wire, places):
@@ -86,7 +90,7 @@ def test_padding_is_counted_but_not_delivered() -> None:
         lambda _s, data, start, end, ended: log.append((data[start:end], ended)),
         lambda kind, _f, _s, payload: log.append((kind, len(payload))),
         max_frame_bytes=100,
-        max_control_bytes=100,
+        max_header_block_bytes=100,
         expect_preface=False,
     )
     parser.feed(frames.frame(http2.DATA, http2.PADDED | 1, 1, b"\x03abc\0\0\0"))

@@ -99,7 +99,8 @@ async def test_the_flood_guard_does_not_count_a_grpcio_clients_window_updates(
     start: Start,
 ) -> None:
     """grpcio sends two tiny WINDOW_UPDATEs with each call."""
-    async with grpc.aio.insecure_channel(await start(max_useless_frames_per_second=50)) as channel:
+    address = await start(max_useless_frames=50, useless_frames_per_second=1)
+    async with grpc.aio.insecure_channel(address) as channel:
         echo = channel.unary_unary(ECHO)
         for n in range(400):
             assert await echo(b"%d" % n) == b"%d" % n

@@ -14,6 +14,7 @@ from tests.transport.conftest import Dial, Start
 from tests.transport.services import (
     ECHO,
     FLOOD,
+    SLOW,
     STREAM,
     TIMEOUT_SECONDS,
     HandlerLog,
@@ -64,7 +65,8 @@ FLOODS = {
 
 @pytest.mark.parametrize("name", FLOODS)
 async def test_a_flood_ends_its_own_connection_only(start: Start, dial: Dial, name: str) -> None:
-    address = await start(max_useless_frames_per_second=500, max_concurrent_streams=100)
+    limits = {"max_useless_frames": 500, "max_resets": 500, "max_concurrent_streams": 100}
+    address = await start(**limits)
     neighbour = await dial(address)
     peer = await RawPeer.dial(address)
     code = await peer.flood(FLOODS[name])
@@ -132,6 +134,50 @@ async def test_a_header_bomb_is_not_decompressed(start: Start, dial: Dial) -> No
     peer.send(frames.frame(http2.HEADERS, 4, 1, block))
     assert await peer.goaway() == CALM
     assert await neighbour.unary(ECHO, b"alive") == b"alive"
+    await peer.close()
+
+
+@pytest.mark.parametrize("continued", [False, True])
+async def test_oversized_headers_end_their_own_call_only(start: Start, continued: bool) -> None:
+    peer = await RawPeer.dial(await start())
+    peer.send(headers(1, STREAM))
+    await peer.until(http2.HEADERS)
+    encoder = Encoder()  # one for both blocks: the second refers to what the first one has added
+    fields = [(":method", "POST"), (":scheme", "http"), (":path", ECHO), ("te", "trailers")]
+    fields += [("content-type", "application/grpc"), ("x-small", "kept")]
+    block = encoder.encode([*fields, ("x-large", "y" * 30_000, True)])
+    if continued:
+        pieces = frames.frame(http2.HEADERS, 0, 3, block[:9000])
+        peer.send(pieces, frames.frame(http2.CONTINUATION, http2.END_HEADERS, 3, block[9000:]))
+    else:
+        peer.send(frames.frame(http2.HEADERS, http2.END_HEADERS, 3, block))
+    _, flags, stream, refusal = await peer.until(http2.HEADERS)
+    assert (stream, flags & http2.END_STREAM) == (3, 1)
+    assert b"\x0bgrpc-status\x018" in refusal
+    again = encoder.encode(fields)
+    assert len(again) < 10  # indices of the table
+    peer.send(frames.frame(http2.HEADERS, 4, 5, again), data(5, message(b"fine"), 1))
+    assert (await peer.until(http2.DATA))[2:] == (5, message(b"fine"))
+    peer.send(data(1, message(b"still open")))
+    assert (await peer.until(http2.DATA))[2:] == (1, message(b"still open"))
+    await peer.close()
+
+
+async def test_a_call_whose_trailers_are_oversized_ends_alone(start: Start) -> None:
+    peer = await RawPeer.dial(await start())
+    trailers = Encoder().encode([("x-large", "y" * 30_000, True)])
+    peer.send(headers(1, SLOW), frames.frame(http2.HEADERS, 4 | http2.END_STREAM, 1, trailers))
+    peer.send(headers(3, "/no.S/M", flags=5), frames.frame(http2.HEADERS, 5, 3, trailers))
+    peer.send(headers(5), data(5, message(b"fine"), 1))
+    assert (await peer.until(http2.DATA))[2:] == (5, message(b"fine"))
+    await peer.close()
+
+
+async def test_oversized_headers_over_and_over_end_the_connection(start: Start) -> None:
+    peer = await RawPeer.dial(await start())
+    large = Encoder().encode([(":method", "POST", True), ("x-large", "y" * 30_000, True)])
+    calls = (frames.frame(http2.HEADERS, 5, number, large) for number in range(1, 1000, 2))
+    assert await peer.flood(calls) in (CALM, -1)
     await peer.close()
 
 
