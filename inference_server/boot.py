@@ -18,7 +18,7 @@ from inference_server.errors import InferenceError, as_inference_error
 from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
 from inference_server.metrics import ModelMetrics
 from inference_server.model_info import ModelInfo
-from inference_server.runtime.host import plan_threads
+from inference_server.runtime.host import MemoryLimit, plan_threads
 from inference_server.runtime.session import ModelSession, RunOptions
 from inference_server.runtime.warmup import WarmupResult, warm_up
 from inference_server.settings import ENVIRONMENT_PREFIX, Settings
@@ -47,9 +47,10 @@ class BootSequence:
         info: ModelInfo,
         metrics: ModelMetrics,
         *,
+        memory_limit: MemoryLimit,
         on_stuck: Callable[[str], None],
     ) -> None:
-        """Prepare a boot.
+        """Prepare a boot, which counts the model in `memory_limit`.
 
         `on_stuck` is called with the reason when a load, or later a run, does not end in time.
         """
@@ -59,6 +60,7 @@ class BootSequence:
         self._model = model
         self._info = info
         self._metrics = metrics
+        self._memory_limit = memory_limit
         # Not asyncio's default executor: the loop would wait for it when stopped during a load.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="boot")
         self._log = logger(__name__)
@@ -138,6 +140,8 @@ class BootSequence:
             model = store.folder(settings.model, settings.version) / MODEL_FILE
         except (StoreError, OSError) as error:
             raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, str(error)) from error
+        size = sum(file.size for file in manifest.files)
+        self._memory_limit.add_model(self._model, size, fixed=settings.memory_bytes)
         specs = (*manifest.inputs, *manifest.outputs)
         unranked = [spec.name for spec in specs if spec.shape is None]
         return ModelSession(model, threads=intra_op, unranked=unranked), manifest

@@ -38,7 +38,7 @@ def as_inference_error(error: Exception) -> InferenceError:
             return InferenceError(error.code, str(error))
         case MemoryError():
             message = "not enough memory for the call"
-            return InferenceError(ErrorCode.INFERENCE_FAILED, message)
+            return InferenceError(ErrorCode.INFERENCE_TOO_LARGE, message)
         case _:
             logger(__name__).error("unexpected_error", exc_info=error)
             message = "internal error of the inference server; see its log"

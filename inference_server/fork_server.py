@@ -27,6 +27,7 @@ from pathlib import Path
 
 from inference_server import settings
 from inference_server.process import serve, set_process_name
+from inference_server.runtime.host import MemoryLimit
 from inference_server.runtime.session import ModelSession
 from inference_server.runtime.warmup import warm_up
 from inference_server.server import OnnxServer
@@ -81,7 +82,7 @@ def prefork_warmup() -> None:
         arguments = ["--store", "/", "--model", "warmup", "--version", "1", "--socket", str(path)]
         # Invalid settings in the environment are reported by each server itself.
         with suppress(SystemExit):
-            OnnxServer(settings.read(arguments), started_at=time.perf_counter())
+            OnnxServer(settings.read(arguments), MemoryLimit(), started_at=time.perf_counter())
         warm_up(ModelSession(path, threads=1))
 
 

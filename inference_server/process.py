@@ -14,7 +14,7 @@ from typing import NoReturn
 import uvloop
 
 from inference_server import settings
-from inference_server.runtime.host import available_memory, limit_memory
+from inference_server.runtime.host import MemoryLimit, available_memory, limit_memory
 from inference_server.server import ListenError, OnnxServer
 from inference_server.spawn import ServerExitStatus
 from telemetry import logs
@@ -82,4 +82,4 @@ async def _run(chosen: settings.Settings, started_at: float) -> ServerExitStatus
     on_signal(signal.SIGTERM, stopping.set)
     if chosen.lifeline_fd is None:
         on_signal(signal.SIGINT, stopping.set)
-    return await OnnxServer(chosen, started_at=started_at).run(stopping)
+    return await OnnxServer(chosen, MemoryLimit(), started_at=started_at).run(stopping)

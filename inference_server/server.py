@@ -15,7 +15,7 @@ from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
 from inference_server.metrics import ModelMetrics
 from inference_server.metrics_endpoint import MetricsEndpoint
 from inference_server.model_info import ModelInfo
-from inference_server.runtime.host import plan_threads
+from inference_server.runtime.host import MemoryLimit, plan_threads
 from inference_server.service import ProtocolService, add_health_and_reflection
 from inference_server.settings import Settings, TcpAddress
 from inference_server.spawn import ServerExitStatus
@@ -47,9 +47,14 @@ class ListenError(Exception):
 class OnnxServer:
     """One inference server, from its first socket to its last response."""
 
-    def __init__(self, settings: Settings, *, started_at: float) -> None:
-        """Create all parts; `started_at` is the `perf_counter()` that boot time counts from."""
+    def __init__(self, settings: Settings, memory_limit: MemoryLimit, *, started_at: float) -> None:
+        """Create all parts.
+
+        `memory_limit` is that of the process; `started_at` is the `perf_counter()` that boot time
+        counts from.
+        """
         self._settings = settings
+        self._memory_limit = memory_limit
         self._started_at = started_at
         self._log = logger(__name__)
         self._status_pipe = StatusPipe(settings.status_fd)
@@ -97,6 +102,7 @@ class OnnxServer:
             self._model,
             self._info,
             self._metrics,
+            memory_limit=self._memory_limit,
             on_stuck=self._on_stuck,
         )
         booting = asyncio.create_task(boot.run())
@@ -186,6 +192,7 @@ class OnnxServer:
         await self._grpc_server.drain(grace)
         self._metrics_endpoint.close()
         self._model.close()
+        self._memory_limit.remove_model(self._model)
         with contextlib.suppress(FileNotFoundError):
             self._settings.socket.unlink()
         self._log.info("stopped")

@@ -95,6 +95,13 @@ class Settings:
         default=str(64 * _MIB),
         metavar="N",
     )
+    memory_bytes: int | None = option(
+        whole_number(256 * _MIB),
+        "memory that the process may use, beside files that it maps; a call that needs more fails. "
+        "Servers that share a process share it",
+        shown_default="2 GiB, and four times the model's files",
+        metavar="N",
+    )
     instances: int = option(
         whole_number(1), "concurrent runs, each on a thread of its own", default="1", metavar="N"
     )

@@ -23,7 +23,7 @@ import uvloop
 
 from inference_server import settings
 from inference_server.process import exit_now, ignore_sigint, on_signal, set_process_name
-from inference_server.runtime.host import available_memory, limit_memory
+from inference_server.runtime.host import MemoryLimit, available_memory, limit_memory
 from inference_server.server import ListenError, OnnxServer
 from inference_server.spawn import ServerExitStatus, SpawnRequest
 from telemetry import logs
@@ -42,6 +42,7 @@ class ServerHost:
         self._control = control
         self._servers: dict[asyncio.Task[None], asyncio.Event] = {}
         """Each server's task, and the event that tells it to stop."""
+        self._memory_limit = MemoryLimit()
         self._finished = asyncio.Event()
         self._log = logger(__name__)
 
@@ -100,7 +101,8 @@ class ServerHost:
         try:
             request.report_pid()
             chosen = settings.read([*request.arguments, "--status-fd", str(request.status_fd)])
-            return await OnnxServer(chosen, started_at=request.requested_at).run(stopping)
+            server = OnnxServer(chosen, self._memory_limit, started_at=request.requested_at)
+            return await server.run(stopping)
         except SystemExit as refused:  # argparse has printed why
             return _FAILED if refused.code is None else int(refused.code)
         except BrokenPipeError:  # the supervisor has stopped waiting

@@ -253,8 +253,18 @@ class ErrorCode(StrEnum):
         grpc="RESOURCE_EXHAUSTED",
         meaning="The body exceeds the limit that the message names.",
         advice=(
-            "Send less per request, for example fewer rows. Operators can raise "
-            "SLIPSTREAM_MAX_BODY_BYTES."
+            "Send less per request, for example fewer rows. Operators can raise the setting that "
+            "the message names."
+        ),
+    )
+    STORAGE_QUOTA_EXCEEDED = ErrorSpec(
+        name="storage_quota_exceeded",
+        http=507,
+        grpc="RESOURCE_EXHAUSTED",
+        meaning="The model store, its disk or the user's share has too little room for the upload.",
+        advice=(
+            "Remove versions that are not needed, with `slipstream models remove`. Operators can "
+            "raise the setting that the message names, or add disk space."
         ),
     )
     UNSUPPORTED_MEDIA_TYPE = ErrorSpec(
@@ -362,6 +372,20 @@ class ErrorCode(StrEnum):
         grpc="INTERNAL",
         meaning="The model failed on this input.",
         advice="Try another input. If every input fails, look at the model's log.",
+    )
+    INFERENCE_TOO_LARGE = ErrorSpec(
+        name="inference_too_large",
+        http=422,
+        v2=400,
+        grpc="RESOURCE_EXHAUSTED",
+        meaning=(
+            "For this input the model's outputs, or the memory that it needs, exceed the limit that"
+            " the message names."
+        ),
+        advice=(
+            "Send less per call, for example fewer rows, or request fewer outputs. Operators can "
+            "raise SLIPSTREAM_INFERENCE_MAX_MESSAGE_BYTES and SLIPSTREAM_INFERENCE_MEMORY_BYTES."
+        ),
     )
     FLOW_FAILED = ErrorSpec(
         name="flow_failed",

@@ -75,7 +75,8 @@ class ResponseEncoder:
         """Return the response to a call that took part in the run of `result`.
 
         Raises:
-            InferenceError: INFERENCE_FAILED if an output has no value, or all are too large.
+            InferenceError: INFERENCE_FAILED if an output has no value, and INFERENCE_TOO_LARGE if
+                all together are too large; nothing has been copied then.
         """
         profile = call.profile
         queue_seconds = result.started_at - call.arrived_at
@@ -168,8 +169,11 @@ class ResponseEncoder:
 
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:
-            message = f"the response has {size} bytes, over the limit of {self._max_bytes}"
-            raise InferenceError(ErrorCode.INFERENCE_FAILED, message)
+            message = (
+                f"outputs: expected at most {self._max_bytes} bytes together, got {size}: send "
+                "less per call, or request fewer outputs"
+            )
+            raise InferenceError(ErrorCode.INFERENCE_TOO_LARGE, message)
 
     def _unknown_output(self, name: str) -> Exception:
         if name in self._unsupported:

@@ -14,6 +14,10 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path("/")
 """Where /proc and /sys are."""
+_RUN_BYTES = 2 << 30
+_THREAD_BYTES = 16 << 20
+"""A thread's stack, and what its allocator holds."""
+_MODEL_FACTOR = 4
 STRING_NORMALIZER_LOCALE = "en_US.UTF-8"
 """The locale that the operator StringNormalizer takes where the model names none."""
 
@@ -78,6 +82,31 @@ def limit_memory(size: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = size if hard == resource.RLIM_INFINITY else min(size, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+class MemoryLimit:
+    """The memory of this process, limited by what its models need, generously.
+
+    A model is read into memory, its weights are copied, and some of them are reordered for its
+    operators: three times its size. What comes on top is for the runs.
+    """
+
+    def __init__(self) -> None:
+        self._model_bytes: dict[object, int] = {}
+
+    def add_model(self, owner: object, size: int, *, fixed: int | None = None) -> None:
+        """Adapt the limit to one more model, of `size` bytes of files, before it is loaded.
+
+        `fixed` is the limit in bytes that replaces the derived one. May be called from any thread.
+        """
+        self._model_bytes[owner] = size
+        derived = _RUN_BYTES + _cpu_affinity() * _THREAD_BYTES
+        derived += _MODEL_FACTOR * sum(tuple(self._model_bytes.values()))
+        limit_memory(fixed or min(derived, available_memory()))
+
+    def remove_model(self, owner: object) -> None:
+        """Let the next model have what the one of `owner` had."""
+        self._model_bytes.pop(owner, None)
 
 
 def has_locale(name: str = STRING_NORMALIZER_LOCALE) -> bool:

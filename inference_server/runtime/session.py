@@ -33,6 +33,8 @@ _ERROR_NOISE = re.compile(
     r"/\S+\.(?:cc|h):\d+ (?:[^()]*\([^()]*\) (?:const )?)?"
 )
 """In ONNX Runtime's messages: the prefix, and the location in its source code."""
+_NO_MEMORY = ("bad_alloc", "Failed to allocate memory")
+"""In ONNX Runtime's messages about an allocation that failed."""
 
 
 class ModelSession:
@@ -71,7 +73,8 @@ class ModelSession:
         """Return the named outputs for `feeds`; strings are `str` in object arrays.
 
         Raises:
-            InferenceError: INFERENCE_FAILED, with ONNX Runtime's reason.
+            InferenceError: INFERENCE_FAILED, with ONNX Runtime's reason, or INFERENCE_TOO_LARGE if
+                the run needs more memory than this process may use.
         """
         try:
             if not (self._bfloat_inputs or self._bfloat_outputs) and outputs:
@@ -91,7 +94,7 @@ class ModelSession:
             message = "the model returned a string that is not valid UTF-8"
             raise InferenceError(ErrorCode.INFERENCE_FAILED, message) from error
         except Exception as error:  # ONNX Runtime's exceptions have no common base
-            raise InferenceError(ErrorCode.INFERENCE_FAILED, _reason(error)) from error
+            raise _run_error(error) from error
         return arrays
 
 
@@ -149,6 +152,17 @@ def _from_ort_value(value: ort.OrtValue) -> np.ndarray:
         return array
     raw = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
     return np.frombuffer(raw, ml_dtypes.bfloat16).reshape(value.shape())
+
+
+def _run_error(error: Exception) -> InferenceError:
+    reason = _reason(error)
+    if isinstance(error, MemoryError) or any(text in reason for text in _NO_MEMORY):
+        message = (
+            "the model needs more memory for this input than the inference server may use: send "
+            f"less per call ({reason})"
+        )
+        return InferenceError(ErrorCode.INFERENCE_TOO_LARGE, message)
+    return InferenceError(ErrorCode.INFERENCE_FAILED, reason)
 
 
 def _reason(error: Exception) -> str:

@@ -84,6 +84,28 @@ def test_allocations_past_the_limit_fail() -> None:
     assert ended.stderr.endswith(b"MemoryError\n")
 
 
+def test_the_memory_limit_follows_the_models_of_the_process() -> None:
+    program = """
+import resource
+from inference_server.runtime import host
+host.available_memory = lambda: 1 << 45  # the machine's own must not decide
+limit = host.MemoryLimit()
+for name, size in (("a", 0), ("b", 1 << 30), ("c", 1 << 29)):
+    limit.add_model(name, size)
+    print(resource.getrlimit(resource.RLIMIT_DATA)[0])
+limit.remove_model("b")
+limit.add_model("d", 0)
+print(resource.getrlimit(resource.RLIMIT_DATA)[0])
+limit.add_model("e", 1 << 30, fixed=1 << 31)
+print(resource.getrlimit(resource.RLIMIT_DATA)[0])
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    first, *others, fixed = map(int, ended.stdout.split())
+    assert 2 << 30 < first < 16 << 30
+    assert [size - first for size in others] == [4 << 30, 6 << 30, 2 << 30]
+    assert fixed == 1 << 31
+
+
 def test_locales_are_detected() -> None:
     assert has_locale("C")
     assert not has_locale("xx_XX.UTF-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -14,6 +15,7 @@ from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.status import CODE_KEY
 from tests.inference_server.conftest import Connect, StartServer
+from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import fp32, infer_request, strings
 from tests.stub import InferenceStub
 
@@ -195,8 +197,39 @@ async def test_a_failed_run_returns_the_reason_of_onnx_runtime(
     assert "onnxruntime" not in refused.message.lower()
 
 
-@pytest.mark.parametrize("shape", [[2**25], [2**45], [2**62], [2**40, 2**40], [-1]])
+@pytest.mark.parametrize("shape", [[2**25], [750_000_000], [2**45]])
 async def test_a_call_that_needs_too_much_memory_fails_alone(
+    shared_server: StartServer, connect: Connect, shape: list[int]
+) -> None:
+    stub = connect(shared_server("fill"))
+    asked = infer_request("fill", {"shape": ("INT64", np.array(shape))})
+    refused = await refused_call(stub, asked)
+    assert refused.code is ErrorCode.INFERENCE_TOO_LARGE
+    assert refused.status is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "send less per call" in refused.message
+    small = infer_request("fill", {"shape": ("INT64", np.array([2]))})
+    assert (await stub.ModelInfer(small)).outputs[0].shape == [2]
+
+
+async def test_large_tensors_take_no_memory_beyond_the_limit(
+    start_server: StartServer, connect: Connect
+) -> None:
+    server = start_server("fill", "--memory-bytes", str(1 << 30))
+    stub = connect(server)
+    for size in (750_000_000, 200_000_000):
+        asked = infer_request("fill", {"shape": ("INT64", np.array([size]))})
+        assert (await refused_call(stub, asked)).code is ErrorCode.INFERENCE_TOO_LARGE
+    assert peak_kibibytes(server) < 1 << 20
+
+
+def peak_kibibytes(server: InferenceProcess) -> int:
+    """Return the most memory that a server ever had."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+@pytest.mark.parametrize("shape", [[2**62], [2**40, 2**40], [-1]])
+async def test_a_shape_that_does_not_exist_fails_alone(
     shared_server: StartServer, connect: Connect, shape: list[int]
 ) -> None:
     stub = connect(shared_server("fill"))
