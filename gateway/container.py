@@ -185,6 +185,7 @@ class Container:
         await self.limits.close()
         await self.shared.close()
         self.services.passwords.close()
+        self.services.models.close()
         await self.db.close()
 
     def reasons(self) -> Sequence[str]:

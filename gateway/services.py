@@ -21,6 +21,7 @@ from gateway.fleet.service import InferenceServerService
 from gateway.fleet.store import FleetStore
 from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
+from gateway.models.upload_quotas import QuotaLimits, UploadQuotas
 from gateway.outbound.http import GuardedHttpClient
 from gateway.settings import Settings
 from gateway.storage.database import Database
@@ -39,7 +40,18 @@ class Services:
     def __init__(self, settings: Settings, db: Database) -> None:
         self.store = ModelStore(settings.models)
         self.verifier = Verifier([sys.executable, *_VERIFY])
-        self.models = ModelService(db, self.store, self.verifier)
+        quotas = UploadQuotas(
+            self.store,
+            QuotaLimits(
+                upload_bytes=settings.max_upload_bytes,
+                store_bytes=settings.model_store_bytes,
+                user_bytes=settings.user_model_bytes,
+                user_versions=settings.user_model_versions,
+            ),
+        )
+        self.models = ModelService(
+            db, self.store, self.verifier, quotas, verifications=settings.verifications
+        )
         pepper = load_pepper(settings.key_pepper, settings.state)
         self.hasher = KeyHasher(pepper)
         self.secret_box = SecretBox(pepper)

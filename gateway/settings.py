@@ -48,6 +48,17 @@ class Settings(BaseSettings):
     """Open `/v2` and gRPC to clients without a key. Loopback only."""
     max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     """Largest request body and gRPC message, in bytes."""
+    max_upload_bytes: int = Field(default=4 * 1024**3, ge=1024)
+    """Largest upload of a model version, in bytes."""
+    model_store_bytes: int | None = Field(default=None, ge=1024)
+    """Bytes of all models together, above which uploads are refused. Default: what the disk holds,
+    of which uploads always leave 5 % or 1 GiB free."""
+    user_model_bytes: int = Field(default=64 * 1024**3, ge=1024)
+    """Bytes of the models that one user may have uploaded."""
+    user_model_versions: int = Field(default=1000, ge=1)
+    """Model versions that one user may have uploaded."""
+    verifications: int = Field(default=1, ge=1, le=64)
+    """Uploads that each gateway process verifies at once; each may take minutes and gigabytes."""
     infer_timeout_seconds: float = Field(default=300.0, gt=0)
     """Longest duration of a call of `/v2` or gRPC; callers can ask for less."""
     server_runs: int = Field(default=16, ge=1, le=10_000)

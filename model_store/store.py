@@ -1,13 +1,15 @@
 """The store: immutable versions, and labels that can be moved between them.
 
-Below the root: `<name>/<version>/{model.onnx, manifest.json, external data…}` and
-`<name>/labels.json`. A version is published by one rename: complete, or not at all.
+Below the root: `<name>/<version>/{model.onnx, manifest.json, external data…}`,
+`<name>/labels.json`, and `<name>/owners.json`, which says who uploaded which version. A version is
+published by one rename: complete, or not at all.
 """
 
 from __future__ import annotations
 
 import errno
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,10 +29,12 @@ from model_store.names import (
     parse_version,
 )
 from model_store.staging import StagingArea, stage_model
+from model_store.usage import StoreUsage
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 
 _LABELS_FILE = "labels.json"
+_OWNERS_FILE = "owners.json"
 _LAST_VERSION_FILE = "last_version"
 """The highest version that was removed, whose number is not assigned again."""
 
@@ -45,16 +49,23 @@ class ModelStore:
 
     def __init__(self, root: Path) -> None:
         """Use the folder `root`, which is created when the first model is published."""
-        self._root = root
+        self.root = self._root = root
         self._lock = FileLock(root / ".lock")
         self._staging = StagingArea(root / ".staging", self._lock)
 
     def publish(
-        self, source: Path, name: str, *, version: int | None = None, verifier: Verifier
+        self,
+        source: Path,
+        name: str,
+        *,
+        version: int | None = None,
+        verifier: Verifier,
+        owner: str | None = None,
     ) -> Manifest:
         """Copy a model into the store as `version`, by default the next one.
 
         `source` is an .onnx file with its external data beside it, or a folder with a model.onnx.
+        `owner` is who `usage` counts the version for.
 
         Raises:
             StoreError: INVALID_MODEL if `verifier` refuses the copy, INVALID_REQUEST if the source
@@ -72,7 +83,26 @@ class ModelStore:
                 files.write_atomically(staged / MANIFEST_FILE, manifest.to_json())
                 files.sync_tree(staged)
                 self._move_into_place(staged, name, number)
+                if owner is not None:
+                    owners = self._owners(name) | {str(number): owner}
+                    self._write_document(name, _OWNERS_FILE, owners)
         return manifest
+
+    def upload_folder(self) -> AbstractContextManager[Path]:
+        """Return a context with an empty folder on the store's disk, which is deleted with it."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        return self._staging.folder()
+
+    def usage(self) -> StoreUsage:
+        """Return the bytes of all published files, and whose they are."""
+        usage = StoreUsage()
+        for name in self.names():
+            owners = self._owners(name)
+            for version in self._numbers(name):
+                with suppress(StoreError, OSError):  # damaged, or removed just now
+                    size = sum(file.size for file in self.manifest(name, version).files)
+                    usage.add(size, owners.get(str(version)))
+        return usage
 
     def names(self) -> list[str]:
         """Return the names of the models that have a version, sorted."""
@@ -124,7 +154,8 @@ class ModelStore:
         check_label(label)
         with self._lock:
             self.folder(name, version)
-            self._write_labels(name, self.labels(name) | {label: version})
+            labels = self.labels(name) | {label: version}
+            self._write_document(name, _LABELS_FILE, labels)
 
     def delete_label(self, name: str, label: str) -> None:
         """Delete a label; the version stays."""
@@ -133,7 +164,7 @@ class ModelStore:
             labels = self.labels(name)
             if labels.pop(check_label(label), None) is None:
                 raise self._not_found(name, f"label '{label}'")
-            self._write_labels(name, labels)
+            self._write_document(name, _LABELS_FILE, labels)
 
     def remove(self, name: str, version: int) -> None:
         """Delete a version; raise StoreError (CONFLICT) while a label points to it.
@@ -151,6 +182,9 @@ class ModelStore:
             except FileNotFoundError:
                 raise self._not_found(name, f"version {version}") from None
             files.sync_folder(folder.parent)
+            owners = self._owners(name)
+            if owners.pop(str(version), None) is not None:
+                self._write_document(name, _OWNERS_FILE, owners)
 
     def find_changes(self, name: str, version: int) -> list[str]:
         """Read a version's files again and return what differs from its manifest, if anything."""
@@ -189,9 +223,17 @@ class ModelStore:
         files.sync_folder(place.parent)
         files.sync_folder(self._root)
 
-    def _write_labels(self, name: str, labels: dict[str, int]) -> None:
-        content = orjson.dumps(labels, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
-        files.write_atomically(self._root / name / _LABELS_FILE, content)
+    def _owners(self, name: str) -> dict[str, str]:
+        """Return version → owner of the versions that have one; {} if the file is damaged."""
+        try:
+            document = orjson.loads((self._root / name / _OWNERS_FILE).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return document if isinstance(document, dict) else {}
+
+    def _write_document(self, name: str, file: str, document: Mapping[str, object]) -> None:
+        content = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+        files.write_atomically(self._root / name / file, content)
 
     def _refuse_labelled(self, name: str, version: int) -> None:
         labels = [label for label, number in self.labels(name).items() if number == version]

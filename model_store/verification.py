@@ -53,7 +53,7 @@ class Verifier:
             StoreError: INVALID_MODEL if ONNX Runtime rejects the model, crashes on it or exceeds a
                 limit; INTERNAL if the child itself does not work.
         """
-        memory_bytes = self._memory_bytes + 4 * _size(model.parent)
+        memory_bytes = self._memory_bytes + 4 * folder_size(model.parent)
         limits = ["--memory-bytes", str(memory_bytes), "--cpu-seconds", str(self._cpu_seconds)]
         with TemporaryFile() as report, TemporaryFile() as log:
             descriptor = report.fileno()
@@ -105,7 +105,8 @@ def _inspection(report: bytes, status: int, log: bytes) -> Inspection:
         raise StoreError(ErrorCode.INTERNAL, message) from error
 
 
-def _size(folder: Path) -> int:
+def folder_size(folder: Path) -> int:
+    """Return the bytes of all files below `folder`."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 

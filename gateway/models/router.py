@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from gateway.auth.access import administrator, manager
+from gateway.auth.access import Manager, administrator, manager
 from gateway.dependencies import from_app
 from gateway.errors import GatewayError
 from gateway.models.schemas import LabelIn, ModelOut, ModelPage
@@ -21,6 +21,7 @@ from protos.errors import ErrorCode
 
 _FILE = {"type": "string", "format": "binary"}
 _UPLOAD: dict[str, Any] = {
+    "x-stores": True,
     "requestBody": {
         "required": True,
         "content": {
@@ -38,7 +39,7 @@ _UPLOAD: dict[str, Any] = {
                 }
             },
         },
-    }
+    },
 }
 """FastAPI cannot describe a body that the route reads itself."""
 
@@ -50,21 +51,26 @@ _ADMINISTERS = [Depends(administrator)]
 
 @router.post("/", status_code=201, openapi_extra=_UPLOAD, dependencies=[Depends(BodyLimit(None))])
 async def upload(
-    service: Service, request: Request, name: str | None = None, version: str | None = None
+    service: Service,
+    identity: Manager,
+    request: Request,
+    name: str | None = None,
+    version: str | None = None,
 ) -> Manifest:
     """Publish a model version: the .onnx file as the body, or a form with external data.
 
     `name` and `version` are in the query or in the form. Without a version, the next one is
     assigned.
     """
-    async with receive_upload(request) as upload:
+    owner = identity.profile_id
+    async with receive_upload(request, service.quotas, owner) as upload:
         model = name or upload.fields.get("name")
         if not model:
             message = "name: expected the model's name in the query or the form, got none"
             raise GatewayError(ErrorCode.INVALID_REQUEST, message)
         number = version or upload.fields.get("version")
         wanted = None if not number else _parse_version(number)
-        return await service.publish(upload.folder, model, wanted)
+        return await service.publish(upload.folder, model, wanted, owner=owner)
 
 
 @router.get("/")

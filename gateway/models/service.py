@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +12,7 @@ from typing import TypeVar
 from gateway.errors import GatewayError
 from gateway.models import store as rows
 from gateway.models.pins import Pin
+from gateway.models.upload_quotas import UploadQuotas
 from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
@@ -18,7 +20,7 @@ from gateway.storage.paging import Page, PageRequest
 from model_store.errors import StoreError
 from model_store.manifest import Manifest
 from model_store.store import ModelStore
-from model_store.verification import Verifier
+from model_store.verification import Verifier, folder_size
 from protos.errors import ErrorCode
 
 T = TypeVar("T")
@@ -37,10 +39,22 @@ class ModelEntry:
 class ModelService:
     """Models belong to the installation: every user sees all of them."""
 
-    def __init__(self, db: Database, store: ModelStore, verifier: Verifier) -> None:
+    def __init__(
+        self,
+        db: Database,
+        store: ModelStore,
+        verifier: Verifier,
+        quotas: UploadQuotas,
+        *,
+        verifications: int,
+    ) -> None:
+        """Verify up to `verifications` models at once; others wait, in the order they came."""
+        self.quotas = quotas
         self._db = db
         self._store = store
         self._verifier = verifier
+        # Not the loop's own threads: verifications take minutes, and everything else waits for them
+        self._publishing = ThreadPoolExecutor(verifications, thread_name_prefix="publish")
 
     async def page(self, request: PageRequest) -> Page[ModelEntry]:
         """Return a page of models, ordered by name; the cursor is a name."""
@@ -73,15 +87,26 @@ class ModelService:
         """Return a pin of the version that `spec` refers to now, or raise NOT_FOUND."""
         return Pin.of(await self.manifest(name, spec))
 
-    async def publish(self, source: Path, name: str, version: int | None = None) -> Manifest:
+    async def publish(
+        self, source: Path, name: str, version: int | None = None, *, owner: str | None = None
+    ) -> Manifest:
         """Copy a model file, or a folder with model.onnx, into the store.
 
+        `owner` is the profile whose quota counts; None for the command line, which has none.
+
         Raises:
-            GatewayError: INVALID_MODEL, INVALID_REQUEST or CONFLICT; nothing is left behind.
+            GatewayError: INVALID_MODEL, INVALID_REQUEST, CONFLICT or STORAGE_QUOTA_EXCEEDED;
+                nothing is left behind.
         """
-        manifest = await _in_thread(
-            lambda: self._store.publish(source, name, version=version, verifier=self._verifier)
-        )
+
+        def publish() -> Manifest:
+            if owner is not None:  # others may have published while this one was received
+                self.quotas.check(owner, folder_size(source))
+            return self._store.publish(
+                source, name, version=version, verifier=self._verifier, owner=owner
+            )
+
+        manifest = await _in_thread(publish, self._publishing)
         published = {"version": manifest.version, "sha256": manifest.sha256}
         await self._record(name, "publish", after=published)
         return manifest
@@ -110,6 +135,10 @@ class ModelService:
         await _in_thread(lambda: self._store.remove(name, version))
         removed = {"version": version, "sha256": manifest.sha256}
         await self._record(name, "remove", before=removed)
+
+    def close(self) -> None:
+        """Start no further verification."""
+        self._publishing.shutdown(wait=False, cancel_futures=True)
 
     def _entry(self, name: str) -> ModelEntry:
         return ModelEntry(
@@ -147,9 +176,9 @@ def _audit_fields(label: str, version: int | None) -> AuditFields:
     return {"label": f"{label}: {version or 'nothing'}"}
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
+async def _in_thread(work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
     """Run blocking work of the store on a thread, and translate its errors; codes are shared."""
     try:
-        return await asyncio.to_thread(work)
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
     except StoreError as error:
         raise GatewayError(error.code, error.message) from error

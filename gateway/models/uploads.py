@@ -1,26 +1,29 @@
-"""Bodies of uploads: an .onnx file, or a form with the file and its external data."""
+"""Bodies of uploads: an .onnx file, or a form with the file and its external data.
+
+What arrives is written to the store's own disk as it arrives, and nowhere else.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import anyio
 from fastapi import Request
-from starlette.datastructures import FormData, UploadFile
 
 from gateway.errors import GatewayError
-from model_store.errors import StoreError
-from model_store.names import check_location
+from gateway.models.upload_form import FormSink, RawSink, Sink
+from gateway.models.upload_quotas import UploadQuotas
 from protos.errors import ErrorCode
 
-_CHUNK = 1 << 20
 _RAW = "application/octet-stream"
 _FORM = "multipart/form-data"
-_MODEL = "model.onnx"
+_BLOCK_BYTES = 1 << 20
+"""Written at a time, on a thread."""
+_FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,50 +36,76 @@ class Upload:
 
 
 @asynccontextmanager
-async def receive_upload(request: Request) -> AsyncIterator[Upload]:
+async def receive_upload(
+    request: Request, quotas: UploadQuotas, user: str
+) -> AsyncIterator[Upload]:
     """Write the request's body to a folder with a model.onnx.
 
     Raises:
-        GatewayError: UNSUPPORTED_MEDIA_TYPE, or INVALID_REQUEST for a form without `file`.
+        GatewayError: OVERLOADED, UNSUPPORTED_MEDIA_TYPE, PAYLOAD_TOO_LARGE and
+            STORAGE_QUOTA_EXCEEDED before anything is read, if the headers tell; the last two also
+            while it is read; INVALID_REQUEST or INVALID_MODEL for a form that cannot be used.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    with TemporaryDirectory(prefix="slipstream-upload-") as name:
-        folder = Path(name)
-        if media_type == _RAW:
-            await _write(folder / _MODEL, request.stream())
-            yield Upload(folder=folder, fields={})
-        elif media_type == _FORM:
-            async with request.form() as form:
-                await _write_form(folder, form)
-                fields = {key: value for key, value in form.items() if isinstance(value, str)}
-            yield Upload(folder=folder, fields=fields)
-        else:
-            message = f"expected {_FORM} or {_RAW}, got '{media_type}'"
-            raise GatewayError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type not in (_RAW, _FORM):
+        message = f"expected {_FORM} or {_RAW}, got '{media_type}'"
+        raise GatewayError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
+    with quotas.place(user):
+        try:
+            await asyncio.to_thread(quotas.check, user, _declared_size(request))
+            async with _folder(quotas) as folder:
+                sink = await asyncio.to_thread(_sink, media_type, folder, content_type)
+                await _receive(request, sink, quotas)
+                yield Upload(folder=folder, fields=sink.fields)
+        except GatewayError as error:
+            if error.code in (ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.STORAGE_QUOTA_EXCEEDED):
+                # the rest of the body would only be read to be thrown away
+                request.scope["state"]["headers"].append((b"connection", b"close"))
+            raise
 
 
-async def _write_form(folder: Path, form: FormData) -> None:
-    model = form.get("file")
-    if not isinstance(model, UploadFile):
-        message = "file: expected the .onnx file in the form's field `file`, got none"
-        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
-    await _write(folder / _MODEL, _chunks(model))
-    for part in form.getlist("data"):
-        if isinstance(part, UploadFile):
-            try:
-                path = folder / check_location(part.filename or "")
-            except StoreError as error:
-                raise GatewayError(error.code, f"data: {error.message}") from error
-            path.parent.mkdir(parents=True, exist_ok=True)
-            await _write(path, _chunks(part))
+@asynccontextmanager
+async def _folder(quotas: UploadQuotas) -> AsyncIterator[Path]:
+    folder = quotas.store.upload_folder()
+    path = await asyncio.to_thread(folder.__enter__)
+    try:
+        yield path
+    finally:
+        await asyncio.to_thread(folder.__exit__, None, None, None)
 
 
-async def _chunks(part: UploadFile) -> AsyncIterator[bytes]:
-    while chunk := await part.read(_CHUNK):
-        yield chunk
+def _sink(media_type: str, folder: Path, content_type: str) -> Sink:
+    return RawSink(folder) if media_type == _RAW else FormSink(folder, content_type)
 
 
-async def _write(path: Path, chunks: AsyncIterator[bytes]) -> None:
-    async with await anyio.open_file(path, "wb") as file:
-        async for chunk in chunks:
-            await file.write(chunk)
+def _declared_size(request: Request) -> int:
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdecimal() else 0
+
+
+async def _receive(request: Request, sink: Sink, quotas: UploadQuotas) -> None:
+    """Write the body to `sink`, which is closed afterwards."""
+    size = 0
+    block = bytearray()
+
+    def write(content: bytes) -> None:
+        quotas.check_disk(len(content))
+        sink.write(content)
+
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            quotas.check_size(size)
+            block += chunk
+            if len(block) >= _BLOCK_BYTES:
+                await asyncio.to_thread(write, bytes(block))
+                block.clear()
+        await asyncio.to_thread(write, bytes(block))
+        sink.finish()
+    except OSError as error:
+        if error.errno in _FULL_DISK:
+            raise quotas.disk_full() from error
+        raise
+    finally:
+        sink.close()

@@ -1,0 +1,1 @@
+"""Models: uploads and routes."""
