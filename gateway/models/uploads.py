@@ -54,15 +54,13 @@ async def receive_upload(
     with quotas.place(user):
         try:
             await asyncio.to_thread(quotas.check, user, _declared_size(request))
-            async with _folder(quotas) as folder:
-                sink = await asyncio.to_thread(_sink, media_type, folder, content_type)
-                await _receive(request, sink, quotas)
-                yield Upload(folder=folder, fields=sink.fields)
-        except GatewayError as error:
-            if error.code in (ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.STORAGE_QUOTA_EXCEEDED):
-                # the rest of the body would only be read to be thrown away
-                request.scope["state"]["headers"].append((b"connection", b"close"))
+        except GatewayError:  # the body would only be read to be thrown away
+            request.scope["state"]["headers"].append((b"connection", b"close"))
             raise
+        async with _folder(quotas) as folder:
+            sink = await asyncio.to_thread(_sink, media_type, folder, content_type)
+            await _receive(request, sink, quotas)
+            yield Upload(folder=folder, fields=sink.fields)
 
 
 @asynccontextmanager
