@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import importlib
 import signal
 import socket
@@ -23,7 +22,7 @@ import uvloop
 
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
-from telemetry import garbage_collection
+from telemetry import allocator, garbage_collection
 from telemetry.options import option, read, whole_number
 from telemetry.parent_process import StatusPipe, exit_with_parent
 
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 _BACKLOG = 2048
 _GC_THRESHOLD = (50_000, 20, 50)
 """A call creates hundreds of objects and no cycles: the default of 700 would collect every call."""
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""glibc's names, see mallopt(3)."""
-_LARGE_BLOCK, _MAX_SPARE = 32 * 2**20, 64 * 2**20
 _KEEP_ALIVE_SECONDS = 120
 """Longer than that of load balancers, so that they close idle connections, not we."""
 
@@ -188,23 +184,12 @@ async def _build(boot_app: BootApp, server: GatewayServer, report: StatusPipe) -
         server.should_exit = True
         raise
     garbage_collection.resume(*_GC_THRESHOLD)
-    _keep_freed_memory()
+    allocator.keep_freed_memory()
     report.send("ready")
 
 
 def _import_assembly() -> ModuleType:
     return importlib.import_module("gateway.assembly")
-
-
-def _keep_freed_memory() -> None:
-    """Keep freed memory of large bodies, up to 64 MiB, if the C library can (glibc).
-
-    Getting it from the kernel again, page by page, can take longer than reading the body.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
-        mallopt(_M_TRIM_THRESHOLD, _MAX_SPARE)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from gateway.oip.data_plane import DataPlane
 from gateway.oip.grpc_server import ListeningServer, start_grpc_server
 from gateway.oip.grpc_service import InferenceService
 from gateway.oip.rest import V2App
+from gateway.parser_process.client import ParserProcess
 from gateway.readiness import Readiness
 from gateway.runs.service import RunService
 from gateway.services import Services
@@ -123,11 +124,13 @@ class Container:
         )
         self.recorder = RunRecorder(self.execution.store, self.metrics)
         self.accounting = Accounting(self.metrics, self.usage.meter, self.key_usage, self.recorder)
+        self.parser = ParserProcess()
         call_services = CallServices(
             resolver=RouteResolver(
                 authenticator, self.authentication, self.deployment_cache, self.limits, self.proxies
             ),
             servers=self.servers,
+            parser=self.parser,
             accounting=self.accounting,
             runs=RunCalls(self.execution),
             batches=BatchCalls(),
@@ -141,7 +144,12 @@ class Container:
             timeout_seconds=settings.infer_timeout_seconds,
         )
         self.v2 = V2App(
-            plane, model_access, self.proxies, self.metrics, max_body_bytes=settings.max_body_bytes
+            plane,
+            model_access,
+            self.proxies,
+            self.metrics,
+            self.parser,
+            max_body_bytes=settings.max_body_bytes,
         )
         self._grpc_service = InferenceService(plane, model_access, self.proxies, self.metrics)
         self._grpc_server: ListeningServer | None = None
@@ -180,6 +188,7 @@ class Container:
         await self.usage.close()
         await self.watcher.stop()
         await self.servers.close()
+        await self.parser.close()
         await self.waker.stop()
         await self.feed.stop()
         await self.limits.close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
 
+from gateway.deployments.fast_plan import FastPlan
 from gateway.deployments.settings import NotificationMethod, ResponseFormat
 from gateway.errors import GatewayError
 from gateway.fast_path.accounting import Accounting
@@ -14,11 +16,13 @@ from gateway.fast_path.body import parse_body
 from gateway.fast_path.call_record import DeploymentCallRecord
 from gateway.fast_path.replies import fast_body
 from gateway.fast_path.routes import ResolvedRoute, RouteResolver
+from gateway.fast_path.tensors import encode_body
+from gateway.parser_process.client import LARGE_BODY_BYTES, ParserProcess
 from gateway.upstream.inference_stream import InferenceStreamClient, templated
 from gateway.upstream.servers import InferenceServers
 from gateway.web.problems import Headers
 from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_timeout
-from protos.message_templates import InferResponseTemplate
+from protos.message_templates import InferRequestTemplate, InferResponseTemplate
 
 
 class RunningCall(Protocol):
@@ -49,6 +53,7 @@ class CallServices:
 
     resolver: RouteResolver
     servers: InferenceServers
+    parser: ParserProcess
     accounting: Accounting
     runs: RunCaller
     batches: BatchCaller
@@ -109,12 +114,36 @@ class DeploymentCall(DeploymentCallRecord):
             self.body = body
             self._running = self.services.runs.start(self)
             return
+        if len(body) > LARGE_BODY_BYTES:
+            self._running = LargeBodyCall(self, codec.plan, body)
+            return
         began = perf_counter()
         template, raws = codec.encode(parse_body(body, self.headers), self.timeout)
         self.parse_seconds = perf_counter() - began
         plan = codec.plan
         stream = self.services.servers.stream(plan.model, plan.version)
         self._number = stream.send(template, raws, self.timeout, self)
+        self._stream = stream
+
+    def send_parsed(
+        self, template: InferRequestTemplate, raws: list[bytes], parse_seconds: float
+    ) -> None:
+        """Send a call whose body was parsed elsewhere, which is part of its time.
+
+        Raises:
+            GatewayError: DEADLINE_EXCEEDED, or why there is no inference server.
+        """
+        self._running = None
+        self.parse_seconds = parse_seconds
+        remaining = self.timeout - parse_seconds
+        if remaining <= 0:
+            message = f"the call exceeded its {self.timeout:g} s while its body was parsed"
+            raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
+        assert self.route is not None
+        assert self.route.codec is not None
+        plan = self.route.codec.plan
+        stream = self.services.servers.stream(plan.model, plan.version)
+        self._number = stream.send(template, raws, remaining, self)
         self._stream = stream
 
     def abandon(self) -> None:
@@ -163,3 +192,25 @@ class DeploymentCall(DeploymentCallRecord):
         """Return the response body of a fast call."""
         run_id, seconds = self.run_id.encode(), self.ended - self.began
         return fast_body(output_data, seconds, run_id, self.response_format)
+
+
+class LargeBodyCall:
+    """A fast call whose body is being parsed in another process."""
+
+    def __init__(self, call: DeploymentCall, plan: FastPlan, body: bytes) -> None:
+        self._call = call
+        self._task = asyncio.create_task(self._parse(plan, body))
+
+    def abandon(self) -> None:
+        """Stop."""
+        self._task.cancel()
+
+    async def _parse(self, plan: FastPlan, body: bytes) -> None:
+        call = self._call
+        began = perf_counter()
+        try:
+            parser = call.services.parser
+            encoded = await parser.run(encode_body, body, call.headers, plan, call.timeout)
+            call.send_parsed(*encoded, perf_counter() - began)
+        except Exception as error:  # noqa: BLE001 - `fail` knows which are bugs
+            call.fail(error)

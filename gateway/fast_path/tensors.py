@@ -12,6 +12,7 @@ import orjson
 
 from gateway.deployments.fast_plan import FastInput, FastPlan
 from gateway.errors import GatewayError
+from gateway.fast_path.body import parse_body
 from gateway.upstream.inference_stream import ID_BYTES
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES, Datatype
@@ -170,6 +171,13 @@ class TensorCodec:
             dtype = datatype.dtype if is_plain and fits else None
             fields.append(_Field(output.field, output.name, datatype, shape, start, end, dtype))
         return fields
+
+
+def encode_body(
+    body: bytes, headers: Mapping[bytes, bytes], plan: FastPlan, timeout: float
+) -> tuple[InferRequestTemplate, list[bytes]]:
+    """Return what `TensorCodec.encode` returns for a body; raises as that and `parse_body`."""
+    return TensorCodec(plan).encode(parse_body(body, headers), timeout)
 
 
 def _lookup(input_data: InputData, path: tuple[str, ...]) -> object:

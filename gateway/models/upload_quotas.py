@@ -99,6 +99,7 @@ class UploadQuotas:
 
     def check_disk(self, size: int) -> None:
         """Raise GatewayError (STORAGE_QUOTA_EXCEEDED) if `size` more bytes fill the disk."""
+        self.store.root.mkdir(parents=True, exist_ok=True)  # it is made with the first model
         disk = shutil.disk_usage(self.store.root)
         if disk.free - size < min(_RESERVE_BYTES, disk.total // _RESERVE_PARTS):
             raise self.disk_full()

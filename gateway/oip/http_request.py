@@ -7,7 +7,7 @@ raw bytes of the inputs that say `binary_data_size`, in order (Triton, extension
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -70,6 +70,19 @@ def parse_infer(body: bytes, headers: Mapping[bytes, bytes]) -> ParsedInferReque
         binary_default=_flag(parameters, "binary_data_output"),
         binary=_add_outputs(request, document.get("outputs")),
     )
+
+
+def parse_infer_copied(body: bytes, headers: Mapping[bytes, bytes]) -> ParsedInferRequest:
+    """Return what `parse_infer` returns, without views of the body; raises as it does."""
+    parsed = parse_infer(body, headers)
+    return replace(parsed, raws=[bytes(raw) for raw in parsed.raws])
+
+
+def json_size(body: bytes, headers: Mapping[bytes, bytes]) -> int:
+    """Return how many bytes of a body are JSON, as far as its headers are valid."""
+    length = headers.get(HEADER_LENGTH, b"")
+    is_valid = length.isdigit() and len(length) <= _MAX_DIGITS
+    return min(int(length), len(body)) if is_valid else len(body)
 
 
 def parse_index(body: bytes) -> bool:

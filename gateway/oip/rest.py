@@ -17,8 +17,9 @@ from gateway.limits.rate_limit import RateLimit
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
 from gateway.oip.data_plane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
-from gateway.oip.http_request import parse_index, parse_infer
+from gateway.oip.http_request import json_size, parse_index, parse_infer, parse_infer_copied
 from gateway.oip.http_response import as_json, render_infer
+from gateway.parser_process.client import LARGE_BODY_BYTES, ParserProcess
 from gateway.web.asgi import DisconnectedError, Receive, Scope, Send, read_body, send_answer
 from gateway.web.problems import Answer, Headers, v2_error
 from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_timeout
@@ -50,6 +51,7 @@ class V2App:
         access: ModelAccess,
         proxies: TrustedProxies,
         metrics: GatewayMetrics,
+        parser: ParserProcess,
         *,
         max_body_bytes: int,
     ) -> None:
@@ -57,6 +59,7 @@ class V2App:
         self._access = access
         self._proxies = proxies
         self._metrics = metrics
+        self._parser = parser
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,7 +161,10 @@ class V2App:
     ) -> Answer:
         body = await read_body(receive, headers, self._max_body_bytes)
         began = perf_counter()
-        parsed = parse_infer(body, headers)
+        if json_size(body, headers) > LARGE_BODY_BYTES:
+            parsed = await self._parser.run(parse_infer_copied, body, headers)
+        else:
+            parsed = parse_infer(body, headers)
         parsed.request.model_name = name
         parsed.request.model_version = version
         self._metrics.parse.observe(perf_counter() - began)

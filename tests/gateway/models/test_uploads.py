@@ -176,6 +176,14 @@ async def test_each_user_has_a_quota_of_versions(gateway_with: Open, file: bytes
     assert (await upload(ada)).status_code == 201
 
 
+async def test_the_first_upload_of_all_makes_the_store(
+    gateway_with: Open, tmp_path: Path, file: bytes
+) -> None:
+    user = await (await gateway_with(state=tmp_path / "new")).user()
+    answer = await user.post(MODELS, params={"name": "first"}, content=file, headers=RAW)
+    assert answer.status_code == 201
+
+
 class Disk(NamedTuple):
     """What the operating system says about a disk, in bytes."""
 

@@ -1,0 +1,20 @@
+"""What the C library does with memory that is freed."""
+
+from __future__ import annotations
+
+import ctypes
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's mallopt."""
+_LARGE_BLOCK, _MAX_SPARE = 32 * 2**20, 64 * 2**20
+
+
+def keep_freed_memory() -> None:
+    """Keep freed memory of large bodies, up to 64 MiB, if the C library can (glibc).
+
+    Getting it from the kernel again, page by page, can take longer than reading the body.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+        mallopt(_M_TRIM_THRESHOLD, _MAX_SPARE)
