@@ -226,7 +226,7 @@ class Gate:
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[Gate]:
-    """A closed gate, which is open at the end whatever happens: no process waits for ever."""
+    """A closed gate, which is open at the end whatever happens: no process is left."""
     made = Gate(tmp_path)
     yield made
     made.open()
