@@ -22,6 +22,7 @@ from gateway.upstream.inference_stream import InferenceStreamClient, templated
 from gateway.upstream.servers import InferenceServers
 from gateway.web.problems import Headers
 from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_timeout
+from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, InferResponseTemplate
 
 
