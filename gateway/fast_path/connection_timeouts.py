@@ -137,7 +137,8 @@ class TimedConnection(HttpToolsProtocol):
         self._forget_body()
         if self._linger_until or self.transport.is_closing():
             return
-        self._linger_until = self.loop.time() + _LINGER_SECONDS
+        self.idle_since = self.loop.time()  # closed sooner if a new connection needs its place
+        self._linger_until = self.idle_since + _LINGER_SECONDS
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._watch_within(_LINGER_SECONDS)

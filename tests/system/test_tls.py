@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -161,6 +162,24 @@ def test_large_bodies_are_transferred_completely(running: TlsInstallation) -> No
     )
     assert answer.status_code == 200
     assert answer.json()["outputs"][0]["shape"][0] == 60_000
+
+
+def test_a_refused_body_leaves_the_response_readable_and_ends_the_connection(
+    running: TlsInstallation,
+) -> None:
+    head = b"POST /v2/models/iris/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 60000000\r\n\r\n"
+    context = ssl.create_default_context(cafile=running.ca)
+    with (
+        socket.create_connection(("127.0.0.1", running.up.port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(head + bytes(500_000))
+        response = b""
+        with suppress(ConnectionResetError, ssl.SSLEOFError):
+            while part := connection.recv(65_536):
+                response += part
+    assert response.startswith(b"HTTP/1.1 401 ")
+    assert b"\r\nconnection: close\r\n" in response
 
 
 def test_certificates_change_under_load_without_a_failed_call(running: TlsInstallation) -> None:
