@@ -10,6 +10,7 @@ import time
 import orjson
 import pytest
 
+from gateway.fast_path import connection_timeouts
 from tests.gateway.fast_path.calls import LIMIT, Call, echo_of
 from tests.gateway.fast_path.client import TIMEOUT_SECONDS, Client, chunked, post
 from tests.gateway.fast_path.conftest import Served
@@ -155,8 +156,9 @@ async def test_the_rest_of_a_small_body_is_read_and_the_connection_kept(client: 
 
 @pytest.mark.parametrize("target", [b"/direct/early", b"/asgi/early"])
 async def test_an_endless_body_is_not_read_on_behind_its_response(
-    client: Client, served: Served, target: bytes
+    client: Client, served: Served, target: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connection_timeouts, "_LINGER_SECONDS", 0.3)
     began = time.monotonic()
     client.send(chunked(target, b"x" * 1000)[:-5])
     answer = await client.answer()

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.auth import keys
 from gateway.auth.identity import Role, Scope
+from gateway.fast_path import connection_timeouts
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from tests.gateway.fast_path.client import Client, chunked
@@ -73,8 +74,12 @@ async def test_every_route_with_a_body_refuses_unknown_callers_before_the_body(
 
 @pytest.mark.parametrize("path", WITH_BODIES)
 async def test_a_body_of_an_unknown_caller_is_neither_read_to_its_end_nor_buffered(
-    served_gateway: ServedGateway, connect: Connect, path: str
+    served_gateway: ServedGateway,
+    connect: Connect,
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(connection_timeouts, "_LINGER_SECONDS", 0.3)
     client = await connect(served_gateway)
     client.writer.transport.set_write_buffer_limits(0)
     client.send(head(path, f"x-api-key: {keys.generate_key()}"))
