@@ -55,5 +55,24 @@ async def test_slow_bodies_of_one_address_leave_connections_for_others(
             assert (await other.post("/node/flows/", json=flow_json())).status_code == 201
     refused = small.container.metrics.registry.render().decode()
     assert 'requests_refused_total{reason="address_bodies"}' in refused
+    neighbour = await Client.to(small.port, "127.0.0.2")
+    answer = await neighbour.asked(b"GET /livez HTTP/1.1\r\nhost: test\r\n\r\n")
+    assert answer.status == 200, "refused connections of its own address make room for it"
+    for client in (neighbour, *slow):
+        client.abort()
+
+
+async def test_slow_heads_of_one_address_leave_connections_for_others(
+    small: ServedGateway,
+) -> None:
+    slow = [await Client.to(small.port, "127.0.0.2") for _ in range(SLOW)]
+    for client in slow:
+        client.send(b"POST /node/session/ HTTP/1.1\r\nx: ")
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while small.clients.connections_of("127.0.0.2") > MAX_CONNECTIONS // 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    for _ in range(MAX_CONNECTIONS // 4):
+        async with httpx.AsyncClient(base_url=small.url, timeout=30) as other:
+            assert (await other.get("/livez")).status_code == 200
     for client in slow:
         client.abort()
