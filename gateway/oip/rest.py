@@ -20,7 +20,15 @@ from gateway.oip.data_plane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, Data
 from gateway.oip.http_request import json_size, parse_index, parse_infer, parse_infer_copied
 from gateway.oip.http_response import as_json, render_infer
 from gateway.parser_process.client import LARGE_BODY_BYTES, ParserProcess
-from gateway.web.asgi import DisconnectedError, Receive, Scope, Send, read_body, send_answer
+from gateway.web.asgi import (
+    DisconnectedError,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    send_answer,
+    unless_disconnected,
+)
 from gateway.web.problems import Answer, Headers, v2_error
 from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_timeout
 from gateway.web.unexpected_errors import as_gateway_error
@@ -170,7 +178,9 @@ class V2App:
         self._metrics.parse.observe(perf_counter() - began)
         given = headers.get(REQUEST_TIMEOUT_HEADER)
         remaining = None if given is None else parse_request_timeout(given)
-        reply = await self._plane.infer_raw(parsed.request, parsed.raws, remaining)
+        reply = await unless_disconnected(
+            receive, self._plane.infer_raw(parsed.request, parsed.raws, remaining)
+        )
         began = perf_counter()
         answer = render_infer(reply, parsed)
         self._metrics.serialise.observe(perf_counter() - began)

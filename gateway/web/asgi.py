@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.errors import GatewayError
 from gateway.web.problems import Answer, Headers
@@ -20,10 +21,13 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 STREAMED_BODY = "slipstream.streamed_body"
 """ASGI extension: a function by which an application says that it writes the body to disk as it
 arrives, so that it does not count as memory."""
+Result = TypeVar("Result")
+_WATCH_AFTER_SECONDS = 0.05
+"""Work that ends sooner pays only a timer for `unless_disconnected`, not a task."""
 
 
 class DisconnectedError(Exception):
-    """The client disconnected before its request was complete."""
+    """The client disconnected before its request was complete, or before it was answered."""
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
@@ -56,6 +60,41 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -
             raise too_large(limit)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def unless_disconnected(receive: Receive, work: Awaitable[Result]) -> Result:
+    """Return the result of `work`, for a request whose body has been read.
+
+    Raises:
+        DisconnectedError: the client has disconnected; `work` was cancelled.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None, "an ASGI application runs in a task"
+    watching: asyncio.Task[None] | None = None
+    disconnected = False
+
+    async def watch() -> None:
+        nonlocal disconnected
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        disconnected = True
+        task.cancel()
+
+    def start() -> None:
+        nonlocal watching
+        watching = loop.create_task(watch())
+
+    timer = loop.call_later(_WATCH_AFTER_SECONDS, start)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if disconnected and not task.uncancel():
+            raise DisconnectedError from None
+        raise
+    finally:
+        timer.cancel()
+        if watching is not None:
+            watching.cancel()
 
 
 def too_large(limit: int) -> GatewayError:

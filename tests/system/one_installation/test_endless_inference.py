@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
+import grpc
 import httpx
+import numpy as np
 import pytest
 
 from tests import onnx_models
-from tests.system.installation import Installation, chain
+from tests.inference_server.requests import infer_request
+from tests.stub import InferenceStub
+from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 _ENDLESS = 10**15
 _SOON_SECONDS = 20.0
@@ -46,8 +52,43 @@ def test_a_run_ends_at_the_deadline_of_its_call(installation: Installation, coun
 
 
 def test_a_run_ends_when_its_client_hangs_up(installation: Installation, counting: str) -> None:
-    body = {"input_data": {"x": [0.5], "trips": _ENDLESS}}
-    url = f"{installation.up.url}/node/deployment-trigger/{counting}/"
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(url, json=body, headers={"X-API-Key": installation.key}, timeout=0.5)
+    inputs = [
+        {"name": "x", "datatype": "FP32", "shape": [1], "data": [0.5]},
+        {"name": "trips", "datatype": "INT64", "shape": [], "data": [_ENDLESS]},
+    ]
+    calls = {
+        f"/node/deployment-trigger/{counting}/": {"input_data": {"x": [0.5], "trips": _ENDLESS}},
+        "/v2/models/counting/infer": {"inputs": inputs},
+    }
+    headers = {"X-API-Key": installation.key}
+    for path, body in calls.items():
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{installation.up.url}{path}", json=body, headers=headers, timeout=0.5)
+        assert_counts(installation, counting)
+
+
+def test_a_run_ends_when_its_grpc_call_is_cancelled(
+    installation: Installation, counting: str
+) -> None:
+    tensors = {"x": ("FP32", np.zeros(1, "f4")), "trips": ("INT64", np.array(_ENDLESS))}
+    with grpc.insecure_channel(f"127.0.0.1:{installation.up.grpc_port}") as channel:
+        call = InferenceStub(channel).ModelInfer.future(
+            infer_request("counting", tensors), metadata=[("x-api-key", installation.key)]
+        )
+        hurried = {"X-Request-Timeout": "0.3"}
+        while count(installation, counting, 3, headers=hurried).status_code == 200:
+            pass  # it does not run yet
+        call.cancel()
+        assert_counts(installation, counting)
+
+
+def test_a_run_ends_when_it_is_cancelled(installation: Installation, counting: str) -> None:
+    deployment = installation.deploy(
+        chain("counting"), execution_mode="async", deployment_type="server"
+    )
+    run_id = count(installation, deployment, _ENDLESS).json()["flow_run_id"]
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while installation.http.get(f"/node/flow-runs/{run_id}/").json()["status"] != "running":
+        assert time.monotonic() < deadline
+    assert installation.http.post(f"/node/flow-runs/{run_id}/cancel/").is_success
     assert_counts(installation, counting)
