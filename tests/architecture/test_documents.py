@@ -11,6 +11,8 @@ from gateway.settings import Settings
 from tests.architecture.repository import PACKAGES, ROOT, files, modules
 
 OF_THE_COMMAND = {
+    "BEHIND_PROXY",
+    "INSECURE",
     "NO_DEMO",
     "API_KEY",
     "WEBHOOK_SECRET",
@@ -53,8 +55,9 @@ def test_defaults_are_documented_as_they_are() -> None:
             expected = "off"
         elif field.default == ():
             expected = "none"
-        elif field.default in (64 * 1024 * 1024, 256 * 1024 * 1024):
-            expected = f"{field.default >> 20} MiB"
+        elif isinstance(field.default, int) and field.default >= 2**20:
+            whole, mebibytes = divmod(field.default >> 20, 1024)
+            expected = f"{mebibytes} MiB" if mebibytes else f"{whole} GiB"
         elif isinstance(field.default, tuple):
             expected = ",".join(f"{number:g}" for number in field.default)
         elif isinstance(field.default, float):
