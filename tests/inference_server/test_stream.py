@@ -165,8 +165,9 @@ async def test_a_client_that_does_not_read_responses_is_paused(
             await stream.write(large)
 
     sending = asyncio.create_task(send())
-    _, unsent = await asyncio.wait([sending], timeout=1.0)
-    assert unsent, "2 MB a call should have filled every buffer on the way"
+    ended, unsent = await asyncio.wait([sending], timeout=1.0)
+    reasons = [one.exception() for one in ended]
+    assert unsent, f"2 MB a call should have filled every buffer on the way: {reasons}"
     await answered(stream, count)
     await sending
 
