@@ -104,7 +104,13 @@ class Container:
         )
         self.webhooks = WebhookService(self.db, self.services.secret_box, self.webhook_dispatcher)
         self.execution = build_execution(
-            settings, self.db, self.feed, self.servers, registry, webhooks=self.webhook_dispatcher
+            settings,
+            self.db,
+            self.feed,
+            self.servers,
+            registry,
+            webhooks=self.webhook_dispatcher,
+            evaluators=self.services.evaluators,
         )
         self.runs = RunService(
             self.db,
@@ -112,6 +118,7 @@ class Container:
             self.execution.waiter,
             self.deployment_cache,
             self.execution.launcher.launch,
+            evaluators=self.services.evaluators,
             rate_limiter=self.limits.rate_limiter,
             retention_days=settings.run_retention_days,
         )
@@ -184,6 +191,7 @@ class Container:
         await self.recorder.close()
         await self.key_usage.close()
         await self.execution.close(drain_seconds)
+        await self.services.evaluators.close()
         await self.webhook_dispatcher.close(drain_seconds)
         await self.usage.close()
         await self.watcher.stop()

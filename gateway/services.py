@@ -19,6 +19,7 @@ from gateway.deployments.snapshots import Snapshotter
 from gateway.deployments.versions import VersionService
 from gateway.fleet.service import InferenceServerService
 from gateway.fleet.store import FleetStore
+from gateway.flows.evaluation import build_evaluators
 from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
 from gateway.models.upload_quotas import QuotaLimits, UploadQuotas
@@ -57,7 +58,8 @@ class Services:
         self.secret_box = SecretBox(pepper)
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.passwords = PasswordService()
-        self.flows = FlowService(db)
+        self.evaluators = build_evaluators(settings)
+        self.flows = FlowService(db, self.evaluators)
         self.fleet = InferenceServerService(
             FleetStore(db), self.models.resolve, self.flows.models_of
         )
@@ -66,7 +68,7 @@ class Services:
             self.secret_box, http
         )  # which looks where a URL leads, and opens nothing
         self.users = UserService(db, self.passwords, webhook_endpoints.delete)
-        snapshots = Snapshotter(db, self.models)
+        snapshots = Snapshotter(db, self.models, self.evaluators)
         self.deployments = DeploymentService(db, self.keys, snapshots, webhook_endpoints)
         self.usage = UsageService(db)
         self.versions = VersionService(db, snapshots, Rollout(self.fleet.store))

@@ -63,6 +63,13 @@ class Settings(BaseSettings):
     """Longest duration of a call of `/v2` or gRPC; callers can ask for less."""
     server_runs: int = Field(default=16, ge=1, le=10_000)
     """Concurrent runs of type `server` per gateway process."""
+    evaluators: int = Field(default=8, ge=1, le=256)
+    """Processes per gateway or worker process that evaluate expressions and schemas, at most. They
+    are started when they are needed. One user has at most half of them at a time."""
+    evaluator_memory_bytes: int = Field(default=512 * 1024 * 1024, ge=128 * 1024 * 1024)
+    """Address space of such a process."""
+    evaluation_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """CPU time of one evaluation."""
     tls_certificate: Path | None = None
     """PEM file with the certificate and chain of REST and gRPC, which both use TLS then. Needs
     tls_key; reloaded when it changes."""

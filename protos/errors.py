@@ -397,6 +397,19 @@ class ErrorCode(StrEnum):
             " path of the whole run."
         ),
     )
+    EVALUATION_LIMIT = ErrorSpec(
+        name="evaluation_limit",
+        http=422,
+        grpc="RESOURCE_EXHAUSTED",
+        meaning=(
+            "An expression or template of the flow needed more CPU time or memory than one "
+            "evaluation may use, or read or returned too much."
+        ),
+        advice=(
+            "Send less data, or simplify the node that the message names. Operators can raise the "
+            "limits of evaluators."
+        ),
+    )
     RUN_CANCELLED = ErrorSpec(
         name="run_cancelled",
         http=409,

@@ -29,6 +29,7 @@ class RunAdmin:
             RunWaiter(db, store),
             DeploymentCache(db, ChangeFeed(db)),
             _leave_queued,
+            evaluators=workspace.services.evaluators,
             retention_days=workspace.settings.run_retention_days,
         )
         self._actor = Identity(

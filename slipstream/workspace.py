@@ -46,7 +46,10 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         services = Services(settings, db)
         profile = await ensure_owner(db)
         ACTOR.set(Actor(profile_id=profile.id, system_user=_system_user()))
-        yield Workspace(settings=settings, db=db, services=services, profile=profile)
+        try:
+            yield Workspace(settings=settings, db=db, services=services, profile=profile)
+        finally:
+            await services.evaluators.close()
     finally:
         await db.close()
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.flows.plan import compile_plan
+from gateway.evaluator.pool import EvaluatorPool
+from gateway.flows.evaluation import Evaluator
+from gateway.flows.plan import check_flow, compile_plan
 from gateway.flows.spec import FlowSpec, input_config, parse_flow
 from gateway.flows.store import find_flow
 from gateway.models.service import ModelService
 from gateway.storage.database import Database
 from gateway.storage.tables import DeploymentVersion, Flow
 from protos.errors import ErrorCode
+
+_CHECK_SECONDS = 30.0
 
 # Any, throughout: JSON that `parse_flow` has checked
 Json = dict[str, Any]
@@ -60,9 +65,10 @@ class FlowSnapshot:
 class Snapshotter:
     """Takes snapshots, and checks whether the models of a version still exist."""
 
-    def __init__(self, db: Database, models: ModelService) -> None:
+    def __init__(self, db: Database, models: ModelService, evaluators: EvaluatorPool) -> None:
         self._db = db
         self._models = models
+        self._evaluators = evaluators
 
     async def take(self, profile_id: str, flow_id: str) -> FlowSnapshot:
         """Return the flow's draft with its models pinned.
@@ -73,8 +79,7 @@ class Snapshotter:
         """
         async with self._db.read() as session:
             flow = await find_flow(session, profile_id, flow_id)
-        spec = parse_flow(flow.definition)
-        compile_plan(spec)
+        spec = await check_flow(flow.definition, Evaluator(self._evaluators, profile_id))
         return FlowSnapshot(flow=flow, models=await self._pins(spec))
 
     async def check(self, version: DeploymentVersion) -> None:
@@ -108,9 +113,9 @@ class Snapshotter:
 
 
 async def check_version_input(
-    db: Database, deployment_id: str, version: int, input_data: bytes
-) -> None:
-    """Check that a version accepts `input_data`, which is JSON.
+    db: Database, evaluator: Evaluator, deployment_id: str, version: int, input_data: bytes
+) -> bytes:
+    """Return `input_data`, which is JSON, as a version accepts it.
 
     Raises:
         GatewayError: INVALID_INPUT with all errors, each with its pointer; GONE if the version was
@@ -123,7 +128,8 @@ async def check_version_input(
         raise GatewayError(ErrorCode.GONE, message)
     plan = compile_plan(parse_flow(row.definition))
     try:
-        plan.check_input(orjson.loads(input_data))
+        deadline = monotonic() + _CHECK_SECONDS
+        return await plan.check_input(orjson.loads(input_data), evaluator, deadline)
     except GatewayError as error:
         message = f"version {version} does not accept this run's input: {error.message}"
         raise GatewayError(error.code, message, errors=error.errors) from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateway.deployments.live_deployment import read_pins
 from gateway.errors import GatewayError
+from gateway.evaluator.pool import EvaluatorPool
 from gateway.execution.inference_client import PinnedModels
 from gateway.flows.plan import FlowPlan, compile_plan
 from gateway.flows.spec import parse_flow
@@ -29,8 +30,9 @@ class CompiledFlow:
 class CompiledFlowCache:
     """Compiled flows by deployment version."""
 
-    def __init__(self, db: Database, *, size: int = 1_000) -> None:
+    def __init__(self, db: Database, evaluators: EvaluatorPool, *, size: int = 1_000) -> None:
         self._db = db
+        self._evaluators = evaluators
         self._cache: Cache[VersionKey, CompiledFlow] = Cache(self._load, size=size)
 
     def get(self, deployment_id: str, version: int) -> CompiledFlow | None:
@@ -53,4 +55,6 @@ class CompiledFlowCache:
             message = f"version {key[1]} of deployment '{key[0]}' was deleted"
             raise GatewayError(ErrorCode.GONE, message)
         plan = compile_plan(parse_flow(row.definition))
+        if plan.needs_evaluator:
+            self._evaluators.warm()
         return CompiledFlow(plan=plan, models=PinnedModels(read_pins(row)))

@@ -18,9 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.settings import ExecutionMode
 from gateway.errors import GatewayError
+from gateway.evaluator.pool import EvaluatorPool
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.progress import ProgressReporter
 from gateway.flows import engine
+from gateway.flows.evaluation import Evaluator
 from gateway.flows.ports import HttpPort, Ports
 from gateway.flows.result import FlowResult
 from gateway.runs.run import Claim, FailureCode, LeaseStatus, RunError, RunResult, RunStatus
@@ -63,6 +65,7 @@ class RunExecutor:
         compiled_flows: CompiledFlowCache,
         servers: InferenceServers,
         http: HttpPort,
+        evaluators: EvaluatorPool,
         *,
         owner: str,
         max_output_bytes: int,
@@ -71,6 +74,7 @@ class RunExecutor:
         self._compiled_flows = compiled_flows
         self._servers = servers
         self._http = http
+        self._evaluators = evaluators
         self.owner = owner
         self._max_output_bytes = max_output_bytes
         self._held: dict[str, _HeldRun] = {}
@@ -117,20 +121,20 @@ class RunExecutor:
         started_at = monotonic()
         try:
             compiled = await self._compiled_flows.find(claim.deployment_id, claim.version)
-            input_data = compiled.plan.check_input(orjson.loads(claim.input_data))
         except GatewayError as error:
             return _not_started(error, monotonic() - started_at)
         models = compiled.models.client(
             self._servers, boot_wait_seconds=_BOOT_WAIT_SECONDS[claim.mode]
         )
-        ports = Ports(inference=models, http=self._http)
+        evaluator = Evaluator(self._evaluators, claim.profile_id)
+        ports = Ports(inference=models, http=self._http, evaluator=evaluator)
         progress = ProgressReporter(
             lambda nodes: self._store.report(claim.run_id, claim.attempt, nodes)
         )
         try:
             result = await engine.execute(
                 compiled.plan,
-                input_data,
+                orjson.loads(claim.input_data),  # as the version accepted it
                 ports,
                 deadline=started_at + claim.timeout_seconds,
                 cancelled=held.cancelled,

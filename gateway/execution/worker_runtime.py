@@ -7,6 +7,7 @@ from gateway.execution.executor import RunExecutor, lease_owner_name
 from gateway.fleet.store import FleetStore
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
+from gateway.flows.evaluation import build_evaluators
 from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
@@ -36,11 +37,13 @@ class WorkerRuntime:
         self._http = GuardedHttpClient(
             settings.webhook_allow, allow_http=settings.webhook_allow_http
         )
+        self._evaluators = build_evaluators(settings)
         self._executor = RunExecutor(
             RunStore(self._db, outbox=WebhookOutbox(self._feed, public_url=settings.public_url)),
-            CompiledFlowCache(self._db),
+            CompiledFlowCache(self._db, self._evaluators),
             self._servers,
             self._http,
+            self._evaluators,
             owner=lease_owner_name("worker"),
             max_output_bytes=settings.max_body_bytes,
         )
@@ -59,6 +62,7 @@ class WorkerRuntime:
     async def close(self) -> None:
         """Stop the executor and close all connections."""
         await self._executor.close()
+        await self._evaluators.close()
         await self._watcher.stop()
         await self._servers.close()
         await self._waker.stop()

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from gateway.flows.cel.expression import ExpressionMap, compile_expression
+from gateway.flows.cel.local import ConstantExpression
 from gateway.flows.cel.template import Template, split_template
-from gateway.flows.cel.values import Expression, ExpressionError
+from gateway.flows.cel.values import Expression, ExpressionError, ExpressionMap
 from gateway.flows.validation import ValidationErrors, pointer_token
+
+Compile = Callable[[str], Expression | None]
+"""Compiles an expression; returns None for one that is compiled in an evaluator."""
+
+MAX_EXPRESSIONS = 10_000
+"""Of a flow: the event loop recognises one in about 3 µs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """What an evaluator still has to compile: an expression, or a JSON Schema (Any: JSON)."""
+
+    field: str
+    source: str | Mapping[str, Any]
 
 
 class CompileContext:
@@ -19,9 +35,10 @@ class CompileContext:
         pointer: str,
         *,
         before: Sequence[str],
-        earlier: Collection[str],
-        known: Collection[str],
+        earlier: Collection[str] = (),
+        known: Collection[str] = (),
         errors: ValidationErrors,
+        compile_expression: Compile,
     ) -> None:
         """Create the context of one node.
 
@@ -30,15 +47,21 @@ class CompileContext:
             pointer: JSON pointer to its configuration.
             before: its direct predecessors.
             earlier: all nodes that end before it starts.
-            known: all nodes of the flow.
+            known: all nodes of the flow; empty: references are not checked.
             errors: where errors are reported.
+            compile_expression: compiles expressions.
         """
         self.node_id = node_id
         self.before = before
+        self.deferred: list[Deferred] = []
+        self.sources: list[str] = []
+        self.is_remote = False
+        """Whether the node's values are computed in an evaluator."""
         self._pointer = pointer
         self._earlier = earlier
         self._known = known
         self._errors = errors
+        self._compile = compile_expression
 
     def add_error(self, field: str, detail: str) -> None:
         """Report an error about the member `field` of the configuration."""
@@ -46,19 +69,17 @@ class CompileContext:
 
     def expression(self, field: str, source: str) -> Expression:
         """Compile the expression at `field`; return `null` after reporting an error."""
+        self.sources.append(source)
         try:
-            found = compile_expression(source)
+            found = self._compile(source)
         except ExpressionError as error:
             self.add_error(field, str(error))
             return _NULL
-        for root in sorted(found.roots):
-            if root not in self._known:
-                self.add_error(field, f"'{source}': unknown node '{root}'")
-            elif root not in self._earlier:
-                missing = f"add an edge from '{root}' to '{self.node_id}'"
-                self.add_error(
-                    field, f"'{source}': '{root}' does not run before this node: {missing}"
-                )
+        if found is None:
+            self.is_remote = True
+            self.deferred.append(Deferred(field=field, source=source))
+            return _NULL
+        self.check_roots(field, source, found.roots)
         return found
 
     def fields(self, field: str, sources: Mapping[str, str]) -> ExpressionMap:
@@ -71,9 +92,25 @@ class CompileContext:
         )
 
     def template(self, field: str, text: str) -> Template:
-        """Compile the template at `field`."""
+        """Compile the template at `field`. Inserting values takes time by their length."""
         parts = split_template(text)
+        self.is_remote |= len(parts) > 1
         return Template(parts[::2], [self.expression(field, source) for source in parts[1::2]])
 
+    def schema(self, field: str, schema: Mapping[str, Any]) -> None:
+        """Have the JSON Schema at `field` checked (Any: JSON)."""
+        self.deferred.append(Deferred(field=field, source=schema))
 
-_NULL = compile_expression("null")
+    def check_roots(self, field: str, source: str, roots: Collection[str]) -> None:
+        """Report nodes that the expression at `field` reads and cannot."""
+        for root in sorted(roots) if self._known else ():
+            if root not in self._known:
+                self.add_error(field, f"'{source}': unknown node '{root}'")
+            elif root not in self._earlier:
+                missing = f"add an edge from '{root}' to '{self.node_id}'"
+                self.add_error(
+                    field, f"'{source}': '{root}' does not run before this node: {missing}"
+                )
+
+
+_NULL = ConstantExpression("null", None)

@@ -15,11 +15,12 @@ from time import monotonic
 from typing import Any, Literal
 
 from gateway.errors import GatewayError
-from gateway.flows.cel.values import ExpressionError
+from gateway.flows.cel.values import INPUT_DATA, ExpressionError
 from gateway.flows.json_output import to_plain_json, truncated
 from gateway.flows.node_types.handler import NodeError, RunContext
 from gateway.flows.plan import FlowPlan, PlanNode
 from gateway.flows.ports import Ports
+from gateway.flows.programs import Evaluated
 from gateway.flows.result import FlowError, FlowErrorCode, FlowResult, NodeResult, NodeStatus
 from protos.errors import ErrorCode
 
@@ -48,7 +49,7 @@ async def execute(
     Args:
         plan: the compiled flow.
         input_data: what `plan.check_input` returned.
-        ports: models and HTTP.
+        ports: models, HTTP and evaluators.
         deadline: `time.monotonic()`. Nodes that still run then are cancelled; the same applies
             once `cancelled` is set, or this call is cancelled.
         cancelled: cancels the run.
@@ -56,7 +57,7 @@ async def execute(
         max_output_bytes: shared by all of `node_outputs`; an output that exceeds the remainder is
             replaced by a marker. `output_data` is never truncated.
     """
-    context = RunContext(values={}, input_data=input_data, ports=ports, deadline=deadline)
+    context = RunContext(values={INPUT_DATA: input_data}, ports=ports, deadline=deadline)
     return await _FlowRun(plan, context, cancelled, report, max_output_bytes).run()
 
 
@@ -67,6 +68,7 @@ class _StepResult:
     output: Any = None
     error: NodeError | None = None
     attempts: int = 1
+    notes: tuple[str, ...] = ()
 
 
 class _FlowRun:
@@ -125,32 +127,40 @@ class _FlowRun:
     def _start(self, at: int) -> None:
         node = self._plan.nodes[at]
         started_at = monotonic()
-        if node.step.compute is None:
+        if node.program is not None or node.perform is not None:
             self._running[asyncio.create_task(self._perform(node))] = (at, started_at)
             return
         try:
-            result = _StepResult(output=node.step.compute(self._context))
+            result = _StepResult(output=node.prepare(self._values))
         except (NodeError, GatewayError, ExpressionError) as error:
             result = _StepResult(error=NodeError.of(error))
         self._on_node_end(at, result, started_at)
 
     async def _perform(self, node: PlanNode) -> _StepResult:
         """Run the node's step, with retries as its policy and the deadline allow."""
-        assert node.step.perform is not None
         attempt = 1
         while True:
             try:
-                output = await node.step.perform(self._context)
+                prepared = await self._prepare(node)
+                output = prepared.value
+                if node.perform is not None:
+                    output = await node.perform(self._context, output)
             except (NodeError, GatewayError, ExpressionError) as error:
                 failure = NodeError.of(error)
             else:
-                return _StepResult(output=output, attempts=attempt)
+                return _StepResult(output=output, attempts=attempt, notes=prepared.notes)
             pause = max(node.retry.delay(attempt), failure.retry_after or 0.0)
             retry = failure.retryable and attempt < node.retry.attempts
             if not retry or monotonic() + pause >= self._deadline:
                 return _StepResult(error=failure, attempts=attempt)
             await asyncio.sleep(pause)
             attempt += 1
+
+    async def _prepare(self, node: PlanNode) -> Evaluated:
+        if node.program is None:
+            return Evaluated(value=node.prepare(self._values))
+        evaluator = self._context.ports.evaluator
+        return await evaluator.evaluate(node.program, self._values, self._deadline)
 
     async def _wait(self, cancel_task: asyncio.Task[Any]) -> None:
         """Wait until a node ends, the run is cancelled, or the deadline passes."""
@@ -184,7 +194,7 @@ class _FlowRun:
             duration_seconds=monotonic() - started_at,
             error=None if error is None else {"code": error.code, "message": error.message},
             attempts=result.attempts,
-            notes=notes,
+            notes=(*result.notes, *notes),
         )
         if error is not None and not node.on_error.continues:
             self._on_node_failure(node, error)
@@ -228,6 +238,8 @@ class _FlowRun:
             self._time_out(node)
         else:
             code: FlowErrorCode = "inference_unavailable" if error.unavailable else "flow_failed"
+            if error.code == ErrorCode.EVALUATION_LIMIT:
+                code = "evaluation_limit"
             self._fail_run(code, error.message, node)
 
     def _time_out(self, node: PlanNode | None) -> None:

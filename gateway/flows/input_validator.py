@@ -1,13 +1,15 @@
-"""Validates `input_data` against the flow's input schema. Pure."""
+"""Validates `input_data` against the flow's input schema."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
+
+import orjson
 
 from gateway.errors import GatewayError
-from gateway.flows.schema_cost import MAX_STEPS, SchemaCostError, reset_budget
 from gateway.flows.validation import pointer_token
 from protos.errors import ErrorCode
 
@@ -16,74 +18,76 @@ _OPEN_KEYWORDS = ("$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "depen
 """Schemas with these keywords may define properties elsewhere, so no input counts as additional."""
 
 
+class SchemaPort(Protocol):
+    """Validates data against a JSON Schema, where it can be killed."""
+
+    async def validate(
+        self, schema: str, input_data: bytes, deadline: float
+    ) -> Sequence[Mapping[str, str]]:
+        """Return the errors, each with `pointer` and `detail`, before `deadline`.
+
+        Args:
+            schema: the schema, as JSON.
+            input_data: the data, as JSON.
+            deadline: `time.monotonic()`.
+
+        Raises:
+            GatewayError: INVALID_INPUT if it takes too much; DEADLINE_EXCEEDED.
+        """
+        ...
+
+
 class InputValidator:
     """Validates the input of one flow. Any: JSON."""
 
     def __init__(self, schema: Mapping[str, Any] | None, *, reject: bool) -> None:
-        """Compile `schema`; with `reject`, inputs that it does not name are refused.
-
-        Raises:
-            InvalidSchemaError: not a JSON Schema, or one with an unsupported keyword.
-        """
+        """Create one; with `reject`, inputs that the schema does not name are refused."""
+        self._schema = None if schema is None else json.dumps(schema, ensure_ascii=False)
         self._reject = reject
         self._names = _known_names(schema or {})
-        self._validator: Any = None  # jsonschema.protocols.Validator, which has no types to use
-        if schema is None:
-            return
-        # Importing jsonschema takes 70 ms, and flows without a schema do not need it.
-        from gateway.flows.json_schema import build_validator  # noqa: PLC0415
+        self._expected = ", ".join(f"'{one}'" for one in sorted(self._names or ()))[:1_000]
 
-        self._validator = build_validator(schema)
-
-    def validate(self, input_data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inputs that the flow receives, without additional ones.
+    async def validate(
+        self, input_data: Mapping[str, Any], schemas: SchemaPort, deadline: float
+    ) -> bytes:
+        """Return the inputs that the flow receives as JSON, without additional ones.
 
         Raises:
-            GatewayError: INVALID_INPUT with all errors, each with its pointer.
+            GatewayError: INVALID_INPUT with the first errors, each with its pointer; those of
+                SchemaPort.
         """
-        known = dict(input_data)
-        errors: list[dict[str, str]] = []
+        errors: list[Mapping[str, str]] = []
+        known = input_data
         if self._names is not None:
-            for name in input_data.keys() - self._names:
-                del known[name]
-                if self._reject:
-                    expected = ", ".join(f"'{one}'" for one in sorted(self._names))
-                    detail = f"unknown input '{name}'; expected one of {expected}"
-                    errors.append({"detail": detail, "pointer": _pointer([name])})
-        if self._validator is not None:
-            errors += self._schema_errors(known)
+            known = {name: input_data[name] for name in self._names if name in input_data}
+            if self._reject and len(known) < len(input_data):
+                errors += self._unknown(input_data)
+        written = orjson.dumps(known)
+        if self._schema is not None:
+            errors += await schemas.validate(self._schema, written, deadline)
         if errors:
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
             message = f"{errors[0]['pointer']}: {errors[0]['detail']}{more}"
             raise GatewayError(ErrorCode.INVALID_INPUT, message, errors=errors)
-        return known
+        return written
 
-    def _schema_errors(self, input_data: Mapping[str, Any]) -> list[dict[str, str]]:
-        reset_budget()
-        try:
-            found = islice(self._validator.iter_errors(input_data), _SHOWN)
-            return [_error_item(error) for error in found]
-        except SchemaCostError:
-            detail = f"validation takes more than {MAX_STEPS:,} steps: send less data"
-            return [{"detail": detail, "pointer": _pointer(())}]
-        except RecursionError:
-            detail = "nested too deeply to be validated"
-            return [{"detail": detail, "pointer": _pointer(())}]
+    def _unknown(self, input_data: Mapping[str, Any]) -> list[Mapping[str, str]]:
+        assert self._names is not None
+        unknown = (name for name in input_data if name not in self._names)
+        return [
+            {
+                "detail": f"unknown input '{name[:100]}'; expected one of {self._expected}",
+                "pointer": f"#/input_data/{pointer_token(name)}",
+            }
+            for name in islice(unknown, _SHOWN)
+        ]
 
 
-def _known_names(schema: Mapping[str, Any]) -> frozenset[str] | None:
+def _known_names(schema: Mapping[str, Any]) -> dict[str, None] | None:
     """Return the names of all allowed inputs, or None if the schema does not restrict them."""
     properties = schema.get("properties")
     if not isinstance(properties, dict) or any(word in schema for word in _OPEN_KEYWORDS):
         return None
     if schema.get("additionalProperties", False) is not False:
         return None
-    return frozenset(properties)
-
-
-def _error_item(error: Any) -> dict[str, str]:
-    return {"detail": error.message[:500], "pointer": _pointer(error.absolute_path)}
-
-
-def _pointer(path: Any) -> str:
-    return "/".join(["#/input_data", *(pointer_token(str(step)) for step in path)])
+    return dict.fromkeys(properties)

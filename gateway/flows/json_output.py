@@ -27,16 +27,20 @@ def to_plain_json(value: Any) -> tuple[Any, int, tuple[str, ...]]:
     Raises:
         NodeError: the output is not JSON-serializable.
     """
+    written, notes = dump_json(value)
+    return orjson.loads(written) if notes else value, len(written), notes
+
+
+def dump_json(value: Any) -> tuple[bytes, tuple[str, ...]]:
+    """Return a node's output as `to_plain_json` does, serialized."""
     try:
         written = orjson.dumps(value, option=_OPTIONS)
     except TypeError as error:
         raise NodeError("invalid_output", f"the output is not JSON-serializable: {error}") from None
     # orjson writes NaN as null: only outputs with a null have to be searched for it.
     count = _count_non_finite(value) if b"null" in written else 0
-    if not count:
-        return value, len(written), ()
     note = f"{count} values were NaN or infinite and are shown as null"
-    return orjson.loads(written), len(written), (note,)
+    return written, (note,) if count else ()
 
 
 def truncated(value: Any, length: int, room: int) -> tuple[Any, int]:

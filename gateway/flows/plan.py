@@ -1,26 +1,31 @@
-"""Compiles a flow for execution: topological order, compiled expressions, checked references. Pure.
+"""Compiles a flow for execution: topological order, compiled expressions, checked references.
 
 A flow with an `api_input` runs the nodes reachable from it. A flow without one starts at all nodes
-without incoming edges.
+without incoming edges. Plain paths and constants are compiled here. Everything else is compiled in
+an evaluator: to find errors by `check_draft` and `check_flow`, and again before it is evaluated.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from gateway.errors import GatewayError
+from gateway.flows.cel.local import local_expression
 from gateway.flows.cel.values import CEL_TYPES
-from gateway.flows.compile_context import CompileContext
+from gateway.flows.compile_context import MAX_EXPRESSIONS, CompileContext, Deferred
 from gateway.flows.failure_policy import ErrorPolicy, RetryPolicy
 from gateway.flows.graph import Edge, ancestors, predecessors, topological
-from gateway.flows.input_validator import InputValidator
+from gateway.flows.input_validator import InputValidator, SchemaPort
 from gateway.flows.node_types.api_input import ApiInput
-from gateway.flows.node_types.handler import NodeStep
+from gateway.flows.node_types.handler import Perform, Prepare
 from gateway.flows.node_types.registry import HANDLERS
+from gateway.flows.programs import Compiled, Program
 from gateway.flows.spec import FlowSpec, Node, NodeType, parse_flow
 from gateway.flows.validation import ValidationErrors
+from protos.errors import ErrorCode
 
 _RESERVED = frozenset(
     {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in"}
@@ -46,7 +51,11 @@ class PlanNode:
     id: str
     name: str
     type: str
-    step: NodeStep
+    prepare: Prepare
+    """Computes the node's values, unless there is a program."""
+    program: Program | None
+    """The same, for an evaluator."""
+    perform: Perform | None
     retry: RetryPolicy
     on_error: ErrorPolicy
     incoming: int
@@ -67,17 +76,37 @@ class FlowPlan:
     test_data: Mapping[str, Any] | None
     _input: InputValidator
 
-    def check_input(self, input_data: Mapping[str, Any]) -> dict[str, Any]:
-        """Validate `input_data` and return the inputs to pass to `execute`.
+    @property
+    def needs_evaluator(self) -> bool:
+        """Whether its runs need an evaluator."""
+        return any(node.program is not None for node in self.nodes)
+
+    async def check_input(
+        self, input_data: Mapping[str, Any], schemas: SchemaPort, deadline: float
+    ) -> bytes:
+        """Validate `input_data` and return the inputs to pass to `execute`, as JSON.
 
         Raises:
-            GatewayError: INVALID_INPUT with all errors, each with its pointer.
+            GatewayError: INVALID_INPUT with the first errors, each with its pointer; see
+                SchemaPort.
         """
-        return self._input.validate(input_data)
+        return await self._input.validate(input_data, schemas, deadline)
+
+
+class CompilerPort(Protocol):
+    """Compiles expressions and JSON Schemas, where it can be killed."""
+
+    async def compile(self, sources: Sequence[str | Mapping[str, Any]]) -> Sequence[Compiled]:
+        """Return a result for each source: an expression, or a schema (Any: JSON).
+
+        Raises:
+            GatewayError: INVALID_FLOW if it takes too much.
+        """
+        ...
 
 
 def compile_plan(spec: FlowSpec) -> FlowPlan:
-    """Compile a flow.
+    """Compile a flow, except for what an evaluator compiles.
 
     Raises:
         GatewayError: INVALID_FLOW with all errors, each with its pointer.
@@ -85,27 +114,74 @@ def compile_plan(spec: FlowSpec) -> FlowPlan:
     errors = ValidationErrors()
     compiler = _Compiler(spec, errors)
     compiler.check_reachable()
-    compiler.check_ids()
+    compiler.check_graph()
     steps = compiler.steps()
-    compiler.check_cases()
     errors.raise_if_any()
     return compiler.plan(steps)
 
 
-def check_draft(definition: Mapping[str, Any]) -> FlowSpec:
-    """Validate a flow for saving: unlike in `compile_plan`, nodes may still be unconnected.
+async def check_flow(definition: Mapping[str, Any], compiler_port: CompilerPort) -> FlowSpec:
+    """Compile a flow and everything in it, to deploy it.
 
     Raises:
         GatewayError: INVALID_FLOW with all errors, each with its pointer.
     """
+    return await _check(definition, compiler_port, is_draft=False)
+
+
+async def check_draft(definition: Mapping[str, Any], compiler_port: CompilerPort) -> FlowSpec:
+    """Validate a flow for saving: unlike in `check_flow`, nodes may still be unconnected.
+
+    Raises:
+        GatewayError: INVALID_FLOW with all errors, each with its pointer.
+    """
+    return await _check(definition, compiler_port, is_draft=True)
+
+
+async def _check(
+    definition: Mapping[str, Any], compiler_port: CompilerPort, *, is_draft: bool
+) -> FlowSpec:
     spec = parse_flow(definition)
     errors = ValidationErrors()
     compiler = _Compiler(spec, errors)
-    compiler.check_ids()
-    compiler.steps()
-    compiler.check_cases()
+    if not is_draft:
+        compiler.check_reachable()
+    compiler.check_graph()
+    for step in compiler.steps().values():
+        await step.check_deferred(compiler_port)
     errors.raise_if_any()
     return spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """A node's compiled configuration."""
+
+    context: CompileContext
+    prepare: Prepare
+    perform: Perform | None
+
+    async def check_deferred(self, compiler_port: CompilerPort) -> None:
+        """Compile in an evaluator what is compiled there, and report errors."""
+        deferred = self.context.deferred
+        if not deferred:
+            return
+        try:
+            results = await compiler_port.compile([one.source for one in deferred])
+        except GatewayError as error:
+            if error.code != ErrorCode.INVALID_FLOW:
+                raise
+            field = deferred[0].field if len(deferred) == 1 else ""
+            self.context.add_error(field, error.message)
+            return
+        for one, result in zip(deferred, results, strict=True):
+            self._report(one, result)
+
+    def _report(self, deferred: Deferred, result: Compiled) -> None:
+        if result.error is not None:
+            self.context.add_error(f"{deferred.field}{result.pointer}", result.error)
+        elif isinstance(deferred.source, str):
+            self.context.check_roots(deferred.field, deferred.source, result.roots)
 
 
 class _Compiler:
@@ -133,22 +209,36 @@ class _Compiler:
                 detail = f"'{node_id}' is not reachable from '{self._inputs[0].id}'"
                 self._errors.add(pointer, f"{detail}: add an edge, or remove the node")
 
-    def check_ids(self) -> None:
-        """Report ids that expressions cannot refer to."""
+    def check_graph(self) -> None:
+        """Report ids that expressions cannot refer to, and edges with unknown cases."""
+        self._check_ids()
+        self._check_cases()
+
+    def _check_ids(self) -> None:
         for node_id in self._nodes.keys() & _RESERVED:
             detail = f"'{node_id}' is a reserved word of CEL: choose another id"
             self._errors.add(f"{self._pointers[node_id]}/id", detail)
 
-    def steps(self) -> dict[str, NodeStep]:
+    def steps(self) -> dict[str, _Step]:
         """Compile the reachable nodes."""
-        return {
-            node.id: HANDLERS[node.type].compile(node.config, self._compile_context(node))
-            for node in self._spec.nodes
-            if node.id in self._reachable
+        steps = {
+            node.id: self._step(node) for node in self._spec.nodes if node.id in self._reachable
         }
+        count = sum(len(step.context.sources) for step in steps.values())
+        if count > MAX_EXPRESSIONS:
+            detail = f"expected at most {MAX_EXPRESSIONS} expressions in a flow, got {count}"
+            self._errors.add("#/nodes", detail)
+        return steps
 
-    def check_cases(self) -> None:
-        """Report edges with a case that their source does not have."""
+    def _step(self, node: Node) -> _Step:
+        handler, context = HANDLERS[node.type], self._compile_context(node)
+        return _Step(
+            context=context,
+            prepare=handler.prepare(node.config, context),
+            perform=handler.perform(node.config, context) if handler.perform else None,
+        )
+
+    def _check_cases(self) -> None:
         for at, edge in enumerate(self._spec.edges):
             if edge.case is None:
                 continue
@@ -160,7 +250,7 @@ class _Compiler:
                 detail = f"'{edge.source}' has no case '{edge.case}', expected one of: {listed}"
                 self._errors.add(f"#/edges/{at}/case", detail)
 
-    def plan(self, steps: Mapping[str, NodeStep]) -> FlowPlan:
+    def plan(self, steps: Mapping[str, _Step]) -> FlowPlan:
         """Assemble the plan from the compiled `steps`."""
         order = topological(self._before)
         index = {node_id: at for at, node_id in enumerate(order)}
@@ -169,10 +259,10 @@ class _Compiler:
             nodes=tuple(self._plan_node(self._nodes[one], steps[one], index) for one in order),
             outputs=tuple(node.id for node in self._spec.of_type(NodeType.API_OUTPUT)),
             test_data=config.test_data,
-            _input=config.validator(),
+            _input=InputValidator(config.schema, reject=config.additional_inputs == "reject"),
         )
 
-    def _plan_node(self, node: Node, step: NodeStep, index: Mapping[str, int]) -> PlanNode:
+    def _plan_node(self, node: Node, step: _Step, index: Mapping[str, int]) -> PlanNode:
         outgoing = tuple(
             OutgoingEdge(target=index[edge.target], case=edge.case)
             for edge in self._outgoing[node.id]
@@ -181,12 +271,22 @@ class _Compiler:
             id=node.id,
             name=node.name,
             type=node.type,
-            step=step,
+            prepare=step.prepare,
+            program=self._program(node, step) if step.context.is_remote else None,
+            perform=step.perform,
             retry=node.retry,
             on_error=node.on_error,
             incoming=self._incoming[node.id],
             outgoing=outgoing,
             is_branch=HANDLERS[node.type].cases is not None,
+        )
+
+    def _program(self, node: Node, step: _Step) -> Program:
+        return Program.of(
+            node.raw,
+            step.context.sources,
+            before=self._before[node.id],
+            earlier=self._earlier[node.id],
         )
 
     def _compile_context(self, node: Node) -> CompileContext:
@@ -197,6 +297,7 @@ class _Compiler:
             earlier=self._earlier[node.id],
             known=self._nodes.keys(),
             errors=self._errors,
+            compile_expression=local_expression,
         )
 
     def _reachable_nodes(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""The ports through which the flow engine calls models and HTTP services.
+"""The ports through which the flow engine calls models, HTTP services and evaluators.
 
 The engine does not close a port and may use one for several nodes and several runs at once. If it
 cancels a call, at the deadline or because the run was cancelled, the port must stop the work behind
@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.outbound.http import OutboundRequest, OutboundResponse
+from gateway.flows.cel.values import NodeValues
+from gateway.flows.programs import Evaluated, Program
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +57,23 @@ class HttpPort(Protocol):
         ...
 
 
+class EvaluatorPort(Protocol):
+    """Evaluates what a tenant wrote, where it can be killed."""
+
+    async def evaluate(self, program: Program, values: NodeValues, deadline: float) -> Evaluated:
+        """Return the program's value before `deadline` (`time.monotonic()`).
+
+        Raises:
+            NodeError: the evaluation failed.
+            GatewayError: EVALUATION_LIMIT if it takes too much; DEADLINE_EXCEEDED.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The ports of one process."""
+    """The ports of one run."""
 
     inference: InferencePort
     http: HttpPort
+    evaluator: EvaluatorPort

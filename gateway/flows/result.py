@@ -20,7 +20,9 @@ class NodeStatus(StrEnum):
     """The node was running when the run ended."""
 
 
-FlowErrorCode = Literal["flow_failed", "timeout", "cancelled", "inference_unavailable"]
+FlowErrorCode = Literal[
+    "flow_failed", "timeout", "cancelled", "inference_unavailable", "evaluation_limit"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

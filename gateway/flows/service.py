@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
+from gateway.evaluator.pool import EvaluatorPool
 from gateway.flows import store
+from gateway.flows.evaluation import Evaluator
 from gateway.flows.plan import check_draft
 from gateway.flows.spec import parse_flow
 from gateway.ids import new_id
@@ -39,12 +41,13 @@ class Draft:
 class FlowService:
     """The flows of a profile. Deployments keep their versions when a flow changes."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, evaluators: EvaluatorPool) -> None:
         self._db = db
+        self._evaluators = evaluators
 
     async def create(self, profile_id: str, draft: Draft) -> Flow:
         """Save a new flow; raise INVALID_FLOW if its graph is invalid."""
-        check_draft(draft.definition)
+        await check_draft(draft.definition, Evaluator(self._evaluators, profile_id))
         async with self._db.write() as session:
             flow = Flow(
                 id=new_id(),
@@ -82,17 +85,28 @@ class FlowService:
         nodes: Sequence[Mapping[str, Any]] | None = None,
         edges: Sequence[Mapping[str, Any]] | None = None,
     ) -> Flow:
-        """Change the given members; raise NOT_FOUND or INVALID_FLOW."""
+        """Change the given members; raise NOT_FOUND or INVALID_FLOW.
+
+        CONFLICT if only one of nodes and edges is given, and the other has just been changed.
+        """
+        old = (await self.get(profile_id, flow_id)).definition
+        new = {
+            "nodes": old["nodes"] if nodes is None else list(nodes),
+            "edges": old["edges"] if edges is None else list(edges),
+        }
+        if nodes is not None or edges is not None:
+            # Before the transaction, which keeps others from writing.
+            await check_draft(new, Evaluator(self._evaluators, profile_id))
         async with self._db.write() as session:
             flow = await store.find_flow(session, profile_id, flow_id, lock=True)
-            draft = Draft(
-                name=flow.name if name is None else name,
-                nodes=flow.definition["nodes"] if nodes is None else nodes,
-                edges=flow.definition["edges"] if edges is None else edges,
-            )
-            check_draft(draft.definition)
             before = _seen(flow)
-            flow.name, flow.definition = draft.name, draft.definition
+            if name is not None:
+                flow.name = name
+            if nodes is not None or edges is not None:
+                if (nodes is None or edges is None) and flow.definition != old:
+                    message = "the flow was changed at the same time: read it, and try again"
+                    raise GatewayError(ErrorCode.CONFLICT, message)
+                flow.definition = new
             await _record(session, "update", flow, before=before, after=_seen(flow))
             await record_change(session, ChangeKind.FLOW, flow.id)
         return flow

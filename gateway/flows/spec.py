@@ -47,6 +47,8 @@ class Node:
     """A key of HANDLERS."""
     config: Any
     """Any: the configuration class of the type."""
+    raw: Mapping[str, Any]
+    """The node as JSON."""
     name: str = ""
     """A display name; defaults to the id."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -167,6 +169,7 @@ def _parse_node(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) 
         id=node_id,
         type=node_type,
         config=HANDLERS[node_type].read(ConfigReader(config, f"{pointer}/config", errors)),
+        raw=raw,
         name=name[:_MAX_NAME_LENGTH] if isinstance(name, str) and name.strip() else node_id,
         retry=read_retry(raw, pointer, errors),
         on_error=read_on_error(raw, pointer, errors),

@@ -37,6 +37,11 @@ class ValidationErrors:
         """Whether there are any errors so far."""
         return bool(self._items)
 
+    @property
+    def first(self) -> str:
+        """The first error."""
+        return self._items[0]["detail"]
+
     def raise_if_any(self) -> None:
         """Raise INVALID_FLOW if there are errors; the message is the first one."""
         if not self._items:

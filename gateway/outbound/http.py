@@ -8,8 +8,7 @@ import ssl
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 from types import TracebackType
 from typing import Self
@@ -20,6 +19,7 @@ from yarl import URL
 
 from gateway.errors import GatewayError
 from gateway.outbound.addresses import Network, embedded_ipv4, is_public
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from gateway.outbound.resolver import GuardedResolver, Resolver
 from gateway.outbound.targets import OutboundTarget, ip_literal, parse_target
 from protos.errors import ErrorCode
@@ -44,32 +44,6 @@ _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "def
 def _public_authorities() -> ssl.SSLContext:
     # Once in a process: loading the authorities takes 20 ms, in which the event loop stands still.
     return ssl.create_default_context(cafile=certifi.where())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundRequest:
-    """One request."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes | None
-    max_bytes: int
-    """Maximum size of the response body, decompressed."""
-    truncate: bool = False
-    """Return the first `max_bytes` of a longer body instead of failing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundResponse:
-    """The response to a request."""
-
-    status: int
-    headers: Mapping[str, str]
-    """By lower-case name; several of one name are joined by a comma."""
-    body: bytes
-    public: bool = False
-    """Whether it came from the public internet, not from a network of the operator's."""
 
 
 class _Response(aiohttp.ClientResponse):

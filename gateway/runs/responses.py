@@ -155,6 +155,7 @@ def _rounded(seconds: float | None) -> float | None:
 
 ERROR_CODES: Mapping[str, ErrorCode] = {
     FailureCode.FLOW_FAILED: ErrorCode.FLOW_FAILED,
+    FailureCode.EVALUATION_LIMIT: ErrorCode.EVALUATION_LIMIT,
     FailureCode.TIMEOUT: ErrorCode.RUN_TIMEOUT,
     FailureCode.QUEUE_TIMEOUT: ErrorCode.QUEUE_TIMEOUT,
     FailureCode.WORKER_LOST: ErrorCode.WORKER_LOST,
@@ -191,6 +192,7 @@ def _error_message(run: Run, code: ErrorCode) -> str:
     error = run.error
     if error is None:
         return "the run was cancelled"
-    if code is ErrorCode.FLOW_FAILED and error.node_id is not None:
+    of_node = code in (ErrorCode.FLOW_FAILED, ErrorCode.EVALUATION_LIMIT)
+    if of_node and error.node_id is not None:
         return f"node '{error.node_id}': {error.message}"
     return error.message

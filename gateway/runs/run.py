@@ -41,6 +41,8 @@ class FailureCode(StrEnum):
 
     FLOW_FAILED = "flow_failed"
     """A node failed."""
+    EVALUATION_LIMIT = "evaluation_limit"
+    """An expression took too much."""
     TIMEOUT = "timeout"
     """It exceeded its timeout."""
     QUEUE_TIMEOUT = "queue_timeout"

@@ -12,6 +12,8 @@ from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.deployments.snapshots import check_version_input
 from gateway.errors import GatewayError
+from gateway.evaluator.pool import EvaluatorPool
+from gateway.flows.evaluation import Evaluator
 from gateway.ids import is_id, run_id_time
 from gateway.limits.rate_limiter import PollLimit, RateLimiter
 from gateway.runs.event_stream import stream_run
@@ -39,6 +41,7 @@ class RunService:
         deployments: DeploymentCache,
         launch: Launch,
         *,
+        evaluators: EvaluatorPool,
         retention_days: int,
         rate_limiter: RateLimiter | None = None,
     ) -> None:
@@ -48,6 +51,7 @@ class RunService:
         self._waiter = waiter
         self._deployments = deployments
         self._launch = launch
+        self._evaluators = evaluators
         self._rate_limiter = rate_limiter
         self._retention_days = retention_days
 
@@ -145,7 +149,11 @@ class RunService:
         input_data = await self._input(run)
         live = await self._deployments.find(run.deployment_id, run.profile_id)
         new = _retry_of(run, live, input_data, latest=latest, key_id=actor.key_id)
-        await check_version_input(self._db, new.deployment_id, new.version, input_data)
+        evaluator = Evaluator(self._evaluators, run.profile_id)
+        checked = await check_version_input(
+            self._db, evaluator, new.deployment_id, new.version, input_data
+        )
+        new = replace(new, input_data=checked)
         if self._rate_limiter is not None:
             rate_limit, concurrency_limits = self._rate_limiter.for_run(
                 actor.limit_key, actor.limits, live.id, live.limits

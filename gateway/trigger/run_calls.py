@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from time import perf_counter
+from time import monotonic, perf_counter
 
-import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.settings import ExecutionMode, OnTimeout
@@ -14,6 +13,7 @@ from gateway.execution.build import Execution
 from gateway.execution.compiled_flow import CompiledFlow
 from gateway.fast_path.body import parse_body
 from gateway.fast_path.deployment_call import DeploymentCall
+from gateway.flows.evaluation import Evaluator
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import read_idempotency
 from gateway.runs.responses import (
@@ -126,7 +126,7 @@ class _RunCall:
         compiled = self._execution.compiled_flows.get(deployment.id, deployment.version)
         if compiled is None:
             compiled = await self._execution.compiled_flows.find(deployment.id, deployment.version)
-        input_data = self._checked_input(compiled)
+        input_data = await self._checked_input(compiled)
         new = NewRun(
             id=call.run_id,
             profile_id=deployment.profile_id,
@@ -231,11 +231,13 @@ class _RunCall:
             raise GatewayError(ErrorCode.IDEMPOTENCY_KEY_REQUIRED, message)
         return read_idempotency(given, self._deployment.id, self._call.body)
 
-    def _checked_input(self, compiled: CompiledFlow) -> bytes:
+    async def _checked_input(self, compiled: CompiledFlow) -> bytes:
         """Return `input_data` as JSON, checked against the flow."""
         began = perf_counter()
         input_data = parse_body(self._call.body, self._call.headers, plain=True)
-        checked = orjson.dumps(compiled.plan.check_input(input_data))
+        evaluator = Evaluator(self._execution.evaluators, self._deployment.profile_id)
+        deadline = monotonic() + self._call.timeout - (began - self._call.began)
+        checked = await compiled.plan.check_input(input_data, evaluator, deadline)
         self._parse_seconds = perf_counter() - began
         return checked
 

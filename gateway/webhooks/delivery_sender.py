@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 
 from gateway.errors import GatewayError
-from gateway.outbound.http import GuardedHttpClient, OutboundRequest, OutboundResponse
+from gateway.outbound.http import GuardedHttpClient
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from gateway.storage.clock import now
 from gateway.webhooks.deliveries import ClaimedDelivery, DeliveryAttempt
 from gateway.webhooks.retry_policy import parse_retry_after

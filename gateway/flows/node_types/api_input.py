@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.flows.cel.values import INPUT_DATA
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.input_validator import InputValidator
-from gateway.flows.node_types.handler import NodeHandler, NodeStep
-from gateway.flows.validation import InvalidSchemaError
+from gateway.flows.node_types.handler import NodeHandler, Prepare
 
 _ADDITIONAL = ("ignore", "reject")
 
@@ -26,14 +25,6 @@ class ApiInput:
     additional_inputs: str = "ignore"
     """`ignore` drops inputs that the schema's `properties` do not name; `reject` refuses them."""
 
-    def validator(self) -> InputValidator:
-        """Return the validator for calls.
-
-        Raises:
-            InvalidSchemaError: not a JSON Schema, or one with an unsupported keyword.
-        """
-        return InputValidator(self.schema, reject=self.additional_inputs == "reject")
-
 
 def _read(reader: ConfigReader) -> ApiInput:
     config = ApiInput(
@@ -46,13 +37,10 @@ def _read(reader: ConfigReader) -> ApiInput:
     return config
 
 
-def _compile(config: ApiInput, context: CompileContext) -> NodeStep:
-    try:
-        config.validator()
-    except InvalidSchemaError as error:
-        pointer = f"schema{error.pointer}"
-        context.add_error(pointer, error.detail)
-    return NodeStep(compute=lambda run: run.input_data)
+def _prepare(config: ApiInput, context: CompileContext) -> Prepare:
+    if config.schema is not None:
+        context.schema("schema", config.schema)
+    return lambda values: values[INPUT_DATA]
 
 
-HANDLER = NodeHandler(type="api_input", read=_read, compile=_compile)
+HANDLER = NodeHandler(type="api_input", read=_read, prepare=_prepare)

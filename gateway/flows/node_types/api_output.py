@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.flows.cel.values import NodeValues
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.node_types.handler import NodeHandler, NodeStep, RunContext
+from gateway.flows.node_types.handler import NodeHandler, Prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,20 +24,19 @@ def _read(reader: ConfigReader) -> ApiOutput:
     return ApiOutput(fields=reader.expressions("fields"))
 
 
-def _compile(config: ApiOutput, context: CompileContext) -> NodeStep:
+def _prepare(config: ApiOutput, context: CompileContext) -> Prepare:
     if config.fields is not None:
-        fields = context.fields("fields", config.fields)
-        return NodeStep(compute=lambda run: fields.evaluate(run.values))
+        return context.fields("fields", config.fields).evaluate
     before = context.before
-    return NodeStep(compute=lambda run: _outputs_before(before, run))
+    return lambda values: _outputs_before(before, values)
 
 
-def _outputs_before(before: Sequence[str], run: RunContext) -> dict[str, Any]:
+def _outputs_before(before: Sequence[str], values: NodeValues) -> dict[str, Any]:
     """Return the outputs of the preceding nodes: of a single one its members, otherwise by id."""
     if len(before) != 1:
-        return {node_id: run.values[node_id] for node_id in before}
-    value = run.values[before[0]]
+        return {node_id: values[node_id] for node_id in before}
+    value = values[before[0]]
     return value if type(value) is dict else {"result": value}
 
 
-HANDLER = NodeHandler(type="api_output", read=_read, compile=_compile)
+HANDLER = NodeHandler(type="api_output", read=_read, prepare=_prepare)

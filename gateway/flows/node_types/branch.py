@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.flows.cel.values import Expression
+from gateway.flows.cel.values import Expression, NodeValues
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.node_types.handler import NodeError, NodeHandler, NodeStep, RunContext
+from gateway.flows.node_types.handler import NodeError, NodeHandler, Prepare
 
 _MAX_CASES = 50
 
@@ -62,16 +62,16 @@ def _case(reader: ConfigReader, at: int) -> Case:
     )
 
 
-def _compile(config: Branch, context: CompileContext) -> NodeStep:
+def _prepare(config: Branch, context: CompileContext) -> Prepare:
     cases = [(case.name, context.expression(case.field, case.when)) for case in config.cases]
-    return NodeStep(compute=lambda run: {"case": _choose_case(cases, config.default, run)})
+    return lambda values: {"case": _choose_case(cases, config.default, values)}
 
 
 def _choose_case(
-    cases: Sequence[tuple[str, Expression]], default: str | None, run: RunContext
+    cases: Sequence[tuple[str, Expression]], default: str | None, values: NodeValues
 ) -> str | None:
     for name, when in cases:
-        value: Any = when.evaluate(run.values)
+        value: Any = when.evaluate(values)
         if value is True:
             return name
         if value is not False:
@@ -86,4 +86,4 @@ def _cases(config: Branch) -> list[str]:
     return names if config.default is None else [*names, config.default]
 
 
-HANDLER = NodeHandler(type="branch", read=_read, compile=_compile, cases=_cases)
+HANDLER = NodeHandler(type="branch", read=_read, prepare=_prepare, cases=_cases)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import GatewayError
-from gateway.flows.cel.values import ExpressionError
+from gateway.flows.cel.values import ExpressionError, NodeValues
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.ports import Ports
@@ -85,36 +85,34 @@ class RunContext:
     """What a step can access of its run."""
 
     values: dict[str, Any]
-    """Outputs of the nodes that have ended, by id; only the engine adds to it. Any: JSON."""
+    """NodeValues so far; only the engine adds to it. Any: JSON."""
 
-    input_data: Mapping[str, Any]
     ports: Ports
     deadline: float
     """The run's deadline, `time.monotonic()`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeStep:
-    """What a node does: exactly one of `compute` and `perform` is set.
-
-    Both return JSON (tuples, NaN and infinities are converted afterwards) and raise `NodeError`,
-    `GatewayError` or `ExpressionError`. `perform` is cancelled at the deadline.
-    """
-
-    compute: Callable[[RunContext], Any] | None = None
-    """Synchronous, without I/O."""
-    perform: Callable[[RunContext], Awaitable[Any]] | None = None
+Prepare = Callable[[NodeValues], Any]
+"""Computes a node's values (Any: JSON). Without I/O; raises NodeError or ExpressionError."""
+Perform = Callable[[RunContext, Any], Awaitable[Any]]
+"""Does a node's I/O with the prepared values, and returns its output (Any: JSON). Cancelled at the
+deadline; raises NodeError or GatewayError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeHandler(Generic[C]):
-    """A node type: how its configuration is read, and how it is compiled."""
+    """A node type: how its configuration is read, and what it does.
+
+    The output is what `perform` returns, or, without one, `prepare`. Tuples, NaN and infinities are
+    converted afterwards. Both are compiled when a flow is, and report errors to the context.
+    """
 
     type: str
     read: Callable[[ConfigReader], C]
     """Return the configuration and report its errors."""
-    compile: Callable[[C, CompileContext], NodeStep]
-    """Return the step, with compiled expressions, and report errors."""
+    prepare: Callable[[C, CompileContext], Prepare]
+    """Compile the expressions. Called in the evaluator, too, if they are evaluated there."""
+    perform: Callable[[C, CompileContext], Perform] | None = None
     cases: Callable[[C], Collection[str]] | None = None
     """Only for branching types: the cases that edges may name. The step's output is then an object
     whose `case` is the chosen one, or null."""

@@ -11,13 +11,18 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from gateway.flows.cel.expression import ExpressionMap
 from gateway.flows.cel.template import Template
-from gateway.flows.cel.values import Expression, NodeValues
+from gateway.flows.cel.values import Expression, ExpressionMap, NodeValues
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.node_types.handler import NodeError, NodeHandler, NodeStep, RunContext
-from gateway.outbound.http import OutboundRequest, OutboundResponse
+from gateway.flows.node_types.handler import (
+    NodeError,
+    NodeHandler,
+    Perform,
+    Prepare,
+    RunContext,
+)
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 _RESPONSES = ("auto", "json", "text", "none")
@@ -92,9 +97,9 @@ class _Request:
     """The request of one node, compiled."""
 
     def __init__(self, config: HttpRequest, context: CompileContext) -> None:
-        self._config = config
         self._url = context.template("url", config.url)
         self._query = context.fields("query", config.query)
+        context.is_remote |= bool(config.query)  # encoding values takes time by their length
         self._headers = {
             name: context.template(f"headers/{name}", text) for name, text in config.headers.items()
         }
@@ -107,35 +112,17 @@ class _Request:
         if config.text is not None:
             self._text = context.template("text", config.text)
 
-    async def perform(self, run: RunContext) -> dict[str, Any]:
-        """Send the request; return status, headers and body of the response."""
-        call = self._call(run.values)
-        deadline = min(run.deadline, monotonic() + self._config.timeout_seconds)
-        reply = await run.ports.http.send(call, deadline)
-        self._check_status(reply)
-        return {
-            "status": reply.status,
-            "headers": dict(reply.headers),
-            "body": _body(reply, self._config.response),
-        }
-
-    def _call(self, values: NodeValues) -> OutboundRequest:
+    def prepare(self, values: NodeValues) -> dict[str, Any]:
+        """Return `url`, `headers` and `body`, each as text; the body may be null."""
         headers = {name: _header(name, text.render(values)) for name, text in self._headers.items()}
-        body: bytes | None = None
-        content_type = None
+        body = content_type = None
         if self._json is not None:
             body, content_type = _json_body(self._json.evaluate(values)), "application/json"
         elif self._text is not None:
-            body, content_type = self._text.render(values).encode(), "text/plain; charset=utf-8"
+            body, content_type = self._text.render(values), "text/plain; charset=utf-8"
         if content_type and not any(name.lower() == "content-type" for name in headers):
             headers["content-type"] = content_type
-        return OutboundRequest(
-            method=self._config.method,
-            url=self._full_url(values),
-            headers=headers,
-            body=body,
-            max_bytes=self._config.max_bytes,
-        )
+        return {"url": self._full_url(values), "headers": headers, "body": body}
 
     def _full_url(self, values: NodeValues) -> str:
         # Values are quoted completely, so that a caller cannot change the host or path.
@@ -149,23 +136,51 @@ class _Request:
             return url
         return f"{url}{'&' if '?' in url else '?'}{urlencode(pairs)}"
 
-    def _check_status(self, reply: OutboundResponse) -> None:
-        status = str(reply.status)
-        if status in self._config.expect or f"{status[0]}xx" in self._config.expect:
-            return
-        shown = reply.body[:_SHOWN].decode(errors="replace")
-        expected = ", ".join(self._config.expect)
-        raise NodeError(
-            "http_status",
-            f"the service answered {status}, expected {expected}: {shown}",
-            retryable=reply.status in _RETRYABLE,
-            retry_after=_retry_after(reply),
+
+def _prepare(config: HttpRequest, context: CompileContext) -> Prepare:
+    return _Request(config, context).prepare
+
+
+def _perform(config: HttpRequest, _context: CompileContext) -> Perform:
+    async def send(run: RunContext, prepared: dict[str, Any]) -> dict[str, Any]:
+        """Send the request; return status, headers and body of the response."""
+        body = prepared["body"]
+        call = OutboundRequest(
+            method=config.method,
+            url=prepared["url"],
+            headers=prepared["headers"],
+            body=None if body is None else body.encode(),
+            max_bytes=config.max_bytes,
         )
+        deadline = min(run.deadline, monotonic() + config.timeout_seconds)
+        reply = await run.ports.http.send(call, deadline)
+        _check_status(config, reply)
+        return {
+            "status": reply.status,
+            "headers": dict(reply.headers),
+            "body": _body(reply, config.response),
+        }
+
+    return send
 
 
-def _json_body(value: Any) -> bytes:
+def _check_status(config: HttpRequest, reply: OutboundResponse) -> None:
+    status = str(reply.status)
+    if status in config.expect or f"{status[0]}xx" in config.expect:
+        return
+    shown = reply.body[:_SHOWN].decode(errors="replace")
+    expected = ", ".join(config.expect)
+    raise NodeError(
+        "http_status",
+        f"the service answered {status}, expected {expected}: {shown}",
+        retryable=reply.status in _RETRYABLE,
+        retry_after=_retry_after(reply),
+    )
+
+
+def _json_body(value: Any) -> str:
     try:
-        return orjson.dumps(value)
+        return orjson.dumps(value).decode()
     except TypeError as error:
         raise NodeError("invalid_value", f"json: {error}") from None
 
@@ -206,8 +221,4 @@ def _retry_after(reply: OutboundResponse) -> float | None:
     return min(float(text), _MAX_RETRY_AFTER) if text.isdecimal() else None
 
 
-def _compile(config: HttpRequest, context: CompileContext) -> NodeStep:
-    return NodeStep(perform=_Request(config, context).perform)
-
-
-HANDLER = NodeHandler(type="http_request", read=_read, compile=_compile)
+HANDLER = NodeHandler(type="http_request", read=_read, prepare=_prepare, perform=_perform)

@@ -6,9 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.flows.cel.values import NodeValues
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.node_types.handler import NodeError, NodeHandler, NodeStep, RunContext
+from gateway.flows.node_types.handler import (
+    NodeError,
+    NodeHandler,
+    Perform,
+    Prepare,
+    RunContext,
+)
 from gateway.flows.ports import ModelCall
 
 
@@ -41,43 +48,40 @@ def _version(reader: ConfigReader) -> str:
     return ""
 
 
-def _compile(config: Inference, context: CompileContext) -> NodeStep:
-    if config.inputs is None:
-        return _compile_pass_through(config, context)
-    fields = context.fields("inputs", config.inputs)
-
-    async def perform(run: RunContext) -> dict[str, Any]:
-        inputs = fields.evaluate(run.values)
-        return await _infer(config, context.node_id, inputs, run, exact=True)
-
-    return NodeStep(perform=perform)
-
-
-def _compile_pass_through(config: Inference, context: CompileContext) -> NodeStep:
+def _prepare(config: Inference, context: CompileContext) -> Prepare:
+    if config.inputs is not None:
+        return context.fields("inputs", config.inputs).evaluate
     if len(context.before) != 1:
         detail = (
             f"{len(context.before)} nodes precede this one: give inputs, each with an expression"
         )
         context.add_error("inputs", detail)
     source = context.before[0] if context.before else ""
-
-    async def perform(run: RunContext) -> dict[str, Any]:
-        inputs = run.values[source]
-        if type(inputs) is not dict:
-            message = f"expected the output of '{source}' to be an object with the model's inputs"
-            raise NodeError("invalid_value", message)
-        return await _infer(config, context.node_id, inputs, run, exact=False)
-
-    return NodeStep(perform=perform)
+    return lambda values: _output_of(source, values)
 
 
-async def _infer(
-    config: Inference, node_id: str, inputs: Mapping[str, Any], run: RunContext, *, exact: bool
-) -> dict[str, Any]:
-    call = ModelCall(
-        node_id=node_id, model=config.model, version=config.version, inputs=inputs, exact=exact
-    )
-    return await run.ports.inference.infer(call, run.deadline)
+def _output_of(source: str, values: NodeValues) -> dict[str, Any]:
+    inputs = values[source]
+    if type(inputs) is not dict:
+        message = f"expected the output of '{source}' to be an object with the model's inputs"
+        raise NodeError("invalid_value", message)
+    return inputs
 
 
-HANDLER = NodeHandler(type="inference", read=_read, compile=_compile)
+def _perform(config: Inference, context: CompileContext) -> Perform:
+    node_id = context.node_id
+
+    async def infer(run: RunContext, inputs: dict[str, Any]) -> dict[str, Any]:
+        call = ModelCall(
+            node_id=node_id,
+            model=config.model,
+            version=config.version,
+            inputs=inputs,
+            exact=config.inputs is not None,
+        )
+        return await run.ports.inference.infer(call, run.deadline)
+
+    return infer
+
+
+HANDLER = NodeHandler(type="inference", read=_read, prepare=_prepare, perform=_perform)

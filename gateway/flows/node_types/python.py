@@ -19,7 +19,13 @@ from typing import Any
 from gateway.errors import GatewayError
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.node_types.handler import NodeError, NodeHandler, NodeStep, RunContext
+from gateway.flows.node_types.handler import (
+    NodeError,
+    NodeHandler,
+    Perform,
+    Prepare,
+    RunContext,
+)
 
 GROUP = "slipstream.nodes"
 
@@ -42,15 +48,18 @@ def _read(reader: ConfigReader) -> Python:
     )
 
 
-def _compile(config: Python, context: CompileContext) -> NodeStep:
-    function = _load(config.function, context)
+def _prepare(config: Python, context: CompileContext) -> Prepare:
+    if config.inputs is not None:
+        return context.fields("inputs", config.inputs).evaluate
     before = context.before
-    fields = None if config.inputs is None else context.fields("inputs", config.inputs)
+    return lambda values: {one: values[one] for one in before}
+
+
+def _perform(config: Python, context: CompileContext) -> Perform:
+    function = _load(config.function, context)
     waits = _is_async(function)
 
-    async def perform(run: RunContext) -> Any:
-        values = run.values
-        inputs = {one: values[one] for one in before} if fields is None else fields.evaluate(values)
+    async def call(_run: RunContext, inputs: dict[str, Any]) -> Any:
         try:
             if waits:
                 return await function(inputs)
@@ -60,7 +69,7 @@ def _compile(config: Python, context: CompileContext) -> NodeStep:
         except Exception as error:
             raise _failure(config.function, error) from error
 
-    return NodeStep(perform=perform)
+    return call
 
 
 def _load(name: str, context: CompileContext) -> Callable[[dict[str, Any]], Any]:
@@ -105,4 +114,4 @@ def _no_function(_inputs: dict[str, Any]) -> None:
     return None
 
 
-HANDLER = NodeHandler(type="python", read=_read, compile=_compile)
+HANDLER = NodeHandler(type="python", read=_read, prepare=_prepare, perform=_perform)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.node_types.handler import NodeHandler, NodeStep
+from gateway.flows.node_types.handler import NodeHandler, Prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +31,10 @@ def _read(reader: ConfigReader) -> Transform:
     return Transform(fields=None, expression=expression)
 
 
-def _compile(config: Transform, context: CompileContext) -> NodeStep:
+def _prepare(config: Transform, context: CompileContext) -> Prepare:
     if config.fields is not None:
-        fields = context.fields("fields", config.fields)
-        return NodeStep(compute=lambda run: fields.evaluate(run.values))
-    expression = context.expression("expression", config.expression or "null")
-    return NodeStep(compute=lambda run: expression.evaluate(run.values))
+        return context.fields("fields", config.fields).evaluate
+    return context.expression("expression", config.expression or "null").evaluate
 
 
-HANDLER = NodeHandler(type="transform", read=_read, compile=_compile)
+HANDLER = NodeHandler(type="transform", read=_read, prepare=_prepare)

@@ -9,7 +9,13 @@ from typing import Any
 from gateway.flows.cel.values import finite_number
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.node_types.handler import NodeError, NodeHandler, NodeStep, RunContext
+from gateway.flows.node_types.handler import (
+    NodeError,
+    NodeHandler,
+    Perform,
+    Prepare,
+    RunContext,
+)
 
 _MAX_SECONDS = 86_400.0
 
@@ -31,16 +37,21 @@ def _read(reader: ConfigReader) -> Wait:
     return Wait(seconds=reader.number("seconds", 0.0, minimum=0, maximum=_MAX_SECONDS))
 
 
-def _compile(config: Wait, context: CompileContext) -> NodeStep:
-    source = config.seconds if isinstance(config.seconds, str) else repr(config.seconds)
-    expression = context.expression("seconds", source)
+def _prepare(config: Wait, context: CompileContext) -> Prepare:
+    seconds = config.seconds
+    if isinstance(seconds, str):
+        return context.expression("seconds", seconds).evaluate
+    return lambda _: seconds
 
-    async def perform(run: RunContext) -> dict[str, float]:
-        seconds = _seconds(expression.evaluate(run.values))
-        await asyncio.sleep(seconds)
-        return {"seconds": seconds}
 
-    return NodeStep(perform=perform)
+def _perform(_config: Wait, _context: CompileContext) -> Perform:
+    return _pause
+
+
+async def _pause(_run: RunContext, value: Any) -> dict[str, float]:
+    seconds = _seconds(value)
+    await asyncio.sleep(seconds)
+    return {"seconds": seconds}
 
 
 def _seconds(value: Any) -> float:
@@ -51,4 +62,4 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
-HANDLER = NodeHandler(type="wait", read=_read, compile=_compile)
+HANDLER = NodeHandler(type="wait", read=_read, prepare=_prepare, perform=_perform)

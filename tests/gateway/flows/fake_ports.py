@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import orjson
 
 from gateway.errors import GatewayError
+from gateway.evaluator.pool import EvaluatorPool
+from gateway.flows.evaluation import Evaluator
+from gateway.flows.evaluator_process import answer
 from gateway.flows.ports import ModelCall, Ports
-from gateway.outbound.http import OutboundRequest, OutboundResponse
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
+
+T = TypeVar("T")
+
+
+class InProcessPool(EvaluatorPool):
+    """Does at once, in this process, what an evaluator does. Cannot be killed."""
+
+    def __init__(self) -> None:
+        """Start nothing."""
+
+    async def ask(self, _tenant: str, request: bytes, *, deadline: float) -> bytes:  # noqa: ARG002
+        """Answer."""
+        return answer(request)
+
+
+EVALUATOR = Evaluator(InProcessPool(), "a tenant")
+
+
+def result_of(work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of a coroutine that waits for nothing."""
+    try:
+        work.send(None)
+    except StopIteration as returned:
+        return returned.value  # type: ignore[no-any-return]
+    raise AssertionError("it waits")
+
 
 Model = Callable[[ModelCall], Awaitable[dict[str, Any]]]
 Service = Callable[[OutboundRequest], Awaitable[OutboundResponse]]
@@ -57,7 +86,7 @@ async def not_found(_call: OutboundRequest) -> OutboundResponse:
 
 
 class FakePorts:
-    """Both ports; records the calls and the maximum number of concurrent ones."""
+    """All ports; records the calls and the maximum number of concurrent ones."""
 
     def __init__(self, model: Model = echo, service: Service = not_found) -> None:
         self._model = model
@@ -71,8 +100,8 @@ class FakePorts:
 
     @property
     def ports(self) -> Ports:
-        """The ports for the engine."""
-        return Ports(inference=self, http=self)
+        """The ports for the engine; expressions are evaluated in this process."""
+        return Ports(inference=self, http=self, evaluator=EVALUATOR)
 
     async def infer(self, call: ModelCall, deadline: float) -> dict[str, Any]:
         """Call the model."""

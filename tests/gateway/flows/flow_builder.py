@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.errors import GatewayError
 from gateway.flows.engine import OnNodeEnd, execute
-from gateway.flows.plan import FlowPlan, compile_plan
+from gateway.flows.plan import FlowPlan, check_flow, compile_plan
 from gateway.flows.result import FlowResult
 from gateway.flows.spec import parse_flow
-from tests.gateway.flows.fake_ports import FakePorts
+from tests.gateway.flows.fake_ports import EVALUATOR, FakePorts, result_of
 
 Json = dict[str, Any]
 
@@ -49,8 +50,17 @@ ONE_MODEL = build_flow(
 
 
 def compiled(flow: Json) -> FlowPlan:
-    """Return the flow's plan."""
+    """Return the flow's plan, after everything in it was checked."""
+    result_of(check_flow(flow, EVALUATOR))
     return compile_plan(parse_flow(flow))
+
+
+def checked_input(plan: FlowPlan, input_data: Mapping[str, Any]) -> Json:
+    """Return the inputs that the flow receives."""
+    checked: Json = orjson.loads(
+        result_of(plan.check_input(input_data, EVALUATOR, monotonic() + 30))
+    )
+    return checked
 
 
 def validation_errors(flow: Json) -> dict[str, str]:
@@ -76,7 +86,7 @@ async def run(
     before = asyncio.all_tasks()
     outcome = await execute(
         plan,
-        plan.check_input(input_data or {}),
+        {name: (input_data or {})[name] for name in checked_input(plan, input_data or {})},
         (world or FakePorts()).ports,
         deadline=monotonic() + seconds,
         cancelled=cancelled or asyncio.Event(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from time import process_time
 from typing import Any
 
 import pytest
@@ -11,9 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
-from gateway.flows import schema_cost
 from gateway.flows.plan import FlowPlan
-from tests.gateway.flows.flow_builder import OUTPUT, build_flow, compiled, node, validation_errors
+from tests.gateway.flows.flow_builder import (
+    OUTPUT,
+    build_flow,
+    checked_input,
+    compiled,
+    node,
+    validation_errors,
+)
 
 FLOWER = {
     "type": "object",
@@ -36,13 +41,13 @@ def plan(schema: Any = None, **config: Any) -> FlowPlan:
 def complaints(checked: FlowPlan, input_data: dict[str, Any]) -> dict[str, str]:
     """Return the errors of an input: pointer → detail."""
     with pytest.raises(GatewayError) as caught:
-        checked.check_input(input_data)
+        checked_input(checked, input_data)
     assert caught.value.code == "invalid_input"
     return {error["pointer"]: error["detail"] for error in caught.value.errors}
 
 
 def test_without_a_schema_any_input_is_accepted() -> None:
-    assert plan().check_input({"param1": "value1"}) == {"param1": "value1"}
+    assert checked_input(plan(), {"param1": "value1"}) == {"param1": "value1"}
 
 
 def test_all_errors_are_reported_with_pointers() -> None:
@@ -58,12 +63,12 @@ def test_the_number_of_reported_errors_is_limited() -> None:
 
 
 def test_additional_inputs_are_dropped() -> None:
-    assert plan(FLOWER).check_input({"x": [1, 2], "param1": "value1"}) == {"x": [1, 2]}
+    assert checked_input(plan(FLOWER), {"x": [1, 2], "param1": "value1"}) == {"x": [1, 2]}
 
 
 def test_additional_properties_false_still_drops_them() -> None:
     closed = FLOWER | {"additionalProperties": False}
-    assert plan(closed).check_input({"x": [1, 2], "param1": 1}) == {"x": [1, 2]}
+    assert checked_input(plan(closed), {"x": [1, 2], "param1": 1}) == {"x": [1, 2]}
 
 
 def test_additional_inputs_can_be_refused() -> None:
@@ -71,7 +76,7 @@ def test_additional_inputs_can_be_refused() -> None:
     assert complaints(rejecting, {"x": [1, 2], "param1": 1}) == {
         "#/input_data/param1": "unknown input 'param1'; expected one of 'a/b', 'name', 'x'"
     }
-    assert rejecting.check_input({"x": [1, 2]}) == {"x": [1, 2]}
+    assert checked_input(rejecting, {"x": [1, 2]}) == {"x": [1, 2]}
 
 
 @pytest.mark.parametrize(
@@ -84,12 +89,12 @@ def test_additional_inputs_can_be_refused() -> None:
     ],
 )
 def test_an_open_schema_keeps_additional_inputs(schema: dict[str, Any]) -> None:
-    assert plan(schema).check_input({"x": 1, "y": 2}) == {"x": 1, "y": 2}
+    assert checked_input(plan(schema), {"x": 1, "y": 2}) == {"x": 1, "y": 2}
 
 
 def test_the_callers_data_is_not_modified() -> None:
     sent = {"x": [1, 2], "param1": 1}
-    plan(FLOWER).check_input(sent)
+    checked_input(plan(FLOWER), sent)
     assert sent == {"x": [1, 2], "param1": 1}
 
 
@@ -104,7 +109,9 @@ def test_a_schema_may_refer_to_itself() -> None:
         },
     }
     checked = plan(tree)
-    assert checked.check_input({"children": [{"children": []}]}) == {"children": [{"children": []}]}
+    assert checked_input(checked, {"children": [{"children": []}]}) == {
+        "children": [{"children": []}]
+    }
     assert set(complaints(checked, {"children": [{"children": [1]}]})) == {
         "#/input_data/children/0/children/0"
     }
@@ -129,6 +136,10 @@ def test_a_schema_may_refer_to_itself() -> None:
         ({"$ref": "#/$defs/none"}, "/$ref", "'#/$defs/none' does not exist"),
         ({"pattern": "(?=look)"}, "/pattern", "without look-around"),
         ({"pattern": "(unclosed"}, "/pattern", "not a valid JSON Schema"),
+        ({"pattern": "a" * 3_000_000}, "/pattern", "at most 1000 characters, got 3000000"),
+        ({"items": {"pattern": "(" * 200_000}}, "/items/pattern", "at most 1000 characters"),
+        ({"pattern": "(" * 500 + ")" * 500}, "", "nested too deeply"),
+        ({"patternProperties": {"(" * 200_000: {}}}, "/patternProperties", "use properties"),
         ({"patternProperties": {"a": {}}}, "/patternProperties", "use properties"),
         ({"$defs": {f"d{at}": {} for at in range(30_000)}}, "", "at most 5000 keywords"),
         ({"allOf": [True] * 30_000}, "", "at most 5000 keywords"),
@@ -158,7 +169,7 @@ def test_a_pattern_cannot_cause_catastrophic_backtracking() -> None:
 @given(st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.floats())))
 def test_accepted_input_conforms_to_the_schema(sent: dict[str, Any]) -> None:
     with suppress(GatewayError):
-        accepted = plan(FLOWER).check_input(sent)
+        accepted = checked_input(plan(FLOWER), sent)
         assert accepted.keys() <= FLOWER["properties"].keys()  # type: ignore[attr-defined]
 
 
@@ -166,45 +177,10 @@ def test_a_recursive_schema_terminates() -> None:
     assert "nested too deeply" in complaints(plan({"$ref": "#"}), {"x": 1})["#/input_data"]
 
 
-def doubling(times: int) -> dict[str, Any]:
-    """Return a schema that demands 2^times checks of one value."""
-    defs: dict[str, Any] = {
-        f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(times)
-    }
-    return {"$ref": "#/$defs/d0", "$defs": {**defs, f"d{times}": {"type": "object"}}}
-
-
-@pytest.mark.parametrize(
-    ("schema", "sent"),
-    [
-        (doubling(40), {"x": 1}),
-        ({"properties": {"x": {"items": {"type": "number"}}}}, {"x": [1] * 300_000}),
-        (
-            {"properties": {"x": {"items": {"enum": [[at] for at in range(9_999)]}}}},
-            {"x": [[9_998]] * 90_000},
-        ),
-        (
-            {"properties": {"x": {"prefixItems": [True], "unevaluatedItems": False}}},
-            {"x": [1] * 90_000},
-        ),
-        ({"properties": {"x": {"items": {"pattern": r"^\w{100}"}}}}, {"x": ["a" * 100] * 90_000}),
-    ],
-    ids=["doubling", "long", "compared", "unevaluated", "large pattern"],
-)
-def test_validation_time_is_bounded(
-    schema: dict[str, Any], sent: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(schema_cost, "MAX_STEPS", schema_cost.MAX_STEPS // 5)
-    checked = plan(schema)
-    began = process_time()
-    assert "takes more than" in complaints(checked, sent)["#/input_data"]
-    assert process_time() - began < 6
-
-
 def test_unique_items_takes_linear_time() -> None:
     checked = plan({"properties": {"x": {"uniqueItems": True}}})
     sent = {"x": [{"a": number} for number in range(50_000)]}
-    assert checked.check_input(sent) == sent
-    assert checked.check_input({"x": [1, True, "1", None, [1], {"a": 1}]})
+    assert checked_input(checked, sent) == sent
+    assert checked_input(checked, {"x": [1, True, "1", None, [1], {"a": 1}]})
     for doubled in ([1, 1.0], [{"a": 1, "b": 2}, {"b": 2.0, "a": 1}], [[0.5], [0.5]], [None, None]):
         assert set(complaints(checked, {"x": doubled})) == {"#/input_data/x"}

@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import GatewayError
 from gateway.flows.node_types.registry import HANDLERS
 from gateway.flows.ports import ModelCall
-from gateway.outbound.http import OutboundRequest, OutboundResponse
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 from tests.gateway.flows.fake_ports import FakePorts, reply
 from tests.gateway.flows.flow_builder import Json, completed

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.flows.result import FlowResult
-from gateway.outbound.http import OutboundRequest, OutboundResponse
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 from tests.gateway.flows.fake_ports import FakePorts, hang, reply
 from tests.gateway.flows.flow_builder import INPUT, Json, build_flow, node, run

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.flows.plan import check_draft
+from tests.gateway.flows.fake_ports import EVALUATOR, result_of
 from tests.gateway.flows.flow_builder import (
     INPUT,
     OUTPUT,
@@ -47,7 +48,7 @@ def test_an_unreachable_node_is_refused() -> None:
     found = validation_errors(flow)
     assert set(found) == {"#/nodes/2", "#/nodes/3"}
     assert found["#/nodes/2"].startswith("'lost' is not reachable from 'input'")
-    check_draft(flow)  # a draft may be disconnected
+    result_of(check_draft(flow, EVALUATOR))  # a draft may be disconnected
 
 
 def test_a_second_api_input_is_refused() -> None:
@@ -71,7 +72,7 @@ def test_expressions_read_only_earlier_nodes() -> None:
     assert "unknown node 'missing'" in found[f"{fields}/z"]
     assert fields + "/u" in found
     with pytest.raises(GatewayError):
-        check_draft(flow)
+        result_of(check_draft(flow, EVALUATOR))
 
 
 async def test_expressions_may_read_indirect_predecessors() -> None:

@@ -18,6 +18,7 @@ from gateway.flows.node_types.api_output import ApiOutput
 from gateway.flows.node_types.inference import Inference
 from gateway.flows.plan import check_draft
 from gateway.flows.spec import parse_flow
+from tests.gateway.flows.fake_ports import EVALUATOR, result_of
 from tests.gateway.in_process_gateway import flow_json
 
 Flow = dict[str, Any]
@@ -26,7 +27,7 @@ Flow = dict[str, Any]
 def refused(flow: Flow) -> list[dict[str, str]]:
     """Return the errors of a draft."""
     with pytest.raises(GatewayError) as caught:
-        check_draft(flow)
+        result_of(check_draft(flow, EVALUATOR))
     assert caught.value.code == "invalid_flow"
     return [dict(error) for error in caught.value.errors]
 
@@ -169,7 +170,7 @@ def test_any_json_is_parsed_or_refused(place: tuple[Any, ...], value: Any) -> No
     flow = copy.deepcopy(flow_json())
     _set(*place, to=value)(flow)
     with suppress(GatewayError):
-        check_draft(flow)
+        result_of(check_draft(flow, EVALUATOR))
 
 
 _names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True)

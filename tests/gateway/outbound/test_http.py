@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.outbound.http import GuardedHttpClient, OutboundRequest, OutboundResponse
+from gateway.outbound.http import GuardedHttpClient
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 from tests.gateway.outbound.servers import StaticResolver, flood, plain, raw, serving
 

@@ -13,7 +13,8 @@ import pytest
 import uvloop
 
 from gateway.outbound import http as outbound
-from gateway.outbound.http import GuardedHttpClient, OutboundRequest, OutboundResponse
+from gateway.outbound.http import GuardedHttpClient
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from tests.gateway.outbound.servers import StaticResolver
 
 MEGABYTE = 1_000_000

@@ -8,7 +8,8 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.outbound.http import GuardedHttpClient, OutboundRequest, OutboundResponse
+from gateway.outbound.http import GuardedHttpClient
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 from tests.gateway.outbound.dns import hostile_dns
 from tests.gateway.outbound.servers import plain, serving

@@ -1,0 +1,104 @@
+"""What an evaluator does: `python -m gateway.flows.evaluator_process`.
+
+Requests and replies are JSON. What was compiled is kept by its text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from gateway.evaluator.child import serve
+from gateway.flows.cel.conversion import CelValues
+from gateway.flows.cel.expression import compile_expression
+from gateway.flows.cel.values import ExpressionError
+from gateway.flows.compile_context import CompileContext
+from gateway.flows.config_reader import ConfigReader
+from gateway.flows.json_output import dump_json
+from gateway.flows.node_types.handler import NodeError, Prepare
+from gateway.flows.node_types.registry import HANDLERS
+from gateway.flows.validation import InvalidSchemaError, ValidationErrors
+
+_KEPT = 64
+"""Programs and schemas, the most recently used ones."""
+
+Json = dict[str, Any]
+"""Any: JSON."""
+
+
+def answer(request: bytes) -> bytes:
+    """Answer one request; MemoryError is for the caller."""
+    task = orjson.loads(request)
+    match task["kind"]:
+        case "evaluate":
+            return _evaluate(task["program"], task["values"])
+        case "validate":
+            return orjson.dumps({"errors": _validate(task["schema"], task["input_data"])})
+        case _:
+            sources = json.loads(task["sources"])
+            return orjson.dumps({"results": [_compile(source) for source in sources]})
+
+
+def _evaluate(program: str, values: Json) -> bytes:
+    try:
+        value, notes = dump_json(_prepare(program)(CelValues(values)))
+    except (NodeError, ExpressionError, RecursionError) as error:
+        if isinstance(error, RecursionError):
+            error = NodeError("expression_failed", "its values are nested too deeply")
+        failure = NodeError.of(error)
+        return orjson.dumps({"code": failure.code, "message": failure.message})
+    return orjson.dumps({"value": orjson.Fragment(value), "notes": notes})
+
+
+@lru_cache(maxsize=_KEPT)
+def _prepare(program: str) -> Prepare:
+    """Compile a program, see `gateway.flows.programs.Program`."""
+    node = json.loads(program)
+    errors = ValidationErrors()
+    handler = HANDLERS[node["type"]]
+    context = CompileContext(
+        node["id"],
+        "#/config",
+        before=node["before"],
+        errors=errors,
+        compile_expression=compile_expression,
+    )
+    prepare = handler.prepare(handler.read(ConfigReader(node["config"], "", errors)), context)
+    if errors.any:
+        raise NodeError("expression_failed", errors.first)
+    return prepare
+
+
+def _validate(schema: str, input_data: Json) -> list[dict[str, str]]:
+    from gateway.flows.json_schema import schema_errors  # noqa: PLC0415 - see _validator
+
+    return schema_errors(_validator(schema), input_data)
+
+
+@lru_cache(maxsize=_KEPT)
+def _validator(schema: str) -> Any:  # Any: a validator of jsonschema, which has no types
+    # Importing jsonschema takes 70 ms, and most evaluators do not need it.
+    from gateway.flows.json_schema import build_validator  # noqa: PLC0415
+
+    return build_validator(json.loads(schema))
+
+
+def _compile(source: str | Mapping[str, Any]) -> Json:
+    """Return the members of `gateway.flows.programs.Compiled`."""
+    try:
+        if isinstance(source, str):
+            return {"roots": sorted(compile_expression(source).roots)}
+        _validator(json.dumps(source))
+    except ExpressionError as error:
+        return {"error": str(error)}
+    except InvalidSchemaError as error:
+        return {"error": error.detail, "pointer": error.pointer}
+    return {}
+
+
+if __name__ == "__main__":
+    serve(answer)

@@ -1,0 +1,232 @@
+"""Evaluators, as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import orjson
+import psutil
+import pytest
+
+from gateway.evaluator.errors import EvaluatorError, EvaluatorFailure
+from gateway.evaluator.pool import EvaluatorPool
+
+pytestmark = pytest.mark.processes
+
+MODULE = "gateway.flows.evaluator_process"
+MEMORY = 512 << 20
+CPU_SECONDS = 0.5
+PATIENCE = 30.0
+NEVER = {"expression": "round(input.v, input.d)", "v": 3, "d": -100_000_000}
+"""Takes minutes, in one instruction."""
+
+
+def request(expression: str, **values: Any) -> bytes:
+    """Return a request for the value of an expression."""
+    node = {"id": "n", "type": "transform", "config": {"expression": expression}, "before": []}
+    program = orjson.dumps(node).decode()
+    return orjson.dumps({"kind": "evaluate", "program": program, "values": {"input": values}})
+
+
+async def ask(
+    pool: EvaluatorPool,
+    expression: str,
+    *,
+    tenant: str = "a",
+    seconds: float = PATIENCE,
+    **values: Any,
+) -> Any:
+    """Return the value of an expression."""
+    reply = await pool.ask(tenant, request(expression, **values), deadline=monotonic() + seconds)
+    return orjson.loads(reply)["value"]
+
+
+async def failure(pool: EvaluatorPool, expression: str, **values: Any) -> EvaluatorFailure:
+    """Return why an expression has no value."""
+    with pytest.raises(EvaluatorError) as caught:
+        await ask(pool, expression, **values)
+    return caught.value.failure
+
+
+def evaluators(parent: int | None = None) -> list[psutil.Process]:
+    """Return the evaluators of a process."""
+    found = psutil.Process(parent).children()
+    return [one for one in found if one.status() != psutil.STATUS_ZOMBIE]
+
+
+async def busy_evaluator(*, other: psutil.Process | None = None) -> psutil.Process:
+    """Return an evaluator that has computed for a while, not the `other`."""
+    latest = monotonic() + PATIENCE
+    while monotonic() < latest:
+        with suppress(psutil.NoSuchProcess):
+            for one in evaluators():
+                if one != other and one.cpu_times().user > 0.3:
+                    return one
+        await asyncio.sleep(0.01)
+    raise AssertionError("no evaluator is busy")
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[EvaluatorPool]:
+    pool = EvaluatorPool(MODULE, size=4, memory_bytes=MEMORY, cpu_seconds=CPU_SECONDS)
+    yield pool
+    await pool.close()
+    assert evaluators() == []
+
+
+@pytest.fixture
+async def patient() -> AsyncIterator[EvaluatorPool]:
+    """Return a pool that grants much CPU time."""
+    pool = EvaluatorPool(MODULE, size=4, memory_bytes=MEMORY, cpu_seconds=PATIENCE)
+    yield pool
+    await pool.close()
+    assert evaluators() == []
+
+
+@pytest.fixture
+async def small() -> AsyncIterator[EvaluatorPool]:
+    """Return a pool that grants little memory."""
+    pool = EvaluatorPool(MODULE, size=4, memory_bytes=128 << 20, cpu_seconds=PATIENCE)
+    yield pool
+    await pool.close()
+    assert evaluators() == []
+
+
+async def test_evaluators_are_started_when_needed_and_kept(pool: EvaluatorPool) -> None:
+    assert evaluators() == []
+    assert await ask(pool, "input.x + 1", x=1) == 2
+    (first,) = evaluators()
+    assert await ask(pool, "input.x + 1", x=2) == 3
+    assert evaluators() == [first]
+    assert first.environ() == {}
+    both = await asyncio.gather(*(ask(pool, "input.x", x=x, tenant=f"{x}") for x in range(2)))
+    assert both == [0, 1]
+    assert len(evaluators()) == 2
+
+
+async def test_a_pool_can_be_warmed(pool: EvaluatorPool) -> None:
+    pool.warm()
+    pool.warm()
+    assert len(evaluators()) == 1
+    assert await ask(pool, "1 + 1") == 2
+    assert len(evaluators()) == 1
+
+
+async def test_the_deadline_ends_any_evaluation(patient: EvaluatorPool) -> None:
+    began = monotonic()
+    assert await failure(patient, **NEVER, seconds=0.5) is EvaluatorFailure.DEADLINE
+    assert monotonic() - began < 3
+    assert await ask(patient, "input.x * 2", x=21) == 42
+
+
+async def test_the_cpu_limit_ends_any_evaluation(pool: EvaluatorPool) -> None:
+    assert await failure(pool, **NEVER) is EvaluatorFailure.CPU
+    assert await ask(pool, "input.x * 2", x=21) == 42
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        " + ".join(["input.s"] * 190),  # within CEL, which aborts
+        "input.few.map(x, split(input.s, 'x'))",  # within Python
+    ],
+    ids=["compiled", "python"],
+)
+async def test_the_memory_limit_ends_any_evaluation(small: EvaluatorPool, expression: str) -> None:
+    values = {"s": "x" * 2_000_000, "few": list(range(50))}
+    assert await failure(small, expression, **values) is EvaluatorFailure.MEMORY
+    assert await ask(small, "input.x * 2", x=21) == 42
+
+
+async def test_a_large_result_is_refused(patient: EvaluatorPool) -> None:
+    text = "x" * 5_000_000
+    assert await failure(patient, "input.s + input.s", s=text) is EvaluatorFailure.SIZE
+    assert await ask(patient, "size(input.s)", s=text) == len(text)
+
+
+async def test_a_request_survives_one_death(patient: EvaluatorPool) -> None:
+    loop = "input.xs.all(x, input.xs.all(y, x + y >= 0))"
+    work = asyncio.create_task(ask(patient, loop, xs=list(range(2_500))))
+    (await busy_evaluator()).kill()
+    assert await work is True
+
+
+async def test_a_request_that_ends_two_evaluators_fails(patient: EvaluatorPool) -> None:
+    work = asyncio.create_task(failure(patient, **NEVER))
+    first = await busy_evaluator()
+    first.kill()
+    (await busy_evaluator(other=first)).kill()
+    assert await work is EvaluatorFailure.CRASH
+
+
+async def test_an_idle_evaluator_that_was_killed_is_replaced(pool: EvaluatorPool) -> None:
+    assert await ask(pool, "1 + 1") == 2
+    (idle,) = evaluators()
+    idle.kill()
+    assert await ask(pool, "1 + 1") == 2
+
+
+async def test_a_cancelled_request_ends_its_evaluator(patient: EvaluatorPool) -> None:
+    work = asyncio.create_task(ask(patient, **NEVER))
+    busy = await busy_evaluator()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    while busy in evaluators():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def test_one_tenant_cannot_take_all_places(patient: EvaluatorPool) -> None:
+    hogs = [asyncio.create_task(failure(patient, **NEVER, seconds=2)) for _ in range(20)]
+    await busy_evaluator()
+    began = monotonic()
+    assert await ask(patient, "1 + 1", tenant="b") == 2
+    assert monotonic() - began < 1.9
+    assert set(await asyncio.gather(*hogs)) == {EvaluatorFailure.DEADLINE}
+
+
+async def test_closing_ends_busy_evaluators() -> None:
+    pool = EvaluatorPool(MODULE, size=4, memory_bytes=MEMORY, cpu_seconds=PATIENCE)
+    work = asyncio.create_task(failure(pool, **NEVER))
+    await busy_evaluator()
+    await pool.close()
+    assert evaluators() == []
+    assert await work is EvaluatorFailure.CLOSED
+
+
+PARENT = f"""
+import asyncio
+from time import monotonic
+from gateway.evaluator.pool import EvaluatorPool
+
+async def main():
+    pool = EvaluatorPool({MODULE!r}, size=4, memory_bytes={MEMORY}, cpu_seconds=60)
+    await pool.ask("a", {request("1 + 1")!r}, deadline=monotonic() + 60)
+    never = {request(NEVER["expression"], v=3, d=NEVER["d"])!r}
+    await asyncio.gather(*(pool.ask(tenant, never, deadline=monotonic() + 60) for tenant in "ab"))
+
+asyncio.run(main())
+"""
+
+
+def test_evaluators_end_with_their_parent() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], cwd=Path(__file__).parents[3])
+    try:
+        latest = monotonic() + PATIENCE
+        while not (busy := [p for p in evaluators(parent.pid) if p.cpu_times().user > 0.3]):
+            assert monotonic() < latest
+        os.kill(parent.pid, signal.SIGKILL)
+    finally:
+        parent.kill()
+        parent.wait()
+    _, alive = psutil.wait_procs(busy, timeout=5)
+    assert alive == []
