@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 import weakref
 from pathlib import Path
 
@@ -90,11 +91,11 @@ class Up:
 
     def children(self, module: str = "") -> list[psutil.Process]:
         """Return the child processes that run the given module, or all."""
-        found = [
-            child
-            for child in psutil.Process(self.process.pid).children(recursive=True)
-            if module in " ".join(child.cmdline())
-        ]
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                if module in " ".join(child.cmdline()):
+                    found.append(child)
         self._seen.update(found)
         return found
 

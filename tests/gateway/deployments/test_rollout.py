@@ -25,7 +25,8 @@ class Site:
     def __init__(self, in_process_gateway: InProcessGateway, profile: Profile) -> None:
         self.services = in_process_gateway.services
         self.fleet = in_process_gateway.services.fleet.store
-        self.snapshots = Snapshotter(in_process_gateway.db, in_process_gateway.services.models)
+        services = in_process_gateway.services
+        self.snapshots = Snapshotter(in_process_gateway.db, services.models, services.evaluators)
         self.profile_id = profile.id
         self.in_process_gateway = in_process_gateway
         self.id = ""

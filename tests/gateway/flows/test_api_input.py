@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
+from gateway.flows.evaluation import Evaluator, build_evaluators
 from gateway.flows.plan import FlowPlan
+from gateway.settings import Settings
 from tests.gateway.flows.flow_builder import (
     OUTPUT,
     build_flow,
@@ -175,6 +178,28 @@ def test_accepted_input_conforms_to_the_schema(sent: dict[str, Any]) -> None:
 
 def test_a_recursive_schema_terminates() -> None:
     assert "nested too deeply" in complaints(plan({"$ref": "#"}), {"x": 1})["#/input_data"]
+
+
+def doubling(times: int) -> dict[str, Any]:
+    """Return a schema that demands 2^times checks of one value."""
+    defs: dict[str, Any] = {
+        f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(times)
+    }
+    return {"$ref": "#/$defs/d0", "$defs": {**defs, f"d{times}": {"type": "object"}}}
+
+
+@pytest.mark.processes
+async def test_validation_time_is_bounded() -> None:
+    checked = plan(doubling(40))
+    pool = build_evaluators(Settings(evaluation_seconds=0.3, evaluators=1))
+    evaluator = Evaluator(pool, "a tenant")
+    with pytest.raises(GatewayError, match=r"more than 0\.3 s of CPU time; send less") as caught:
+        await checked.check_input({"x": 1}, evaluator, monotonic() + 60)
+    assert caught.value.code == "invalid_input"
+    with pytest.raises(GatewayError) as caught:
+        await checked.check_input({"x": 1}, evaluator, monotonic() + 0.1)
+    assert caught.value.code == "deadline_exceeded"
+    await pool.close()
 
 
 def test_unique_items_takes_linear_time() -> None:

@@ -1,0 +1,108 @@
+"""Expressions, schemas and patterns that would take minutes or gigabytes: only their call fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.system.flow_documents import linear_flow, node, transform_flow
+from tests.system.installation import Installation
+
+NEVER = {"x": 3, "d": -100_000_000}
+"""With `round(input.x, input.d)`: minutes, in one instruction."""
+QUICK = {"execution_mode": "sync", "deployment_type": "server", "timeout_seconds": 2}
+
+
+@contextmanager
+def probed(installation: Installation) -> Iterator[list[float]]:
+    """Send probes, each on a connection of its own; yield how many seconds each took."""
+    seconds: list[float] = []
+    ended = threading.Event()
+
+    def probe() -> None:
+        while not ended.is_set():
+            began = monotonic()
+            httpx.get(f"{installation.up.url}/livez", timeout=60)
+            seconds.append(monotonic() - began)
+            ended.wait(0.01)
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    try:
+        yield seconds
+    finally:
+        ended.set()
+        thread.join()
+
+
+def schema_flow(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a flow whose input has a schema."""
+    return linear_flow(
+        "Checked", node("input", "api_input", schema=schema), node("output", "api_output")
+    )
+
+
+def test_an_endless_expression_ends_at_its_deadline(installation: Installation) -> None:
+    deployment = installation.deploy(transform_flow("round(input.x, input.d)"), **QUICK)
+    good = installation.trigger(deployment, json={"input_data": {"x": 1.26, "d": 1}})
+    assert good.json()["output_data"] == {"y": 1.3}
+    gateways = {child.pid for child in installation.up.gateways()}
+    with probed(installation) as seconds:
+        for _ in range(2):  # it does not matter which gateway answers
+            began = monotonic()
+            answer = installation.trigger(deployment, json={"input_data": NEVER})
+            assert monotonic() - began < 3
+            assert (answer.status_code, answer.json()["code"]) == (504, "run_timeout")
+    assert len(seconds) > 20
+    assert max(seconds) < 1
+    assert {child.pid for child in installation.up.gateways()} == gateways
+    again = installation.trigger(deployment, json={"input_data": {"x": 1.26, "d": 1}})
+    assert again.json()["output_data"] == {"y": 1.3}
+
+
+def test_an_expression_that_takes_gigabytes_fails(installation: Installation) -> None:
+    flow = transform_flow("input.few.map(x, split(input.text, 'x'))")
+    deployment = installation.deploy(flow, **QUICK | {"timeout_seconds": 30})
+    sent = {"few": list(range(50)), "text": "x" * 2_000_000}
+    with probed(installation) as seconds:
+        answer = installation.trigger(deployment, json={"input_data": sent})
+    assert (answer.status_code, answer.json()["code"]) == (422, "evaluation_limit")
+    assert "512 MiB" in answer.json()["detail"]
+    assert max(seconds) < 1
+    for gateway in installation.up.gateways():
+        assert psutil.Process(gateway.pid).memory_info().rss < 500 << 20
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"pattern": "(" * 200_000}, {"items": {"pattern": "a" * 3_000_000}}],
+    ids=["nested", "long"],
+)
+def test_a_large_pattern_is_not_saved(installation: Installation, schema: dict[str, Any]) -> None:
+    with probed(installation) as seconds:
+        answer = installation.http.post("/node/flows/", json=schema_flow(schema))
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_flow")
+    (error,) = answer.json()["errors"]
+    assert error["pointer"].endswith("/pattern")
+    assert max(seconds) < 1
+
+
+def test_a_schema_with_endless_checks_ends_at_the_deadline(installation: Installation) -> None:
+    defs: dict[str, Any] = {
+        f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(40)
+    }
+    schema = {"$ref": "#/$defs/d0", "$defs": {**defs, "d40": {"type": "object"}}}
+    deployment = installation.deploy(schema_flow(schema), **QUICK)
+    with probed(installation) as seconds:
+        began = monotonic()
+        answer = installation.trigger(deployment, json={"input_data": {"x": 1}})
+        assert monotonic() - began < 3
+    assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
+    assert max(seconds) < 1
