@@ -55,7 +55,8 @@ class InProcessGateway:
         return build_fastapi(self._container).openapi()
 
     async def close(self) -> None:
-        """Give back the database's connections."""
+        """End the evaluators, and give back the database's connections."""
+        await self.services.evaluators.close()
         await self.db.close()
 
 

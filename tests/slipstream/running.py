@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
