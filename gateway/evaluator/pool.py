@@ -13,7 +13,7 @@ from gateway.evaluator.process import EvaluatorProcess, Reply
 from gateway.evaluator.turns import Turns
 from telemetry.logs import logger, reason_of
 
-_CRASHES = 2
+_DEATHS = 2
 """Processes that may end without a limit of ours during one request: someone may kill one."""
 _MEBIBYTE = 1 << 20
 
@@ -69,7 +69,7 @@ class EvaluatorPool:
         self._processes.clear()
 
     async def _ask(self, request: bytes, deadline: float) -> bytes:
-        for crashes in range(1, _CRASHES + 1):
+        for deaths in range(1, _DEATHS + 1):
             if self._closed:
                 raise EvaluatorError(EvaluatorFailure.CLOSED, "the process shuts down")
             process = self._take()
@@ -79,17 +79,25 @@ class EvaluatorPool:
                 )
             except EvaluatorDiedError as died:
                 self._raise_if_limit(died)
-                if crashes == _CRASHES:
-                    message = f"{_CRASHES} evaluators ended while they worked on it"
+                if deaths == _DEATHS:
+                    message = f"{_DEATHS} evaluators ended while they worked on it"
                     raise EvaluatorError(EvaluatorFailure.CRASH, message) from None
                 log.warning("evaluator_died", pid=process.pid, reason=str(died))
             else:
                 if reply.flags & ReplyFlag.LAST or self._closed:
                     process.kill()
-                else:
-                    self._idle.append(process)
                 return self._body(reply)
+            finally:
+                self._keep_or_replace(process)
         raise AssertionError
+
+    def _keep_or_replace(self, process: EvaluatorProcess) -> None:
+        """Keep a process for the next request, or start another now, which will be ready then."""
+        if process.alive:
+            self._idle.append(process)
+        elif not self._closed:
+            with suppress(EvaluatorError):
+                self._idle.append(self._start())
 
     def _take(self) -> EvaluatorProcess:
         while self._idle:
