@@ -38,6 +38,7 @@ class ParserProcess:
     def __init__(self) -> None:
         self._waiting_bytes = 0
         self._turn = asyncio.Lock()
+        self._exchange: asyncio.Task[Any] | None = None  # Any: as `_send`
         self._child: subprocess.Popen[bytes] | None = None
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -62,7 +63,12 @@ class ParserProcess:
         self._waiting_bytes += len(body)
         try:
             async with self._turn:
-                outcome = await self._exchange(Job(function, args), body)
+                if self._exchange is not None:  # of a caller that has left
+                    await asyncio.wait({self._exchange})
+                exchange = asyncio.create_task(self._send(Job(function, args), body))
+                exchange.add_done_callback(self._forget)
+                self._exchange = exchange
+                outcome = await asyncio.shield(exchange)
         finally:
             self._waiting_bytes -= len(body)
         if isinstance(outcome, Failure):
@@ -71,11 +77,14 @@ class ParserProcess:
         return value
 
     async def close(self) -> None:
-        """End the process."""
+        """End the process; nothing is to be parsed any more."""
+        if self._exchange is not None:
+            self._exchange.cancel()
+            await asyncio.wait({self._exchange})
         self._end()
 
-    async def _exchange(self, job: Job, body: bytes) -> Any:  # Any: a Result or a Failure
-        """Send a job and return its outcome; after anything unexpected the process is replaced."""
+    async def _send(self, job: Job, body: bytes) -> Any:  # Any: a Result or a Failure
+        """Send a job and return its outcome; a process that does not answer is ended."""
         if self._idle is not None:
             self._idle.cancel()
         try:
@@ -84,25 +93,28 @@ class ParserProcess:
                 writer.writelines((*encode_frame(to_bytes(job)), *encode_frame(body)))
                 (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
                 outcome = from_bytes(await reader.readexactly(size))
-        except (OSError, EOFError, TimeoutError) as error:
+        except (OSError, EOFError, TimeoutError):
             self._end()
             message = "the process that parses large bodies died or took too long on this one"
-            raise GatewayError(ErrorCode.INTERNAL, message) from error
-        except (
-            BaseException
-        ):  # cancelled: the outcome of this job would be taken for the next one's
-            self._end()
-            raise
+            return Failure(message=message, code=ErrorCode.INTERNAL)
         self._idle = asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._end)
         return outcome
 
+    def _forget(self, _: asyncio.Task[Any]) -> None:  # Any: as above
+        self._exchange = None  # and its outcome
+
     async def _start(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        with theirs:
+        try:
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             self._child = await asyncio.to_thread(_start_child, theirs.fileno())
-        self._streams = await asyncio.open_unix_connection(sock=ours, limit=_SEND_BUFFER)
+            self._streams = await asyncio.open_unix_connection(sock=ours, limit=_SEND_BUFFER)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         return self._streams
 
     def _end(self) -> None:
@@ -110,6 +122,8 @@ class ParserProcess:
         streams, self._streams = self._streams, None
         if streams is not None:
             streams[1].transport.abort()
+        if self._idle is not None:
+            self._idle.cancel()
         if child is not None:
             child.kill()
             asyncio.get_running_loop().run_in_executor(None, child.wait)

@@ -110,6 +110,18 @@ async def test_the_flood_guard_does_not_count_a_grpcio_clients_window_updates(
             assert await stream.read() == b"%d" % n
 
 
+async def test_oversized_headers_of_a_grpcio_client_end_their_own_call_only(start: Start) -> None:
+    async with grpc.aio.insecure_channel(await start()) as channel:
+        stream = channel.stream_stream(STREAM)()
+        await stream.write(b"before")
+        assert await stream.read() == b"before"
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary(ECHO)(b"", metadata=[("x-large", "y" * 30_000)])
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await stream.write(b"after")
+        assert await stream.read() == b"after"
+
+
 async def test_a_grpcio_client_understands_our_errors(
     start: Start, handler_log: HandlerLog
 ) -> None:

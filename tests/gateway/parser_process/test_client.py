@@ -96,12 +96,24 @@ async def test_a_killed_process_fails_its_job_and_is_replaced(parser: ParserProc
 
 async def test_a_cancelled_job_leaves_nothing_for_the_next(parser: ParserProcess) -> None:
     await parser.run(encode_body, numbers(1), *ARGUMENTS)
+    child = child_of(parser)
     job = asyncio.create_task(parser.run(encode_body, numbers(500_000), *ARGUMENTS))
     await asyncio.sleep(0)
     job.cancel()
     _, raws = await parser.run(encode_body, numbers(3), *ARGUMENTS)
     assert len(raws[0]) == 12
     assert job.cancelled()
+    assert child_of(parser) == child
+
+
+async def test_an_idle_process_ends(parser: ParserProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    await parser.run(encode_body, numbers(1), *ARGUMENTS)
+    child = child_of(parser)
+    monkeypatch.setattr(client, "_IDLE_SECONDS", 0.0)
+    await parser.run(encode_body, numbers(1), *ARGUMENTS)
+    await asyncio.to_thread(child.wait, TIMEOUT_SECONDS)
+    _, raws = await parser.run(encode_body, numbers(2), *ARGUMENTS)
+    assert len(raws[0]) == 8
 
 
 async def test_more_than_may_wait_is_refused(
