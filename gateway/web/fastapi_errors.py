@@ -15,6 +15,8 @@ from telemetry.redaction import redact_message
 
 _EXCERPT = 80
 """Characters of an invalid value that its error repeats."""
+_MAX_FAULTS = 100
+"""Listed in an answer, which would else be larger than the body."""
 
 
 class FastApiErrorHandlers:
@@ -49,7 +51,7 @@ class FastApiErrorHandlers:
                 + ("" if private else f", got {_excerpt(fault.get('input'))!r}"),
                 "pointer": "#/" + "/".join(str(part) for part in fault["loc"][1:]),
             }
-            for fault in faults
+            for fault in faults[:_MAX_FAULTS]
         ]
         broken = any(fault["type"] == "json_invalid" for fault in faults)
         code = ErrorCode.INVALID_JSON if broken else ErrorCode.VALIDATION_FAILED

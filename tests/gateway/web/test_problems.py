@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.auth.identity import Scope
 from gateway.errors import GatewayError
 from gateway.web.problem_pages import PROBLEM_TYPES, ProblemTypeOut
 from gateway.web.problems import problem
@@ -58,6 +59,14 @@ def test_a_problem_about_a_run_says_where_the_run_is() -> None:
     details = {"flow_run_id": "7"}
     told = body_of(GatewayError(ErrorCode.FLOW_FAILED, "why", details=details))
     assert (told["instance"], told["flow_run_id"]) == ("/node/flow-runs/7/", "7")
+
+
+async def test_an_answer_lists_a_bounded_number_of_errors(served_gateway: ServedGateway) -> None:
+    ada = await served_gateway.user("ada@example.com")
+    client = await served_gateway.key_client(ada, Scope.MANAGE)
+    answer = await client.post("/node/flows/", json={"name": "many", "nodes": [1] * 1000})
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == 100
 
 
 @pytest.mark.parametrize("accept", PROGRAMS)
