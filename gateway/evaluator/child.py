@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from io import BufferedRWPair
 from pathlib import Path
 from socket import socket
@@ -70,8 +71,9 @@ def _reply(
 
 def _resident_bytes() -> int:
     """Return the resident memory. Not `ru_maxrss`, which begins with that of the parent."""
-    with Path("/proc/self/statm").open("rb", buffering=0) as statm:
+    with suppress(FileNotFoundError), Path("/proc/self/statm").open("rb", buffering=0) as statm:
         return int(statm.read().split()[1]) * resource.getpagesize()
+    return 0  # not Linux
 
 
 def _set_timers(seconds: float, cpu_seconds: float) -> None:

@@ -28,8 +28,8 @@ class Reply:
 class EvaluatorProcess:
     """Answers one request at a time. Killed when a request is cancelled, as it cannot be stopped.
 
-    It has an empty environment, as it needs none of this process's secrets, and imports nothing
-    from the current folder. It ends when this process does, whatever it is doing.
+    Its environment has nothing but the path of modules: it needs none of this process's secrets. It
+    ends when this process does, whatever it is doing.
     """
 
     def __init__(self, module: str, *, memory_bytes: int) -> None:
@@ -42,14 +42,14 @@ class EvaluatorProcess:
         try:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-I", "-m", module),
+                    *(sys.executable, "-s", "-P", "-m", module),
                     *("--socket", str(theirs.fileno()), "--lifeline", str(lifeline)),
                     *("--memory-bytes", str(memory_bytes)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # tracebacks and aborts, with tenants' values
                 pass_fds=(theirs.fileno(), lifeline),
-                env={},
+                env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 start_new_session=True,  # Ctrl-C is for the supervisor
             )
         except OSError:

@@ -14,8 +14,8 @@ from gateway.flows.validation import ValidationErrors, pointer_token
 Compile = Callable[[str], Expression | None]
 """Compiles an expression; returns None for one that is compiled in an evaluator."""
 
-MAX_EXPRESSIONS = 10_000
-"""Of a flow: the event loop recognises one in about 3 µs."""
+MAX_EXPRESSIONS = 5_000
+"""Of a flow: the event loop compiles one, or sees that an evaluator has to, in about 5 µs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,7 @@ class CompileContext:
         self.before = before
         self.deferred: list[Deferred] = []
         self.sources: list[str] = []
+        self.has_too_many = False
         self.is_remote = False
         """Whether the node's values are computed in an evaluator."""
         self._pointer = pointer
@@ -84,6 +85,8 @@ class CompileContext:
 
     def fields(self, field: str, sources: Mapping[str, str]) -> ExpressionMap:
         """Compile a map of expressions."""
+        if self._too_many(len(sources)):
+            return ExpressionMap({})
         return ExpressionMap(
             {
                 name: self.expression(f"{field}/{pointer_token(name)}", source)
@@ -93,9 +96,16 @@ class CompileContext:
 
     def template(self, field: str, text: str) -> Template:
         """Compile the template at `field`. Inserting values takes time by their length."""
+        if self._too_many(text.count("{{")):
+            return Template([""], [])
         parts = split_template(text)
         self.is_remote |= len(parts) > 1
         return Template(parts[::2], [self.expression(field, source) for source in parts[1::2]])
+
+    def _too_many(self, more: int) -> bool:
+        """Whether a flow with so many more expressions is refused, so that none is compiled."""
+        self.has_too_many |= len(self.sources) + more > MAX_EXPRESSIONS
+        return self.has_too_many
 
     def schema(self, field: str, schema: Mapping[str, Any]) -> None:
         """Have the JSON Schema at `field` checked (Any: JSON)."""

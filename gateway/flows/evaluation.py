@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from time import monotonic
 from typing import Any
 
 import orjson
@@ -19,8 +18,6 @@ from gateway.settings import Settings
 from protos.errors import ErrorCode
 
 _MODULE = "gateway.flows.evaluator_process"
-_COMPILE_SECONDS = 5.0
-"""For the expressions, or the schema, of one node."""
 _MAX_VALUES = 8 << 20
 """Bytes of the values that one node's expressions read."""
 
@@ -67,11 +64,12 @@ class Evaluator:
         errors: Sequence[Mapping[str, str]] = answer["errors"]
         return errors
 
-    async def compile(self, sources: Sequence[str | Mapping[str, Any]]) -> Sequence[Compiled]:
+    async def compile(
+        self, sources: Sequence[str | Mapping[str, Any]], deadline: float
+    ) -> Sequence[Compiled]:
         """See CompilerPort."""
         # As text: orjson refuses large integers.
         request = {"kind": "compile", "sources": json.dumps(sources)}
-        deadline = monotonic() + _COMPILE_SECONDS
         answer = await self._ask(request, deadline, otherwise=ErrorCode.INVALID_FLOW)
         return [Compiled(**one) for one in answer["results"]]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Protocol
 
 from gateway.errors import GatewayError
@@ -27,6 +28,8 @@ from gateway.flows.spec import FlowSpec, Node, NodeType, parse_flow
 from gateway.flows.validation import ValidationErrors
 from protos.errors import ErrorCode
 
+_COMPILE_SECONDS = 10.0
+"""For all expressions and the schema of a flow that is saved or deployed."""
 _RESERVED = frozenset(
     {"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in"}
     | {"let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
@@ -96,8 +99,12 @@ class FlowPlan:
 class CompilerPort(Protocol):
     """Compiles expressions and JSON Schemas, where it can be killed."""
 
-    async def compile(self, sources: Sequence[str | Mapping[str, Any]]) -> Sequence[Compiled]:
+    async def compile(
+        self, sources: Sequence[str | Mapping[str, Any]], deadline: float
+    ) -> Sequence[Compiled]:
         """Return a result for each source: an expression, or a schema (Any: JSON).
+
+        `deadline` is `time.monotonic()`.
 
         Raises:
             GatewayError: INVALID_FLOW if it takes too much.
@@ -147,8 +154,10 @@ async def _check(
     if not is_draft:
         compiler.check_reachable()
     compiler.check_graph()
-    for step in compiler.steps().values():
-        await step.check_deferred(compiler_port)
+    steps = compiler.steps()
+    deadline = monotonic() + _COMPILE_SECONDS
+    for step in steps.values():
+        await step.check_deferred(compiler_port, deadline)
     errors.raise_if_any()
     return spec
 
@@ -161,13 +170,13 @@ class _Step:
     prepare: Prepare
     perform: Perform | None
 
-    async def check_deferred(self, compiler_port: CompilerPort) -> None:
+    async def check_deferred(self, compiler_port: CompilerPort, deadline: float) -> None:
         """Compile in an evaluator what is compiled there, and report errors."""
         deferred = self.context.deferred
         if not deferred:
             return
         try:
-            results = await compiler_port.compile([one.source for one in deferred])
+            results = await compiler_port.compile([one.source for one in deferred], deadline)
         except GatewayError as error:
             if error.code != ErrorCode.INVALID_FLOW:
                 raise
@@ -221,13 +230,17 @@ class _Compiler:
 
     def steps(self) -> dict[str, _Step]:
         """Compile the reachable nodes."""
-        steps = {
-            node.id: self._step(node) for node in self._spec.nodes if node.id in self._reachable
-        }
-        count = sum(len(step.context.sources) for step in steps.values())
-        if count > MAX_EXPRESSIONS:
-            detail = f"expected at most {MAX_EXPRESSIONS} expressions in a flow, got {count}"
-            self._errors.add("#/nodes", detail)
+        steps: dict[str, _Step] = {}
+        count, too_many = 0, False
+        for node in self._spec.nodes:
+            if node.id in self._reachable:
+                step = steps[node.id] = self._step(node)
+                count += len(step.context.sources)
+                too_many |= step.context.has_too_many or count > MAX_EXPRESSIONS
+            if too_many:
+                detail = f"expected at most {MAX_EXPRESSIONS} expressions in a flow"
+                self._errors.add("#/nodes", detail)
+                break
         return steps
 
     def _step(self, node: Node) -> _Step:
@@ -282,7 +295,7 @@ class _Compiler:
         )
 
     def _program(self, node: Node, step: _Step) -> Program:
-        return Program.of(
+        return Program(
             node.raw,
             step.context.sources,
             before=self._before[node.id],

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cached_property
+from typing import Any
 
 from gateway.flows.cel.reads import Reads, mentioned, select
 from gateway.flows.cel.values import NodeValues
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """The expressions of one node."""
+    """The expressions of one node. What takes time is done when it is first evaluated."""
 
-    text: str
-    """The node as JSON: `id`, `type`, `config` and `before`."""
-    reads: Reads
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         node: Mapping[str, Any],
-        sources: Iterable[str],
+        sources: Sequence[str],
         *,
-        before: Collection[str],
+        before: Sequence[str],
         earlier: Collection[str],
-    ) -> Self:
-        """Return the program of a node as the flow has it (Any: JSON).
+    ) -> None:
+        """Create the program of a node as the flow has it (Any: JSON).
 
         Args:
             node: the node.
@@ -36,10 +31,23 @@ class Program:
             before: its direct predecessors.
             earlier: all nodes that end before it starts.
         """
+        self._node = node
+        self._sources = sources
+        self._before = before
+        self._earlier = earlier
+
+    @cached_property
+    def text(self) -> str:
+        """The node as JSON: `id`, `type`, `config` and `before`."""
+        node = self._node
         members = {"id": node["id"], "type": node["type"], "config": node.get("config", {})}
         # Not orjson, which refuses large integers.
-        text = json.dumps({**members, "before": list(before)}, ensure_ascii=False)
-        return cls(text=text, reads=mentioned(sources, earlier))
+        return json.dumps({**members, "before": self._before}, ensure_ascii=False)
+
+    @cached_property
+    def reads(self) -> Reads:
+        """The values that the expressions may read."""
+        return mentioned(self._sources, self._earlier)
 
     def select(self, values: NodeValues) -> dict[str, Any]:
         """Return what the program may read of `values`."""

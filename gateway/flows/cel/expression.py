@@ -71,6 +71,8 @@ class CelExpression:
                 return self._chunked.evaluate(values)
             return self._program.execute(values.context)
         except CEL_ERRORS as error:
+            if "MemoryError" in str(error):  # of a function that the library has called
+                raise MemoryError from None
             raise ExpressionError(_message(self.source, error)) from None
 
     @staticmethod

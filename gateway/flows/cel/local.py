@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from gateway.flows.cel.paths import Path, follow, parse_path
+from gateway.flows.cel.tokens import MAX_CHARACTERS
 from gateway.flows.cel.values import Expression, ExpressionError, NodeValues
 
 _NAMED = {"true": True, "false": False, "null": None}
@@ -19,12 +20,16 @@ _TEXT = re.compile(r'"([^"\\\n]*)"|\'([^\'\\\n]*)\'')
 
 def local_expression(source: str) -> Expression | None:
     """Return a plain path or a constant; None for any other expression."""
+    if len(source) > MAX_CHARACTERS:
+        return None
     text = source.strip()
+    path = None if text in _NAMED else parse_path(text)
+    return _constant(source, text) if path is None else PathExpression(source, path)
+
+
+def _constant(source: str, text: str) -> ConstantExpression | None:
     if text in _NAMED:
         return ConstantExpression(source, _NAMED[text])
-    path = parse_path(text)
-    if path is not None:
-        return PathExpression(source, path)
     if _INTEGER.fullmatch(text):
         return ConstantExpression(source, int(text))
     if _DECIMAL.fullmatch(text):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-_MAX_CHARACTERS = 4_000
+MAX_CHARACTERS = 4_000
 _MAX_TOKENS = 800
 _MAX_DEPTH = 24
 """Nesting depth of brackets: the CEL compiler recurses."""
@@ -61,8 +61,8 @@ def tokenize(expression: str) -> list[Token]:
     Raises:
         ExpressionTooLongError: it is too long or too deep.
     """
-    if len(expression) > _MAX_CHARACTERS:
-        detail = f"{len(expression)} characters, at most {_MAX_CHARACTERS} are allowed"
+    if len(expression) > MAX_CHARACTERS:
+        detail = f"{len(expression)} characters, at most {MAX_CHARACTERS} are allowed"
         raise ExpressionTooLongError(f"the expression is too long: {detail}")
     found: list[Token] = []
     depth = 0

@@ -107,7 +107,7 @@ async def test_evaluators_are_started_when_needed_and_kept(pool: EvaluatorPool) 
     (first,) = evaluators()
     assert await ask(pool, "input.x + 1", x=2) == 3
     assert evaluators() == [first]
-    assert first.environ() == {}
+    assert set(first.environ()) == {"PYTHONPATH"}
     both = await asyncio.gather(*(ask(pool, "input.x", x=x, tenant=f"{x}") for x in range(2)))
     assert both == [0, 1]
     assert len(evaluators()) == 2
@@ -137,12 +137,13 @@ async def test_the_cpu_limit_ends_any_evaluation(pool: EvaluatorPool) -> None:
     "expression",
     [
         " + ".join(["input.s"] * 190),  # within CEL, which aborts
-        "input.few.map(x, split(input.s, 'x'))",  # within Python
+        "input.few.map(x, split(input.s, 'x'))",  # or within Python
+        "size(join(input.texts, input.s))",  # in a function
     ],
-    ids=["compiled", "python"],
+    ids=["compiled", "split", "join"],
 )
 async def test_the_memory_limit_ends_any_evaluation(small: EvaluatorPool, expression: str) -> None:
-    values = {"s": "x" * 2_000_000, "few": list(range(50))}
+    values = {"s": "x" * 2_000_000, "few": list(range(50)), "texts": ["x"] * 1_000}
     assert await failure(small, expression, **values) is EvaluatorFailure.MEMORY
     assert await ask(small, "input.x * 2", x=21) == 42
 

@@ -99,7 +99,7 @@ def test_other_literals_are_programs(source: str) -> None:
 )
 def test_programs_get_what_their_expressions_may_read(source: str, reads: Any) -> None:
     known = {"id": "n", "type": "transform"}
-    program = Program.of(known, [source], before=[], earlier={"input", "model"})
+    program = Program(known, [source], before=[], earlier={"input", "model"})
     assert program.reads == reads
 
 

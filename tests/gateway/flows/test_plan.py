@@ -196,3 +196,18 @@ def test_a_model_without_inputs_needs_exactly_one_predecessor() -> None:
     model = node("model", "inference", model="m")
     flow = build_flow("input>a input>model a>model", INPUT, transform("a", x="1"), model)
     assert "2 nodes precede this one" in validation_errors(flow)["#/nodes/2/config/inputs"]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [transform("a", **{f"x{at}": "input.x" for at in range(5_001)})],
+        [transform(f"n{n}", **{f"x{at}": "input.x" for at in range(51)}) for n in range(100)],
+        [node("a", "http_request", url="https://example.com/" + "{{ input.x }}" * 5_001)],
+    ],
+    ids=["fields", "nodes", "template"],
+)
+def test_the_number_of_expressions_is_limited(parts: list[Json]) -> None:
+    edges = " ".join(f"input>{part['id']}" for part in parts)
+    found = validation_errors(build_flow(edges, INPUT, *parts))
+    assert found == {"#/nodes": "expected at most 5000 expressions in a flow"}

@@ -240,3 +240,18 @@ def test_the_list_has_filters_and_pages(runs: Runs, kind: str) -> None:
 def test_an_unknown_run_is_404(runs: Runs) -> None:
     for answer in (runs.poll(NOWHERE), runs.cancel(NOWHERE), runs.retry(NOWHERE)):
         problem_of(answer, 404, "not_found")
+
+
+@kinds
+def test_an_endless_expression_ends_at_its_deadline_and_delays_no_other_run(
+    runs: Runs, kind: str
+) -> None:
+    flow = transform_flow("round(input.x, input.d)")
+    deployment = runs.deploy(flow, "async", kind, timeout_seconds=1)
+    endless = [runs.accept(deployment, {"x": 3, "d": -100_000_000}) for _ in range(2)]
+    for run_id in endless:
+        run = runs.until(run_id)
+        assert (run["status"], run["error"]["code"]) == ("failed", "timeout")
+        assert run["duration_seconds"] < 2
+    run = runs.until(runs.accept(deployment, {"x": 1.26, "d": 1}))
+    assert run["output_data"] == {"y": 1.3}

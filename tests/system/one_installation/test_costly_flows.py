@@ -58,24 +58,24 @@ def test_an_endless_expression_ends_at_its_deadline(installation: Installation) 
         for _ in range(2):  # it does not matter which gateway answers
             began = monotonic()
             answer = installation.trigger(deployment, json={"input_data": NEVER})
-            assert monotonic() - began < 3
+            assert monotonic() - began < 5
             assert (answer.status_code, answer.json()["code"]) == (504, "run_timeout")
     assert len(seconds) > 20
-    assert max(seconds) < 1
+    assert max(seconds) < 2
     assert {child.pid for child in installation.up.gateways()} == gateways
     again = installation.trigger(deployment, json={"input_data": {"x": 1.26, "d": 1}})
     assert again.json()["output_data"] == {"y": 1.3}
 
 
 def test_an_expression_that_takes_gigabytes_fails(installation: Installation) -> None:
-    flow = transform_flow("input.few.map(x, split(input.text, 'x'))")
+    flow = transform_flow("size(join(input.few, input.text))")
     deployment = installation.deploy(flow, **QUICK | {"timeout_seconds": 30})
-    sent = {"few": list(range(50)), "text": "x" * 2_000_000}
+    sent = {"few": ["x"] * 1_000, "text": "x" * 2_000_000}
     with probed(installation) as seconds:
         answer = installation.trigger(deployment, json={"input_data": sent})
     assert (answer.status_code, answer.json()["code"]) == (422, "evaluation_limit")
     assert "512 MiB" in answer.json()["detail"]
-    assert max(seconds) < 1
+    assert max(seconds) < 2
     for gateway in installation.up.gateways():
         assert psutil.Process(gateway.pid).memory_info().rss < 500 << 20
 
@@ -91,7 +91,7 @@ def test_a_large_pattern_is_not_saved(installation: Installation, schema: dict[s
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_flow")
     (error,) = answer.json()["errors"]
     assert error["pointer"].endswith("/pattern")
-    assert max(seconds) < 1
+    assert max(seconds) < 2
 
 
 def test_a_schema_with_endless_checks_ends_at_the_deadline(installation: Installation) -> None:
@@ -103,6 +103,6 @@ def test_a_schema_with_endless_checks_ends_at_the_deadline(installation: Install
     with probed(installation) as seconds:
         began = monotonic()
         answer = installation.trigger(deployment, json={"input_data": {"x": 1}})
-        assert monotonic() - began < 3
+        assert monotonic() - began < 5
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
-    assert max(seconds) < 1
+    assert max(seconds) < 2
