@@ -89,8 +89,11 @@ def _gateway(state: Path) -> ServeOptions:
         host=running.host,
         port=running.port,
         grpc_port=running.grpc_port,
-        grpc_server="native",  # of no consequence: the bench calls REST
         state=state,
         tls_certificate=Path(certificate) if certificate else None,
         tls_key=None,
+        # of no consequence for a client
+        grpc_server="native",
+        behind_proxy=False,
+        insecure=False,
     )
