@@ -25,6 +25,8 @@ _NICENESS = 5
 _LARGE_BYTES = 128 << 20
 """Resident memory above which a process is replaced: the allocator returns little of it."""
 _SHORTEST = 0.001
+_ENDING = {signal.SIGALRM, signal.SIGPROF, signal.SIGIO}
+"""Signals that end this process, whatever the gateway was started with."""
 
 Answer = Callable[[bytes], bytes]
 
@@ -36,6 +38,9 @@ def serve(answer: Answer) -> None:
     parser.add_argument("--lifeline", type=int, required=True, metavar="FD")
     parser.add_argument("--memory-bytes", type=int, required=True)
     options = parser.parse_args()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
     _end_with_gateway(options.lifeline)
     os.nice(_NICENESS)
     _limit(resource.RLIMIT_CORE, 0)

@@ -76,7 +76,11 @@ def _prepare(program: str) -> Prepare:
 def _validate(schema: str, input_data: Json) -> list[dict[str, str]]:
     from gateway.flows.json_schema import schema_errors  # noqa: PLC0415 - see _validator
 
-    return schema_errors(_validator(schema), input_data)
+    try:
+        return schema_errors(_validator(schema), input_data)
+    except InvalidSchemaError as error:  # of a flow that was saved by an older release
+        detail = f"the flow's input schema is no longer valid: {error.pointer}: {error.detail}"
+        return [{"detail": detail, "pointer": "#/input_data"}]
 
 
 @lru_cache(maxsize=_KEPT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from time import monotonic
 
 import pytest
@@ -10,6 +11,7 @@ from gateway.errors import GatewayError
 from gateway.flows.evaluation import Evaluator, build_evaluators
 from gateway.flows.programs import Program
 from gateway.settings import Settings
+from tests.gateway.flows.fake_ports import EVALUATOR
 from tests.gateway.flows.flow_builder import (
     INPUT,
     OUTPUT,
@@ -60,3 +62,9 @@ async def test_nothing_is_evaluated_after_the_end() -> None:
     with pytest.raises(GatewayError) as caught:
         await Evaluator(pool, "t").evaluate(PROGRAM, {"input": {"text": ""}}, monotonic() + 9)
     assert caught.value.code == "shutting_down"
+
+
+async def test_a_schema_that_is_no_longer_valid_refuses_input() -> None:
+    old = json.dumps({"properties": {"x": {"pattern": "a" * 2_000}}})
+    (error,) = await EVALUATOR.validate(old, b"{}", monotonic() + 9)
+    assert "/properties/x/pattern: expected a pattern of at most 1000" in error["detail"]
