@@ -47,6 +47,7 @@ class EvaluatorProcess:
                     *("--memory-bytes", str(memory_bytes)),
                 ],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # tracebacks and aborts, with tenants' values
                 pass_fds=(theirs.fileno(), lifeline),
                 env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
