@@ -56,6 +56,8 @@ class EvaluatorPool:
         Raises:
             EvaluatorError: there is none.
         """
+        if deadline <= monotonic():
+            raise _deadline_passed()
         try:
             async with asyncio.timeout_at(_loop_time(deadline)), self._turns.turn(tenant):
                 return await self._ask(request, deadline)
