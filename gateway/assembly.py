@@ -30,7 +30,7 @@ async def assemble(boot_app: BootApp) -> None:
         OSError: the gRPC port is in use.
     """
     settings = Settings()
-    logs.configure(settings.log_level, process="gateway")
+    logs.configure(settings.log_level, process="gateway", log_format=settings.log_format)
     _check_anonymous(settings)
     _check_certificate(settings, boot_app)
     boot_app.limits = connection_limits(settings)

@@ -167,6 +167,8 @@ class Settings(BaseSettings):
     """Days that usage is kept."""
     log_level: str = "info"
     """debug, info, warning or error."""
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """Form of the lines on stderr: `text`, `json`, or `auto`, which is text on a terminal."""
 
     @property
     def database(self) -> str:

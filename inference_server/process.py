@@ -33,7 +33,7 @@ def serve(arguments: Sequence[str], *, started_at: float) -> NoReturn:
     """
     chosen = settings.read(arguments)
     set_process_name(f"{chosen.model} {chosen.version}")
-    logs.configure(chosen.log_level, process="inference_server")
+    logs.configure(chosen.log_level, process="inference_server", log_format=chosen.log_format)
     if chosen.lifeline_fd is not None:
         exit_with_parent(chosen.lifeline_fd)
         ignore_sigint()

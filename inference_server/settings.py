@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from telemetry import options
-from telemetry.options import OptionsError, option, seconds, whole_number
+from telemetry.logs import FORMATS
+from telemetry.options import OptionsError, one_of, option, seconds, whole_number
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_INFERENCE_"
 _EPILOG = (
@@ -161,6 +162,12 @@ class Settings:
         metavar="S",
     )
     log_level: str = option(str, "debug, info, warning or error", default="info", metavar="LEVEL")
+    log_format: str = option(
+        one_of(*FORMATS),
+        "text, json, or auto: text on a terminal, JSON elsewhere",
+        default="auto",
+        metavar="FORMAT",
+    )
     status_fd: int | None = option(
         whole_number(0), "file descriptor for status lines", in_environment=False, metavar="FD"
     )

@@ -122,7 +122,7 @@ def main() -> None:
     options = _parser().parse_args()
     ignore_sigint()
     set_process_name("inference")
-    logs.configure(options.log_level, process="inference_server")
+    logs.configure(options.log_level, process="inference_server", log_format=options.log_format)
     exit_with_parent(options.lifeline_fd)
     limit_memory(available_memory())
     with socket.socket(fileno=options.control_fd) as control:
@@ -141,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         parser.add_argument(name, type=int, required=True, help=text)
     parser.add_argument("--log-level", default="info", help="debug, info, warning or error")
+    parser.add_argument("--log-format", default="auto", choices=logs.FORMATS)
     return parser
 
 

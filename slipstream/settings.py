@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from gateway.broker.broker import Queue
 from gateway.worker.plan import parse_queues
 from slipstream.failures import UnusableError
-from telemetry.options import absolute_path, flag, option, seconds, whole_number
+from telemetry.options import absolute_path, flag, one_of, option, seconds, whole_number
 
 if TYPE_CHECKING:
     from transport.certificates import KeyPair
@@ -23,12 +22,6 @@ WEBHOOK_SECRET_VARIABLE = "SLIPSTREAM_WEBHOOK_SECRET"  # noqa: S105 - the name o
 """The variable with the secret that the webhook commands verify with."""
 
 _port = whole_number(1, 65535)
-
-
-def _grpc_server(text: str) -> str:
-    if text not in {"native", "grpcio"}:
-        raise ValueError("expected native or grpcio")
-    return text
 
 
 def _default_concurrency() -> int:
@@ -43,7 +36,7 @@ class ServeOptions:
     port: int = option(_port, "port of REST", default="8080", metavar="PORT")
     grpc_port: int = option(_port, "port of gRPC", default="8081", metavar="PORT")
     grpc_server: str = option(
-        _grpc_server,
+        one_of("native", "grpcio"),
         "server of the gRPC port: native, or stock grpcio",
         default="native",
         metavar="NAME",
@@ -121,6 +114,13 @@ class UpOptions(ServeOptions):
         default="5",
         metavar="S",
     )
+    log_format: str = option(
+        one_of("text", "json"),
+        "how to log on stderr: text, from level warning, beside the lines on stdout; or json, from"
+        " level info",
+        default="text",
+        metavar="FORMAT",
+    )
     no_demo: bool = flag("create no demo on the first start")
     json: bool = flag("print one JSON document when ready, for scripts", in_environment=False)
 
@@ -197,12 +197,12 @@ def worker_environment(options: WorkerOptions) -> dict[str, str]:
     return {**os.environ, "SLIPSTREAM_STATE": str(options.state)}
 
 
-def log_level() -> str:
+def log_level(options: UpOptions) -> str:
     """Return the log level of all processes of `up`.
 
-    On a terminal `up` prints what happens; elsewhere the log lines are collected.
+    People read on stdout what happens; JSON lines are collected.
     """
-    default = "warning" if sys.stderr.isatty() else "info"
+    default = "warning" if options.log_format == "text" else "info"
     return os.environ.get("SLIPSTREAM_LOG_LEVEL", default)
 
 

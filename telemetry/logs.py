@@ -1,4 +1,4 @@
-"""Log lines with an event name and fields: JSON on stderr, or coloured text on a terminal."""
+"""Log lines with an event name and fields, on stderr: as JSON, or as text for people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ if _hide_rich:
     del sys.modules["rich"]
 
 
-def configure(level: str, *, process: str) -> None:
+FORMATS = ("auto", "text", "json")
+"""How lines look; `auto` is text on a terminal, and JSON elsewhere."""
+
+
+def configure(level: str, *, process: str, log_format: str = "auto") -> None:
     """Configure logging: lines from `level` upwards, each with the name of its `process`.
 
     Lines of libraries (uvicorn, grpc, alembic) get the same format. API keys are redacted.
@@ -36,9 +40,11 @@ def configure(level: str, *, process: str) -> None:
         event.setdefault("process", process)
         return event
 
+    on_terminal = sys.stderr.isatty()
+    is_text = log_format == "text" or (log_format == "auto" and on_terminal)
     renderer: Any = (  # Any: structlog's renderers have no common type
-        structlog.dev.ConsoleRenderer(pad_event_to=28)
-        if sys.stderr.isatty()
+        structlog.dev.ConsoleRenderer(pad_event_to=28, colors=on_terminal)
+        if is_text
         else structlog.processors.JSONRenderer()
     )
 

@@ -120,6 +120,17 @@ def check(kind: type[T], arguments: Sequence[str], *, prefix: str) -> T:
     return _parse(kind, parser, arguments, prefix)
 
 
+def one_of(*words: str) -> Callable[[str], str]:
+    """Return a parser that accepts only these words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"expected {', '.join(words[:-1])} or {words[-1]}, got '{text}'")
+        return text
+
+    return parse
+
+
 def whole_number(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
     """Return a parser of whole numbers in a range."""
     expected = f"from {minimum}" if maximum is None else f"from {minimum} to {maximum}"

@@ -203,6 +203,7 @@ class Fleet:
             max_message_bytes=self._settings.max_body_bytes,
             grace_seconds=self._settings.drain_seconds,
             log_level=self._settings.log_level,
+            log_format=self._settings.log_format,
         )
         served = ["--store", str(self._settings.models), "--model", server.model]
         served += ["--version", str(server.version), "--socket", str(socket)]

@@ -36,10 +36,13 @@ class FleetRunner:
             grpc_port=options.grpc_port,
             state=options.state,
             workers=options.workers,
-            log_level=log_level(),
+            log_level=log_level(options),
+            log_format=options.log_format,
             unresponsive_seconds=options.unresponsive_seconds,
         )
-        logs.configure(self._settings.log_level, process="supervisor")
+        logs.configure(
+            self._settings.log_level, process="supervisor", log_format=options.log_format
+        )
         _check_servers()
         self._launched = launched
         self._printer = printer

@@ -125,6 +125,7 @@ def _spawn_gateway(options: UpOptions, rest: socket.socket, lifeline: Lifeline) 
 def _environment(options: UpOptions) -> dict[str, str]:
     return {
         **process_environment(options, workers=options.workers),
-        "SLIPSTREAM_LOG_LEVEL": log_level(),
+        "SLIPSTREAM_LOG_LEVEL": log_level(options),
+        "SLIPSTREAM_LOG_FORMAT": options.log_format,
         "SLIPSTREAM_UNRESPONSIVE_SECONDS": str(options.unresponsive_seconds),
     }

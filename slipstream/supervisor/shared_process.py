@@ -59,21 +59,15 @@ class HostedServer:
 class SharedProcess:
     """One process and the servers in it; see `inference_server.shared_process`."""
 
-    def __init__(self, lifeline: Lifeline, *, log_level: str) -> None:
-        """Start it.
+    def __init__(self, lifeline: Lifeline, *, log_options: Sequence[str]) -> None:
+        """Start it, with `--log-level` and `--log-format` as `log_options`.
 
         Raises:
             OSError: the system cannot start another process.
         """
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
-        command = [
-            sys.executable,
-            "-m",
-            "inference_server.shared_process",
-            "--log-level",
-            log_level,
-        ]
+        command = [sys.executable, "-m", "inference_server.shared_process", *log_options]
         command += ["--control-fd", str(theirs.fileno())]
         with theirs:
             try:
@@ -149,12 +143,12 @@ class SharedProcessPool:
         printer: StatusPrinter,
         *,
         servers_per_process: int,
-        log_level: str,
+        log_options: Sequence[str],
     ) -> None:
         self._lifeline = lifeline
         self._printer = printer
         self._servers_per_process = servers_per_process
-        self._log_level = log_level
+        self._log_options = log_options
         self._processes: dict[SharedProcess, asyncio.Task[None]] = {}
         self._lock = asyncio.Lock()
 
@@ -201,7 +195,7 @@ class SharedProcessPool:
         return not process.closed and process.count() < self._servers_per_process
 
     def _start_process(self) -> SharedProcess:
-        process = SharedProcess(self._lifeline, log_level=self._log_level)
+        process = SharedProcess(self._lifeline, log_options=self._log_options)
         self._printer.step(_NAME, f"process {process.child.pid}", "dim")
         self._processes[process] = asyncio.create_task(self._watch(process))
         return process

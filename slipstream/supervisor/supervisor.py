@@ -70,15 +70,18 @@ class Supervisor:
         await run_until_stopped(work, launched.signals, drain=self._drain, kill=self._kill)
 
     def _server_spawner(self) -> ServerSpawner:
-        launched = self._launched
-        servers_per_process = launched.options.models_per_process
+        launched, options = self._launched, self._launched.options
+        servers_per_process = options.models_per_process
         if servers_per_process == 1:
             return ForkServerSpawner(launched.lifeline, self._printer, running=launched.fork_server)
         return SharedProcessPool(
             launched.lifeline,
             self._printer,
             servers_per_process=servers_per_process,
-            log_level=log_level(),
+            log_options=(
+                *("--log-level", log_level(options)),
+                *("--log-format", options.log_format),
+            ),
         )
 
     def _worker_manager(self) -> WorkerManager:

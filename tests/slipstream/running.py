@@ -57,7 +57,7 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            env={**environment(), **extra},
+            env={**environment(), "SLIPSTREAM_LOG_FORMAT": "json", **extra},
         )
         # A test that fails in the middle leaves nothing running: the children go with it.
         weakref.finalize(self, self.process.kill)

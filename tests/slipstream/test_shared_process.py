@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 
 def pool(*, servers_per_process: int) -> SharedProcessPool:
     return SharedProcessPool(
-        Lifeline(), status_printer(), servers_per_process=servers_per_process, log_level="info"
+        Lifeline(), status_printer(), servers_per_process=servers_per_process, log_options=()
     )
 
 
@@ -168,7 +168,7 @@ async def test_a_shared_process_ends_at_once_when_its_parent_is_gone(
     store: Path, tmp_path: Path
 ) -> None:
     lifeline = Lifeline()
-    shared = SharedProcess(lifeline, log_level="info")
+    shared = SharedProcess(lifeline, log_options=())
     words = ["--store", str(store), "--model", "mlp", "--version", "1"]
     server = await shared.start_server([*words, "--socket", str(tmp_path / "s")], requested_at=0.0)
     lifeline.close()

@@ -93,7 +93,7 @@ def test_json_output_is_one_document_even_from_a_deep_folder_with_two_workers(
 
 def test_it_answers_before_it_is_ready(tmp_path: Path) -> None:
     began = time.monotonic()
-    up = Up(tmp_path / "state", "--no-demo", *NO_WORKER)
+    up = Up(tmp_path / "state", "--no-demo", *NO_WORKER, SLIPSTREAM_LOG_FORMAT="text")
     while True:
         try:
             response = httpx.get(f"{up.url}/readyz", timeout=10)
@@ -105,6 +105,7 @@ def test_it_answers_before_it_is_ready(tmp_path: Path) -> None:
     up.until("documentation")
     assert httpx.get(f"{up.url}/readyz").status_code == 200
     assert up.stop() == 0
+    assert not up.errors, "nothing but lines for people, on stdout"
 
 
 def test_a_signal_during_start_up_leaves_no_process(tmp_path: Path) -> None:

@@ -55,6 +55,18 @@ def test_a_line_is_an_event_with_its_fields() -> None:
     }
 
 
+def test_lines_are_text_where_that_is_set() -> None:
+    text = run(
+        'logs.configure("info", process="gateway", log_format="text")\n'
+        'log.info("run_finished", key=KEY, run_id="r1")'
+    )
+    (line,) = text.splitlines()
+    assert "\x1b" not in line, "no colours in a file"
+    assert "run_finished" in line
+    assert "run_id=r1" in line
+    assert KEY not in line
+
+
 def test_lines_below_the_level_are_dropped() -> None:
     code = """
 log.debug("too quiet")
