@@ -1,4 +1,4 @@
-"""Kill processes and servers at random under load, then check all guarantees.
+"""Kill and stop processes and servers at random under load, then check all guarantees.
 
 make chaos
 make chaos ARGS="--minutes 1 --seed 7"
@@ -46,18 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="slipstream-chaos-") as folder:
         environment = ChaosEnvironment(Path(folder))
         try:
-            return asyncio.run(_run(environment, options, console, print_status))
+            # Outside of the event loop: the command line runs one of its own.
+            installation = Installation(environment.up)
+            return asyncio.run(_run(environment, installation, options, console, print_status))
         finally:
             environment.stop()
 
 
 async def _run(
     environment: ChaosEnvironment,
+    installation: Installation,
     options: argparse.Namespace,
     console: Console,
     print_status: PrintStatus,
 ) -> int:
-    installation = Installation(environment.up)
     targets = deploy(installation, environment.counter.url)
     audit, call_log = Audit(environment.database_url), CallLog()
     await audit.install()

@@ -1,4 +1,4 @@
-"""Everything that can be killed: `slipstream up`, its processes, PostgreSQL and Redis."""
+"""All that can be killed or stopped: `slipstream up`, its processes, PostgreSQL and Redis."""
 
 from __future__ import annotations
 
@@ -85,6 +85,22 @@ class ChaosEnvironment:
         """Kill one inference server."""
         return _kill_one(self._children("inference_server"), random)
 
+    def stop_gateway(self, random: Random) -> str | None:
+        """Stop one gateway process by SIGSTOP: it keeps its connections and answers nothing."""
+        return _stop_one(self._children("--listen-fd"), random)
+
+    def stop_worker_parent(self, random: Random) -> str | None:
+        """Stop the parent process of a worker by SIGSTOP."""
+        return _stop_one(self._workers(parents=True), random)
+
+    def stop_worker_child(self, random: Random) -> str | None:
+        """Stop one process that runs flows by SIGSTOP."""
+        return _stop_one(self._workers(parents=False), random)
+
+    def stop_inference_server(self, random: Random) -> str | None:
+        """Stop one inference server by SIGSTOP."""
+        return _stop_one(self._children("inference_server"), random)
+
     def kill_broker(self, _random: Random) -> str:
         """Kill Redis, which loses its data, and start it again."""
         self._redis.restart()
@@ -130,13 +146,17 @@ class ChaosEnvironment:
 
 
 Fault = Callable[[ChaosEnvironment, Random], str | None]
-"""Returns a description of what was killed; None if there was no such process."""
+"""Returns a description of what was hit; None if there was no such process."""
 
 FAULTS: dict[str, Fault] = {
     "worker child": ChaosEnvironment.kill_worker_child,
     "worker parent": ChaosEnvironment.kill_worker_parent,
     "gateway": ChaosEnvironment.kill_gateway,
     "inference server": ChaosEnvironment.kill_inference_server,
+    "worker child, stopped": ChaosEnvironment.stop_worker_child,
+    "worker parent, stopped": ChaosEnvironment.stop_worker_parent,
+    "gateway, stopped": ChaosEnvironment.stop_gateway,
+    "inference server, stopped": ChaosEnvironment.stop_inference_server,
     "broker": ChaosEnvironment.kill_broker,
     "PostgreSQL": ChaosEnvironment.restart_postgres,
     "supervisor": ChaosEnvironment.kill_supervisor,
@@ -144,11 +164,21 @@ FAULTS: dict[str, Fault] = {
 
 
 def _kill_one(processes: Iterable[psutil.Process], random: Random) -> str | None:
-    """Kill one of the processes at random; return which."""
+    return _hit_one(processes, random, psutil.Process.kill)
+
+
+def _stop_one(processes: Iterable[psutil.Process], random: Random) -> str | None:
+    return _hit_one(processes, random, psutil.Process.suspend)
+
+
+def _hit_one(
+    processes: Iterable[psutil.Process], random: Random, hit: Callable[[psutil.Process], None]
+) -> str | None:
+    """Kill or stop one of the processes at random; return which."""
     candidates = list(processes)
     random.shuffle(candidates)
     for process in candidates:
         with suppress(psutil.NoSuchProcess):
-            process.kill()
+            hit(process)
             return f"process {process.pid}"
     return None
