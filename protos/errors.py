@@ -218,6 +218,13 @@ class ErrorCode(StrEnum):
         meaning="The request conflicts with the current state. The message describes it.",
         advice="Read the current state, then decide again.",
     )
+    PRECONDITION_FAILED = ErrorSpec(
+        name="precondition_failed",
+        http=412,
+        grpc="FAILED_PRECONDITION",
+        meaning="The resource has changed since the ETag in If-Match was read. It was left as is.",
+        advice="Read the resource again, and repeat the change with its new ETag.",
+    )
     DEPLOYMENT_PAUSED = ErrorSpec(
         name="deployment_paused",
         http=409,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Response
 
 from gateway.auth.access import Manager
 from gateway.auth.schemas import (
@@ -16,6 +16,15 @@ from gateway.auth.schemas import (
     RotationIn,
 )
 from gateway.auth.service import ApiKeyService
+from gateway.conditional_requests import (
+    CHANGED,
+    CREATED,
+    SHOWN,
+    IfMatch,
+    IfNoneMatch,
+    set_etag,
+    unless_matched,
+)
 from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
@@ -24,10 +33,13 @@ Service = Annotated[ApiKeyService, from_app(ApiKeyService)]
 router = DocumentedRouter(prefix="/node/api-keys", tags=["API keys"])
 
 
-@router.post("/", status_code=201)
-async def create(service: Service, actor: Manager, body: NewKey) -> IssuedKeyOut:
+@router.post("/", status_code=201, responses=CREATED)
+async def create(
+    service: Service, actor: Manager, response: Response, body: NewKey
+) -> IssuedKeyOut:
     """Create a key. Only this response shows it."""
     issued = await service.create(actor.profile_id, **body.columns())
+    set_etag(response, issued.row)
     return IssuedKeyOut.of_issued(issued)
 
 
@@ -37,16 +49,29 @@ async def list_keys(service: Service, actor: Manager, page: PageRequest = Depend
     return KeyPage.of(await service.page(actor.profile_id, page))
 
 
-@router.get("/{key_id}/")
-async def show(service: Service, actor: Manager, key_id: str) -> KeyOut:
+@router.get("/{key_id}/", response_model=KeyOut, responses=SHOWN)
+async def show(
+    service: Service, actor: Manager, response: Response, key_id: str, if_none_match: IfNoneMatch
+) -> KeyOut | Response:
     """Show one key."""
-    return KeyOut.of(await service.get(actor.profile_id, key_id))
+    view = await service.get(actor.profile_id, key_id)
+    return unless_matched(KeyOut.of(view), view.row, response, if_none_match)
 
 
-@router.patch("/{key_id}/")
-async def change(service: Service, actor: Manager, key_id: str, body: KeyPatch) -> KeyOut:
+@router.patch("/{key_id}/", responses=CHANGED)
+async def change(
+    service: Service,
+    actor: Manager,
+    response: Response,
+    *,
+    key_id: str,
+    if_match: IfMatch,
+    body: KeyPatch,
+) -> KeyOut:
     """Change a key's name, environment, expiry, scope or deployments, at once."""
-    return KeyOut.of(await service.change(actor.profile_id, key_id, **body.change()))
+    view = await service.change(actor.profile_id, key_id, if_match=if_match, **body.change())
+    set_etag(response, view.row)
+    return KeyOut.of(view)
 
 
 @router.post("/{key_id}/rotate/", status_code=201)
@@ -84,6 +109,6 @@ async def activate(service: Service, actor: Manager, key_id: str) -> KeyOut:
 
 
 @router.delete("/{key_id}/", status_code=204)
-async def delete(service: Service, actor: Manager, key_id: str) -> None:
+async def delete(service: Service, actor: Manager, key_id: str, if_match: IfMatch) -> None:
     """Delete a key permanently."""
-    await service.delete(actor.profile_id, key_id)
+    await service.delete(actor.profile_id, key_id, if_match=if_match)

@@ -20,6 +20,7 @@ from gateway.storage.audit_events import AuditFields, row_snapshot
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
+from gateway.storage.etags import check_if_match
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import ApiKey
 from protos.errors import ErrorCode
@@ -127,14 +128,23 @@ class ApiKeyService:
             key = await store.find_key(session, profile_id, key_id)
             return await self._known(session, key)
 
-    async def change(self, profile_id: str, key_id: str, **change: Unpack[KeyChange]) -> KeyView:
+    async def change(
+        self,
+        profile_id: str,
+        key_id: str,
+        *,
+        if_match: Sequence[str] = (),
+        **change: Unpack[KeyChange],
+    ) -> KeyView:
         """Change a key.
 
         Raises:
-            GatewayError: NOT_FOUND, and VALIDATION_FAILED as `create`.
+            GatewayError: NOT_FOUND; PRECONDITION_FAILED as `check_if_match`; VALIDATION_FAILED as
+                `create`.
         """
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
+            check_if_match(key, if_match)
             before = row_snapshot(key)
             if "expires_at" in change:
                 check_expiry(change["expires_at"], now())
@@ -197,10 +207,15 @@ class ApiKeyService:
         """Activate a deactivated key. Idempotent."""
         return await self._set_state(profile_id, key_id, KeyState.ACTIVE)
 
-    async def delete(self, profile_id: str, key_id: str) -> None:
-        """Delete the key permanently."""
+    async def delete(self, profile_id: str, key_id: str, *, if_match: Sequence[str] = ()) -> None:
+        """Delete the key permanently.
+
+        Raises:
+            GatewayError: NOT_FOUND; PRECONDITION_FAILED as `check_if_match`.
+        """
         async with self._db.write() as session:
             key = await store.find_key(session, profile_id, key_id, lock=True)
+            check_if_match(key, if_match)
             await session.delete(key)
             await record_key(session, "delete", key, before=row_snapshot(key))
             await record_change(session, ChangeKind.API_KEY, key.id)

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Response
 
 from gateway.auth.access import Manager, manager
 from gateway.auth.schemas import IssuedKeyOut, NewDeploymentKey
+from gateway.conditional_requests import (
+    CHANGED,
+    CREATED,
+    SHOWN,
+    IfMatch,
+    IfNoneMatch,
+    set_etag,
+    unless_matched,
+)
 from gateway.dependencies import from_app
 from gateway.deployments.schemas import (
     ChangedDeploymentOut,
@@ -28,12 +37,15 @@ Canceller = Annotated[RunCanceller, from_app(RunCanceller)]
 router = DocumentedRouter(prefix="/node/deployments", tags=["Deployments"])
 
 
-@router.post("/", status_code=201)
-async def create(service: Service, actor: Manager, body: DeploymentIn) -> NewDeploymentOut:
+@router.post("/", status_code=201, responses=CREATED)
+async def create(
+    service: Service, actor: Manager, response: Response, body: DeploymentIn
+) -> NewDeploymentOut:
     """Deploy a flow. If no active key covers the deployment, one is created and shown once."""
     view = await service.create(
         actor.profile_id, body.flow_id, body.settings(), key_id=actor.key_id
     )
+    set_etag(response, view.row)
     return NewDeploymentOut.of(view)
 
 
@@ -51,18 +63,32 @@ async def presets() -> PresetList:
     return PresetList.listed()
 
 
-@router.get("/{deployment_id}/")
-async def show(service: Service, actor: Manager, deployment_id: str) -> DeploymentOut:
+@router.get("/{deployment_id}/", response_model=DeploymentOut, responses=SHOWN)
+async def show(
+    service: Service,
+    actor: Manager,
+    response: Response,
+    deployment_id: str,
+    if_none_match: IfNoneMatch,
+) -> DeploymentOut | Response:
     """Show one deployment."""
-    return DeploymentOut.of(await service.get(actor.profile_id, deployment_id))
+    view = await service.get(actor.profile_id, deployment_id)
+    return unless_matched(DeploymentOut.of(view), view.row, response, if_none_match)
 
 
-@router.patch("/{deployment_id}/")
+@router.patch("/{deployment_id}/", responses=CHANGED)
 async def change(
-    service: Service, actor: Manager, deployment_id: str, body: DeploymentPatch
+    service: Service,
+    actor: Manager,
+    response: Response,
+    *,
+    deployment_id: str,
+    if_match: IfMatch,
+    body: DeploymentPatch,
 ) -> ChangedDeploymentOut:
     """Change settings, without a new version. The secret of a new webhook is shown once."""
-    view = await service.change(actor.profile_id, deployment_id, **body.change())
+    view = await service.change(actor.profile_id, deployment_id, if_match=if_match, **body.change())
+    set_etag(response, view.row)
     return ChangedDeploymentOut.of(view)
 
 
@@ -101,10 +127,12 @@ async def delete(
     canceller: Canceller,
     actor: Manager,
     deployment_id: str,
+    *,
+    if_match: IfMatch,
     runs: RunsOnDelete = RunsOnDelete.FINISH,
 ) -> None:
     """Delete a deployment; its URL then answers 410.
 
     Queued runs are cancelled. Running runs finish, or with `runs=cancel` are cancelled.
     """
-    await service.delete(actor.profile_id, deployment_id, canceller, then=runs)
+    await service.delete(actor.profile_id, deployment_id, canceller, then=runs, if_match=if_match)

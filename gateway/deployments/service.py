@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Protocol, Unpack
@@ -30,6 +30,7 @@ from gateway.limits.call_limits import apply_limits_patch
 from gateway.storage.audit_events import row_snapshot
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
+from gateway.storage.etags import check_if_match
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow
 from gateway.webhooks.endpoints import EndpointLifecycle
@@ -111,18 +112,25 @@ class DeploymentService:
             return await load_view(session, row)
 
     async def change(
-        self, profile_id: str, deployment_id: str, **change: Unpack[SettingsChange]
+        self,
+        profile_id: str,
+        deployment_id: str,
+        *,
+        if_match: Sequence[str] = (),
+        **change: Unpack[SettingsChange],
     ) -> DeploymentView:
         """Change settings at once, without a new version.
 
         Raises:
-            GatewayError: NOT_FOUND, GONE, VALIDATION_FAILED; INVALID_FLOW if the mode becomes fast
-                and the live version needs the engine; BLOCKED_TARGET for the callback URL.
+            GatewayError: NOT_FOUND, GONE, VALIDATION_FAILED; PRECONDITION_FAILED as
+                `check_if_match`; INVALID_FLOW if the mode becomes fast and the live version needs
+                the engine; BLOCKED_TARGET for the callback URL.
         """
         callback_url = change.get("callback_url")
         await self._webhook_endpoints.check_url(callback_url)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            check_if_match(row, if_match)
             version = await store.live_version(session, row)
             before = row_snapshot(row)
             if "limits" in change:
@@ -151,6 +159,7 @@ class DeploymentService:
         canceller: RunCanceller,
         *,
         then: RunsOnDelete = RunsOnDelete.FINISH,
+        if_match: Sequence[str] = (),
     ) -> None:
         """Replace the deployment by a tombstone, and deactivate the keys for this deployment only.
 
@@ -159,10 +168,11 @@ class DeploymentService:
         `runs/cleanup.py`.
 
         Raises:
-            GatewayError: NOT_FOUND, GONE.
+            GatewayError: NOT_FOUND, GONE; PRECONDITION_FAILED as `check_if_match`.
         """
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            check_if_match(row, if_match)
             before = row_snapshot(row)
             row.status = DeploymentStatus.DELETED
             await record_deployment(session, "delete", row, before=before)

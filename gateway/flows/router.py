@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Response
 
 from gateway.auth.access import Manager
+from gateway.conditional_requests import (
+    CHANGED,
+    CREATED,
+    SHOWN,
+    IfMatch,
+    IfNoneMatch,
+    set_etag,
+    unless_matched,
+)
 from gateway.dependencies import from_app
 from gateway.flows.schemas import FlowIn, FlowOut, FlowPage, FlowPatch
 from gateway.flows.service import FlowService
@@ -20,10 +29,12 @@ router = DocumentedRouter(
 )
 
 
-@router.post("/", status_code=201)
-async def create(service: Service, actor: Manager, body: FlowIn) -> FlowOut:
+@router.post("/", status_code=201, responses=CREATED)
+async def create(service: Service, actor: Manager, response: Response, body: FlowIn) -> FlowOut:
     """Save a new flow."""
-    return FlowOut.of(await service.create(actor.profile_id, body.draft()))
+    flow = await service.create(actor.profile_id, body.draft())
+    set_etag(response, flow)
+    return FlowOut.of(flow)
 
 
 @router.get("/")
@@ -32,31 +43,62 @@ async def list_flows(service: Service, actor: Manager, page: PageRequest = Depen
     return FlowPage.of(await service.page(actor.profile_id, page))
 
 
-@router.get("/{flow_id}/")
-async def show(service: Service, actor: Manager, flow_id: str) -> FlowOut:
+@router.get("/{flow_id}/", response_model=FlowOut, responses=SHOWN)
+async def show(
+    service: Service, actor: Manager, response: Response, flow_id: str, if_none_match: IfNoneMatch
+) -> FlowOut | Response:
     """Show one flow."""
-    return FlowOut.of(await service.get(actor.profile_id, flow_id))
+    flow = await service.get(actor.profile_id, flow_id)
+    return unless_matched(FlowOut.of(flow), flow, response, if_none_match)
 
 
-@router.put("/{flow_id}/")
-async def replace(service: Service, actor: Manager, flow_id: str, body: FlowIn) -> FlowOut:
+@router.put("/{flow_id}/", responses=CHANGED)
+async def replace(
+    service: Service,
+    actor: Manager,
+    response: Response,
+    *,
+    flow_id: str,
+    if_match: IfMatch,
+    body: FlowIn,
+) -> FlowOut:
     """Replace a flow's draft. Deployments keep their versions until they are redeployed."""
     flow = await service.update(
-        actor.profile_id, flow_id, name=body.name, nodes=body.nodes, edges=body.edges
+        actor.profile_id,
+        flow_id,
+        name=body.name,
+        nodes=body.nodes,
+        edges=body.edges,
+        if_match=if_match,
     )
+    set_etag(response, flow)
     return FlowOut.of(flow)
 
 
-@router.patch("/{flow_id}/")
-async def change(service: Service, actor: Manager, flow_id: str, body: FlowPatch) -> FlowOut:
+@router.patch("/{flow_id}/", responses=CHANGED)
+async def change(
+    service: Service,
+    actor: Manager,
+    response: Response,
+    *,
+    flow_id: str,
+    if_match: IfMatch,
+    body: FlowPatch,
+) -> FlowOut:
     """Change parts of a flow's draft."""
     flow = await service.update(
-        actor.profile_id, flow_id, name=body.name, nodes=body.nodes, edges=body.edges
+        actor.profile_id,
+        flow_id,
+        name=body.name,
+        nodes=body.nodes,
+        edges=body.edges,
+        if_match=if_match,
     )
+    set_etag(response, flow)
     return FlowOut.of(flow)
 
 
 @router.delete("/{flow_id}/", status_code=204)
-async def delete(service: Service, actor: Manager, flow_id: str) -> None:
+async def delete(service: Service, actor: Manager, flow_id: str, if_match: IfMatch) -> None:
     """Delete a flow that no deployment uses."""
-    await service.delete(actor.profile_id, flow_id)
+    await service.delete(actor.profile_id, flow_id, if_match=if_match)

@@ -18,6 +18,7 @@ from gateway.ids import new_id
 from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
+from gateway.storage.etags import check_if_match
 from gateway.storage.masking import digest
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Flow
@@ -84,10 +85,14 @@ class FlowService:
         name: str | None = None,
         nodes: Sequence[Mapping[str, Any]] | None = None,
         edges: Sequence[Mapping[str, Any]] | None = None,
+        if_match: Sequence[str] = (),
     ) -> Flow:
-        """Change the given members; raise NOT_FOUND or INVALID_FLOW.
+        """Change the given members.
 
-        CONFLICT if only one of nodes and edges is given, and the other has just been changed.
+        Raises:
+            GatewayError: NOT_FOUND, INVALID_FLOW; PRECONDITION_FAILED as `check_if_match`;
+                CONFLICT if only one of nodes and edges is given, and the graph has changed since
+                it was read here to check it.
         """
         old = (await self.get(profile_id, flow_id)).definition
         new = {
@@ -99,6 +104,7 @@ class FlowService:
             await check_draft(new, Evaluator(self._evaluators, profile_id))
         async with self._db.write() as session:
             flow = await store.find_flow(session, profile_id, flow_id, lock=True)
+            check_if_match(flow, if_match)
             before = _seen(flow)
             if name is not None:
                 flow.name = name
@@ -111,10 +117,16 @@ class FlowService:
             await record_change(session, ChangeKind.FLOW, flow.id)
         return flow
 
-    async def delete(self, profile_id: str, flow_id: str) -> None:
-        """Delete a flow; raise CONFLICT while it has deployments."""
+    async def delete(self, profile_id: str, flow_id: str, *, if_match: Sequence[str] = ()) -> None:
+        """Delete a flow.
+
+        Raises:
+            GatewayError: NOT_FOUND; PRECONDITION_FAILED as `check_if_match`; CONFLICT while it has
+                deployments.
+        """
         async with self._db.write() as session:
             flow = await store.find_flow(session, profile_id, flow_id, lock=True)
+            check_if_match(flow, if_match)
             used = await store.deployments_of(session, flow.id)
             if used:
                 message = f"the flow has {used} deployments: delete them first"

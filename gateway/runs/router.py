@@ -8,6 +8,7 @@ from fastapi import Depends, Header, Query, Response
 from starlette.responses import StreamingResponse
 
 from gateway.auth.access import Caller, Poller
+from gateway.conditional_requests import NOT_MODIFIED, IfNoneMatch
 from gateway.dependencies import from_app
 from gateway.deployments.settings import ResponseFormat
 from gateway.operations import DocumentedRouter
@@ -25,6 +26,7 @@ from gateway.runs.run import Run, RunStatus
 from gateway.runs.schemas import AcceptedOut, EnvelopeOut, RetriedVersion, RunOut, RunPage
 from gateway.runs.service import RunService
 from gateway.storage.clock import UtcDatetime, now
+from gateway.storage.etags import matches_none
 from gateway.storage.paging import PageRequest
 from gateway.web.preferences import read_preferences
 
@@ -49,9 +51,6 @@ _STREAM: dict[int | str, dict[str, Any]] = {
         "description": "Events until the run has ended.",
     },
     204: {"description": "There are no events after the client's last one."},
-}
-_UNCHANGED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "The run is as `If-None-Match` says."}
 }
 
 
@@ -95,16 +94,16 @@ async def list_runs(
     return RunPage.of(await service.page(poller.identity, filters.run_filter, page))
 
 
-@router.get("/{run_id}/", response_model=RunOut | EnvelopeOut, responses=_UNCHANGED)
+@router.get("/{run_id}/", response_model=RunOut | EnvelopeOut, responses=NOT_MODIFIED)
 async def show(  # noqa: PLR0917 - as above
     service: Service,
     poller: Poller,
     run_id: str,
+    if_none_match: IfNoneMatch,
     wait: Seconds = None,
     response_format: ResponseFormat | None = None,
     include_node_outputs: bool = True,
     prefer: Annotated[str | None, Header()] = None,
-    if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Show a run; with `wait` or `Prefer: wait`, once it has ended or after these seconds."""
     preferred = read_preferences(prefer)
@@ -115,7 +114,7 @@ async def show(  # noqa: PLR0917 - as above
     headers = _headers(run, form)
     if wait is None and granted is not None:
         headers["preference-applied"] = f"wait={granted}"
-    if _matches(if_none_match, headers["etag"]):
+    if not matches_none(headers["etag"], if_none_match):
         return Response(status_code=304, headers=headers)
     body = poll_body(run, form, include_node_outputs=include_node_outputs)
     return Response(body, media_type="application/json", headers=headers)
@@ -173,10 +172,3 @@ def _headers(run: Run, form: ResponseFormat) -> dict[str, str]:
 def _accepted(run: Run, body: bytes) -> Response:
     headers = {"location": run_location(run.id), "retry-after": "1"}
     return Response(body, 202, headers, "application/json")
-
-
-def _matches(if_none_match: str | None, etag: str) -> bool:
-    if if_none_match is None:
-        return False
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or "*" in tags

@@ -26,7 +26,7 @@ _EXCLUDED_COLUMNS = frozenset(
         *("rollout_seq", "live_rollout_seq"),
     }
 )
-"""Columns that events leave out: bookkeeping, or stored in a column of the event itself."""
+"""Columns that snapshots leave out: bookkeeping, or stored in a column of the event itself."""
 _MAX_NAME_LENGTH = 200
 
 
@@ -119,7 +119,7 @@ async def record_event(
 
 
 def row_snapshot(row: Table) -> dict[str, Any]:
-    """Return the columns of a row for an event. Flush a new row first."""
+    """Return the columns of a row for an event or an entity tag. Flush a new row first."""
     names = (column.key for column in inspect(type(row)).column_attrs)
     return {name: getattr(row, name) for name in names if name not in _EXCLUDED_COLUMNS}
 

@@ -11,11 +11,12 @@ from gateway.web.problems import Answer, Headers
 
 ANY = b"*"
 _ALLOWED_HEADERS = (
-    b"X-API-Key, Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-Timeout"
+    b"X-API-Key, Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, "
+    b"X-Request-Timeout"
 )
 _EXPOSED_HEADERS = (
-    b"Location, Retry-After, RateLimit, RateLimit-Policy, Preference-Applied, Idempotent-Replayed, "
-    b"X-Request-ID, Server-Timing"
+    b"ETag, Location, Retry-After, RateLimit, RateLimit-Policy, Preference-Applied, "
+    b"Idempotent-Replayed, X-Request-ID, Server-Timing"
 )
 _MAX_AGE_SECONDS = b"600"
 

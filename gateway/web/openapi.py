@@ -159,6 +159,8 @@ def _failures(path: str, method: str, operation: Json) -> Iterator[int]:
         yield from _WITH_BODY
     if method != _GET:
         yield from _WITH_EFFECTS
+    if any(parameter["name"] == "if-match" for parameter in operation.get("parameters", ())):
+        yield 412
     if "{deployment_id}" in path:
         yield 410
     if operation.pop("x-executes", False):
