@@ -285,14 +285,15 @@ def test_pages_of_other_origins_may_call_a_deployment_that_lists_them(
         assert opened.headers["access-control-allow-origin"] == page
         assert opened.headers["access-control-allow-methods"] == "POST"
         allowed = opened.headers["access-control-allow-headers"]
-        assert {"X-API-Key", "Idempotency-Key", "Prefer", "Content-Type"} <= {*allowed.split(", ")}
+        expected = {"X-API-Key", "Idempotency-Key", "If-None-Match", "Prefer", "Content-Type"}
+        assert expected <= {*allowed.split(", ")}
         assert "Origin" in opened.headers["vary"]
         assert "access-control-allow-credentials" not in opened.headers
     assert "access-control-allow-origin" not in preflight(path, other_origin).headers
 
     good = limited.http.post(path, json=body, headers={"Origin": page})
     assert good.headers["access-control-allow-origin"] == page
-    for name in ("Location", "Retry-After", "RateLimit", "Idempotent-Replayed"):
+    for name in ("ETag", "Location", "Retry-After", "RateLimit", "Idempotent-Replayed"):
         assert name in good.headers["access-control-expose-headers"]
     foreign = limited.http.post(path, json=body, headers={"Origin": other_origin})
     assert foreign.status_code == 200
