@@ -30,7 +30,7 @@ def row_etag(row: Owned) -> str:
 def check_if_match(row: Owned, if_match: Sequence[str]) -> None:
     """Check the values of the header If-Match; without any, everything matches.
 
-    The row must be locked, so that nobody changes it between the check and the caller's write.
+    The row must be locked, so that it cannot change between the check and the caller's write.
 
     Raises:
         GatewayError: PRECONDITION_FAILED if the row has none of the tags; weak ones never match.
