@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from gateway.errors import GatewayError
 from gateway.storage.audit_events import row_snapshot
@@ -23,8 +22,7 @@ def row_etag(row: Owned) -> str:
     It changes with every column that a user can change, and returns when they do. Bookkeeping,
     such as when a key was last used, and what is computed from other rows do not change it.
     """
-    state = {name: _in_utc(value) for name, value in row_snapshot(row).items()}
-    return f'"{digest(state)["sha256"]}"'
+    return f'"{digest(row_snapshot(row))["sha256"]}"'
 
 
 def check_if_match(row: Owned, if_match: Sequence[str]) -> None:
@@ -60,8 +58,3 @@ def _is_any(values: Sequence[str]) -> bool:
 def _tags(values: Sequence[str]) -> Iterator[str]:
     for value in values:
         yield from _TAG.findall(value)
-
-
-def _in_utc(value: object) -> object:
-    # a database may return a time in the zone of the connection
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
