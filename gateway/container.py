@@ -112,6 +112,7 @@ class Container:
             webhooks=self.webhook_dispatcher,
             evaluators=self.services.evaluators,
         )
+        self.parser = ParserProcess()
         self.runs = RunService(
             self.db,
             self.execution.store,
@@ -119,6 +120,7 @@ class Container:
             self.deployment_cache,
             self.execution.launcher.launch,
             evaluators=self.services.evaluators,
+            parser=self.parser,
             rate_limiter=self.limits.rate_limiter,
             retention_days=settings.run_retention_days,
         )
@@ -131,7 +133,6 @@ class Container:
         )
         self.recorder = RunRecorder(self.execution.store, self.metrics)
         self.accounting = Accounting(self.metrics, self.usage.meter, self.key_usage, self.recorder)
-        self.parser = ParserProcess()
         call_services = CallServices(
             resolver=RouteResolver(
                 authenticator, self.authentication, self.deployment_cache, self.limits, self.proxies

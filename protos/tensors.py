@@ -8,6 +8,7 @@ their error messages.
 from __future__ import annotations
 
 import math
+import reprlib
 import struct
 from collections.abc import Sequence
 
@@ -39,6 +40,21 @@ def element_count(shape: Sequence[int], *, tensor: str) -> int:
     if size > MAX_ELEMENTS:
         raise TensorError(f"tensor '{tensor}': shape {list(shape)} is too large ({size} elements)")
     return count
+
+
+def check_shape(shape: Sequence[int], expected: Sequence[int] | None, *, tensor: str) -> None:
+    """Raise TensorError unless `shape` is `expected`: -1 is any size, None a tensor of any rank."""
+    if expected is None:
+        return
+    if len(shape) == len(expected) and all(
+        size == wanted or (wanted < 0 <= size) for size, wanted in zip(shape, expected, strict=True)
+    ):
+        return
+    if min(shape, default=0) < 0:
+        raise TensorError(f"tensor '{tensor}': negative dimension in shape {list(shape)}")
+    raise TensorError(
+        f"tensor '{tensor}': expected shape {list(expected)}, got {reprlib.repr(list(shape))}"
+    )
 
 
 def decode_raw(

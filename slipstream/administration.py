@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.auth.identity import Identity, Role, Scope
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.parser_process.client import ParserProcess
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import NodeEvent, Run
 from gateway.runs.service import RunService
@@ -23,6 +24,7 @@ class RunAdmin:
     def __init__(self, workspace: Workspace) -> None:
         db = workspace.db
         self._store = store = RunStore(db)
+        self._parser = ParserProcess()
         self._service = RunService(
             db,
             store,
@@ -30,6 +32,7 @@ class RunAdmin:
             DeploymentCache(db, ChangeFeed(db)),
             _leave_queued,
             evaluators=workspace.services.evaluators,
+            parser=self._parser,
             retention_days=workspace.settings.run_retention_days,
         )
         self._actor = Identity(
@@ -59,7 +62,10 @@ class RunAdmin:
 
     async def retry(self, run_id: str, *, latest: bool) -> Run:
         """Start a new run with the input of a failed one; see `RunService.retry`."""
-        return await self._service.retry(self._actor, run_id, latest=latest)
+        try:
+            return await self._service.retry(self._actor, run_id, latest=latest)
+        finally:
+            await self._parser.close()
 
 
 def _leave_queued(_run_id: str, _type: DeploymentType, _mode: ExecutionMode) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from gateway.deployments.input_tensors import input_tensors
+from gateway.deployments.live_deployment import read_pins
 from gateway.errors import GatewayError
 from gateway.evaluator.pool import EvaluatorPool
 from gateway.flows.evaluation import Evaluator
@@ -15,6 +17,7 @@ from gateway.flows.plan import check_flow, compile_plan
 from gateway.flows.spec import FlowSpec, input_config, parse_flow
 from gateway.flows.store import find_flow
 from gateway.models.service import ModelService
+from gateway.parser_process.client import ParserProcess
 from gateway.storage.database import Database
 from gateway.storage.tables import DeploymentVersion, Flow
 from protos.errors import ErrorCode
@@ -113,23 +116,33 @@ class Snapshotter:
 
 
 async def check_version_input(
-    db: Database, evaluator: Evaluator, deployment_id: str, version: int, input_data: bytes
+    db: Database,
+    evaluator: Evaluator,
+    parser: ParserProcess,
+    *,
+    deployment_id: str,
+    version: int,
+    input_data: bytes,
 ) -> bytes:
     """Return `input_data`, which is JSON, as a version accepts it.
 
     Raises:
-        GatewayError: INVALID_INPUT with all errors, each with its pointer; GONE if the version was
-            deleted; INVALID_FLOW if it no longer compiles.
+        GatewayError: INVALID_INPUT with all errors, each with its pointer; INVALID_TENSOR likewise;
+            GONE if the version was deleted; INVALID_FLOW if it no longer compiles.
     """
     async with db.read() as session:
         row = await session.get(DeploymentVersion, (deployment_id, version))
     if row is None:
         message = f"version {version} of deployment '{deployment_id}' was deleted"
         raise GatewayError(ErrorCode.GONE, message)
-    plan = compile_plan(parse_flow(row.definition))
+    spec = parse_flow(row.definition)
+    plan = compile_plan(spec)
+    given = orjson.loads(input_data)
     try:
         deadline = monotonic() + _CHECK_SECONDS
-        return await plan.check_input(orjson.loads(input_data), evaluator, deadline)
+        checked = await plan.check_input(given, evaluator, deadline)
+        await input_tensors(spec, plan, read_pins(row)).check(given, checked, parser)
     except GatewayError as error:
         message = f"version {version} does not accept this run's input: {error.message}"
         raise GatewayError(error.code, message, errors=error.errors) from error
+    return checked

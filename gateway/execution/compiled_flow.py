@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.deployments.input_tensors import InputTensors, input_tensors
 from gateway.deployments.live_deployment import read_pins
 from gateway.errors import GatewayError
 from gateway.evaluator.pool import EvaluatorPool
@@ -25,6 +26,8 @@ class CompiledFlow:
 
     plan: FlowPlan
     models: PinnedModels
+    tensors: InputTensors
+    """Of calls."""
 
 
 class CompiledFlowCache:
@@ -54,7 +57,9 @@ class CompiledFlowCache:
         if row is None:
             message = f"version {key[1]} of deployment '{key[0]}' was deleted"
             raise GatewayError(ErrorCode.GONE, message)
-        plan = compile_plan(parse_flow(row.definition))
+        spec, pins = parse_flow(row.definition), read_pins(row)
+        plan = compile_plan(spec)
         if plan.needs_evaluator:
             self._evaluators.warm()
-        return CompiledFlow(plan=plan, models=PinnedModels(read_pins(row)))
+        tensors = input_tensors(spec, plan, pins)
+        return CompiledFlow(plan=plan, models=PinnedModels(pins), tensors=tensors)

@@ -10,34 +10,26 @@ from typing import Any
 import numpy as np
 import orjson
 
-from gateway.deployments.fast_plan import FastInput, FastPlan
+from gateway.deployments.fast_plan import FastPlan
+from gateway.deployments.input_tensors import (
+    InputData,
+    Shape,
+    check_shapes,
+    pack_inputs,
+    tensor_input,
+)
 from gateway.errors import GatewayError
 from gateway.fast_path.body import parse_body
 from gateway.upstream.inference_stream import ID_BYTES
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES, Datatype
-from protos.errors import ErrorCode, TensorError
-from protos.json_tensors import pack_json, to_json
+from protos.errors import ErrorCode
+from protos.json_tensors import to_json
 from protos.message_templates import InferRequestTemplate, InferResponseTemplate
 from protos.parameters import TIMEOUT, timeout_microseconds
 from protos.tensors import decode_raw
 
-_MISSING = object()
 _MAX_TEMPLATES = 1024
-
-InputData = dict[str, Any]
-"""Any: a JSON object; large arrays in it are NumberArrays."""
-_Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Input:
-    """An input of the plan, with what a call would otherwise look up."""
-
-    source: FastInput
-    datatype: Datatype
-    key: str | None
-    """The member of `input_data` that holds its value; None: follow `source.path`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +39,7 @@ class _Field:
     name: str
     tensor: str
     datatype: Datatype
-    shape: _Shape
+    shape: Shape
     start: int
     end: int
     dtype: np.dtype | None
@@ -66,14 +58,7 @@ class TensorCodec:
 
     def __init__(self, plan: FastPlan) -> None:
         self.plan = plan
-        self._inputs = [
-            _Input(
-                source,
-                DATATYPES[source.spec.datatype],
-                source.path[0] if len(source.path) == 1 else None,
-            )
-            for source in plan.inputs
-        ]
+        self._inputs = [tensor_input(source) for source in plan.inputs]
         self._has_strings = any(not each.datatype.size for each in self._inputs)
         self._requests: dict[tuple[object, ...], InferRequestTemplate] = {}
         self._fields: dict[InferResponseTemplate, list[_Field]] = {}
@@ -83,32 +68,13 @@ class TensorCodec:
     ) -> tuple[InferRequestTemplate, list[bytes]]:
         """Return the template and the tensors of the inference request for `input_data`.
 
-        The inference server checks the shapes, as for every caller. The request says that the reply
-        may take `timeout` seconds.
+        Shapes are checked when a template is made for them. The request says that the reply may
+        take `timeout` seconds.
 
         Raises:
-            GatewayError: INVALID_INPUT where a value is missing, INVALID_TENSOR where it does not
-                fit its datatype; both point into the body.
+            GatewayError: as `pack_inputs` and `check_shapes`.
         """
-        shapes: list[_Shape | None] = []
-        raws: list[bytes] = []
-        for each in self._inputs:
-            source = each.source
-            if each.key is not None:
-                value = input_data.get(each.key, _MISSING)
-            else:
-                value = _lookup(input_data, source.path)
-            if value is _MISSING:
-                if not source.spec.optional:
-                    raise _missing(source)
-                shapes.append(None)
-                continue
-            try:
-                shape, raw = pack_json(value, each.datatype, tensor=source.name)
-            except TensorError as error:
-                raise _invalid_tensor(source, error) from None
-            shapes.append(shape)
-            raws.append(raw)
+        shapes, raws = pack_inputs(self._inputs, input_data)
         key = (timeout, *shapes)
         template = self._requests.get(key)
         # the same shape says nothing about the size of strings
@@ -138,8 +104,9 @@ class TensorCodec:
         return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def _new_request(
-        self, timeout: float, shapes: list[_Shape | None], raws: list[bytes]
+        self, timeout: float, shapes: list[Shape | None], raws: list[bytes]
     ) -> InferRequestTemplate:
+        check_shapes(self._inputs, shapes)
         if len(self._requests) >= _MAX_TEMPLATES:
             self._requests.clear()
         plan = self.plan
@@ -178,35 +145,3 @@ def encode_body(
 ) -> tuple[InferRequestTemplate, list[bytes]]:
     """Return what `TensorCodec.encode` returns for a body; raises as that and `parse_body`."""
     return TensorCodec(plan).encode(parse_body(body, headers), timeout)
-
-
-def _lookup(input_data: InputData, path: tuple[str, ...]) -> object:
-    value: object = input_data
-    for name in path:
-        if type(value) is not dict:
-            return _MISSING
-        value = value.get(name, _MISSING)
-    return value
-
-
-def _pointer(source: FastInput) -> str:
-    escaped = (name.replace("~", "~0").replace("/", "~1") for name in source.path)
-    return "/".join(("#/input_data", *escaped))
-
-
-def _missing(source: FastInput) -> GatewayError:
-    shape = "any" if source.spec.shape is None else list(source.spec.shape)
-    message = (
-        f"input_data.{'.'.join(source.path)} is missing: expected the tensor '{source.name}', "
-        f"{source.spec.datatype} with shape {shape}"
-    )
-    return _input_error(ErrorCode.INVALID_INPUT, message, source)
-
-
-def _invalid_tensor(source: FastInput, error: TensorError) -> GatewayError:
-    return _input_error(ErrorCode.INVALID_TENSOR, str(error), source)
-
-
-def _input_error(code: ErrorCode, message: str, source: FastInput) -> GatewayError:
-    error: Mapping[str, str] = {"detail": message, "pointer": _pointer(source)}
-    return GatewayError(code, message, errors=[error])

@@ -47,6 +47,10 @@ class InputValidator:
         self._names = _known_names(schema or {})
         self._expected = ", ".join(f"'{one}'" for one in sorted(self._names or ()))[:1_000]
 
+    def passes(self, name: str) -> bool:
+        """Whether the flow receives the input `name`, if it is sent."""
+        return self._names is None or name in self._names
+
     async def validate(
         self, input_data: Mapping[str, Any], schemas: SchemaPort, deadline: float
     ) -> bytes:

@@ -84,6 +84,10 @@ class FlowPlan:
         """Whether its runs need an evaluator."""
         return any(node.program is not None for node in self.nodes)
 
+    def passes_input(self, name: str) -> bool:
+        """Whether the flow receives the input `name`, if it is sent."""
+        return self._input.passes(name)
+
     async def check_input(
         self, input_data: Mapping[str, Any], schemas: SchemaPort, deadline: float
     ) -> bytes:

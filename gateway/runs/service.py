@@ -16,6 +16,7 @@ from gateway.evaluator.pool import EvaluatorPool
 from gateway.flows.evaluation import Evaluator
 from gateway.ids import is_id, run_id_time
 from gateway.limits.rate_limiter import PollLimit, RateLimiter
+from gateway.parser_process.client import ParserProcess
 from gateway.runs.event_stream import stream_run
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus
@@ -42,6 +43,7 @@ class RunService:
         launch: Launch,
         *,
         evaluators: EvaluatorPool,
+        parser: ParserProcess,
         retention_days: int,
         rate_limiter: RateLimiter | None = None,
     ) -> None:
@@ -52,6 +54,7 @@ class RunService:
         self._deployments = deployments
         self._launch = launch
         self._evaluators = evaluators
+        self._parser = parser
         self._rate_limiter = rate_limiter
         self._retention_days = retention_days
 
@@ -142,8 +145,9 @@ class RunService:
 
         Raises:
             GatewayError: as `find`; CONFLICT if the run did not fail, or its input was not kept;
-                GONE and others if its deployment cannot be called; INVALID_INPUT if the version
-                does not accept the input; RATE_LIMITED and TOO_MANY_RUNS as for a call.
+                GONE and others if its deployment cannot be called; INVALID_INPUT or
+                INVALID_TENSOR if the version does not accept the input; RATE_LIMITED and
+                TOO_MANY_RUNS as for a call.
         """
         run = await self.find(actor, run_id)
         input_data = await self._input(run)
@@ -151,7 +155,12 @@ class RunService:
         new = _retry_of(run, live, input_data, latest=latest, key_id=actor.key_id)
         evaluator = Evaluator(self._evaluators, run.profile_id)
         checked = await check_version_input(
-            self._db, evaluator, new.deployment_id, new.version, input_data
+            self._db,
+            evaluator,
+            self._parser,
+            deployment_id=new.deployment_id,
+            version=new.version,
+            input_data=input_data,
         )
         new = replace(new, input_data=checked)
         if self._rate_limiter is not None:

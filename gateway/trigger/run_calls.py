@@ -232,12 +232,13 @@ class _RunCall:
         return read_idempotency(given, self._deployment.id, self._call.body)
 
     async def _checked_input(self, compiled: CompiledFlow) -> bytes:
-        """Return `input_data` as JSON, checked against the flow."""
+        """Return `input_data` as JSON, checked against the flow and its models."""
         began = perf_counter()
         input_data = parse_body(self._call.body, self._call.headers, plain=True)
         evaluator = Evaluator(self._execution.evaluators, self._deployment.profile_id)
         deadline = monotonic() + self._call.timeout - (began - self._call.began)
         checked = await compiled.plan.check_input(input_data, evaluator, deadline)
+        await compiled.tensors.check(input_data, checked, self._call.services.parser)
         self._parse_seconds = perf_counter() - began
         return checked
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from model_store.manifest import TensorSpec
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES, get_datatype
 from protos.errors import ErrorCode, TensorError
-from protos.tensors import decode_contents, decode_raw, element_count
+from protos.tensors import check_shape, decode_contents, decode_raw, element_count
 
 Tensor = pb.ModelInferRequest.InferInputTensor
 
@@ -90,13 +90,7 @@ def _checked_shape(spec: TensorSpec, tensor: Tensor) -> tuple[int, ...]:
             f"tensor '{spec.name}': expected datatype {spec.datatype}, got {tensor.datatype}"
         )
     shape = tuple(tensor.shape)
-    if not _fits(shape, spec.shape):
-        if min(shape, default=0) < 0:
-            raise TensorError(f"tensor '{spec.name}': negative dimension in shape {list(shape)}")
-        raise TensorError(
-            f"tensor '{spec.name}': expected shape {list(spec.shape or ())}, "
-            f"got {reprlib.repr(list(shape))}"
-        )
+    check_shape(shape, spec.shape, tensor=spec.name)
     if 0 in shape:  # numpy refuses dimensions whose product overflows, even if one of them is 0
         element_count([size for size in shape if size], tensor=spec.name)
     if tensor.parameters and "shared_memory_region" in tensor.parameters:
@@ -105,14 +99,6 @@ def _checked_shape(spec: TensorSpec, tensor: Tensor) -> tuple[int, ...]:
         )
         raise InferenceError(ErrorCode.NOT_IMPLEMENTED, message)
     return shape
-
-
-def _fits(shape: Sequence[int], expected: Sequence[int] | None) -> bool:
-    if expected is None:
-        return True
-    return len(shape) == len(expected) and all(
-        size == wanted or (wanted < 0 <= size) for size, wanted in zip(shape, expected, strict=True)
-    )
 
 
 def _decode_strings(elements: np.ndarray, name: str) -> np.ndarray:
