@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 from gateway.deployments.fast_plan import FastInput
@@ -97,23 +99,30 @@ class InputTensors:
         self._sources = tuple(sources)
         self._inputs = [tensor_input(source) for source in sources]
 
-    async def check(self, input_data: InputData, written: bytes, parser: ParserProcess) -> None:
+    async def check(
+        self, input_data: InputData, written: bytes, parser: ParserProcess, deadline: float
+    ) -> None:
         """Check that each tensor is present and has the datatype and shape of its model's input.
 
         Args:
             input_data: what the flow receives.
             written: the same as JSON, read instead by `parser` where the check takes long.
             parser: the parser process.
+            deadline: `time.monotonic()`.
 
         Raises:
-            GatewayError: as `pack_inputs` and `check_shapes`; those of `parser.run`.
+            GatewayError: as `pack_inputs` and `check_shapes`; DEADLINE_EXCEEDED; those of
+                `parser.run`.
         """
-        if not self._inputs:
-            return
-        if len(written) * len(self._inputs) > LARGE_BODY_BYTES:
-            await parser.run(_check_json, written, self._sources)
-        else:
+        if len(written) * len(self._inputs) <= LARGE_BODY_BYTES:
             _check(self._inputs, input_data)
+            return
+        try:
+            async with asyncio.timeout(max(0.0, deadline - monotonic())):
+                await parser.run(_check_json, written, self._sources)
+        except TimeoutError:
+            message = "input_data was not checked before the call's deadline: send less data"
+            raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message) from None
 
 
 def input_tensors(flow: FlowSpec, plan: FlowPlan, pins: Mapping[str, Pin]) -> InputTensors:

@@ -23,6 +23,8 @@ from gateway.storage.tables import DeploymentVersion, Flow
 from protos.errors import ErrorCode
 
 _CHECK_SECONDS = 30.0
+_REFUSALS = frozenset({ErrorCode.INVALID_INPUT, ErrorCode.INVALID_TENSOR})
+"""Of an input."""
 
 # Any, throughout: JSON that `parse_flow` has checked
 Json = dict[str, Any]
@@ -138,11 +140,13 @@ async def check_version_input(
     spec = parse_flow(row.definition)
     plan = compile_plan(spec)
     given = orjson.loads(input_data)
+    deadline = monotonic() + _CHECK_SECONDS
     try:
-        deadline = monotonic() + _CHECK_SECONDS
         checked = await plan.check_input(given, evaluator, deadline)
-        await input_tensors(spec, plan, read_pins(row)).check(given, checked, parser)
+        await input_tensors(spec, plan, read_pins(row)).check(given, checked, parser, deadline)
     except GatewayError as error:
+        if error.code not in _REFUSALS:
+            raise
         message = f"version {version} does not accept this run's input: {error.message}"
         raise GatewayError(error.code, message, errors=error.errors) from error
     return checked

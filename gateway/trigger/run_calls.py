@@ -238,7 +238,8 @@ class _RunCall:
         evaluator = Evaluator(self._execution.evaluators, self._deployment.profile_id)
         deadline = monotonic() + self._call.timeout - (began - self._call.began)
         checked = await compiled.plan.check_input(input_data, evaluator, deadline)
-        await compiled.tensors.check(input_data, checked, self._call.services.parser)
+        parser = self._call.services.parser
+        await compiled.tensors.check(input_data, checked, parser, deadline)
         self._parse_seconds = perf_counter() - began
         return checked
 

@@ -46,7 +46,7 @@ def new_run(**changes: Any) -> NewRun:
             flow_id=FLOW,
             mode=ExecutionMode.ASYNC,
             type=DeploymentType.API,
-            input_data=b'{"x":1}',
+            input_data=b'{"x":[[1,2,3,4]]}',
             timeout_seconds=60.0,
             id=new_run_id(),
         ),

@@ -52,7 +52,7 @@ async def test_a_run_is_queued_until_it_is_claimed(store: RunStore) -> None:
     claim = await store.claim(new.id, "worker 1")
     assert claim is not None
     assert (claim.run_id, claim.attempt, claim.version) == (new.id, 1, 7)
-    assert (claim.input_data, claim.mode, claim.type) == (b'{"x":1}', "sync", "api")
+    assert (claim.input_data, claim.mode, claim.type) == (b'{"x":[[1,2,3,4]]}', "sync", "api")
     assert claim.started_at >= claim.created_at
     run = await store.get(new.id)
     assert run is not None
@@ -99,7 +99,7 @@ async def test_a_run_can_be_created_and_claimed_at_once(store: RunStore) -> None
     new = new_run(type=DeploymentType.SERVER)
     created = await store.create(new, owner="gateway 1")
     assert created.claim is not None
-    assert (created.claim.attempt, created.claim.input_data) == (1, b'{"x":1}')
+    assert (created.claim.attempt, created.claim.input_data) == (1, b'{"x":[[1,2,3,4]]}')
     assert await store.claim(new.id, "gateway 2") is None
     run = await store.finish(new.id, created.claim.attempt, COMPLETED)
     assert run is not None

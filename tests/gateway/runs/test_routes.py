@@ -252,7 +252,7 @@ async def test_a_retry_creates_a_new_run(api: RunsApi) -> None:
     first = await user.run(
         deployment,
         version=1,
-        input_data=b'{"x":[7]}',
+        input_data=b'{"x":[[7,8,9,10]]}',
         retry_safe=True,
         queue_timeout_seconds=60.0,
         mode=ExecutionMode.SYNC,
@@ -269,7 +269,7 @@ async def test_a_retry_creates_a_new_run(api: RunsApi) -> None:
         assert (again.version, again.retry_of, again.retry_safe) == (expected, first.id, True)
         assert (again.mode, again.type) == (ExecutionMode.ASYNC, DeploymentType.SERVER)
         assert again.queue_until is not None
-        assert await api.store.input_of(made) == b'{"x":[7]}'
+        assert await api.store.input_of(made) == b'{"x":[[7,8,9,10]]}'
         assert api.launcher.launched[-1] == (made, DeploymentType.SERVER, ExecutionMode.ASYNC)
     assert (await user.client.post(f"{RUNS}{first.id}/retry/?version=3")).status_code == 422
 
@@ -277,7 +277,7 @@ async def test_a_retry_creates_a_new_run(api: RunsApi) -> None:
 async def test_a_retry_validates_the_input(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment()
-    bad = await user.run(deployment, input_data=b'{"x":[7]}')
+    bad = await user.run(deployment, input_data=b'{"x":[[7,8,9,10]]}')
     await end(api, bad.id, failed())
     flow_id = (await user.client.get(f"/node/deployments/{deployment}/")).json()["flow_id"]
     flow = flow_json()
@@ -290,6 +290,18 @@ async def test_a_retry_validates_the_input(api: RunsApi) -> None:
     assert "'y'" in refused.json()["errors"][0]["detail"]
     assert api.launcher.launched == []
     assert (await user.client.post(f"{RUNS}{bad.id}/retry/")).status_code == 202
+
+
+async def test_a_retry_checks_the_tensors(api: RunsApi) -> None:
+    user = await api.user()
+    deployment = await user.deployment()
+    bad = await user.run(deployment, input_data=b'{"x":[[7,8,9]]}')
+    await end(api, bad.id, failed())
+    refused = await user.client.post(f"{RUNS}{bad.id}/retry/")
+    assert code(refused) == (422, "invalid_tensor")
+    assert "version 1 does not accept this run's input" in refused.json()["message"]
+    assert refused.json()["errors"][0]["pointer"] == "#/input_data/x"
+    assert api.launcher.launched == []
 
 
 async def test_only_a_failed_run_can_be_retried(api: RunsApi) -> None:
