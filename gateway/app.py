@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import anyio.to_thread
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
@@ -18,6 +18,7 @@ from gateway.accounts.router import router as users
 from gateway.accounts.session_router import router as sessions
 from gateway.accounts.users import UserRunCanceller
 from gateway.audit.router import router as audit
+from gateway.auth.access import metrics_reader
 from gateway.auth.router import router as api_keys
 from gateway.container import Container
 from gateway.deployments.router import router as deployments
@@ -126,6 +127,7 @@ def _services(container: Container) -> dict[type[object], object]:
         container.authentication,
         container.limits,
         container.proxies,
+        container.metrics_access,
         container.login,
         container.sessions,
         container.runs,
@@ -159,6 +161,7 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
         tags=["Operations"],
         response_class=Response,
         responses=_EXPOSITION,
+        dependencies=[Depends(metrics_reader)],
     )
     async def metrics() -> Response:
         """Everything that is measured, over all gateway processes, for Prometheus."""
@@ -166,7 +169,7 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
         body = await anyio.to_thread.run_sync(render, collectors)
         return Response(body, media_type=CONTENT_TYPE)
 
-    @app.get("/metrics/targets", tags=["Operations"])
+    @app.get("/metrics/targets", tags=["Operations"], dependencies=[Depends(metrics_reader)])
     async def targets() -> list[dict[str, object]]:
         """The inference servers' own metrics, for Prometheus' HTTP service discovery."""
         return scrape_targets(container.servers)

@@ -27,6 +27,7 @@ async def assemble(boot_app: BootApp) -> None:
         UnsafeSettingError: `anonymous_v2` on an address that other machines can reach, or a
             certificate that the listening port does not use.
         TlsError: a file with a certificate or key cannot be used.
+        TokenFileError: the file with the metrics' tokens cannot be used.
         OSError: the gRPC port is in use.
     """
     settings = Settings()

@@ -15,6 +15,7 @@ from gateway.accounts.login_queue import LoginQueue
 from gateway.accounts.login_throttle import LoginThrottle
 from gateway.auth.authentication import Authentication
 from gateway.auth.key_authenticator import KeyAuthenticator
+from gateway.auth.metrics_access import MetricsAccess
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.sessions import SessionService
 from gateway.broker.worker_files import WorkerCollector
@@ -51,6 +52,7 @@ from gateway.usage.writer import UsageWriter
 from gateway.webhooks.dispatcher import build_dispatcher
 from gateway.webhooks.service import WebhookService
 from telemetry.snapshots import SharedRegistry
+from transport.bearer_tokens import BearerTokens
 
 
 class Container:
@@ -97,6 +99,8 @@ class Container:
             authenticator, self.sessions, origins=settings.console_origins
         )
         self.proxies = TrustedProxies(settings.trusted_proxies)
+        tokens = settings.metrics_token_file
+        self.metrics_access = MetricsAccess(self.proxies, BearerTokens(tokens) if tokens else None)
 
         self.deployment_cache = DeploymentCache(self.db, self.feed)
         self.webhook_dispatcher = build_dispatcher(
@@ -182,6 +186,7 @@ class Container:
             self._grpc_service, self.readiness, self.settings, self._certificate
         )
         self.shared.start()
+        self.metrics_access.start()
 
     async def close(self) -> None:
         """Finish the calls in flight, within limits, then release everything."""
@@ -202,6 +207,7 @@ class Container:
         await self.feed.stop()
         await self.limits.close()
         await self.shared.close()
+        await self.metrics_access.stop()
         self.services.passwords.close()
         self.services.models.close()
         await self.db.close()

@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     """Name that their certificates must contain. Default: the host of each server's address."""
     upstream_token_file: Path | None = None
     """File with the token that such servers require, in its first line."""
+    metrics_token_file: Path | None = None
+    """File with the tokens that `/metrics` requires, one per line; reloaded when it changes.
+    Default: programs on this machine read it without a token."""
     webhook_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     """Private networks, comma-separated, that flows and webhooks may call beside the public
     internet, at any port. Addresses of cloud metadata services stay blocked."""

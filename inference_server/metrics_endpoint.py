@@ -8,9 +8,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from inference_server.settings import TcpAddress
-from inference_server.tcp_security import BearerTokens
 from telemetry.instruments import CONTENT_TYPE
 from transport import ServerTls
+from transport.bearer_tokens import BearerTokens
 
 _TIMEOUT_SECONDS = 10.0
 _CLIENT_FAILURES = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)

@@ -19,13 +19,14 @@ from inference_server.runtime.host import MemoryLimit, plan_threads
 from inference_server.service import ProtocolService, add_health_and_reflection
 from inference_server.settings import Settings, TcpAddress
 from inference_server.spawn import ServerExitStatus
-from inference_server.tcp_security import TcpSecurity, TokenFileError, advertised_address
+from inference_server.tcp_security import TcpSecurity, advertised_address
 from telemetry import garbage_collection
 from telemetry.instruments import Registry
 from telemetry.logs import logger
 from telemetry.parent_process import StatusPipe
 from transport import GrpcLimits, GrpcServer, Router, TlsError
 from transport.addresses import TLS_SCHEME
+from transport.bearer_tokens import TokenFileError
 
 _MAX_SOCKET_PATH_BYTES = 103
 """The kernels' own limits are 107 (Linux) and 103 (macOS)."""
@@ -159,7 +160,7 @@ class OnnxServer:
 
     async def _listen_tcp(self, address: TcpAddress, security: TcpSecurity) -> str:
         """Listen on a TCP port; return the gRPC address by which other machines reach it."""
-        guard = security.tokens.guard if security.tokens else None
+        guard = security.guard if security.tokens else None
         try:
             bound = await self._grpc_server.listen(str(address), tls=security.grpc, guard=guard)
         except OSError as error:

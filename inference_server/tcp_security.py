@@ -6,86 +6,23 @@ The Unix socket needs neither: its file mode admits only the user who runs the s
 from __future__ import annotations
 
 import asyncio
-import hmac
 import socket
-from pathlib import Path
 from typing import Self
 
 from inference_server.settings import Settings, TcpAddress
 from telemetry.logs import logger
 from transport import KeyPair, Metadata, RpcError, ServerTls, StatusCode
+from transport.bearer_tokens import BearerTokens
 from transport.certificates import certificate_warnings
 from transport.health import HEALTH
 from transport.tls import H2, reload_on_change
 
-_CHECK_SECONDS = 2.0
 _HTTP_1_1 = ("http/1.1",)
 _ANY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
-_SCHEME = "bearer "
-_MIN_TOKEN_LENGTH = 16
-"""Characters; shorter tokens can be guessed."""
 _UNAUTHENTICATED = RpcError(
     StatusCode.UNAUTHENTICATED,
     "expected `authorization: Bearer TOKEN` with a token of this inference server's --token-file",
 )
-
-
-class TokenFileError(Exception):
-    """A token file that cannot be used; the message names it and says what to do."""
-
-
-class BearerTokens:
-    """The tokens of a file, one per line; with two of them, clients can rotate.
-
-    Raises:
-        TokenFileError: the file cannot be read, or has no valid token.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._content: bytes | None = None
-        self._tokens: list[bytes] = []
-        self.reload()
-
-    def reload(self) -> bool:
-        """Read the file if it has changed; return whether it had. An invalid one changes nothing.
-
-        Raises:
-            TokenFileError: the file cannot be read, or has no valid token.
-        """
-        try:
-            content = self._path.read_bytes()
-        except OSError as error:
-            message = f"the token file {self._path} cannot be read: {error.strerror}"
-            raise TokenFileError(message) from None
-        if content == self._content:
-            return False
-        self._content = content
-        tokens = content.split()
-        if not tokens or min(map(len, tokens)) < _MIN_TOKEN_LENGTH:
-            message = (
-                f"the token file {self._path}: expected tokens of at least {_MIN_TOKEN_LENGTH} "
-                "characters, one per line; create one with `openssl rand -hex 32`"
-            )
-            raise TokenFileError(message)
-        self._tokens = tokens
-        return True
-
-    def accepts(self, authorization: bytes) -> bool:
-        """Return whether the value of a header holds one of the tokens, in constant time each."""
-        if authorization[: len(_SCHEME)].lower() != _SCHEME.encode():
-            return False
-        presented = authorization[len(_SCHEME) :].strip()
-        return any(hmac.compare_digest(presented, token) for token in self._tokens)
-
-    def guard(self, path: str, metadata: Metadata) -> RpcError | None:
-        """Refuse gRPC calls without a token; health checks need none."""
-        if path.startswith(f"/{HEALTH}/"):
-            return None
-        for name, value in metadata:
-            if name == "authorization" and isinstance(value, str):
-                return None if self.accepts(value.encode()) else _UNAUTHENTICATED
-        return _UNAUTHENTICATED
 
 
 class TcpSecurity:
@@ -125,21 +62,28 @@ class TcpSecurity:
             tokens=tokens,
         )
 
+    def guard(self, path: str, metadata: Metadata) -> RpcError | None:
+        """Refuse gRPC calls without a token, if one is needed; health checks need none."""
+        if self.tokens is None or path.startswith(f"/{HEALTH}/"):
+            return None
+        for name, value in metadata:
+            if name == "authorization" and isinstance(value, str):
+                return None if self.tokens.accepts(value.encode()) else _UNAUTHENTICATED
+        return _UNAUTHENTICATED
+
     async def reload_on_change(self) -> None:
         """Reload the files whenever they change, until cancelled."""
         listeners = [tls for tls in (self.grpc, self.metrics) if tls is not None]
-        await asyncio.gather(
-            reload_on_change(listeners, self._on_tls_reload), self._reload_tokens()
-        )
+        reloads = [reload_on_change(listeners, self._on_tls_reload)]
+        if self.tokens is not None:
+            reloads.append(self.tokens.reload_on_change(self._on_token_reload))
+        await asyncio.gather(*reloads)
 
-    async def _reload_tokens(self) -> None:
-        while self.tokens is not None:
-            await asyncio.sleep(_CHECK_SECONDS)
-            try:
-                if await asyncio.to_thread(self.tokens.reload):
-                    self._log.info("tokens_reloaded")
-            except TokenFileError as error:
-                self._log.error("tokens_reload_failed", reason=str(error))
+    def _on_token_reload(self, error: str) -> None:
+        if error:
+            self._log.error("tokens_reload_failed", reason=error)
+        else:
+            self._log.info("tokens_reloaded")
 
     def _on_tls_reload(self, error: str) -> None:
         if error:

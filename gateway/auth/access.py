@@ -14,6 +14,7 @@ from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCreden
 
 from gateway.auth.authentication import Authentication
 from gateway.auth.identity import Identity, Scope, check_administers
+from gateway.auth.metrics_access import MetricsAccess
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.request_credentials import SESSION_COOKIE, presented_key
 from gateway.auth.security_schemes import BEARER_KEY, HEADER_KEY, SESSION
@@ -109,9 +110,7 @@ Poller = Annotated[CountedCaller, Depends(poller)]
 
 async def manager(identity: Caller) -> Identity:
     """As `caller`, for sessions and `manage` keys; raise API_KEY_FORBIDDEN for other keys."""
-    if identity.scope is not Scope.MANAGE:
-        message = "this key may only trigger deployments: use a key of scope 'manage'"
-        raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
+    _check_manages(identity)
     return identity
 
 
@@ -125,6 +124,21 @@ async def administrator(identity: Manager) -> Identity:
 
 
 Administrator = Annotated[Identity, Depends(administrator)]
+
+
+async def metrics_reader(request: Request, _: Annotated[None, Depends(_key_or_session)]) -> None:
+    """Admit whom `MetricsAccess` admits, and `manage` keys and sessions of admins and owners.
+
+    Raises:
+        GatewayError: as `caller` and `administrator`.
+    """
+    peer = request.client.host if request.client else ""
+    if service_of(request, MetricsAccess).admits(peer, request.scope["headers"]):
+        return
+    await _authenticate(request)
+    identity: Identity = request.scope["state"]["identity"]
+    _check_manages(identity)
+    check_administers(identity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +183,12 @@ async def _check_same_origin(request: Request) -> None:
 @before_body(_check_same_origin)
 async def same_origin() -> None:
     """Refuse requests that a page of another site sent, with CSRF_FAILED."""
+
+
+def _check_manages(identity: Identity) -> None:
+    if identity.scope is not Scope.MANAGE:
+        message = "this key may only trigger deployments: use a key of scope 'manage'"
+        raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
 
 
 def _sender_of(request: Request) -> Actor:

@@ -6,6 +6,13 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _FORWARDED_FOR = b"x-forwarded-for"
+_FORWARDING = frozenset(
+    {
+        *(_FORWARDED_FOR, b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"),
+        *(b"forwarded", b"via"),
+    }
+)
+"""Headers of which every common proxy adds at least one if it is told to name the client."""
 _MAX_HOPS = 16
 """Addresses that are evaluated, from the right; earlier ones are ignored."""
 
@@ -45,6 +52,16 @@ class TrustedProxies:
     def trusts(self, peer: str) -> bool:
         """Whether the peer of a connection is a trusted proxy."""
         return self._proxy(peer) is not None
+
+    def is_local(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether a program on this machine has sent the request, and not a proxy for its client.
+
+        Takes the arguments of `client`.
+        """
+        address = _parse_address(peer)
+        if address is None or not address.is_loopback or self._trusts(address):
+            return False
+        return _FORWARDING.isdisjoint(name for name, _ in headers)
 
     def _proxy(self, peer: str) -> IPv4Address | IPv6Address | None:
         """Return the peer's address if it is a trusted proxy."""

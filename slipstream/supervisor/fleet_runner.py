@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.storage.changes import ChangeFeed
 from inference_server import settings
-from inference_server.tcp_security import TcpSecurity, TokenFileError
+from inference_server.tcp_security import TcpSecurity
 from slipstream.demo.bootstrap import first_start
 from slipstream.failures import UnusableError
 from slipstream.settings import log_level
@@ -20,6 +20,7 @@ from slipstream.workspace import broker_of, open_workspace, read_settings
 from telemetry import logs
 from telemetry.options import OptionsError
 from transport import TlsError
+from transport.bearer_tokens import TokenFileError
 
 
 class FleetRunner:

@@ -24,8 +24,6 @@ from tests.gateway.served_gateway import ServedGateway
 SECRET = "known-to-ada-only"
 
 PUBLIC = {
-    "GET /metrics",
-    "GET /metrics/targets",
     "GET /problems/{problem}",
     "GET /v2/health/live",
     "GET /v2/health/ready",
@@ -47,10 +45,15 @@ OWNED = (
 )
 """Prefixes of routes whose resources belong to a profile; users see only their own."""
 
-INSTALLATION = ("/node/inference-servers/", "/node/models/", "/node/users/", "/v2")
+INSTALLATION = ("/metrics", "/node/inference-servers/", "/node/models/", "/node/users/", "/v2")
 """Prefixes of routes whose resources all profiles share, and of user management."""
 
+REMOTE = {"x-forwarded-for": "192.0.2.1"}
+"""Sent by clients whose requests must not count as those of a program on this machine."""
+
 ADMINISTRATORS_ONLY = {
+    "GET /metrics",
+    "GET /metrics/targets",
     "DELETE /node/models/{name}/versions/{version}/",
     "PUT /node/models/{name}/labels/{label}/",
     "DELETE /node/models/{name}/labels/{label}/",
@@ -171,16 +174,16 @@ async def test_every_route_but_the_public_ones_requires_authentication(
 ) -> None:
     invented = {"cookie": f"slipstream_session={'x' * 43}"}
     unauthenticated = [
-        (served_gateway.client(), {"api_key_missing", "session_invalid"}),
+        (served_gateway.client(**REMOTE), {"api_key_missing", "session_invalid"}),
         (
-            served_gateway.client(**{"x-api-key": generate_key()}),
+            served_gateway.client(**REMOTE, **{"x-api-key": generate_key()}),
             {"api_key_invalid", "session_invalid"},
         ),
         (
-            served_gateway.client(authorization="Bearer sk-no"),
+            served_gateway.client(**REMOTE, authorization="Bearer sk-no"),
             {"api_key_invalid", "session_invalid"},
         ),
-        (served_gateway.client(**invented), {"session_invalid"}),
+        (served_gateway.client(**REMOTE, **invented), {"session_invalid"}),
     ]
     for route in routes_of(served_gateway.openapi()):
         names = {name: str(uuid4()) for name in route.parameters}
@@ -258,6 +261,8 @@ async def test_shared_resources_are_authorised_by_role(
     # unknown names, so that no call changes anything and every caller gets the same answer
     names = {**drawn(resources, "mine"), **SHARED_NAMES, "name": "nowhere", "model": "nowhere"}
     names |= {name: str(uuid4()) for name in ("server_id", "user_id", "flow_id")}
+    for caller in callers:
+        caller.client.headers.update(REMOTE)
     seen = set()
     for route in shared(served_gateway):
         seen.add(str(route))

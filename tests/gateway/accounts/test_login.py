@@ -199,7 +199,7 @@ async def proxied(database: Database, settings: Settings) -> AsyncIterator[Serve
 async def test_many_logins_of_one_address_do_not_delay_those_of_another(
     proxied: ServedGateway,
 ) -> None:
-    await proxied.user("ada@example.com")
+    await proxied.user("ada@example.com", Role.OWNER)
     proxied.services.passwords._hasher = PasswordHasher(time_cost=1, memory_cost=64 * 1024)
     attacker = proxied.client(**{"x-forwarded-for": "192.0.2.1"})
     guesses = [

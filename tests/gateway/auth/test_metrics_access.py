@@ -1,0 +1,133 @@
+"""Who can read /metrics, which names the deployments of all users."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from ipaddress import ip_network
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.auth.identity import Role
+from gateway.auth.proxies import TrustedProxies
+from gateway.settings import Settings
+from gateway.storage.database import Database
+from tests.gateway.runs.builders import until
+from tests.gateway.served_gateway import CREDENTIALS, ServedGateway
+from transport.bearer_tokens import BearerTokens, TokenFileError
+
+PATHS = ("/metrics", "/metrics/targets")
+TOKEN, NEXT_TOKEN = "a" * 32, "b" * 32
+STRANGER = {"x-forwarded-for": "192.0.2.1"}
+DEPLOYMENT = "0b6f1e5c-5d0f-4e0f-9c0e-5d8a1f6f8c11"
+
+Serve = Callable[..., Awaitable[ServedGateway]]
+
+
+@pytest.fixture
+async def serve(database: Database, settings: Settings) -> AsyncIterator[Serve]:
+    """Serves a gateway with other settings, on which a deployment was called."""
+    async with AsyncExitStack() as stack:
+
+        async def serve(**changes: object) -> ServedGateway:
+            served = ServedGateway(settings.model_copy(update=changes))
+            await served.open()
+            stack.push_async_callback(served.close)
+            served.container.metrics.for_deployment(DEPLOYMENT, "fast").answered(200, 0.001)
+            return served
+
+        yield serve
+
+
+async def statuses(client: httpx.AsyncClient) -> list[int]:
+    """Return what the client is answered at each path; a refusal names no deployment."""
+    answers = [await client.get(path) for path in PATHS]
+    for answer in answers:
+        if answer.is_error:
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert DEPLOYMENT not in answer.text
+    return [answer.status_code for answer in answers]
+
+
+async def test_a_program_on_this_machine_needs_nothing(serve: Serve) -> None:
+    served = await serve()
+    client = served.client()
+    assert await statuses(client) == [200, 200]
+    assert DEPLOYMENT in (await client.get("/metrics")).text
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"])
+async def test_a_client_behind_a_proxy_on_this_machine_is_refused(
+    serve: Serve, header: str
+) -> None:
+    served = await serve()
+    assert await statuses(served.client(**{header: "127.0.0.1"})) == [401, 401]
+
+
+async def test_a_trusted_proxy_on_this_machine_is_refused_for_itself_too(serve: Serve) -> None:
+    served = await serve(trusted_proxies=(ip_network("127.0.0.0/8"),))
+    for headers in ({}, STRANGER, {"x-forwarded-for": "127.0.0.1"}):
+        assert await statuses(served.client(**headers)) == [401, 401]
+
+
+async def test_a_key_or_session_of_an_administrator_is_enough(serve: Serve) -> None:
+    served = await serve()
+    for role in Role:
+        user = await served.user(f"{role}@example.com", role)
+        for credential in CREDENTIALS:
+            client = (await served.caller(user, credential)).client
+            client.headers.update(STRANGER)
+            allowed = role is not Role.MEMBER and credential != "trigger key"
+            assert await statuses(client) == ([200] * 2 if allowed else [403] * 2), credential
+
+
+async def test_with_tokens_everyone_needs_one(serve: Serve, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{TOKEN}\n")
+    served = await serve(metrics_token_file=tokens)
+    right, wrong = f"Bearer {TOKEN}", f"Bearer {NEXT_TOKEN}"
+    assert await statuses(served.client(authorization=right)) == [200, 200]
+    assert await statuses(served.client(authorization=right, **STRANGER)) == [200, 200]
+    for headers in ({}, {"authorization": wrong}, {"authorization": f"Bearer {TOKEN[:-1]}"}):
+        assert await statuses(served.client(**headers)) == [401, 401], headers
+
+
+async def test_tokens_are_reloaded_when_their_file_changes(serve: Serve, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(TOKEN)
+    access = (await serve(metrics_token_file=tokens)).container.metrics_access
+    headers = [(b"authorization", f"Bearer {NEXT_TOKEN}".encode())]
+    access.start()
+    try:
+        assert not access.admits("127.0.0.1", headers)
+        tokens.write_text(f"{TOKEN}\n{NEXT_TOKEN}\n")
+        await until(lambda: access.admits("127.0.0.1", headers))
+    finally:
+        await access.stop()
+
+
+def test_a_token_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("short")
+    with pytest.raises(TokenFileError, match="openssl rand -hex 32"):
+        BearerTokens(tokens)
+
+
+@pytest.mark.parametrize(
+    ("peer", "local"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("127.0.0.9", False),
+        ("10.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("fe80::1", False),
+        ("", False),
+    ],
+)
+def test_only_loopback_addresses_that_are_no_proxy_are_local(peer: str, local: bool) -> None:
+    assert TrustedProxies([ip_network("127.0.0.9/32")]).is_local(peer, []) is local
