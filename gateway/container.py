@@ -21,6 +21,7 @@ from gateway.auth.sessions import SessionService
 from gateway.broker.worker_files import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
+from gateway.deployments.metrics_cleanup import MetricsCleanup
 from gateway.execution.build import build_execution
 from gateway.fast_path.accounting import Accounting
 from gateway.fast_path.deployment_call import CallServices
@@ -103,6 +104,7 @@ class Container:
         self.metrics_access = MetricsAccess(self.proxies, BearerTokens(tokens) if tokens else None)
 
         self.deployment_cache = DeploymentCache(self.db, self.feed)
+        self.metrics_cleanup = MetricsCleanup(self.db, self.feed, self.metrics, self.shared)
         self.webhook_dispatcher = build_dispatcher(
             settings, self.db, self.services.secret_box, registry=registry
         )
@@ -186,6 +188,7 @@ class Container:
             self._grpc_service, self.readiness, self.settings, self._certificate
         )
         self.shared.start()
+        self.metrics_cleanup.start()
         self.metrics_access.start()
 
     async def close(self) -> None:
@@ -205,6 +208,7 @@ class Container:
         await self.parser.close()
         await self.waker.stop()
         await self.feed.stop()
+        await self.metrics_cleanup.stop()
         await self.limits.close()
         await self.shared.close()
         await self.metrics_access.stop()

@@ -12,6 +12,10 @@ STAGES = ("auth", "parse", "queue", "infer", "serialise")
 """The parts of a fast call, in order. Queue and infer are the inference server's own clock."""
 
 
+DEPLOYMENT_LABEL = "deployment"
+"""The label with a deployment's id."""
+
+
 class CallRecord:
     """An answered call, as metrics and usage count it. Times are by `perf_counter()`."""
 
@@ -62,12 +66,12 @@ class GatewayMetrics:
         self._requests = self.registry.counter(
             "gateway_requests_total",
             "Calls answered, by deployment (or model), mode and HTTP status.",
-            ("deployment", "mode", "code"),
+            (DEPLOYMENT_LABEL, "mode", "code"),
         )
         self._seconds = self.registry.histogram(
             "gateway_request_seconds",
             "Time from a call's last header to its answer's last byte.",
-            ("deployment", "mode"),
+            (DEPLOYMENT_LABEL, "mode"),
         )
         stages = self.registry.histogram(
             "gateway_stage_seconds", "Time that one stage of a fast call took.", ("stage",)
@@ -120,7 +124,7 @@ class GatewayMetrics:
     def for_deployment(self, deployment: str, mode: str) -> CallMetrics:
         """Return the instruments of a deployment in a mode.
 
-        Pass only names of existing deployments, never client input: labels are never removed.
+        Pass only names of existing deployments, never client input.
         """
         found = self._call_metrics.get((deployment, mode))
         if found is None:
@@ -133,3 +137,9 @@ class GatewayMetrics:
             )
             self._call_metrics[deployment, mode] = found
         return found
+
+    def remove_deployment(self, deployment: str) -> None:
+        """Remove the series of a deleted deployment, for good."""
+        for key in [each for each in self._call_metrics if each[0] == deployment]:
+            del self._call_metrics[key]
+        self.registry.remove_series(DEPLOYMENT_LABEL, deployment)

@@ -9,6 +9,7 @@ once per scrape remain prometheus-client's.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Generic, TypeVar, cast
@@ -30,6 +31,9 @@ LATENCY_SECONDS: tuple[float, ...] = (
 
 BATCH_SIZES: tuple[float, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Upper bounds of buckets: rows in one ONNX Runtime call."""
+
+_MAX_REMOVED = 10_000
+"""Removed series that are remembered."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of the text that `Registry.render` returns."""
@@ -88,7 +92,8 @@ class Histogram:
         self.total += sum(ordered)
 
 
-Instrument = TypeVar("Instrument", bound=Counter | Gauge | Histogram)
+AnyInstrument = Counter | Gauge | Histogram
+Instrument = TypeVar("Instrument", bound=AnyInstrument)
 Labels = tuple[str, ...]
 
 
@@ -127,6 +132,7 @@ class Registry(Collector):
 
     def __init__(self) -> None:
         self.families: dict[str, AnyMetricFamily] = {}
+        self._removed: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def counter(self, name: str, documentation: str, labels: Labels = ()) -> MetricFamily[Counter]:
         """Register a counter; its exposed name ends with `_total`, by Prometheus's convention."""
@@ -147,6 +153,27 @@ class Registry(Collector):
     ) -> MetricFamily[Histogram]:
         """Register a histogram with these upper bounds; +Inf is added."""
         return self._register(MetricFamily(partial(Histogram, bounds), name, documentation, labels))
+
+    def remove_series(self, label: str, value: str) -> None:
+        """Remove every child with this value of the label, for good, see `is_removed`."""
+        self._removed[label, value] = None
+        if len(self._removed) > _MAX_REMOVED:
+            self._removed.popitem(last=False)
+        for family in self.families.values():
+            if label in family.labels:
+                position = family.labels.index(label)
+                for values in [each for each in family.children if each[position] == value]:
+                    family.remove(*values)
+
+    def is_removed(self, labels: Labels, values: Sequence[str]) -> bool:
+        """Whether a child is of a removed series: an update after the removal makes it again."""
+        return not self._removed.keys().isdisjoint(zip(labels, values, strict=True))
+
+    def children_of(self, family: AnyMetricFamily) -> list[tuple[Labels, AnyInstrument]]:
+        """Return a family's children, without removed ones. Any thread may call it."""
+        # a copy: the event loop adds and removes some meanwhile
+        children = cast("list[tuple[Labels, AnyInstrument]]", list(family.children.items()))
+        return [each for each in children if not self.is_removed(family.labels, each[0])]
 
     def _register(self, family: MetricFamily[Instrument]) -> MetricFamily[Instrument]:
         if family.name in self.families:

@@ -53,7 +53,7 @@ class SharedRegistry(Collector):
                     labels,
                     [child.counts, child.total] if isinstance(child, Histogram) else child.value,
                 ]
-                for labels, child in family.children.items()
+                for labels, child in self._registry.children_of(family)
             ]
             for family in self._registry.families.values()
         }
@@ -63,23 +63,41 @@ class SharedRegistry(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family, summed over the processes."""
-        others = [
-            orjson.loads(path.read_bytes())
-            for path in sorted(self._folder.glob(f"*{_SUFFIX}"))
-            if path != self._file
-        ]
+        others = self._siblings()
         for family in self._registry.families.values():
             total = cast(
                 "AnyMetricFamily",
                 MetricFamily(family.make, family.name, family.documentation, family.labels),
             )
-            for labels, child in family.children.items():
+            for labels, child in self._registry.children_of(family):
                 value = [child.counts, child.total] if isinstance(child, Histogram) else child.value
                 _add(total, labels, value)
             for snapshot in others:
                 for labels, value in snapshot.get(family.name, ()):
-                    _add(total, tuple(labels), value)
+                    if not self._registry.is_removed(family.labels, labels):
+                        _add(total, tuple(labels), value)
             yield to_prometheus(total)
+
+    def values_of(self, label: str) -> set[str]:
+        """Return the label's values in all processes; reads the siblings' files."""
+        found: set[str] = set()
+        siblings = self._siblings()
+        for family in self._registry.families.values():
+            if label in family.labels:
+                position = family.labels.index(label)
+                found.update(values[position] for values in list(family.children))
+                for snapshot in siblings:
+                    found.update(values[position] for values, _ in snapshot.get(family.name, ()))
+        return found
+
+    # Any: read from JSON that `publish` wrote
+    def _siblings(self) -> list[dict[str, Any]]:
+        """Return the snapshots of the other processes, dead ones included."""
+        return [
+            orjson.loads(path.read_bytes())
+            for path in sorted(self._folder.glob(f"*{_SUFFIX}"))
+            if path != self._file
+        ]
 
     async def _publish_periodically(self) -> None:
         while True:

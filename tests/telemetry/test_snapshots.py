@@ -36,6 +36,7 @@ class ProcessMetrics:
         registry = Registry()
         self._calls = registry.counter("calls_total", "Calls.", ("who",))
         self._waits = registry.histogram("wait_seconds", "Wait.", ("who",), (0.1, 1.0))
+        self.registry = registry
         self.shared = SharedRegistry(registry, folder, name)
 
     def call(self, who: str, amount: float) -> None:
@@ -153,3 +154,21 @@ def test_a_scrape_does_not_change_the_processs_own_metrics(tmp_path: Path) -> No
         each.shared.publish()
     assert metrics.scraped() == metrics.scraped()
     assert metrics.scraped() == other.scraped()
+
+
+def test_removed_series_do_not_return_from_anywhere(tmp_path: Path) -> None:
+    metrics, dead = ProcessMetrics(tmp_path, "mine"), ProcessMetrics(tmp_path, "dead")
+    for each in (metrics, dead):
+        for who in ("a", "b"):
+            each.call(who, 1)
+            each.wait(who, 0.5)
+        each.shared.publish()
+    assert metrics.shared.values_of("who") == {"a", "b"}
+    metrics.registry.remove_series("who", "a")
+    kept = {key: value for key, value in dead.scraped().items() if "b" in key}
+    assert metrics.scraped() == kept
+    metrics.call("a", 1)
+    metrics.shared.publish()
+    assert metrics.scraped() == kept
+    dead.registry.remove_series("who", "a")
+    assert dead.scraped() == kept, "it is not in the first one's snapshot"

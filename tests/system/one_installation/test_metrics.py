@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable
 
 import httpx
 import numpy as np
@@ -51,6 +52,31 @@ def test_metrics_are_summed_over_all_processes(installation: Installation) -> No
     ready = {"model": "iris", "version": "1", "state": "ready"}
     assert sample(text, "inference_server_state", **ready) == 1
     assert sample(text, "inference_server_boot_seconds", model="iris") > 0
+
+
+def test_series_of_a_deleted_deployment_disappear(installation: Installation) -> None:
+    kept, deleted = (installation.deploy(chain("iris")) for _ in range(2))
+    headers = {"X-API-Key": installation.key}
+    for deployment in (kept, deleted):
+        url = f"{installation.up.url}/node/deployment-trigger/{deployment}/"
+        for _ in range(10):  # one connection each, so that both processes receive calls
+            answer = httpx.post(url, headers=headers, json={"input_data": {"x": [[1, 2, 3, 4]]}})
+            assert answer.is_success
+        until_scraped(installation, lambda text, each=deployment: each in text)
+    assert installation.http.delete(f"/node/deployments/{deleted}/").is_success
+    text = until_scraped(installation, lambda text: deleted not in text)
+    assert kept in text
+
+
+def until_scraped(installation: Installation, true: Callable[[str], bool]) -> str:
+    """Scrape until the condition is true of ten scrapes in a row, which reach both processes."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    in_a_row = 0
+    while in_a_row < 10:
+        text = httpx.get(f"{installation.up.url}/metrics").text
+        in_a_row = in_a_row + 1 if true(text) else 0
+        assert time.monotonic() < deadline, text
+    return text
 
 
 def test_grpc_calls_are_counted_too(installation: Installation) -> None:

@@ -1,0 +1,92 @@
+"""Removes the metrics of deleted deployments."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.deployments.settings import DeploymentStatus
+from gateway.ids import is_id
+from gateway.metrics import DEPLOYMENT_LABEL, GatewayMetrics
+from gateway.storage.changes import ChangeFeed, ChangeKind
+from gateway.storage.database import Database
+from gateway.storage.tables import Deployment
+from telemetry.logs import logger, reason_of
+from telemetry.snapshots import SharedRegistry
+
+_RETRY_SECONDS = 1.0
+_BATCH = 500
+"""Ids in one query."""
+
+log = logger("gateway.deployments.metrics_cleanup")
+
+
+class MetricsCleanup:
+    """Asks, after each change of a deployment, whether it was deleted, and removes its series.
+
+    Each process does so for itself. When all deployments may have changed, also at the start, it
+    asks for all that have series, those in the snapshots of other processes included: a process
+    that has died cannot remove its own.
+    """
+
+    def __init__(
+        self, db: Database, feed: ChangeFeed, metrics: GatewayMetrics, shared: SharedRegistry
+    ) -> None:
+        self._db = db
+        self._metrics = metrics
+        self._shared = shared
+        self._ids: set[str] = set()
+        self._all = False
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        feed.subscribe(ChangeKind.DEPLOYMENT, self._on_change)
+
+    def start(self) -> None:
+        """Start to follow the changes."""
+        self._task = asyncio.create_task(self._follow(), name="metrics cleanup")
+
+    async def stop(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _on_change(self, deployment_id: str | None) -> None:
+        if deployment_id is None:
+            self._all = True
+        else:
+            self._ids.add(deployment_id)
+        self._changed.set()
+
+    async def _follow(self) -> None:
+        while await self._changed.wait():
+            self._changed.clear()
+            ids, self._ids = self._ids, set()
+            everything, self._all = self._all, False
+            try:
+                if everything:
+                    shown = await asyncio.to_thread(self._shared.values_of, DEPLOYMENT_LABEL)
+                    ids |= {value for value in shown if is_id(value)}
+                for deployment_id in await self._deleted(ids):
+                    self._metrics.remove_deployment(deployment_id)
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("metrics_cleanup_failed", reason=reason_of(error))
+                self._ids |= ids
+                self._all |= everything
+                self._changed.set()
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _deleted(self, ids: Collection[str]) -> set[str]:
+        """Return those that are deleted or, with their user, gone."""
+        ordered, found = sorted(ids), set(ids)
+        for start in range(0, len(ordered), _BATCH):
+            existing = select(Deployment.id).where(
+                Deployment.id.in_(ordered[start : start + _BATCH]),
+                Deployment.status != DeploymentStatus.DELETED,
+            )
+            async with self._db.read() as session:
+                found.difference_update((await session.execute(existing)).scalars())
+        return found
