@@ -43,6 +43,7 @@ async def assemble(boot_app: BootApp) -> None:
     boot_app.clients.on_refusal = container.metrics.count_refusal
     await container.start()
     boot_app.reasons = container.reasons
+    boot_app.degraded = container.readiness.degraded
     boot_app.app = Gateway(container)
     boot_app.fast_route = container.trigger
     boot_app.on_drain = container.drain

@@ -43,6 +43,8 @@ class BootApp:
         """What they hold of the process."""
         self.reasons: Callable[[], Sequence[str]] = lambda: ["starting: the gateway is loading"]
         """Returns why the gateway is not ready; empty: it is."""
+        self.degraded: Callable[[], Sequence[str]] = list
+        """Returns what does not work although the gateway is ready, or beside `reasons`."""
         self.close: Callable[[], Awaitable[None]] | None = None
         """Called once, after the last request has been answered."""
         self.on_drain: Callable[[], None] | None = None
@@ -71,8 +73,9 @@ class BootApp:
             await self.app(scope, receive, send)
 
     def _readiness(self) -> Answer:
-        reasons = ["draining: the gateway shuts down"] if self.draining else list(self.reasons())
-        body = {"ready": not reasons, "reasons": reasons}
+        draining = ["draining: the gateway shuts down"] if self.draining else []
+        reasons = [*draining, *self.reasons()]
+        body = {"ready": not reasons, "reasons": reasons, "degraded": list(self.degraded())}
         if not reasons:
             return _json(200, body)
         status, headers, encoded = _json(503, {**body, "error": "; ".join(reasons)})

@@ -78,7 +78,6 @@ class Container:
             unresponsive_seconds=settings.unresponsive_seconds,
         )
         self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
-        self.readiness = Readiness(self.servers)
         self.worker_metrics = WorkerCollector(settings.run)
         self.fleet_metrics = FleetCollector(self.servers)
 
@@ -150,6 +149,11 @@ class Container:
             batches=BatchCalls(),
         )
         self.trigger = TriggerRoute(call_services, max_body_bytes=settings.max_body_bytes)
+        self.readiness = Readiness(
+            self.servers,
+            database_answers=self.feed.database_answers,
+            broker_connected=lambda: self.execution.launcher.publisher.state().connected,
+        )
         model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
         plane = DataPlane(
             self.servers,

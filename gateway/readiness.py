@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gateway.upstream.servers import InferenceServers, ServerStatus
 
@@ -10,42 +10,72 @@ Key = tuple[str, int]
 
 
 class Readiness:
-    """Ready once every inference server that should run at startup has settled.
+    """Ready while the database answers, once the inference servers of the startup have settled.
 
-    A server has settled when it is ready, has failed, or should no longer run; if all have failed,
-    the gateway is not ready. A model that is loaded, reloaded or lost later changes only its own
-    readiness, so that calls of other models are not affected.
+    A server has settled when it has been ready, has failed, or should no longer run. A model that
+    fails, or is loaded, reloaded or lost later, changes only its own readiness, so that other calls
+    are not affected; it is listed as degraded.
+
+    Nothing here queries anything: probes may be frequent.
+
+    Args:
+        database_answers: whether it does, as far as is known.
+        broker_connected: likewise.
     """
 
-    def __init__(self, servers: InferenceServers) -> None:
+    def __init__(
+        self,
+        servers: InferenceServers,
+        *,
+        database_answers: Callable[[], bool],
+        broker_connected: Callable[[], bool],
+    ) -> None:
         self._servers = servers
+        self._database_answers = database_answers
+        self._broker_connected = broker_connected
         self._unsettled: set[Key] | None = None
-        self._any_ready = False
-        """Whether any of them has been ready."""
 
     def servers_known(self) -> None:
         """Note which servers should run now, at startup."""
-        wanted = [status for status in self._servers.statuses() if status.wanted]
-        self._unsettled = {_key(status) for status in wanted}
+        self._unsettled = set(self._wanted())
 
     def reasons(self) -> Sequence[str]:
         """Return why the gateway is not ready; empty: it is."""
         if self._unsettled is None:
             return ["starting: the inference servers are not known yet"]
-        if not self._unsettled:
-            return []
-        statuses = {_key(status): status for status in self._servers.statuses() if status.wanted}
-        ready = {key for key in self._unsettled if self._servers.is_ready(*key)}
-        self._any_ready = self._any_ready or bool(ready)
-        self._unsettled = {key for key in self._unsettled - ready if key in statuses}
-        waiting = [statuses[key] for key in sorted(self._unsettled)]
-        if self._any_ready:
-            waiting = [status for status in waiting if status.state != "failed"]
-        return [f"inference server {status.title}: {_reason(status)}" for status in waiting]
+        reasons = [] if self._database_answers() else ["database: it does not answer"]
+        if self._unsettled:
+            statuses = self._wanted()
+            self._unsettled = {key for key in self._unsettled if self._is_booting(statuses, key)}
+            reasons += [_text(statuses[key]) for key in sorted(self._unsettled)]
+        return reasons
+
+    def degraded(self) -> Sequence[str]:
+        """Return what does not work, beside `reasons`, and keeps no other call from working."""
+        holding = self._unsettled or set()
+        degraded = [
+            _text(status)
+            for key, status in sorted(self._wanted().items())
+            if key not in holding and not self._servers.is_ready(*key)
+        ]
+        if not self._broker_connected():
+            degraded.append("broker: not connected, runs of type api wait for it")
+        return degraded
+
+    def _wanted(self) -> dict[Key, ServerStatus]:
+        return {_key(status): status for status in self._servers.statuses() if status.wanted}
+
+    def _is_booting(self, statuses: Mapping[Key, ServerStatus], key: Key) -> bool:
+        status = statuses.get(key)
+        return status is not None and status.state != "failed" and not self._servers.is_ready(*key)
 
 
 def _key(status: ServerStatus) -> Key:
     return status.model, status.version
+
+
+def _text(status: ServerStatus) -> str:
+    return f"inference server {status.title}: {_reason(status)}"
 
 
 def _reason(status: ServerStatus) -> str:

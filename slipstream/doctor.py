@@ -188,6 +188,8 @@ def _check_readiness(running: RunningSupervisor) -> Finding:
     where = f"`slipstream up` (process {running.pid}) at {running.host}:{running.port}"
     certificate = Path(running.tls_certificate) if running.tls_certificate else None
     readiness = fetch_readiness(reachable(running.host), running.port, certificate)
+    if readiness.degraded:
+        where += f" (degraded: {readiness.degraded})"
     if readiness.ready:
         return _good("gateway", f"{where} is ready; gRPC is on port {running.grpc_port}")
     return _wrong("gateway", f"{where} is not ready: {readiness.reasons}", "see its log")

@@ -19,6 +19,8 @@ class GatewayReadiness:
     ready: bool
     reasons: str
     """Why it is not ready; empty if it is."""
+    degraded: str = ""
+    """What does not work although it is ready, or beside `reasons`."""
 
 
 def fetch_readiness(host: str, port: int, certificate: Path | None = None) -> GatewayReadiness:
@@ -33,14 +35,16 @@ def fetch_readiness(host: str, port: int, certificate: Path | None = None) -> Ga
     try:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
-        reasons = json.loads(answer.read())["reasons"]
+        body = json.loads(answer.read())
+        reasons, degraded = "; ".join(body["reasons"]), "; ".join(body["degraded"])
     except (OSError, http.client.HTTPException) as error:
         return GatewayReadiness(ready=False, reasons=f"it does not answer ({error})")
     except (ValueError, KeyError, TypeError):
         return GatewayReadiness(ready=False, reasons="the process that answers is not a gateway")
     finally:
         connection.close()
-    return GatewayReadiness(ready=answer.status == http.HTTPStatus.OK, reasons="; ".join(reasons))
+    ready = answer.status == http.HTTPStatus.OK
+    return GatewayReadiness(ready=ready, reasons=reasons, degraded=degraded)
 
 
 def gateway_connection(

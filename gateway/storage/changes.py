@@ -11,6 +11,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from enum import StrEnum
+from time import monotonic
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,6 +24,8 @@ _RETAINED = 10_000
 """Changes that stay readable; a reader further behind reloads everything."""
 _PRUNE_EVERY = 256
 _STOP_SECONDS = 2.0
+_OVERDUE_SECONDS = 5.0
+"""Duration of a query after which the database counts as unavailable; most take a millisecond."""
 _POLL_SECONDS = 0.05
 """Between two looks at the date of SQLite's log, which take microseconds."""
 _INTERVAL_SECONDS = 0.25
@@ -84,6 +87,7 @@ class ChangeFeed:
         self._commits = db.commits.watch()
         self._revision: int | None = None
         self._unavailable = False
+        self._polling_since: float | None = None
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -107,6 +111,12 @@ class ChangeFeed:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
+    def database_answers(self) -> bool:
+        """Whether the last query succeeded, and none takes too long now; queries nothing."""
+        since = self._polling_since
+        overdue = since is not None and monotonic() - since > _OVERDUE_SECONDS
+        return not (self._unavailable or overdue)
+
     async def poll(self) -> None:
         """Query once and call the listeners; raise SQLAlchemyError or OSError as the query does."""
         async with self._db.read() as session:
@@ -124,12 +134,14 @@ class ChangeFeed:
     async def _follow(self) -> None:
         while not self._stopping:
             self._commits.changed()  # what is committed from here on counts as new
+            self._polling_since = monotonic()
             try:
                 await self.poll()
             except Exception as error:  # noqa: BLE001 - a feed that ended would leave caches stale
                 self._log_state(unavailable=True, reason=reason_of(error))
             else:
                 self._log_state(unavailable=False)
+            self._polling_since = None
             await self._wait_for_commit()
 
     async def _wait_for_commit(self) -> None:

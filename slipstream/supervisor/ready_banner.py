@@ -49,6 +49,8 @@ class ReadyBanner:
         else:
             text = f"runs at {self._options.url} and is not ready: {readiness.reasons}"
             self._printer.step("slipstream", text, "bold red")
+        if readiness.degraded:
+            self._printer.step("slipstream", readiness.degraded, "bold red")
         if self._printer.as_json:
             self._printer.document({"ready": readiness.ready, **self._document()})
         else:

@@ -42,6 +42,15 @@ class PostgresDatabase:
             f"WHERE datname = '{self.name}' AND pid <> pg_backend_pid()"
         )
 
+    async def shut(self) -> None:
+        """Refuse every connection to the database, and close those that there are."""
+        await self._run(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS false")
+        await self.hang_up()
+
+    async def reopen(self) -> None:
+        """Accept connections again."""
+        await self._run(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS true")
+
     async def _run(self, statement: str) -> None:
         connection = await asyncpg.connect(f"{SERVER}/postgres")
         try:

@@ -13,6 +13,13 @@ from tests.gateway.upstream.stock_server import StockServer
 from tests.gateway.upstream.test_servers import status
 
 
+def readiness_of(
+    servers: InferenceServers, *, database: bool = True, broker: bool = True
+) -> Readiness:
+    """Return the readiness of a gateway with these servers, whose database and broker answer."""
+    return Readiness(servers, database_answers=lambda: database, broker_connected=lambda: broker)
+
+
 @pytest_asyncio.fixture
 async def servers() -> AsyncIterator[InferenceServers]:
     """An empty list of servers."""
@@ -24,7 +31,7 @@ async def servers() -> AsyncIterator[InferenceServers]:
 async def test_a_gateway_is_not_ready_before_it_knows_the_servers(
     servers: InferenceServers,
 ) -> None:
-    readiness = Readiness(servers)
+    readiness = readiness_of(servers)
     assert readiness.reasons() == ["starting: the inference servers are not known yet"]
     readiness.servers_known()
     assert readiness.reasons() == []
@@ -32,7 +39,7 @@ async def test_a_gateway_is_not_ready_before_it_knows_the_servers(
 
 async def test_stopped_servers_are_not_waited_for(servers: InferenceServers) -> None:
     servers.apply([status(1, "stopped", wanted=False), status(2, "failed", wanted=False)])
-    readiness = Readiness(servers)
+    readiness = readiness_of(servers)
     readiness.servers_known()
     assert readiness.reasons() == []
 
@@ -42,7 +49,7 @@ async def test_every_server_that_should_run_is_waited_for_with_its_phase(
 ) -> None:
     booting = status(2, "booting", phase="loading")
     servers.apply([status(1, address=stock.address), booting])
-    readiness = Readiness(servers)
+    readiness = readiness_of(servers)
     readiness.servers_known()
     await until(lambda: servers.is_ready("iris", 1))
     assert readiness.reasons() == ["inference server iris version 2: loading"]
@@ -56,7 +63,7 @@ async def test_a_process_that_is_up_but_not_connected_is_waited_for(
 ) -> None:
     stock.ready = False
     servers.apply([status(1, address=stock.address)])
-    readiness = Readiness(servers)
+    readiness = readiness_of(servers)
     readiness.servers_known()
     await soon(stock.asked.wait())
     (reason,) = readiness.reasons()
@@ -69,19 +76,38 @@ async def test_a_failed_server_does_not_hold_up_the_others(
     servers: InferenceServers, stock: StockServer
 ) -> None:
     servers.apply([status(1, address=stock.address), status(2, "failed", reason="no operator")])
-    readiness = Readiness(servers)
+    readiness = readiness_of(servers)
     readiness.servers_known()
     await until(lambda: servers.is_ready("iris", 1))
     assert readiness.reasons() == []
 
 
-async def test_where_all_failed_the_gateway_says_why(servers: InferenceServers) -> None:
+async def test_a_failed_server_is_degraded_and_does_not_hold_up_the_gateway(
+    servers: InferenceServers,
+) -> None:
     servers.apply([status(1, "failed", reason="no operator")])
-    readiness = Readiness(servers)
+    readiness = readiness_of(servers)
     readiness.servers_known()
-    assert readiness.reasons() == ["inference server iris version 1: failed: no operator"]
-    servers.apply([])
     assert readiness.reasons() == []
+    assert readiness.degraded() == ["inference server iris version 1: failed: no operator"]
+    servers.apply([status(1, "booting", phase="loading")])
+    assert readiness.reasons() == [], "its next attempts hold up nothing either"
+    assert readiness.degraded() == ["inference server iris version 1: loading"]
+    servers.apply([])
+    assert readiness.degraded() == []
+
+
+async def test_every_reason_is_listed_once(servers: InferenceServers) -> None:
+    booting, failed = status(1, "booting", phase="loading"), status(2, "failed", reason="no")
+    servers.apply([booting, failed])
+    readiness = readiness_of(servers, database=False, broker=False)
+    readiness.servers_known()
+    loading = "inference server iris version 1: loading"
+    assert readiness.reasons() == ["database: it does not answer", loading]
+    assert readiness.degraded() == [
+        "inference server iris version 2: failed: no",
+        "broker: not connected, runs of type api wait for it",
+    ]
 
 
 async def test_a_server_that_was_ready_once_during_startup_counts(
@@ -89,7 +115,7 @@ async def test_a_server_that_was_ready_once_during_startup_counts(
 ) -> None:
     booting = status(2, "booting", phase="loading")
     servers.apply([status(1, address=stock.address), booting])
-    readiness = Readiness(servers)
+    readiness = readiness_of(servers)
     readiness.servers_known()
     await until(lambda: servers.is_ready("iris", 1))
     assert readiness.reasons() == ["inference server iris version 2: loading"]
@@ -102,7 +128,7 @@ async def test_once_ready_a_model_that_is_lost_or_new_changes_nothing(
     servers: InferenceServers, stock: StockServer
 ) -> None:
     servers.apply([status(1, address=stock.address)])
-    readiness = Readiness(servers)
+    readiness = readiness_of(servers)
     readiness.servers_known()
     await until(lambda: servers.is_ready("iris", 1))
     assert readiness.reasons() == []
@@ -116,11 +142,11 @@ async def test_once_ready_a_model_that_is_lost_or_new_changes_nothing(
 
 
 async def test_each_gateway_tracks_its_own_startup(servers: InferenceServers) -> None:
-    first = Readiness(servers)
+    first = readiness_of(servers)
     first.servers_known()
     assert first.reasons() == []
     servers.apply([status(1, "booting", phase="loading")])
-    second = Readiness(servers)
+    second = readiness_of(servers)
     second.servers_known()
     assert second.reasons() == ["inference server iris version 1: loading"]
     assert first.reasons() == []

@@ -8,11 +8,11 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import GatewayError
-from gateway.readiness import Readiness
 from gateway.upstream.servers import InferenceServers, ServerStatus
 from protos.errors import ErrorCode
 from tests.gateway.upstream.conftest import LIMIT, soon, until
 from tests.gateway.upstream.stock_server import StockServer
+from tests.gateway.upstream.test_readiness import readiness_of
 from tests.gateway.upstream.test_servers import absence, retry_after, status
 
 
@@ -117,7 +117,7 @@ async def test_calls_without_a_version_mean_the_highest_asleep_or_not(
 
 async def test_a_gateway_does_not_wait_for_those_that_sleep(fleet: Called) -> None:
     fleet.apply([asleep()])
-    readiness = Readiness(fleet.servers)
+    readiness = readiness_of(fleet.servers)
     readiness.servers_known()
     assert readiness.reasons() == []
     fleet.apply([status(1, "booting", generation=2)])
