@@ -24,7 +24,7 @@ from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 pytestmark = pytest.mark.services
 
 PROXY, GUESSER, NEIGHBOUR, OUTSIDER = "127.0.0.9", "127.0.0.2", "127.0.0.3", "127.0.0.4"
-STRANGER = "127.0.0.5"
+VISITOR = "127.0.0.5"
 FAILURES = 5
 X = [[5.1, 3.5, 1.4, 0.2]]
 KEYS = "/node/api-keys/"
@@ -156,10 +156,10 @@ def test_a_key_has_the_clients_address(proxied: ProxiedInstallation, api: str) -
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/targets"])
 def test_metrics_need_a_key_through_the_proxy_only(proxied: ProxiedInstallation, path: str) -> None:
-    with proxied.client(STRANGER) as stranger:
-        answer = stranger.get(path)
+    with proxied.client(VISITOR) as visitor:
+        answer = visitor.get(path)
         assert (answer.status_code, answer.json()["code"]) == (401, "api_key_missing")
-    with proxied.client(STRANGER, proxied.installation.key) as administrator:
+    with proxied.client(VISITOR, proxied.installation.key) as administrator:
         assert administrator.get(path).status_code == 200
     assert httpx.get(f"{proxied.installation.up.url}{path}").status_code == 200
 

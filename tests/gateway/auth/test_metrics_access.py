@@ -20,7 +20,7 @@ from transport.bearer_tokens import BearerTokens, TokenFileError
 
 PATHS = ("/metrics", "/metrics/targets")
 TOKEN, NEXT_TOKEN = "a" * 32, "b" * 32
-STRANGER = {"x-forwarded-for": "192.0.2.1"}
+REMOTE = {"x-forwarded-for": "192.0.2.1"}
 DEPLOYMENT = "0b6f1e5c-5d0f-4e0f-9c0e-5d8a1f6f8c11"
 
 Serve = Callable[..., Awaitable[ServedGateway]]
@@ -68,7 +68,7 @@ async def test_a_client_behind_a_proxy_on_this_machine_is_refused(
 
 async def test_a_trusted_proxy_on_this_machine_is_refused_for_itself_too(serve: Serve) -> None:
     served = await serve(trusted_proxies=(ip_network("127.0.0.0/8"),))
-    for headers in ({}, STRANGER, {"x-forwarded-for": "127.0.0.1"}):
+    for headers in ({}, REMOTE, {"x-forwarded-for": "127.0.0.1"}):
         assert await statuses(served.client(**headers)) == [401, 401]
 
 
@@ -78,7 +78,7 @@ async def test_a_key_or_session_of_an_administrator_is_enough(serve: Serve) -> N
         user = await served.user(f"{role}@example.com", role)
         for credential in CREDENTIALS:
             client = (await served.caller(user, credential)).client
-            client.headers.update(STRANGER)
+            client.headers.update(REMOTE)
             allowed = role is not Role.MEMBER and credential != "trigger key"
             assert await statuses(client) == ([200] * 2 if allowed else [403] * 2), credential
 
@@ -89,7 +89,7 @@ async def test_with_tokens_everyone_needs_one(serve: Serve, tmp_path: Path) -> N
     served = await serve(metrics_token_file=tokens)
     right, wrong = f"Bearer {TOKEN}", f"Bearer {NEXT_TOKEN}"
     assert await statuses(served.client(authorization=right)) == [200, 200]
-    assert await statuses(served.client(authorization=right, **STRANGER)) == [200, 200]
+    assert await statuses(served.client(authorization=right, **REMOTE)) == [200, 200]
     for headers in ({}, {"authorization": wrong}, {"authorization": f"Bearer {TOKEN[:-1]}"}):
         assert await statuses(served.client(**headers)) == [401, 401], headers
 
