@@ -59,7 +59,7 @@ class Services:
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.passwords = PasswordService()
         self.evaluators = build_evaluators(settings)
-        self.flows = FlowService(db, self.evaluators)
+        self.flows = FlowService(db, self.evaluators, self.models.resolve)
         self.fleet = InferenceServerService(
             FleetStore(db), self.models.resolve, self.flows.models_of
         )

@@ -252,7 +252,10 @@ class ErrorCode(StrEnum):
         v2=404,
         grpc="NOT_FOUND",
         meaning="No inference server is meant to run for the model, so a retry fails as well.",
-        advice="Start one with `slipstream models serve`.",
+        advice=(
+            "Start one with `slipstream models serve` or POST /node/inference-servers/, then send "
+            "the call again."
+        ),
     )
     PAYLOAD_TOO_LARGE = ErrorSpec(
         name="payload_too_large",

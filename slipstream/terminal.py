@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -48,6 +48,11 @@ class Terminal:
     def note(self, text: str) -> None:
         """Print a note to stderr."""
         self._err.print(Text(text, "dim"))
+
+    def warn(self, messages: Iterable[str]) -> None:
+        """Print warnings to stderr."""
+        for message in messages:
+            self._err.print(Text(f"Warning: {message}", "yellow"))
 
     def note_next_page(self, next_cursor: str | None) -> None:
         """Print how to see the next page, if there is one."""

@@ -10,6 +10,7 @@ from sqlalchemy import Row, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.key_view import IssuedKey
+from gateway.deployments.deployment_warnings import DeploymentWarning, load_warnings
 from gateway.deployments.graph_diff import diff_graphs
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow
 
@@ -29,6 +30,7 @@ class DeploymentView:
     newest_version: int
     draft_differs: bool
     """Whether the flow's draft has another graph than the live version."""
+    warnings: Sequence[DeploymentWarning]
     key: IssuedKey | None = None
     """The key created with the deployment, if no active key covered it."""
     webhook_secret: str | None = None
@@ -38,14 +40,16 @@ class DeploymentView:
 async def load_views(session: AsyncSession, rows: Sequence[Deployment]) -> list[DeploymentView]:
     """Load the views of deployments, in the same order."""
     facts = await _view_rows(session, [row.id for row in rows])
+    warnings = await load_warnings(session, [facts[row.id].models for row in rows])
     return [
         DeploymentView(
             row=row,
             models=facts[row.id].models,
             newest_version=facts[row.id].newest,
             draft_differs=await _draft_differs(session, facts[row.id]),
+            warnings=about,
         )
-        for row in rows
+        for row, about in zip(rows, warnings, strict=True)
     ]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from gateway.deployments.settings import ExecutionMode
+from gateway.deployments.snapshots import models_of
 from gateway.errors import GatewayError
 from gateway.fleet.states import State
 from gateway.fleet.store import FleetStore
@@ -50,10 +51,10 @@ class Rollout:
             return
         wanted = [
             await self._fleet.ensure_running(model, version, flow_id=deployment.flow_id)
-            for model, version in sorted(_models_of(following))
+            for model, version in sorted(models_of(following))
         ]
         waiting = [server for server in wanted if server.state != State.READY]
-        if not waiting or not await self._is_serving(_models_of(live)):
+        if not waiting or not await self._is_serving(models_of(live)):
             return
         deadline = time.monotonic() + self._ready_timeout
         for server in waiting:
@@ -87,7 +88,3 @@ class Rollout:
                     retry_after=self._ready_timeout,
                 )
             await asyncio.sleep(_POLL_SECONDS)
-
-
-def _models_of(version: DeploymentVersion) -> set[tuple[str, int]]:
-    return {(pin["model"], pin["version"]) for pin in version.models.values()}

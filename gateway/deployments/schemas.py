@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, Type
 
 from gateway.auth.schemas import IssuedKeyOut, without_defaults
 from gateway.deployments.deployment_view import DeploymentView
+from gateway.deployments.deployment_warnings import DeploymentWarningCode
 from gateway.deployments.presets import PRESETS, Preset
 from gateway.deployments.settings import (
     DeploymentSettings,
@@ -158,6 +159,17 @@ class PinnedModel(BaseModel):
     version: int
 
 
+class DeploymentWarningOut(BaseModel):
+    """A warning about a deployment, with the model version that it is about."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    code: DeploymentWarningCode
+    model: str
+    version: int
+    message: str
+
+
 class DeploymentOut(BaseModel):
     """A deployment."""
 
@@ -192,6 +204,8 @@ class DeploymentOut(BaseModel):
     status: DeploymentStatus
     trigger_path: str
     models: list[PinnedModel]
+    warnings: list[DeploymentWarningOut]
+    """Why calls of the live version fail as things are, and what to do."""
     created_at: datetime
     updated_at: datetime
 
@@ -256,6 +270,7 @@ def _shown(view: DeploymentView) -> dict[str, object]:
         "newest_version": view.newest_version,
         "draft_differs": view.draft_differs,
         "models": pinned_models(view.models),
+        "warnings": view.warnings,
         "limits": LimitsBody.of(row.limits),
     }
 

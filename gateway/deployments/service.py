@@ -18,12 +18,14 @@ from gateway.deployments.live_deployment import build_live_deployment
 from gateway.deployments.settings import (
     DeploymentSettings,
     DeploymentStatus,
+    ExecutionMode,
     NotificationMethod,
     RunsOnDelete,
     SettingsChange,
 )
-from gateway.deployments.snapshots import Snapshotter
+from gateway.deployments.snapshots import Snapshotter, models_of
 from gateway.errors import GatewayError
+from gateway.fleet.store import start_missing
 from gateway.flows.store import find_flow
 from gateway.ids import new_id
 from gateway.limits.call_limits import apply_limits_patch
@@ -72,6 +74,8 @@ class DeploymentService:
     ) -> DeploymentView:
         """Deploy a flow, and create a key if no active one covers the deployment.
 
+        In mode fast, a server is started for a model version that has none.
+
         `key_id` is the key of the request, if any.
 
         Raises:
@@ -89,10 +93,12 @@ class DeploymentService:
             session.add(row)
             await session.flush()
             session.add(version)
-            view = await load_view(session, row)
+            await session.flush()
             await record_deployment(session, "create", row, after=row_snapshot(row))
             key = await self._first_key(session, row)
             secret = await self._webhook_endpoints.sync(session, row)
+            await _start_servers(session, row, version)
+            view = await load_view(session, row)
             await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(view, key=key, webhook_secret=secret)
 
@@ -121,6 +127,8 @@ class DeploymentService:
     ) -> DeploymentView:
         """Change settings at once, without a new version.
 
+        A change to mode fast starts a server for a model version that has none.
+
         Raises:
             GatewayError: NOT_FOUND, GONE, VALIDATION_FAILED; PRECONDITION_FAILED as
                 `check_if_match`; INVALID_FLOW if the mode becomes fast and the live version needs
@@ -138,9 +146,11 @@ class DeploymentService:
             for name, value in change.items():
                 setattr(row, name, value)
             _check(row, version, callback_url)
-            view = await load_view(session, row)
             secret = await self._webhook_endpoints.sync(session, row)
             await record_deployment(session, "update", row, before=before, after=row_snapshot(row))
+            if before["execution_mode"] != row.execution_mode:
+                await _start_servers(session, row, version)
+            view = await load_view(session, row)
             await record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(view, webhook_secret=secret)
 
@@ -226,6 +236,14 @@ class DeploymentService:
         if await has_active_trigger_key(session, row.profile_id, row.id):
             return None
         return await self._keys.issue(session, row.profile_id, name=_key_name(row))
+
+
+async def _start_servers(
+    session: AsyncSession, row: Deployment, version: DeploymentVersion
+) -> None:
+    """Start the inference servers that a version of a deployment in mode fast lacks."""
+    if row.execution_mode == ExecutionMode.FAST:
+        await start_missing(session, models_of(version), flow_id=row.flow_id)
 
 
 def _key_name(row: Deployment) -> str:

@@ -117,6 +117,11 @@ class Snapshotter:
         return pins
 
 
+def models_of(version: DeploymentVersion) -> set[tuple[str, int]]:
+    """Return the model versions that a version of a deployment calls."""
+    return {(pin["model"], pin["version"]) for pin in version.models.values()}
+
+
 async def check_version_input(
     db: Database,
     evaluator: Evaluator,

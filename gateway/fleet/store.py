@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TypedDict, Unpack
 
 from sqlalchemy import select
@@ -200,6 +201,21 @@ class FleetStore:
         return server
 
 
+async def start_missing(
+    session: AsyncSession, models: Iterable[tuple[str, int]], *, flow_id: str
+) -> None:
+    """Start, in the caller's transaction, a server for each model version that has none.
+
+    One that exists stays as it is: one that is asleep wakes with the next call, and one that a user
+    has stopped stays stopped.
+    """
+    for model, version in sorted(models):
+        if await _find_by_model(session, model, version) is None:
+            with suppress(IntegrityError):  # another process has inserted the row meanwhile
+                async with session.begin_nested():
+                    await _insert(session, model, version, flow_id, {})
+
+
 async def _find(session: AsyncSession, server_id: str, *, lock: bool = False) -> InferenceServer:
     server = None
     if is_id(server_id):
@@ -219,20 +235,31 @@ async def _ensure_running(
 ) -> InferenceServer:
     server = await _find_by_model(session, model, version)
     if server is None:
-        server = InferenceServer(model=model, version=version, flow_id=flow_id, **settings)
-        session.add(server)
-        await session.flush()
-        await record_server(session, "create", server, after=desired_fields(server))
-    else:
-        before = desired_fields(server)
-        changed = _assign(server, settings)
-        if server.desired != Desired.RUNNING or server.state == State.FAILED:
-            server.desired = Desired.RUNNING
-            server.generation += 1
-        elif not changed:
-            return server
-        verb = "start" if server.generation != before["generation"] else "update"
-        await record_server(session, verb, server, before=before, after=desired_fields(server))
+        return await _insert(session, model, version, flow_id, settings)
+    before = desired_fields(server)
+    changed = _assign(server, settings)
+    if server.desired != Desired.RUNNING or server.state == State.FAILED:
+        server.desired = Desired.RUNNING
+        server.generation += 1
+    elif not changed:
+        return server
+    verb = "start" if server.generation != before["generation"] else "update"
+    await record_server(session, verb, server, before=before, after=desired_fields(server))
+    await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+    return server
+
+
+async def _insert(
+    session: AsyncSession,
+    model: str,
+    version: int,
+    flow_id: str | None,
+    settings: ServerSettings,
+) -> InferenceServer:
+    server = InferenceServer(model=model, version=version, flow_id=flow_id, **settings)
+    session.add(server)
+    await session.flush()
+    await record_server(session, "create", server, after=desired_fields(server))
     await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
     return server
 

@@ -240,6 +240,8 @@ class _FlowRun:
             code: FlowErrorCode = "inference_unavailable" if error.unavailable else "flow_failed"
             if error.code == ErrorCode.EVALUATION_LIMIT:
                 code = "evaluation_limit"
+            elif error.code == ErrorCode.NO_ACTIVE_INFERENCE:
+                code = "no_active_inference"
             self._fail_run(code, error.message, node)
 
     def _time_out(self, node: PlanNode | None) -> None:

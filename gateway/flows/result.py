@@ -21,7 +21,12 @@ class NodeStatus(StrEnum):
 
 
 FlowErrorCode = Literal[
-    "flow_failed", "timeout", "cancelled", "inference_unavailable", "evaluation_limit"
+    "flow_failed",
+    "timeout",
+    "cancelled",
+    "inference_unavailable",
+    "no_active_inference",
+    "evaluation_limit",
 ]
 
 

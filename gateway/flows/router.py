@@ -17,7 +17,7 @@ from gateway.conditional_requests import (
     unless_matched,
 )
 from gateway.dependencies import from_app
-from gateway.flows.schemas import FlowIn, FlowOut, FlowPage, FlowPatch
+from gateway.flows.schemas import FlowIn, FlowOut, FlowPage, FlowPatch, SavedFlowOut
 from gateway.flows.service import FlowService
 from gateway.operations import BodyLimit, DocumentedRouter
 from gateway.storage.paging import PageRequest
@@ -30,11 +30,13 @@ router = DocumentedRouter(
 
 
 @router.post("/", status_code=201, responses=CREATED)
-async def create(service: Service, actor: Manager, response: Response, body: FlowIn) -> FlowOut:
-    """Save a new flow."""
+async def create(
+    service: Service, actor: Manager, response: Response, body: FlowIn
+) -> SavedFlowOut:
+    """Save a new flow. `warnings` names the models that the model store does not have."""
     flow = await service.create(actor.profile_id, body.draft())
     set_etag(response, flow)
-    return FlowOut.of(flow)
+    return SavedFlowOut.of_saved(flow, await service.warnings_about(flow))
 
 
 @router.get("/")
@@ -61,7 +63,7 @@ async def replace(
     flow_id: str,
     if_match: IfMatch,
     body: FlowIn,
-) -> FlowOut:
+) -> SavedFlowOut:
     """Replace a flow's draft. Deployments keep their versions until they are redeployed."""
     flow = await service.update(
         actor.profile_id,
@@ -72,7 +74,7 @@ async def replace(
         if_match=if_match,
     )
     set_etag(response, flow)
-    return FlowOut.of(flow)
+    return SavedFlowOut.of_saved(flow, await service.warnings_about(flow))
 
 
 @router.patch("/{flow_id}/", responses=CHANGED)
@@ -84,7 +86,7 @@ async def change(
     flow_id: str,
     if_match: IfMatch,
     body: FlowPatch,
-) -> FlowOut:
+) -> SavedFlowOut:
     """Change parts of a flow's draft."""
     flow = await service.update(
         actor.profile_id,
@@ -95,7 +97,7 @@ async def change(
         if_match=if_match,
     )
     set_etag(response, flow)
-    return FlowOut.of(flow)
+    return SavedFlowOut.of_saved(flow, await service.warnings_about(flow))
 
 
 @router.delete("/{flow_id}/", status_code=204)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
+from gateway.flows.flow_warnings import FlowWarning, FlowWarningCode
 from gateway.flows.service import Draft
 from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
@@ -57,6 +59,29 @@ class FlowOut(BaseModel):
             created_at=flow.created_at,
             updated_at=flow.updated_at,
         )
+
+
+class FlowWarningOut(BaseModel):
+    """A warning about a flow."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    code: FlowWarningCode
+    pointer: str
+    """JSON pointer to the value that it is about, such as `#/nodes/2/config/model`."""
+    message: str
+
+
+class SavedFlowOut(FlowOut):
+    """A flow that was saved, with what keeps it from being deployed as things are."""
+
+    warnings: list[FlowWarningOut]
+
+    @classmethod
+    def of_saved(cls, flow: Flow, warnings: Sequence[FlowWarning]) -> Self:
+        """Convert a row with its warnings."""
+        shown = FlowOut.of(flow).model_dump()
+        return cls.model_validate({**shown, "warnings": warnings})
 
 
 class FlowPage(BaseModel):

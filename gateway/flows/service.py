@@ -12,6 +12,7 @@ from gateway.errors import GatewayError
 from gateway.evaluator.pool import EvaluatorPool
 from gateway.flows import store
 from gateway.flows.evaluation import Evaluator
+from gateway.flows.flow_warnings import FlowWarning, ResolveVersion, flow_warnings
 from gateway.flows.plan import check_draft
 from gateway.flows.spec import parse_flow
 from gateway.ids import new_id
@@ -42,9 +43,12 @@ class Draft:
 class FlowService:
     """The flows of a profile. Deployments keep their versions when a flow changes."""
 
-    def __init__(self, db: Database, evaluators: EvaluatorPool) -> None:
+    def __init__(
+        self, db: Database, evaluators: EvaluatorPool, resolve_version: ResolveVersion
+    ) -> None:
         self._db = db
         self._evaluators = evaluators
+        self._resolve_version = resolve_version
 
     async def create(self, profile_id: str, draft: Draft) -> Flow:
         """Save a new flow; raise INVALID_FLOW if its graph is invalid."""
@@ -70,6 +74,10 @@ class FlowService:
         """Return one flow, or raise NOT_FOUND."""
         async with self._db.read() as session:
             return await store.find_flow(session, profile_id, flow_id)
+
+    async def warnings_about(self, flow: Flow) -> list[FlowWarning]:
+        """Return what keeps a flow that was saved from being deployed, as things are."""
+        return await flow_warnings(flow.definition, self._resolve_version)
 
     async def models_of(self, profile_id: str, flow_id: str) -> Sequence[tuple[str, str]]:
         """Return (model, version as written) of each inference node."""

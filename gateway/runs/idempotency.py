@@ -22,6 +22,7 @@ _INFRASTRUCTURE = frozenset(
         FailureCode.WORKER_LOST,
         FailureCode.QUEUE_TIMEOUT,
         FailureCode.INFERENCE_UNAVAILABLE,
+        FailureCode.NO_ACTIVE_INFERENCE,
         FailureCode.CANCELLED_BY_SHUTDOWN,
     }
 )

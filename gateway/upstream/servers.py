@@ -237,9 +237,10 @@ class InferenceServers:
 
 def _no_active_inference(model: str, version: int) -> GatewayError:
     title = f"{model} version {version}" if version else f"the model '{model}'"
+    option = f" --version {version}" if version else ""
     message = (
         f"no inference server is active for {title}: start one with "
-        f"`slipstream models serve {model}` or POST /node/inference-servers/"
+        f"`slipstream models serve {model}{option}` or POST /node/inference-servers/"
     )
     return GatewayError(ErrorCode.NO_ACTIVE_INFERENCE, message)
 

@@ -156,6 +156,12 @@ def _show_live(session: CommandSession, out: DeploymentOut) -> None:
     models = ", ".join(models_text(out.models)) or "no models"
     line = f"Deployment '{out.name}': version {out.version} is live and runs {models}."
     session.terminal.show(out, line)
+    warn_about(session, out)
+
+
+def warn_about(session: CommandSession, out: DeploymentOut) -> None:
+    """Print the warnings about a deployment."""
+    session.terminal.warn(warning.message for warning in out.warnings)
 
 
 def models_text(models: Iterable[PinnedModel]) -> list[str]:

@@ -39,6 +39,7 @@ from slipstream.commands.deployment_versions import (
     add_to,
     models_text,
     show_version,
+    warn_about,
 )
 from slipstream.commands.tables import Columns, model_fields, model_table
 from slipstream.options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
@@ -96,6 +97,8 @@ def create(
 ) -> None:
     """Deploy a flow. If no API key covers it, one is created and printed once.
 
+    In mode fast an inference server is started for its model, unless it has been stopped.
+
     Defaults: mode sync, type api, a timeout of 3600 seconds, flat responses.
 
     [dim]slipstream deployments create --flow 0b9c… --mode fast[/]
@@ -127,11 +130,7 @@ def create(
             *([f"API key, shown only once: {out.api_key.key}"] if out.api_key else []),
             *secret_lines(out.webhook_secret),
         )
-        for pinned in out.models:
-            session.terminal.note(
-                "If no inference server runs for it yet: "
-                f"slipstream models serve {pinned.model} --version {pinned.version}"
-            )
+        warn_about(session, out)
 
 
 @commands.command("presets")
@@ -176,6 +175,7 @@ def show(
         deployments = session.services.deployments
         out = DeploymentOut.of(session.run(deployments.get(session.profile_id, deployment_id)))
         session.terminal.show(out, _fields(out))
+        warn_about(session, out)
         if out.draft_differs:
             session.terminal.note(f"The draft differs: slipstream deployments diff {out.id}")
 
@@ -231,6 +231,7 @@ def set_(
         work = session.services.deployments.change(session.profile_id, deployment_id, **change)
         out = ChangedDeploymentOut.of(session.run(work))
         session.terminal.show(out, _fields(out), *secret_lines(out.webhook_secret))
+        warn_about(session, out)
 
 
 @commands.command("pause")
@@ -288,7 +289,7 @@ add_to(commands)
 
 
 def _fields(out: DeploymentOut) -> RenderableType:
-    return model_fields(out, hide=("webhook_secret",), models=models_text(out.models))
+    return model_fields(out, hide=("webhook_secret", "warnings"), models=models_text(out.models))
 
 
 def _given(**options_: object) -> dict[str, object]:

@@ -8,11 +8,12 @@ import orjson
 import typer
 
 from gateway.errors import GatewayError
-from gateway.flows.schemas import FlowIn, FlowOut, FlowPage
+from gateway.flows.schemas import FlowIn, FlowOut, FlowPage, SavedFlowOut
+from gateway.storage.tables import Flow
 from protos.errors import ErrorCode
 from slipstream import options
 from slipstream.commands.tables import Columns, model_fields, model_table
-from slipstream.session import open_session, validated
+from slipstream.session import CommandSession, open_session, validated
 from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
@@ -45,7 +46,7 @@ def create(
         flow = session.run(session.services.flows.create(session.profile_id, new.draft()))
         made = f"Flow '{flow.name}' {flow.id} is saved."
         call = f"Deploy it with: slipstream deployments create --flow {flow.id} --mode fast"
-        session.terminal.show(FlowOut.of(flow), made, call)
+        _show_saved(session, flow, made, call)
 
 
 @commands.command("list")
@@ -104,7 +105,7 @@ def update(
         flow = session.run(work)
         saved = f"Flow '{flow.name}' {flow.id} is saved."
         deploy = "Its deployments change with: slipstream deployments redeploy DEPLOYMENT_ID"
-        session.terminal.show(FlowOut.of(flow), saved, deploy)
+        _show_saved(session, flow, saved, deploy)
 
 
 @commands.command("delete")
@@ -115,6 +116,12 @@ def delete(
     with open_session(state, as_json=as_json) as session:
         session.run(session.services.flows.delete(session.profile_id, flow_id))
         session.terminal.show({"id": flow_id, "deleted": True}, f"Flow {flow_id} is deleted.")
+
+
+def _show_saved(session: CommandSession, flow: Flow, *lines: str) -> None:
+    out = SavedFlowOut.of_saved(flow, session.run(session.services.flows.warnings_about(flow)))
+    session.terminal.show(out, *lines)
+    session.terminal.warn(warning.message for warning in out.warnings)
 
 
 def _document(content: bytes) -> dict[str, object]:

@@ -56,7 +56,6 @@ async def first_start(workspace: Workspace, printer: StatusPrinter, *, demo: boo
         DeploymentSettings(name=draft.name, execution_mode=ExecutionMode.FAST),
     )
     printer.step("demo", f"fast deployment {deployed.row.id}, and an API key for it")
-    await workspace.services.fleet.serve_flow(profile.id, flow_id)
     if deployed.key is None:  # another process has just created a key, and has shown it
         return None
     # The key is printed, and what is printed ends up in journals.

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from gateway.fleet.states import TRANSITIONS, Phase, State, check_transition
-from gateway.fleet.store import FleetStore
+from gateway.fleet.store import FleetStore, start_missing
 from gateway.storage.database import Database
 from gateway.storage.tables import ChangeCounter
 from tests.gateway.in_process_gateway import InProcessGateway, flow_json
@@ -181,6 +181,21 @@ async def test_concurrent_requests_get_the_same_server(database: Database, url: 
     rows = await asyncio.gather(*(store.ensure_running("mlp", 1) for store in stores))
     await other.close()
     assert len({row.id for row in rows}) == 1
+
+
+async def test_concurrent_deployments_start_one_server_and_all_succeed(
+    database: Database, url: str
+) -> None:
+    other = Database(url)
+
+    async def start(db: Database) -> None:
+        async with db.write() as session:
+            await start_missing(session, {("mlp", 1), ("mlp", 2)}, flow_id="f")
+
+    await asyncio.gather(*(start(db) for db in (database, other) * 4))
+    rows = await FleetStore(other).all()
+    await other.close()
+    assert sorted((row.version, row.desired) for row in rows) == [(1, "running"), (2, "running")]
 
 
 @pytest.mark.parametrize(("old", "new"), [*itertools.product(State, State)])

@@ -157,6 +157,22 @@ def test_a_flow_is_saved_and_deployed_with_its_first_key(cli: Cli, tmp_path: Pat
     assert cli.refusal("deployments", "show", flow["id"]) == (1, "not_found")
 
 
+def test_what_keeps_a_flow_or_a_deployment_from_answering_is_a_warning(cli: Cli) -> None:
+    saved = cli.run("flows", "create", str(FLOW))
+    assert "Warning: node 'model': there is no model 'iris'" in saved.stderr
+    cli.answer("models", "add", str(FLOW.with_name("iris.onnx")), "--name", "iris")
+    flow = cli.answer("flows", "create", str(FLOW))
+    assert flow["warnings"] == []
+    sync = cli.run("deployments", "create", "--flow", flow["id"])
+    assert "`slipstream models serve iris --version 1`" in sync.stderr
+    fast = cli.run("deployments", "create", "--flow", flow["id"], "--mode", "fast")
+    assert "Warning" not in fast.stderr
+    cli.answer("models", "unserve", "iris")
+    stopped = cli.answer("deployments", "create", "--flow", flow["id"], "--mode", "fast")
+    assert [warning["code"] for warning in stopped["warnings"]] == ["model_not_served"]
+    assert "was stopped" in cli.run("deployments", "show", stopped["id"]).stderr
+
+
 def test_a_deployment_goes_through_its_versions(cli: Cli, tmp_path: Path) -> None:
     cli.answer("models", "add", str(FLOW.with_name("iris.onnx")), "--name", "iris")
     flow = cli.answer("flows", "create", str(FLOW))

@@ -29,7 +29,6 @@ _RETRYABLE: frozenset[str] = frozenset(
 )
 _UNAVAILABLE: frozenset[str] = frozenset(
     {
-        ErrorCode.NO_ACTIVE_INFERENCE,
         ErrorCode.INFERENCE_SERVER_BOOTING,
         ErrorCode.INFERENCE_SERVER_FAILED,
         ErrorCode.INFERENCE_SERVER_UNAVAILABLE,
@@ -45,7 +44,7 @@ class NodeError(Exception):
         message: what was expected, and what was found.
         retryable: whether another attempt may succeed.
         retry_after: seconds to wait before the next attempt.
-        unavailable: whether no inference server was available.
+        unavailable: whether the inference server was not available yet.
     """
 
     def __init__(

@@ -185,14 +185,15 @@ async def test_the_inference_server_of_the_new_version_is_started(
 ) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json(version="1"), execution_mode="fast")
-    assert await served(user) == set()
+    assert await served(user) == {("mlp", 1, "running")}
+    (first,) = (await user.get(SERVERS)).json()["items"]
     await edit_draft(user, made, flow_json(version="2"))
     await redeploy(user, made)
-    assert await served(user) == {("mlp", 2, "running")}
-    (server,) = (await user.get(SERVERS)).json()["items"]
-    await user.post(f"{SERVERS}{server['id']}/stop/")
+    assert await served(user) == {("mlp", 1, "running"), ("mlp", 2, "running")}
+    await user.post(f"{SERVERS}{first['id']}/stop/")
+    assert await served(user) == {("mlp", 1, "stopped"), ("mlp", 2, "running")}
     await user.post(f"{DEPLOYMENTS}{made['id']}/versions/1/promote/")
-    assert await served(user) == {("mlp", 1, "running"), ("mlp", 2, "stopped")}
+    assert await served(user) == {("mlp", 1, "running"), ("mlp", 2, "running")}
 
 
 async def test_a_flow_for_the_engine_starts_no_inference_server(

@@ -16,7 +16,7 @@ async def test_a_flow_is_saved_and_read_back_as_it_was_sent(
     made = await user.post(FLOWS, json=sent)
     assert made.status_code == 201
     read = (await user.get(f"{FLOWS}{made.json()['id']}/")).json()
-    assert read == made.json()
+    assert {**read, "warnings": []} == made.json()
     assert {name: read[name] for name in sent} == sent
 
 
@@ -44,7 +44,7 @@ async def test_an_invalid_change_changes_nothing(in_process_gateway: InProcessGa
     refused = await user.patch(f"{FLOWS}{made['id']}/", json={"name": "No", "edges": edges})
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
     assert refused.json()["errors"][0]["pointer"] == "#/edges"
-    assert (await user.get(f"{FLOWS}{made['id']}/")).json() == made
+    assert {**(await user.get(f"{FLOWS}{made['id']}/")).json(), "warnings": []} == made
 
 
 async def test_flows_are_listed_in_pages(in_process_gateway: InProcessGateway) -> None:
@@ -95,3 +95,26 @@ async def test_an_invalid_flow_is_answered_422(in_process_gateway: InProcessGate
         answer = await user.post(FLOWS, content=body, headers={"content-type": "application/json"})
         assert answer.status_code == (400 if body in UNREADABLE else 422), body
         assert answer.json()["code"] in {"invalid_json", "validation_failed", "invalid_flow"}
+
+
+async def test_a_flow_with_an_unknown_model_is_saved_with_a_warning(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
+    for model, version, reason in (
+        ("nothing", "latest", "there is no model 'nothing'"),
+        ("mlp", "9", "no version or label '9'"),
+        ("../mlp", "latest", "../mlp"),
+    ):
+        made = await user.post(FLOWS, json=flow_json(model, version))
+        assert made.status_code == 201
+        (warning,) = made.json()["warnings"]
+        assert (warning["code"], warning["pointer"]) == (
+            "unknown_model",
+            "#/nodes/1/config/model",
+        )
+        assert reason in warning["message"]
+        url = f"{FLOWS}{made.json()['id']}/"
+        renamed = await user.patch(url, json={"name": "Renamed"})
+        assert renamed.json()["warnings"] == [warning]
+        assert (await user.put(url, json=flow_json())).json()["warnings"] == []

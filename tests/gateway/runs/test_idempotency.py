@@ -71,6 +71,7 @@ async def test_a_repeated_call_gets_the_running_run(store: RunStore) -> None:
         FailureCode.WORKER_LOST,
         FailureCode.QUEUE_TIMEOUT,
         FailureCode.INFERENCE_UNAVAILABLE,
+        FailureCode.NO_ACTIVE_INFERENCE,
         FailureCode.CANCELLED_BY_SHUTDOWN,
     ],
 )

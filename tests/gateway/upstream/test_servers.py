@@ -90,16 +90,16 @@ async def called(servers: InferenceServers, version: int = 1) -> bytes:
 
 async def test_a_model_that_is_not_served_is_no_active_inference(servers: InferenceServers) -> None:
     servers.apply([status(2, "stopped", wanted=False)])
-    for model, version, title in (
-        ("iris", 1, "iris version 1"),
-        ("iris", 2, "iris version 2"),
-        ("mlp", 0, "the model 'mlp'"),
+    for model, version, title, command in (
+        ("iris", 1, "iris version 1", "iris --version 1"),
+        ("iris", 2, "iris version 2", "iris --version 2"),
+        ("mlp", 0, "the model 'mlp'", "mlp"),
     ):
         error = absence(servers, model, version)
         assert error.code is ErrorCode.NO_ACTIVE_INFERENCE
         assert error.message == (
             f"no inference server is active for {title}: start one with "
-            f"`slipstream models serve {model}` or POST /node/inference-servers/"
+            f"`slipstream models serve {command}` or POST /node/inference-servers/"
         )
         assert retry_after(error) is None
 

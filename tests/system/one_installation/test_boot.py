@@ -15,7 +15,6 @@ def test_a_slow_model_reports_its_progress_and_does_not_disturb_others(
     installation.add_model("slow", onnx_models.slow_to_load(tmp_path / "slow.onnx", 4))
     slow = installation.deploy(chain("slow"))
     quick = installation.deploy(chain("iris"))
-    installation.serve("slow", wait=False)
     phases: set[str] = set()
     deadline = time.monotonic() + TIMEOUT_SECONDS
     body = {"input_data": {"x": [1.0, 2.0, 3.0]}}

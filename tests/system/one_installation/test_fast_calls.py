@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from tests.system.installation import Installation, chain
+from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]
 
@@ -191,10 +191,28 @@ def test_an_unknown_deployment_is_not_found_and_a_deleted_one_gone(
 
 def test_a_model_without_an_inference_server_is_a_conflict(installation: Installation) -> None:
     installation.add_model("idle", installation.up.state / "models" / "mlp" / "1" / "model.onnx")
-    deployment = installation.deploy(chain("idle"))
-    answer = installation.trigger(deployment, json={"input_data": {"x": ROWS}})
-    assert (answer.status_code, answer.json()["code"]) == (409, "no_active_inference")
-    assert "slipstream models serve idle" in answer.json()["message"]
+    deployments = [
+        installation.deploy(chain("idle"), execution_mode=mode, deployment_type="server")
+        for mode in ("sync", "fast")
+    ]
+    installation.command("models", "unserve", "idle")
+    for deployment in deployments:
+        answer = until_it_is_a_conflict(installation, deployment)
+        assert answer.json()["code"] == "no_active_inference"
+        assert answer.json()["retryable"] is False
+        assert "retry-after" not in answer.headers
+        assert "slipstream models serve idle" in answer.json()["message"]
+
+
+def until_it_is_a_conflict(installation: Installation, deployment: str) -> httpx.Response:
+    """Call until the gateway has heard that the server was stopped."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        answer = installation.trigger(deployment, json={"input_data": {"x": ROWS}})
+        if answer.status_code == 409:
+            return answer
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

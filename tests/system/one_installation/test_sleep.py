@@ -38,8 +38,8 @@ class SleepingModel:
         self.name = f"dozy{next(numbers)}"
         self._installation = installation
         installation.add_model(self.name, onnx_models.mlp(folder / f"{self.name}.onnx"))
-        self.deployment = installation.deploy(chain(self.name))
         made = installation.post(SERVERS, {"model": self.name, "idle_timeout_seconds": 1})
+        self.deployment = installation.deploy(chain(self.name))
         time.sleep(NEWS_SECONDS)
         self._url = f"{SERVERS}{made['id']}/"
 
