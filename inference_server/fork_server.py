@@ -102,8 +102,11 @@ def _serve_requests(
 ) -> SpawnRequest | None:
     """Return in each forked server with its request; here, at the end, with None."""
     with socket.socket(fileno=os.dup(control_fd)) as control:
+        poll = select.poll()
+        poll.register(control, select.POLLIN)
+        poll.register(lifeline_fd, select.POLLIN)
         while True:
-            ready, _, _ = select.select([control.fileno(), lifeline_fd], [], [])
+            ready = {descriptor for descriptor, _ in poll.poll()}
             request = None if lifeline_fd in ready else SpawnRequest.receive(control)
             if request is None or _fork_detached(supervisor_pid):
                 return request

@@ -31,6 +31,8 @@ from telemetry.logs import logger
 from telemetry.parent_process import exit_with_parent
 
 _FAILED = 1
+_COLLECT_AFTER_SECONDS = 0.2
+"""After the first server that has ended since the last collection."""
 
 
 class ServerHost:
@@ -44,6 +46,9 @@ class ServerHost:
         """Each server's task, and the event that tells it to stop."""
         self._memory_limit = MemoryLimit()
         self._finished = asyncio.Event()
+        self._collection: asyncio.TimerHandle | None = None
+        """The collection that is due; it takes long, so servers that end together share it."""
+        self._stopping = False
         self._log = logger(__name__)
 
     async def run(self) -> None:
@@ -62,6 +67,7 @@ class ServerHost:
         server.add_done_callback(self._on_server_end)
 
     def _stop(self) -> None:
+        self._stopping = True
         for stopping in self._servers.values():
             stopping.set()
         if not self._servers:
@@ -72,8 +78,19 @@ class ServerHost:
         if not self._servers:
             self._finished.set()
             return
-        # The parts of a server reference each other, and `gc.freeze` has hidden them from the
-        # collector: without this their memory would not be freed for the other models.
+        if self._collection is None:
+            loop = asyncio.get_running_loop()
+            self._collection = loop.call_later(_COLLECT_AFTER_SECONDS, self._collect)
+
+    def _collect(self) -> None:
+        """Free the memory of servers that have ended, unless all are ending.
+
+        The parts of a server reference each other, and `gc.freeze` has hidden them from the
+        collector: without this their memory would not be freed for the other models.
+        """
+        self._collection = None
+        if self._stopping:
+            return
         gc.unfreeze()
         gc.collect()
         gc.freeze()

@@ -7,7 +7,6 @@ It imports little and rarely collects garbage. It stops when its stdin is closed
 from __future__ import annotations
 
 import asyncio
-import resource
 import sys
 
 import orjson
@@ -16,6 +15,7 @@ import uvloop
 from slipstream.bench.load import create_load
 from slipstream.bench.plan import LoadPlan
 from telemetry import garbage_collection
+from telemetry.open_files import raise_open_file_limit
 
 _GC_THRESHOLD = 50_000
 """New objects between two collections: rare enough not to show in the latencies."""
@@ -24,8 +24,7 @@ _GC_THRESHOLD = 50_000
 def main() -> None:
     """Carry out one plan."""
     plan = LoadPlan.from_line(sys.stdin.buffer.readline())
-    _, max_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max_files, max_files))
+    raise_open_file_limit()
     garbage_collection.resume(_GC_THRESHOLD)
     try:
         uvloop.run(_run(plan))

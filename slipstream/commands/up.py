@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from slipstream.failures import exit_on_error
 from slipstream.settings import PREFIX, UpOptions
 from slipstream.supervisor.launch import launch
+from telemetry.open_files import raise_open_file_limit
 from telemetry.options import read
 
 _DESCRIPTION = """\
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> None:
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
+    raise_open_file_limit()
     with exit_on_error(as_json=options.json):
         launched = launch(options)
         # Slow imports come after the gateways have been started.

@@ -207,5 +207,7 @@ class SharedProcessPool:
 
 
 def _readable(lifeline: socket.socket, timeout: float | None) -> bool:
-    ready, _, _ = select.select([lifeline], [], [], timeout)
-    return bool(ready)
+    """Wait up to so many seconds (None: without limit) for data, or the end."""
+    poll = select.poll()  # `select.select` fails for descriptors from 1024 on
+    poll.register(lifeline, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else timeout * 1e3))

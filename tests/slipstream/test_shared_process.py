@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,33 @@ async def test_a_stopped_server_leaves_alone_and_its_place_is_reused(store: Path
         await running.until_ready("c")
         assert running.manager.pids["c"] == shared
         assert running.answers("b", "c")
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """Keep all descriptors below 1200 open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY)]
+    while opened[-1] < 1200:
+        opened.append(os.dup(opened[0]))
+    yield
+    for descriptor in opened:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_descriptors")
+async def test_servers_start_and_stop_in_a_supervisor_with_more_than_1024_descriptors(
+    store: Path,
+) -> None:
+    async with serve_group(store, pool(servers_per_process=2)) as running:
+        running.manager.set_desired(dict.fromkeys("abc", 1))
+        await running.until_ready(*"abc")
+        assert running.answers(*"abc")
+        running.manager.set_desired({"b": 1})
+        await running.events.until(lambda entries: {"a forgotten", "c forgotten"} <= {*entries})
+        assert running.answers("b")
 
 
 async def test_a_process_ends_with_its_last_server(store: Path) -> None:
