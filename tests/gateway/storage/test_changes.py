@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.storage import changes
 from gateway.storage.changes import ChangeFeed, ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.tables import Change, ChangeCounter
@@ -35,6 +36,12 @@ async def _running(feed: ChangeFeed) -> AsyncIterator[None]:
         yield
     finally:
         await feed.stop()
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.005)
 
 
 async def _change(db: Database, entity_id: str, kind: ChangeKind = ChangeKind.FLOW) -> None:
@@ -136,11 +143,30 @@ async def test_the_feed_goes_on_when_the_database_comes_back(database: Database)
     heard = _Heard(feed, ChangeKind.FLOW)
     async with _running(feed):
         assert await heard.next() is None
+        assert feed.database_answers()
         async with without_counter(database):
             with pytest.raises(SQLAlchemyError):
                 await feed.poll()
+            await _until(lambda: not feed.database_answers())
         await _change(database, "flow 1")
         assert await heard.next() == "flow 1"
+        await _until(feed.database_answers)
+
+
+async def test_a_database_that_hangs_does_not_answer(
+    postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_OVERDUE_SECONDS", 0.2)
+    db, other = Database(postgres.url), Database(postgres.url)
+    feed = ChangeFeed(db, interval=0.01)
+    async with _running(feed):
+        await _until(feed.database_answers)
+        async with other.write(notify=False) as session:
+            await session.execute(text("LOCK TABLE change_counter IN ACCESS EXCLUSIVE MODE"))
+            await _until(lambda: not feed.database_answers())
+        await _until(feed.database_answers)
+    await db.close()
+    await other.close()
 
 
 async def test_kinds_of_a_newer_version_are_passed_over(database: Database) -> None:
