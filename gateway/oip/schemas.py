@@ -35,6 +35,7 @@ class ServerReady(BaseModel):
 
     ready: bool
     reasons: list[str] | None = None
+    degraded: list[str] | None = None
 
 
 class ModelReady(BaseModel):
