@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
 from sqlalchemy import select
@@ -44,6 +45,33 @@ class Observation(TypedDict, total=False):
     memory_bytes: int | None
     reason: str | None
     boot_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Something was observed of a server, see `FleetStore.observe`."""
+
+    server_id: str
+    seen: Observation
+
+    def apply(self, server: InferenceServer) -> bool:
+        """Write it into the row; return whether other processes must hear of it."""
+        return bool(_apply(server, self.seen) - _UNPUBLISHED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FellAsleep:
+    """A server's process has exited because it was idle, see `FleetStore.mark_asleep`."""
+
+    server_id: str
+    generation: int
+
+    def apply(self, server: InferenceServer) -> bool:
+        """Write it into the row; return whether other processes must hear of it."""
+        changed = _apply(server, {"state": State.STOPPED, "reason": None})
+        if server.desired == Desired.RUNNING and server.generation == self.generation:
+            changed |= _assign(server, {"desired": Desired.ASLEEP})
+        return bool(changed)
 
 
 class ServerSettings(TypedDict, total=False):
@@ -143,16 +171,7 @@ class FleetStore:
         The next call wakes it, unless it has been stopped or started again since the start that
         `generation` numbers. Return False if its row has been deleted.
         """
-        async with self._db.write() as session:
-            server = await session.get(InferenceServer, server_id, with_for_update=True)
-            if server is None:
-                return False
-            changed = _apply(server, {"state": State.STOPPED, "reason": None})
-            if server.desired == Desired.RUNNING and server.generation == generation:
-                changed |= _assign(server, {"desired": Desired.ASLEEP})
-            if changed:
-                await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
-        return True
+        return await self.record([FellAsleep(server_id=server_id, generation=generation)]) == 1
 
     async def delete(self, server_id: str) -> None:
         """Delete the row; the supervisor then stops the process."""
@@ -171,13 +190,28 @@ class FleetStore:
         Raises:
             ValueError: the state cannot follow the current one.
         """
+        return await self.record([Observed(server_id=server_id, seen=seen)]) == 1
+
+    async def record(self, events: Sequence[Observed | FellAsleep]) -> int:
+        """Record events, in order, in one transaction; return how many have a row.
+
+        Raises:
+            ValueError: a state cannot follow the one before. Nothing is written then.
+        """
+        changed: dict[str, None] = {}
+        found = 0
         async with self._db.write() as session:
-            server = await session.get(InferenceServer, server_id, with_for_update=True)
-            if server is None:
-                return False
-            if _apply(server, seen) - _UNPUBLISHED:
-                await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
-        return True
+            for event in events:
+                server = await session.get(InferenceServer, event.server_id, with_for_update=True)
+                if server is None:
+                    continue
+                found += 1
+                if event.apply(server):
+                    changed[server.id] = None
+                await session.flush()
+            for server_id in changed:  # last: this locks the feed's counter
+                await record_change(session, ChangeKind.INFERENCE_SERVER, server_id)
+        return found
 
     async def mark_all_stopped(self) -> None:
         """Record that no process runs: for a supervisor that starts after another one has died."""

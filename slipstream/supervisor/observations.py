@@ -3,57 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Unpack
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.fleet.store import FleetStore, Observation
+from gateway.fleet.store import FellAsleep, FleetStore, Observation, Observed
 from telemetry.logs import logger
 
 _RETRY_SECONDS = 0.5
 """Between two attempts while the database is down."""
+_BATCH = 64
+"""Events per transaction: every transaction has each gateway read all rows, but a long one makes
+other writers wait."""
 
 log = logger("slipstream.supervisor.observations")
 
 
 class ObservationQueue:
-    """Queues observations without waiting; `run` writes them."""
+    """Queues observations without waiting; `run` writes those that have gathered together."""
 
     def __init__(self, store: FleetStore) -> None:
         self._store = store
-        self._queue: asyncio.Queue[tuple[str, Callable[[], Awaitable[bool]]]] = asyncio.Queue()
+        self._queue: asyncio.Queue[Observed | FellAsleep] = asyncio.Queue()
 
     def add(self, server_id: str, **seen: Unpack[Observation]) -> None:
         """Queue what was observed of a server."""
-        self._queue.put_nowait((server_id, lambda: self._store.observe(server_id, **seen)))
+        self._queue.put_nowait(Observed(server_id=server_id, seen=seen))
 
     def add_asleep(self, server_id: str, generation: int) -> None:
         """Queue that a server has ended because it was idle; see `FleetStore.mark_asleep`."""
-        self._queue.put_nowait((server_id, lambda: self._store.mark_asleep(server_id, generation)))
+        self._queue.put_nowait(FellAsleep(server_id=server_id, generation=generation))
 
     async def run(self) -> None:
         """Write what is queued, until cancelled."""
         while True:
-            server_id, write = await self._queue.get()
-            await self._write(server_id, write)
-            self._queue.task_done()
+            events = [await self._queue.get()]
+            while len(events) < _BATCH and not self._queue.empty():
+                events.append(self._queue.get_nowait())
+            await self._write(events)
+            for _ in events:
+                self._queue.task_done()
 
     async def flush(self, seconds: float) -> None:
         """Return when everything is written, or after so many seconds."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._queue.join(), seconds)
 
-    async def _write(self, server_id: str, write: Callable[[], Awaitable[bool]]) -> None:
+    async def _write(self, events: Sequence[Observed | FellAsleep]) -> None:
         while True:
             try:
-                await write()
+                await self._store.record(events)
             except (SQLAlchemyError, OSError) as error:
-                log.warning("observation_waits", server_id=server_id, reason=str(error))
+                log.warning("observations_wait", count=len(events), reason=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
             except ValueError:
-                log.exception("observation_refused", server_id=server_id)
+                if len(events) == 1:
+                    log.exception("observation_refused", server_id=events[0].server_id)
+                    return
+                for event in events:  # so that only the refused one is missing
+                    await self._write([event])
                 return
             else:
                 return
