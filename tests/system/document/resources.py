@@ -26,6 +26,7 @@ _REQUIRED_STATE = {
     "cancel_flow_run": "waiting_run",
     "retry_flow_run": "failed_run",
     "end_grace_api_key": "rotated_key",
+    "replay_webhook_endpoint": "enabled_webhook",
 }
 """Operations that need a resource in a certain state."""
 _CONSUMING = frozenset(
@@ -71,6 +72,7 @@ class Resources:
         self._factories: Mapping[str, Callable[[], str]] = {
             "flow_id": lambda: self._create("/node/flows/", chain("iris")),
             "deployment_id": self._deployment,
+            "enabled_webhook": self._deployment,  # that no other call changes
             "triggered": lambda: self._deploy(chain("iris", input=_IRIS)),
             "key_id": lambda: self._create("/node/api-keys/", {"name": "victim"}),
             "rotated_key": self._rotated_key,
