@@ -101,7 +101,9 @@ class Up:
 
     def gateways(self) -> list[psutil.Process]:
         """Return the gateway processes."""
-        return [child for child in self.children("gateway") if "gateway" in child.cmdline()]
+        # Not what a gateway starts: until that is another program, it looks like the gateway.
+        own = psutil.Process(self.process.pid).children()
+        return [child for child in self.children("gateway") if child in own and _is_gateway(child)]
 
     def servers(self, name: str = "") -> list[psutil.Process]:
         """Return the inference servers, all or those that are called `<model> <version>`."""
@@ -139,3 +141,10 @@ class Up:
             self.output.append(line)
             self._lines.put(line)
         self._lines.put(None)
+
+
+def _is_gateway(process: psutil.Process) -> bool:
+    try:
+        return "gateway" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
