@@ -454,7 +454,7 @@ class _LingeringTransport:
     def __init__(self, connection: HttpConnection) -> None:
         self.write = connection.transport.write
         self.is_closing = connection.transport.is_closing
-        self.close = connection.linger
+        self.close = connection.close_when_read
 
 
 def _leads_to(route: FastRoute, url: bytes) -> bool:

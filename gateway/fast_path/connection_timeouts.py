@@ -5,7 +5,7 @@ fire sooner where a read ends within a request. A request that arrives in one pi
 
 A request that is answered before its body is complete ends its connection. Closed at once, the
 unread bytes would make the kernel reset it, and the client could lose the response. So the
-connection lingers: for a moment it discards what arrives, up to a limit (`linger`).
+connection lingers: for a moment it discards what arrives, up to a limit (`close_when_read`).
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class TimedConnection(HttpToolsProtocol):
             left = min(left, stall_left)
         self._watch(left)
 
-    def linger(self) -> None:
+    def close_when_read(self) -> None:
         """Read nothing more, and close when the client has had time to read the response."""
         self._refused = True
         self._phase = IDLE
@@ -158,7 +158,7 @@ class TimedConnection(HttpToolsProtocol):
         elif isinstance(cycle, HttpCall):
             cycle.keep_alive = False
             cycle.reject(error)
-            self.linger()
+            self.close_when_read()
         else:
             answered = cycle.response_started
             if not cycle.response_complete:
@@ -245,7 +245,7 @@ class TimedConnection(HttpToolsProtocol):
     def _reject(self, error: GatewayError) -> None:
         """Respond to an incomplete or invalid request, and end the connection."""
         self._write_error(error)
-        self.linger()
+        self.close_when_read()
 
     def _turn_away(self, who: str, reason: str) -> None:
         """Refuse a new connection, of which there are too many, and close it at once."""

@@ -75,7 +75,7 @@ class Connection(Protocol):
     def resume_reading(self) -> None:
         """Read on, after the call had `accepts_body` unset."""
 
-    def linger(self) -> None:
+    def close_when_read(self) -> None:
         """Close when the client has read the response, and read nothing more."""
 
 
@@ -138,7 +138,7 @@ class HttpCall:
             if self._body_complete:
                 transport.close()
             else:
-                self.connection.linger()
+                self.connection.close_when_read()
         self.connection.on_response_complete()
 
     # for the connection

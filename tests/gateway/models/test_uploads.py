@@ -205,19 +205,19 @@ async def test_uploads_leave_some_of_the_disk_free(
     assert staged(settings) == []
 
 
-class Gate:
-    """A verifier whose children wait until the gate is open."""
+class HeldVerifier:
+    """A verifier whose children wait until it is released."""
 
     def __init__(self, folder: Path) -> None:
-        self._started, self._gate = folder / "started", folder / "gate"
+        self._started, self._release_file = folder / "started", folder / "release"
         script = (
-            f"echo >> {self._started}; until [ -e {self._gate} ]; do sleep 0.02; done; "
+            f"echo >> {self._started}; until [ -e {self._release_file} ]; do sleep 0.02; done; "
             f'exec {sys.executable} -m inference_server.runtime.verify "$@"'
         )
         self.verifier = Verifier(["sh", "-c", script, "sh"])
 
-    def open(self) -> None:
-        self._gate.touch()
+    def release(self) -> None:
+        self._release_file.touch()
 
     def started(self) -> int:
         """Return how many verifications have begun."""
@@ -225,11 +225,11 @@ class Gate:
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    """A closed gate, which is open at the end whatever happens: no process is left."""
-    made = Gate(tmp_path)
+def held(tmp_path: Path) -> Iterator[HeldVerifier]:
+    """A verifier that waits, and is released at the end whatever happens: no process is left."""
+    made = HeldVerifier(tmp_path)
     yield made
-    made.open()
+    made.release()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -240,17 +240,17 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_verifications_wait_for_each_other_and_nothing_waits_for_them(
-    gateway_with: Open, file: bytes, gate: Gate
+    gateway_with: Open, file: bytes, held: HeldVerifier
 ) -> None:
     gateway = await gateway_with()
-    gateway.services.models._verifier = gate.verifier
+    gateway.services.models._verifier = held.verifier
     ada, bob = await gateway.user(), await gateway.user("bob@example.com")
 
     async def upload(user: httpx.AsyncClient) -> httpx.Response:
         return await user.post(MODELS, params={"name": "same"}, content=file, headers=RAW)
 
     uploads = [asyncio.create_task(upload(ada)) for _ in range(10)]
-    await until(lambda: sum(task.done() for task in uploads) == 6 and gate.started() == 1)
+    await until(lambda: sum(task.done() for task in uploads) == 6 and held.started() == 1)
     refused = [task.result() for task in uploads if task.done()]
     assert {answer.status_code for answer in refused} == {429}
     assert {answer.json()["code"] for answer in refused} == {"overloaded"}
@@ -258,7 +258,7 @@ async def test_verifications_wait_for_each_other_and_nothing_waits_for_them(
     others = asyncio.create_task(upload(bob))
     listed = await asyncio.wait_for(ada.get(MODELS), TIMEOUT_SECONDS)
     assert listed.status_code == 200
-    assert gate.started() == 1
-    gate.open()
+    assert held.started() == 1
+    held.release()
     answers = [await task for task in (*uploads, others)]
     assert sorted(answer.status_code for answer in answers) == [*[201] * 5, *[429] * 6]
