@@ -152,7 +152,7 @@ class Container:
         self.readiness = Readiness(
             self.servers,
             database_answers=self.feed.database_answers,
-            broker_connected=lambda: self.execution.launcher.publisher.state().connected,
+            broker_connected=lambda: not self.execution.launcher.publisher.lost,
         )
         model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
         plane = DataPlane(

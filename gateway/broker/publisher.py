@@ -70,6 +70,7 @@ class Publisher:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connected = False
+        self._attempted = False
         self._error: str | None = "not connected yet"
         self._sent = 0
         self._refused = 0
@@ -98,6 +99,11 @@ class Publisher:
             refused=self._refused,
             error=None if self._connected else self._error,
         )
+
+    @property
+    def lost(self) -> bool:
+        """Whether the last attempt to reach the broker failed; False before the first has ended."""
+        return self._attempted and not self._connected
 
     async def close(self) -> None:
         """Send the waiting ids for up to two seconds, then stop."""
@@ -151,6 +157,7 @@ class Publisher:
             self._loop.call_soon_threadsafe(self._on_published, sent)
 
     def _set_connection(self, error: Exception | None) -> None:
+        self._attempted = True
         was_connected, self._connected = self._connected, error is None
         first, self._error = self._error, None if error is None else reason_of(error)
         if error is None:

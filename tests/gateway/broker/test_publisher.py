@@ -89,6 +89,17 @@ async def test_publishing_without_a_broker_neither_waits_nor_raises(tmp_path: Pa
     assert publisher.publish("late", Queue.SYNC) is False
 
 
+async def test_a_broker_counts_as_lost_only_after_an_attempt(tmp_path: Path) -> None:
+    away = parse_broker_url("redis://127.0.0.1:1/0", folder=tmp_path, prefix="x")
+    publisher = Publisher(away, Published(), wake_file=WakeFile(tmp_path))
+    assert not publisher.lost
+    publisher.start()
+    try:
+        await patiently(lambda: publisher.lost)
+    finally:
+        await publisher.close()
+
+
 @pytest.mark.parametrize("kind", ["redis", "amqp"])
 async def test_ids_accepted_while_the_broker_was_down_are_sent_later(
     kind: str, tmp_path: Path
