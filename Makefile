@@ -10,7 +10,7 @@ STAMPS := .venv/.stamps
 # Compiled code is kept between runs, whatever the environment says: rewriting the assertions of all tests takes seconds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static vocabulary census bench bench-scenarios chaos torture format lint types imports protos protos-check errors-doc errors-doc-check lock sbom demo-model clean
+.PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static vocabulary census bench bench-scenarios chaos abuse torture format lint types imports protos protos-check errors-doc errors-doc-check lock sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -100,9 +100,12 @@ bench: $(STAMPS)/bench ## Measure side by side, into docs/benchmarks (ARGS="--pe
 bench-scenarios: $(STAMPS)/bench ## Measure what has a bar of its own, into docs/benchmarks (ARGS="slow_model overload", ...)
 	@$(BIN)/python -m benchmarks.scenarios $(ARGS)
 
-chaos: $(STAMPS)/dev ## Kill everything at random under load, and count what that cost (ARGS="--minutes 1")
+chaos: $(STAMPS)/dev ## Kill, stop and overload everything at random, and count what that cost (ARGS="--minutes 1"; as root)
 	@./.ci/services
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+abuse: $(STAMPS)/dev ## Misbehave in every way beside a well-behaved client, and measure what it notices (ARGS="--minutes 1")
+	@$(BIN)/python -m tests.abuse $(ARGS)
 
 torture: $(STAMPS)/dev ## Kill the sender of webhooks while receivers fail, and count what arrives (ARGS="--events 100000")
 	@$(BIN)/python -m tests.torture $(ARGS)

@@ -1,4 +1,4 @@
-"""Kill and stop processes and servers at random under load, then check all guarantees.
+"""Kill, stop and overload what there is, at random and under load, then check all guarantees.
 
 make chaos
 make chaos ARGS="--minutes 1 --seed 7"
@@ -21,11 +21,12 @@ from tests.chaos.audit import Audit
 from tests.chaos.call_log import CallLog
 from tests.chaos.callers import Callers
 from tests.chaos.checks import LEASE_SECONDS, MAX_OVERDUE_SECONDS, checks
-from tests.chaos.environment import ChaosEnvironment
+from tests.chaos.environment import ChaosEnvironment, small_disk
 from tests.chaos.fault_injector import FaultInjector
+from tests.chaos.faults import faults
 from tests.chaos.final_state import collect_final_state, settle
 from tests.chaos.report import report
-from tests.chaos.targets import deploy
+from tests.chaos.targets import Hostile, deploy, deploy_hostile
 from tests.system.installation import Installation
 
 CALLERS_EACH = 4
@@ -43,12 +44,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"{time.monotonic() - began:7.1f} s  {line}", markup=False)
 
     print_status(f"seed {options.seed}")
-    with tempfile.TemporaryDirectory(prefix="slipstream-chaos-") as folder:
-        environment = ChaosEnvironment(Path(folder))
+    with (
+        tempfile.TemporaryDirectory(prefix="slipstream-chaos-") as folder,
+        small_disk(Path(folder)) as disk,
+    ):
+        environment = ChaosEnvironment(Path(folder), disk)
         try:
             # Outside of the event loop: the command line runs one of its own.
             installation = Installation(environment.up)
-            return asyncio.run(_run(environment, installation, options, console, print_status))
+            hostile = deploy_hostile(installation, Path(folder))
+            return asyncio.run(
+                _run(
+                    environment,
+                    installation,
+                    hostile,
+                    options=options,
+                    console=console,
+                    print_status=print_status,
+                )
+            )
         finally:
             environment.stop()
 
@@ -56,16 +70,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _run(
     environment: ChaosEnvironment,
     installation: Installation,
+    hostile: Hostile,
+    *,
     options: argparse.Namespace,
     console: Console,
     print_status: PrintStatus,
 ) -> int:
-    targets = deploy(installation, environment.counter.url)
+    targets = deploy(installation, environment.counter.url, environment.receiver.url("runs"))
+    with_webhooks = {one for (mode, _), one in targets.items() if mode != "fast"}
     audit, call_log = Audit(environment.database_url), CallLog()
     await audit.install()
     audit.watch()
     callers = Callers(environment.url, installation.key, call_log, Random(options.seed))
-    fault_injector = FaultInjector(environment, Random(options.seed), print_status)
+    fault_injector = FaultInjector(
+        environment, faults(hostile, options.only), Random(options.seed), print_status
+    )
     kinds = {"sync": callers.sync, "async": callers.accepted, "fast": callers.fast}
     calling = [
         asyncio.create_task(kinds[mode](f"{mode} {kind}", deployment))
@@ -78,8 +97,10 @@ async def _run(
     callers.stopping.set()
     await asyncio.gather(*calling)
     # Runs interrupted at the end need time for their lease to expire and for a retry.
-    await settle(audit, 2 * (LEASE_SECONDS + MAX_OVERDUE_SECONDS), print_status)
-    after = await collect_final_state(environment, installation.key, callers, audit, call_log)
+    await settle(audit.unfinished, 2 * (LEASE_SECONDS + MAX_OVERDUE_SECONDS), print_status)
+    after = await collect_final_state(
+        environment, installation.key, callers, audit, call_log, with_webhooks=with_webhooks
+    )
     await audit.stop()
     await callers.close()
     found = checks(call_log, after)
@@ -106,6 +127,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=time.time_ns() % 100_000, help="of the random faults"
     )
+    parser.add_argument("--only", default="", help="the faults whose names contain this")
     return parser.parse_args(arguments)
 
 

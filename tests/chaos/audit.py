@@ -28,11 +28,12 @@ CREATE TRIGGER chaos_ended AFTER UPDATE ON {_TABLE} FOR EACH ROW
     EXECUTE FUNCTION chaos_note();
 """
 _ENDED_TWICE = "SELECT run_id FROM chaos_run_ends GROUP BY run_id HAVING count(*) > 1"
-_ROWS = f"SELECT id, status, attempt, error_code FROM {_TABLE}"
+_ROWS = f"SELECT id, deployment_id, status, attempt, error_code FROM {_TABLE}"
 _OVERDUE = f"""
 SELECT coalesce(max(extract(epoch FROM now() - lease_until)), 0) FROM {_TABLE}
 WHERE status = 'running' AND lease_until < now()
 """
+_UNDELIVERED = "SELECT count(*) FROM webhook_deliveries WHERE status = 'pending'"
 _POLL_SECONDS = 1.0
 
 
@@ -40,6 +41,7 @@ _POLL_SECONDS = 1.0
 class Row:
     """A row of the runs table."""
 
+    deployment_id: str
     status: str
     attempt: int
     error_code: str | None
@@ -69,7 +71,10 @@ class Audit:
         """Return every run."""
         return {
             row["id"]: Row(
-                status=row["status"], attempt=row["attempt"], error_code=row["error_code"]
+                deployment_id=row["deployment_id"],
+                status=row["status"],
+                attempt=row["attempt"],
+                error_code=row["error_code"],
             )
             for row in await self._ask(_ROWS)
         }
@@ -82,6 +87,11 @@ class Audit:
         """Return the number of runs that have not ended."""
         rows = await self.rows()
         return sum(row.status in {"queued", "running"} for row in rows.values())
+
+    async def undelivered(self) -> int:
+        """Return the number of webhooks that are still to be sent."""
+        ((count,),) = await self._ask(_UNDELIVERED)
+        return int(count)
 
     def watch(self) -> None:
         """Start watching for overdue runs."""

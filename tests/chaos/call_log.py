@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +41,9 @@ class CallLog:
     """Responses that were not JSON, or errors without a message."""
     lost: list[str] = field(default_factory=list)
     """Runs that were accepted but not found later."""
+    longest_gaps: dict[str, float] = field(default_factory=dict)
+    """By pair: the longest time in seconds without a success while calls were made."""
+    _succeeded_at: dict[str, float] = field(default_factory=dict)
 
     def open(self, pair: str, deployment: str, key: str, body: Json) -> Call:
         """Record a new call."""
@@ -50,7 +54,15 @@ class CallLog:
     def answered(self, pair: str, answer: str) -> None:
         """Count a response."""
         self.answers[pair, answer] += 1
+        self._note_gap(pair)
+        if answer.startswith("2") or answer == "polled: completed":
+            self._succeeded_at[pair] = time.monotonic()
 
     def returned_run_ids(self) -> set[str]:
         """Return the id of every run that a caller received, except those of fast calls."""
         return {run_id for call in self.calls for run_id in call.run_ids}
+
+    def _note_gap(self, pair: str) -> None:
+        now = time.monotonic()
+        gap = now - self._succeeded_at.setdefault(pair, now)
+        self.longest_gaps[pair] = max(gap, self.longest_gaps.get(pair, 0.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from tests.chaos.audit import Row
@@ -11,6 +11,7 @@ from tests.chaos.call_log import TERMINAL, Call, CallLog, Json
 
 LEASE_SECONDS = 30.0
 MAX_OVERDUE_SECONDS = 20.0
+MAX_GAP_SECONDS = 15.0
 
 INFRASTRUCTURE = frozenset(
     {"worker_lost", "queue_timeout", "inference_unavailable", "cancelled_by_shutdown"}
@@ -50,11 +51,20 @@ class FinalState:
     max_overdue: float
     counted: dict[str, int]
     """By path: the number of requests that flows sent to the counter."""
+    webhooks: dict[str, set[str]]
+    """By run: the statuses that webhooks reported."""
+    with_webhooks: Set[str]
+    """The ids of deployments with a webhook."""
 
 
 def checks(call_log: CallLog, after: FinalState) -> list[Check]:
     """Return the result of every check."""
     run_ids = call_log.returned_run_ids()
+    reported = [
+        (run_id, row)
+        for run_id, row in after.rows.items()
+        if row.deployment_id in after.with_webhooks and row.status in {"completed", "failed"}
+    ]
     return [
         Check(
             promise="no accepted run is lost",
@@ -88,6 +98,24 @@ def checks(call_log: CallLog, after: FinalState) -> list[Check]:
                 call.key for call in disconnected_calls(call_log) if not _same_run(call, after)
             ],
             of=len(disconnected_calls(call_log)),
+        ),
+        Check(
+            promise="every end of a run is reported by a webhook",
+            broken=[
+                run_id
+                for run_id, row in reported
+                if row.status not in after.webhooks.get(run_id, ())
+            ],
+            of=len(reported),
+        ),
+        Check(
+            promise=f"no mode and type is without success for {MAX_GAP_SECONDS:g} s",
+            broken=[
+                f"{pair}: {gap:.1f} s"
+                for pair, gap in call_log.longest_gaps.items()
+                if gap > MAX_GAP_SECONDS
+            ],
+            of=len(call_log.longest_gaps),
         ),
         Check(
             promise="what completed has really been done",

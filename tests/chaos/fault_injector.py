@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
-from tests.chaos.environment import FAULTS, ChaosEnvironment
+from tests.chaos.environment import ChaosEnvironment
+from tests.chaos.faults import Fault
 
 _MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 1.0, 4.0
 _ATTEMPTS, _POLL_SECONDS = 10, 1.0
@@ -22,12 +23,17 @@ class FaultInjector:
     """
 
     def __init__(
-        self, environment: ChaosEnvironment, random: Random, print_status: Callable[[str], None]
+        self,
+        environment: ChaosEnvironment,
+        faults: Mapping[str, Fault],
+        random: Random,
+        print_status: Callable[[str], None],
     ) -> None:
         """`print_status` gets a line for each fault."""
-        self.hits = dict.fromkeys(FAULTS, 0)
+        self.hits = dict.fromkeys(faults, 0)
         self.restarts = 0
         self._environment = environment
+        self._faults = faults
         self._random = random
         self._print_status = print_status
 
@@ -35,7 +41,7 @@ class FaultInjector:
         """Inject faults for `seconds`, then make sure that `up` runs."""
         end = time.monotonic() + seconds
         while True:
-            kinds = list(FAULTS)
+            kinds = list(self._faults)
             self._random.shuffle(kinds)
             for kind in kinds:
                 pause = self._random.uniform(_MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)
@@ -48,7 +54,7 @@ class FaultInjector:
     async def _inject(self, kind: str) -> None:
         await self._restart_if_ended()
         for _ in range(_ATTEMPTS):
-            target = await asyncio.to_thread(FAULTS[kind], self._environment, self._random)
+            target = await asyncio.to_thread(self._faults[kind], self._environment, self._random)
             if target is not None:
                 self.hits[kind] += 1
                 break

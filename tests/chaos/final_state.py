@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import TypeVar
 
 import httpx
@@ -22,11 +23,18 @@ _AT_ONCE = 16
 _TRIES = 20
 _READY_SECONDS = 60.0
 _REPLAYED_SECONDS = 60.0
+_DELIVERED_SECONDS = 90.0
 _PAUSE_SECONDS = 2.0
 
 
 async def collect_final_state(
-    environment: ChaosEnvironment, key: str, callers: Callers, audit: Audit, call_log: CallLog
+    environment: ChaosEnvironment,
+    key: str,
+    callers: Callers,
+    audit: Audit,
+    call_log: CallLog,
+    *,
+    with_webhooks: Set[str],
 ) -> FinalState:
     """Wait until the installation is ready, repeat disconnected calls, and collect the state."""
     async with httpx.AsyncClient(
@@ -38,7 +46,8 @@ async def collect_final_state(
             {call.key: call for call in broken},
             lambda call: _replay(callers, call),
         )
-        await settle(audit, _REPLAYED_SECONDS)
+        await settle(audit.unfinished, _REPLAYED_SECONDS)
+        await settle(audit.undelivered, _DELIVERED_SECONDS)
         by_key = await _gather(
             {call.key: call.key for call in broken}, lambda key: _runs_of_key(http, key)
         )
@@ -52,18 +61,29 @@ async def collect_final_state(
         ended_twice=await audit.ended_twice(),
         max_overdue=audit.max_overdue,
         counted=environment.counter.all(),
+        webhooks=_webhooks(environment),
+        with_webhooks=with_webhooks,
     )
 
 
 async def settle(
-    audit: Audit, seconds: float, print_status: Callable[[str], None] | None = None
+    count: Callable[[], Awaitable[int]],
+    seconds: float,
+    print_status: Callable[[str], None] | None = None,
 ) -> None:
-    """Wait until every run has ended, at most for `seconds`."""
+    """Wait until `count` returns 0, at most for `seconds`."""
     end = time.monotonic() + seconds
-    while (left := await audit.unfinished()) and time.monotonic() < end:
+    while (left := await count()) and time.monotonic() < end:
         if print_status:
             print_status(f"{left} runs have not ended yet")
         await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _webhooks(environment: ChaosEnvironment) -> dict[str, set[str]]:
+    found = defaultdict(set)
+    for message in environment.receiver.messages():
+        found[message.data["flow_run_id"]].add(message.data["status"])
+    return dict(found)
 
 
 async def _ready(http: httpx.AsyncClient) -> None:

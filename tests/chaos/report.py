@@ -36,6 +36,8 @@ def report(
             ),
             Text(f"longest past its lease: {after.max_overdue:.1f} s"),
             "",
+            _gaps(call_log),
+            "",
             _checks(found),
             Text(_examples(found)),
         )
@@ -53,6 +55,13 @@ def _answers(call_log: CallLog) -> RenderableType:
     table = _table("callers", "answer", "times")
     for (pair, answer), count in sorted(call_log.answers.items()):
         table.add_row(pair, answer, f"{count:,}")
+    return table
+
+
+def _gaps(call_log: CallLog) -> RenderableType:
+    table = _table("longest time without success", "seconds")
+    for pair, gap in call_log.longest_gaps.items():
+        table.add_row(pair, f"{gap:.1f}")
     return table
 
 
@@ -77,6 +86,6 @@ def _examples(found: Sequence[Check]) -> str:
 def _table(*headings: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for at, heading in enumerate(headings):
-        right = heading in {"times", "cases", "broken"}
+        right = heading in {"times", "cases", "broken", "seconds"}
         table.add_column(heading, justify="right" if right else "left", no_wrap=at > 0)
     return table

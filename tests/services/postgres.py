@@ -18,17 +18,21 @@ _SETTINGS = {
     "max_connections": "200",
     # Data written to the operating system survives a killed process; fsync is for power cuts.
     "fsync": "off",
+    "max_wal_size": "128MB",  # little enough for the disk of a test
 }
 
 
 class PostgresServer(Service):
     """A new cluster on a free port, with the superuser `postgres` and no passwords."""
 
-    def __init__(self) -> None:
-        """Create the cluster. The server refuses to run as root, so root runs it as `postgres`."""
+    def __init__(self, parent: Path | None = None) -> None:
+        """Create the cluster in a new folder below `parent`, by default that of temporary files.
+
+        The server refuses to run as root, so root runs it as `postgres`.
+        """
         self.port = free_port()
         user = _USER if os.geteuid() == 0 else None
-        self._home = Path(tempfile.mkdtemp(prefix="slipstream-postgres-"))
+        self._home = Path(tempfile.mkdtemp(prefix="slipstream-postgres-", dir=parent))
         if user:
             shutil.chown(self._home, user, user)
         data = self._home / "data"

@@ -65,6 +65,11 @@ class Service:
         self.end(number)
         self.start()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the process has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def suspend(self) -> None:
         """Suspend the process: connections stay open without answers."""
         assert self._process is not None
@@ -77,7 +82,7 @@ class Service:
 
     def stop(self, number: int = signal.SIGKILL) -> None:
         """Stop the server if it is running."""
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running:
             with suppress(psutil.NoSuchProcess):
                 self.resume()
             self.end(number)

@@ -39,11 +39,11 @@ def chain(model: str, version: str = "latest", **nodes: Json) -> Json:
 
 
 class Installation:
-    """`slipstream up` and a `manage` key."""
+    """`slipstream up` and a `manage` key: the given one, or a new one of the first owner."""
 
-    def __init__(self, up: Up) -> None:
+    def __init__(self, up: Up, key: str = "") -> None:
         self.up = up
-        self.key: str = self.command("keys", "create", "--name", "tests", "--manage")["key"]
+        self.key = key or self.command("keys", "create", "--name", "tests", "--manage")["key"]
         self.http = httpx.Client(
             base_url=up.url, headers={"X-API-Key": self.key}, timeout=TIMEOUT_SECONDS
         )
