@@ -25,7 +25,7 @@ from tests.slipstream.running import Up
 from tests.system.installation import Installation
 
 QUIET_SECONDS = 20.0
-REHEARSAL_SECONDS = 25.0
+WARM_UP_SECONDS = 25.0
 """Of abuse before anything is measured: caches, pools and allocators grow to their working size."""
 SETTLE_SECONDS = 90.0
 MAX_GROWTH = 1.1
@@ -65,8 +65,8 @@ async def _run(
     print_status: PrintStatus,
 ) -> Result:
     client = GoodClient(good)
-    print_status(f"a rehearsal of {REHEARSAL_SECONDS:g} s, not measured")
-    await _abused(client, Abusers(target, REHEARSAL_SECONDS, options.only))
+    print_status(f"a warm-up of {WARM_UP_SECONDS:g} s, not measured")
+    await _abused(client, Abusers(target, WARM_UP_SECONDS, options.only))
     await client.measure(QUIET_SECONDS)
     print_status(f"the well-behaved client alone for {QUIET_SECONDS:g} s")
     quiet = await client.measure(QUIET_SECONDS)

@@ -16,9 +16,9 @@ from multiprocessing.synchronize import Barrier
 
 import httpx
 
+from tests.abuse.anonymous import ANONYMOUS
 from tests.abuse.client import Behaviour
 from tests.abuse.members import MEMBERS
-from tests.abuse.strangers import STRANGERS
 from tests.abuse.target import Target
 
 Outcomes = dict[str, Counter[str]]
@@ -26,8 +26,8 @@ Outcomes = dict[str, Counter[str]]
 
 _LOWEST_PRIORITY = 19
 _PAUSE_SECONDS = 0.5
-_GROUPS: tuple[Mapping[str, Behaviour], ...] = (STRANGERS, MEMBERS)
-_BEHAVIOURS = {**STRANGERS, **MEMBERS}
+_GROUPS: tuple[Mapping[str, Behaviour], ...] = (ANONYMOUS, MEMBERS)
+_BEHAVIOURS = {**ANONYMOUS, **MEMBERS}
 _FIRST_HOST = 10
 """Each behaviour has an address of its own: 127.0.0.10 and up. The good user's is 127.0.0.1."""
 

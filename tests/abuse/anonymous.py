@@ -116,7 +116,7 @@ async def send_oversized_headers(target: Target, address: str) -> str:
     return await _flood(target, address, (headers(n, _INFER, large) for n in _STREAMS[:100]))
 
 
-STRANGERS: dict[str, Behaviour] = {
+ANONYMOUS: dict[str, Behaviour] = {
     "headers, slowly": send_headers_slowly,
     "connections without a byte": connect_and_wait,
     "bodies, slowly": send_bodies_slowly,
