@@ -10,7 +10,7 @@ STAMPS := .venv/.stamps
 # Compiled code is kept between runs, whatever the environment says: rewriting the assertions of all tests takes seconds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static vocabulary census bench bench-scenarios chaos abuse torture format lint types imports protos protos-check errors-doc errors-doc-check lock sbom demo-model clean
+.PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static scan-code scan-dependencies vocabulary census bench bench-scenarios chaos abuse torture format lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -45,13 +45,20 @@ fuzz: $(STAMPS)/dev ## Check many answers of every route against the OpenAPI doc
 
 check: check-static test test-services ## Everything that CI runs
 
-check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, generated files, vocabulary and docs
+check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, scans, generated files, vocabulary and docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory scan-code scan-dependencies
 	@$(MAKE) --no-print-directory protos-check errors-doc-check
 	@$(MAKE) --no-print-directory vocabulary
+
+scan-code: $(STAMPS)/dev ## Run bandit
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(PACKAGES) examples requirements tools
+
+scan-dependencies: $(STAMPS)/dev ## Compare the locks with requirements/advisories.json
+	$(BIN)/python requirements/advisories.py
 
 vocabulary: $(STAMPS)/run ## Reject private words where a standard term exists
 	@$(BIN)/python tools/vocabulary.py
@@ -90,6 +97,9 @@ demo-model: $(STAMPS)/dev ## Train the demo's model again
 
 lock: $(STAMPS)/dev ## Pin new dependencies in requirements/*.lock (ARGS=--upgrade moves the other pins, too)
 	$(BIN)/python requirements/lock.py $(ARGS)
+
+advisories: $(STAMPS)/dev ## Fetch the advisories on what the locks pin (ARGS=all.zip reads OSV's export from a file)
+	@$(BIN)/python requirements/advisories.py --refresh $(ARGS)
 
 sbom: $(STAMPS)/dev ## Write what the locks pin as CycloneDX bills of materials, into dist
 	@$(BIN)/python requirements/sbom.py dist

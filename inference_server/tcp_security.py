@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from ipaddress import ip_address
 from typing import Self
 
 from inference_server.settings import Settings, TcpAddress
@@ -18,7 +19,6 @@ from transport.health import HEALTH
 from transport.tls import H2, reload_on_change
 
 _HTTP_1_1 = ("http/1.1",)
-_ANY_HOST = {"0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
 _UNAUTHENTICATED = RpcError(
     StatusCode.UNAUTHENTICATED,
     "expected `authorization: Bearer TOKEN` with a token of this inference server's --token-file",
@@ -97,4 +97,12 @@ def advertised_address(listening: TcpAddress, settings: Settings) -> TcpAddress:
     if listening.is_loopback:
         return listening
     host = settings.advertise or listening.host
-    return TcpAddress(socket.gethostname() if host in _ANY_HOST else host, listening.port)
+    return TcpAddress(socket.gethostname() if _is_any(host) else host, listening.port)
+
+
+def _is_any(host: str) -> bool:
+    """Whether it stands for all addresses of this machine."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False

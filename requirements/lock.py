@@ -1,6 +1,6 @@
 """Resolve the dependencies into run.lock, dev.lock, examples.lock and bench.lock (`make lock`).
 
-Existing pins stay unless `--upgrade` is given.
+Existing pins stay unless `--upgrade` or `--upgrade-package NAME` is given: arguments go to uv.
 
 Every file is pinned by hash, for every platform and Python from 3.11 on, and names no index: the
 installation's own settings say where packages come from.
@@ -37,12 +37,8 @@ LOCKS: dict[str, tuple[str, ...]] = {
 
 
 def main() -> None:
-    upgrade = "--upgrade" in sys.argv[1:]
     for name, options in LOCKS.items():
-        target = HERE / name
-        if upgrade:
-            target.unlink(missing_ok=True)
-        command = [*COMMAND, *options, "--output-file", str(target)]
+        command = [*COMMAND, *options, *sys.argv[1:], "--output-file", str(HERE / name)]
         subprocess.run(command, check=True, cwd=ROOT)
         sys.stdout.write(f"requirements/{name}\n")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PREFIX = "SLIPSTREAM_"
 """Of every environment variable."""
-WEBHOOK_SECRET_VARIABLE = "SLIPSTREAM_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
+WEBHOOK_SECRET_VARIABLE = "SLIPSTREAM_WEBHOOK_SECRET"  # nosec B105 # the name of a variable
 """The variable with the secret that the webhook commands verify with."""
 
 _port = whole_number(1, 65535)
@@ -171,7 +171,13 @@ def is_loopback(host: str) -> bool:
 
 def reachable(host: str) -> str:
     """Return the host by which this machine reaches what listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    try:
+        anywhere = ip_address(host).is_unspecified
+    except ValueError:
+        return host
+    if not anywhere:
+        return host
+    return "::1" if ":" in host else "127.0.0.1"
 
 
 def process_environment(options: ServeOptions, *, workers: int = 1) -> dict[str, str]:

@@ -73,15 +73,11 @@ class Tree:
     """Path → text."""
 
     def __post_init__(self) -> None:
-        listed = subprocess.run(
-            ["git", "-C", str(self.root), "ls-files", "*.py"],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.split()
+        command = ("git", "-C", str(self.root), "ls-files", "*.py")
+        git = subprocess.run(command, check=True, capture_output=True, text=True)
         self.sources = {
             path: (self.root / path).read_text()
-            for path in listed
+            for path in git.stdout.split()
             if (self.root / path).exists()
             and not path.endswith("_pb2.py")
             and "/migrations/versions/" not in path

@@ -75,9 +75,9 @@ _RULES = [
 
 def files() -> list[Path]:
     """Return the files of the repository that are checked."""
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", *PATTERNS], check=True, capture_output=True, text=True
-    ).stdout.split()
+    command = ("git", "-C", str(ROOT), "ls-files", *PATTERNS)
+    git = subprocess.run(command, check=True, capture_output=True, text=True)
+    listed = git.stdout.split()
     return [
         ROOT / path for path in listed if not path.startswith(SKIPPED) and "_pb2.py" not in path
     ]

@@ -76,7 +76,7 @@ class RunRecorder:
                 recorded = calls
             case RecordRuns.SAMPLE:
                 share = deployment.record_sample
-                recorded = [call for call in calls if call.run_error or random.random() < share]  # noqa: S311 - no secret
+                recorded = [call for call in calls if call.run_error or random.random() < share]  # nosec B311 # no secret
             case _:
                 recorded = [call for call in calls if call.run_error]
         room = max(0, _MAX_WAITING - len(self._queue.waiting))

@@ -53,7 +53,7 @@ def quota_exceeded(violated: Sequence[Policy], wait: float) -> GatewayError:
     """Return the error of a call that exceeds these policies, and may be retried in `wait` s."""
     names = [policy.name for policy in violated]
     worst = violated[0]
-    seconds = max(1, math.ceil(wait * random.uniform(1, 1 + _JITTER)))  # noqa: S311 - no secret
+    seconds = max(1, math.ceil(wait * random.uniform(1, 1 + _JITTER)))  # nosec B311 # no secret
     if worst.window is None:
         code = ErrorCode.TOO_MANY_RUNS
         message = f"{worst.name}: {worst.quota} are in progress, which is the maximum"

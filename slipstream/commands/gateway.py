@@ -38,4 +38,4 @@ def main(arguments: Sequence[str]) -> None:
     os.set_inheritable(listener.fileno(), True)
     command = [sys.executable, "-m", "gateway", "--listen-fd", str(listener.fileno())]
     command += options.gateway_options
-    os.execve(sys.executable, command, process_environment(options))  # noqa: S606 - no shell
+    os.execve(sys.executable, command, process_environment(options))

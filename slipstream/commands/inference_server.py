@@ -10,4 +10,4 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str]) -> None:
     """Become an inference server, which parses all arguments, including --help."""
     command = [sys.executable, "-m", "inference_server", *arguments]
-    os.execv(sys.executable, command)  # noqa: S606 - our own program, never a shell
+    os.execv(sys.executable, command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient import grpc as triton
 
 from inference_server import settings
+from inference_server.tcp_security import advertised_address
 from protos import open_inference_pb2 as pb
 from telemetry.options import OptionsError
 from tests.authority import Authority, replace_file
@@ -49,6 +51,12 @@ def tokens(tmp_path: Path) -> Path:
     file = tmp_path / "tokens"
     replace_file(file, f"{TOKEN}\n".encode())
     return file
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "0:0:0:0:0:0:0:0"])
+def test_a_server_on_all_addresses_is_advertised_by_the_name_of_its_machine(host: str) -> None:
+    advertised = advertised_address(settings.TcpAddress(host, 80), settings.read(NEEDED))
+    assert advertised == settings.TcpAddress(socket.gethostname(), 80)
 
 
 @pytest.mark.parametrize("option", ["--tcp", "--metrics"])
