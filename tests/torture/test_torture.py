@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.architecture.repository import ROOT
 from tests.gateway.databases import PostgresDatabase
 from tests.torture.checks import checks
 from tests.torture.processes import ReceiverProcess
@@ -43,3 +47,12 @@ async def test_every_event_arrives_with_one_id_although_dispatchers_are_killed(
         receiver.close()
     broken = {check.promise: check.broken[:3] for check in checks(outcome) if not check.kept}
     assert broken == {}
+
+
+def test_the_command_ends_with_its_report() -> None:
+    command = [sys.executable, "-m", "tests.torture", "--events", "200", "--kills", "1"]
+    ended = subprocess.run(
+        [*command, "--seed", "1"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert re.search(r"^every event arrives at least once +200 +0 +kept$", ended.stdout, re.M)
