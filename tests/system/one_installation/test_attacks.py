@@ -72,6 +72,17 @@ def test_half_a_character_is_no_json(installation: Installation, path: str, body
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json"), answer.text
 
 
+@pytest.mark.parametrize("path", ["/node/usage/", "/node/audit/"])
+@pytest.mark.parametrize(
+    "limit", [{"from": "9999-12-31T23:59:59-23:59"}, {"to": "0001-01-01T00:00:00+23:59"}]
+)
+def test_a_time_at_the_end_of_the_calendar_is_refused(
+    installation: Installation, path: str, limit: dict[str, str]
+) -> None:
+    answer = installation.http.get(path, params=limit)
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed"), answer.text
+
+
 @pytest.mark.parametrize(
     "name",
     [
