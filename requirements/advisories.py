@@ -86,7 +86,7 @@ def warnings(known: Json, pins: Iterable[Pin]) -> Iterator[str]:
     """Yield what makes a comparison incomplete."""
     again = "run `make advisories`"
     if known["retrieved"] is None:
-        yield f"expected advisories, it has never been retrieved; {again}"
+        yield f"it was never retrieved, and has only what was entered by hand; {again}"
         return
     age = (_today() - date.fromisoformat(known["retrieved"])).days
     if age > MAX_AGE_DAYS:
