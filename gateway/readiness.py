@@ -75,6 +75,8 @@ def _key(status: ServerStatus) -> Key:
 
 
 def _text(status: ServerStatus) -> str:
+    if status.private:  # probes need no key, and reasons quote names
+        return f"inference server of a private model: {status.state}"
     return f"inference server {status.title}: {_reason(status)}"
 
 

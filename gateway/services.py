@@ -18,7 +18,7 @@ from gateway.deployments.service import DeploymentService
 from gateway.deployments.snapshots import Snapshotter
 from gateway.deployments.versions import VersionService
 from gateway.fleet.service import InferenceServerService
-from gateway.fleet.store import FleetStore
+from gateway.fleet.store import FleetStore, delete_stopped
 from gateway.flows.evaluation import build_evaluators
 from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
@@ -51,7 +51,12 @@ class Services:
             ),
         )
         self.models = ModelService(
-            db, self.store, self.verifier, quotas, verifications=settings.verifications
+            db,
+            self.store,
+            self.verifier,
+            quotas,
+            delete_stopped,
+            verifications=settings.verifications,
         )
         pepper = load_pepper(settings.key_pepper, settings.state)
         self.hasher = KeyHasher(pepper)
@@ -61,7 +66,7 @@ class Services:
         self.evaluators = build_evaluators(settings)
         self.flows = FlowService(db, self.evaluators, self.models.resolve)
         self.fleet = InferenceServerService(
-            FleetStore(db), self.models.resolve, self.flows.models_of
+            db, FleetStore(db), self.models.resolve, self.flows.models_of
         )
         http = GuardedHttpClient(settings.webhook_allow, allow_http=settings.webhook_allow_http)
         webhook_endpoints = EndpointLifecycle(

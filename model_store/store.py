@@ -8,7 +8,7 @@ published by one rename: complete, or not at all.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,11 +61,13 @@ class ModelStore:
         version: int | None = None,
         verifier: Verifier,
         owner: str | None = None,
+        admit: Callable[[], None] | None = None,
     ) -> Manifest:
         """Copy a model into the store as `version`, by default the next one.
 
         `source` is an .onnx file with its external data beside it, or a folder with a model.onnx.
-        `owner` is who `usage` counts the version for.
+        `owner` is who `usage` counts the version for. `admit` is called when only the version's
+        last step is left, and no other process can publish meanwhile; what it raises refuses it.
 
         Raises:
             StoreError: INVALID_MODEL if `verifier` refuses the copy, INVALID_REQUEST if the source
@@ -82,6 +84,8 @@ class ModelStore:
                 manifest = _manifest(name, number, copies, inspection)
                 files.write_atomically(staged / MANIFEST_FILE, manifest.to_json())
                 files.sync_tree(staged)
+                if admit is not None:
+                    admit()
                 self._move_into_place(staged, name, number)
                 if owner is not None:
                     owners = self._owners(name) | {str(number): owner}
@@ -152,6 +156,7 @@ class ModelStore:
     def set_label(self, name: str, label: str, version: int) -> None:
         """Point `label` to `version`; one that exists is moved."""
         check_label(label)
+        self._check_exists(name)
         with self._lock:
             self.folder(name, version)
             labels = self.labels(name) | {label: version}

@@ -11,7 +11,7 @@ import typer
 
 NOUNS: Mapping[str, str] = {
     "up": "Run everything on this machine: gateway, worker, inference servers; first with a demo.",
-    "models": "The model store: add, list, show, verify, label, remove, serve, unserve.",
+    "models": "The model store: add, list, show, verify, label, set, remove, serve, unserve.",
     "flows": "Flows: create, list, show.",
     "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",
     "keys": "API keys: create, list, show, set, rotate, check, deactivate, activate, delete.",

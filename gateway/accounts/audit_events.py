@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
-from gateway.storage.tables import ApiKey, Deployment, Flow, Profile
+from gateway.storage.tables import ApiKey, Deployment, Flow, Model, Profile
 
 
 async def record_user(
@@ -40,6 +40,20 @@ async def record_deleted_with_user(
         target_name=thing.name,
         before={"name": thing.name},
         owner_id=thing.profile_id,
+    )
+
+
+async def record_released_model(session: AsyncSession, model: Model) -> None:
+    """Record, in the caller's transaction, that a model goes to the installation with its user."""
+    await record_event(
+        session,
+        action="model.update",
+        target_kind=AuditTarget.MODEL,
+        target_id=model.name,
+        target_name=model.name,
+        before={"owner_id": model.owner_id},
+        after={"owner_id": None},
+        owner_id=model.owner_id,
     )
 
 

@@ -13,7 +13,7 @@ from gateway.ids import is_id
 from gateway.storage.account_tables import LoginFailures
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.sql import dialect_insert
-from gateway.storage.tables import ApiKey, Deployment, Flow, Profile
+from gateway.storage.tables import ApiKey, Deployment, Flow, Model, Profile
 from protos.errors import ErrorCode
 
 
@@ -54,6 +54,12 @@ async def deployments_of(session: AsyncSession, profile_id: str) -> list[Deploym
 async def flows_of(session: AsyncSession, profile_id: str) -> list[Flow]:
     """Return all flows of a user."""
     statement = select(Flow).where(Flow.profile_id == profile_id)
+    return list((await session.execute(statement)).scalars())
+
+
+async def models_of(session: AsyncSession, profile_id: str) -> list[Model]:
+    """Return the rows of all models of a user."""
+    statement = select(Model).where(Model.owner_id == profile_id)
     return list((await session.execute(statement)).scalars())
 
 

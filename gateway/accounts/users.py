@@ -12,7 +12,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.accounts import store
-from gateway.accounts.audit_events import record_deleted_with_user, record_user
+from gateway.accounts.audit_events import (
+    record_deleted_with_user,
+    record_released_model,
+    record_user,
+)
 from gateway.accounts.passwords import PasswordService
 from gateway.auth.identity import Identity, Role, check_administers
 from gateway.auth.session_store import end_sessions_of
@@ -155,8 +159,9 @@ class UserService:
     ) -> None:
         """Delete a user with their flows, deployments and keys.
 
-        Unfinished runs are cancelled, and no more webhooks are sent. Rows of runs are deleted when
-        their retention ends.
+        Their models stay, with the same visibility, and belong to the installation. Unfinished runs
+        are cancelled, and no more webhooks are sent. Rows of runs are deleted when their retention
+        ends.
 
         Raises:
             GatewayError: NOT_FOUND; ROLE_FORBIDDEN; CONFLICT for the caller and the last owner.
@@ -170,11 +175,17 @@ class UserService:
             if owners == {row.id}:
                 raise _last_owner()
             deployments = await self._delete_owned(session, row)
+            models = await store.models_of(session, row.id)
+            for model in models:
+                await record_released_model(session, model)
+                model.owner_id = None
             await session.delete(row)
             await session.flush()
             await record_user(session, "delete", row, before=row_snapshot(row))
             for deployment_id in deployments:
                 await record_change(session, ChangeKind.DEPLOYMENT, deployment_id)
+            for model in models:
+                await record_change(session, ChangeKind.MODEL, model.name)
             await record_change(session, ChangeKind.PROFILE, row.id)
         await canceller.cancel_runs_of_user(row.id)
 

@@ -20,14 +20,14 @@ class Scope(StrEnum):
 
 
 class Role(StrEnum):
-    """What a user may do with shared resources: users, models, inference servers, the audit log."""
+    """What a user may do with what is not theirs: users, models and their servers, the audit."""
 
     OWNER = "owner"
     """Everything, including managing other owners."""
     ADMIN = "admin"
-    """Managing users except owners, models and inference servers; reading all audit events."""
+    """Managing users except owners, all models and their servers; reading all audit events."""
     MEMBER = "member"
-    """Reading and adding models, reading and starting inference servers."""
+    """Using shared models and starting their servers; adding models, and managing their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,11 @@ class Identity:
         """What calls are counted under: the key's id, or the profile's without a key."""
         return self.key_id or self.profile_id
 
+    @property
+    def administers(self) -> bool:
+        """Whether the user is an admin or owner of the installation."""
+        return self.role is not Role.MEMBER
+
     def may_trigger(self, deployment_id: str) -> bool:
         """Whether the key covers the deployment, which belongs to the same profile."""
         return self.deployments is None or deployment_id in self.deployments
@@ -65,7 +70,7 @@ class Identity:
 
 def check_administers(identity: Identity) -> None:
     """Raise ROLE_FORBIDDEN unless the user is an admin or owner."""
-    if identity.role is Role.MEMBER:
+    if not identity.administers:
         message = "role: expected admin or owner, got member: ask one of them to do it"
         raise GatewayError(ErrorCode.ROLE_FORBIDDEN, message)
 

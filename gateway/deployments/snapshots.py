@@ -85,19 +85,19 @@ class Snapshotter:
         async with self._db.read() as session:
             flow = await find_flow(session, profile_id, flow_id)
         spec = await check_flow(flow.definition, Evaluator(self._evaluators, profile_id))
-        return FlowSnapshot(flow=flow, models=await self._pins(spec))
+        return FlowSnapshot(flow=flow, models=await self._pins(profile_id, spec))
 
-    async def check(self, version: DeploymentVersion) -> None:
+    async def check(self, profile_id: str, version: DeploymentVersion) -> None:
         """Raise INVALID_FLOW if the version can no longer run.
 
-        A Python node may have been uninstalled, or a model removed or replaced.
+        A Python node may have been uninstalled, or a model removed, replaced, or made private.
         """
         compile_plan(parse_flow(version.definition))
         for node_id, pin in version.models.items():
             name, number = pin["model"], pin["version"]
             known = f"node '{node_id}': version {version.version} runs '{name}' {number}"
             try:
-                manifest = await self._models.manifest(name, str(number))
+                manifest = await self._models.manifest(profile_id, name, str(number))
             except GatewayError as error:
                 message = f"{known}, which is no longer in the model store"
                 raise GatewayError(ErrorCode.INVALID_FLOW, message) from error
@@ -105,11 +105,11 @@ class Snapshotter:
                 message = f"{known}, but the model store now has another file for that version"
                 raise GatewayError(ErrorCode.INVALID_FLOW, message)
 
-    async def _pins(self, spec: FlowSpec) -> dict[str, Json]:
+    async def _pins(self, profile_id: str, spec: FlowSpec) -> dict[str, Json]:
         pins: dict[str, Json] = {}
         for node_id, inference in spec.inferences().items():
             try:
-                pin = await self._models.pin(inference.model, inference.version)
+                pin = await self._models.pin(profile_id, inference.model, inference.version)
             except GatewayError as error:
                 message = f"node '{node_id}': {error.message}"
                 raise GatewayError(ErrorCode.INVALID_FLOW, message) from error

@@ -95,7 +95,7 @@ class VersionService:
         """
         before, live, sequence = await self._begin(profile_id, deployment_id)
         _, version = await self._find(profile_id, deployment_id, number)
-        await self._snapshots.check(version)
+        await self._snapshots.check(profile_id, version)
         build_live_deployment(before, version)
         await self._rollout.prepare(before, live, version)
         async with self._db.write() as session:

@@ -1,6 +1,6 @@
 """`/node/inference-servers/`, for a `manage` key or a session.
 
-Members may read and start; the rest requires the role admin or owner.
+Users see and start the servers of the models that they may use; who manages a model does the rest.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from gateway.auth.access import Manager, administrator, manager
-from gateway.auth.identity import check_administers
+from gateway.auth.access import Manager, manager
 from gateway.dependencies import from_app
 from gateway.fleet.schemas import ServerIn, ServerOut, ServerPage, ServerSettingsIn
 from gateway.fleet.service import InferenceServerService
@@ -23,59 +22,62 @@ router = DocumentedRouter(
     tags=["Inference servers"],
     dependencies=[Depends(manager)],
 )
-_ADMINISTERS = [Depends(administrator)]
 
 
 @router.post("/", status_code=201)
 async def serve(service: Service, actor: Manager, body: ServerIn) -> ServerOut:
     """Start an inference server; one that runs already is returned as it is.
 
-    Only admins and owners may send settings.
+    Only those who manage the model may send settings.
     """
-    settings = body.settings()
-    if settings:
-        check_administers(actor)
+    user, settings = actor.profile_id, body.settings()
     if body.flow_id is not None:
-        server = await service.serve_flow(actor.profile_id, body.flow_id, **settings)
+        server = await service.serve_flow(user, body.flow_id, **settings)
     else:
-        server = await service.serve_model(str(body.model), str(body.version), **settings)
+        server = await service.serve_model(user, str(body.model), str(body.version), **settings)
     return ServerOut.model_validate(server)
 
 
 @router.get("/")
-async def list_servers(service: Service, page: PageRequest = Depends()) -> ServerPage:
-    """List the inference servers, newest first."""
-    return ServerPage.of(await service.store.page(page))
+async def list_servers(
+    service: Service, actor: Manager, page: PageRequest = Depends()
+) -> ServerPage:
+    """List the inference servers of the models that you may use, newest first."""
+    return ServerPage.of(await service.page(actor.profile_id, page))
 
 
 @router.get("/{server_id}/")
-async def show(service: Service, server_id: str) -> ServerOut:
+async def show(service: Service, actor: Manager, server_id: str) -> ServerOut:
     """Show one inference server."""
-    return ServerOut.model_validate(await service.store.get(server_id))
+    return ServerOut.model_validate(await service.get(actor.profile_id, server_id))
 
 
-@router.patch("/{server_id}/", dependencies=_ADMINISTERS)
-async def change(service: Service, server_id: str, body: ServerSettingsIn) -> ServerOut:
+@router.patch("/{server_id}/")
+async def change(
+    service: Service, actor: Manager, server_id: str, body: ServerSettingsIn
+) -> ServerOut:
     """Change an inference server's settings; omitted fields stay as they are."""
-    return ServerOut.model_validate(await service.store.change(server_id, **body.settings()))
+    return ServerOut.model_validate(
+        await service.change(actor.profile_id, server_id, **body.settings())
+    )
 
 
 @router.post("/{server_id}/start/")
-async def start(service: Service, server_id: str) -> ServerOut:
+async def start(service: Service, actor: Manager, server_id: str) -> ServerOut:
     """Start an inference server, also one that failed or is asleep."""
-    return ServerOut.model_validate(await service.store.start(server_id))
+    return ServerOut.model_validate(await service.start(actor.profile_id, server_id))
 
 
-@router.post("/{server_id}/stop/", dependencies=_ADMINISTERS)
-async def stop(service: Service, server_id: str) -> ServerOut:
+@router.post("/{server_id}/stop/")
+async def stop(service: Service, actor: Manager, server_id: str) -> ServerOut:
     """Stop an inference server after its calls in flight.
 
     Unlike one that is asleep, it is not started by the next call.
     """
-    return ServerOut.model_validate(await service.store.stop(server_id))
+    return ServerOut.model_validate(await service.stop(actor.profile_id, server_id))
 
 
-@router.delete("/{server_id}/", status_code=204, dependencies=_ADMINISTERS)
-async def delete(service: Service, server_id: str) -> None:
+@router.delete("/{server_id}/", status_code=204)
+async def delete(service: Service, actor: Manager, server_id: str) -> None:
     """Stop an inference server and delete it."""
-    await service.store.delete(server_id)
+    await service.delete(actor.profile_id, server_id)

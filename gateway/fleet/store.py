@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from gateway.auth.model_access import ModelUser
 from gateway.errors import GatewayError
 from gateway.fleet.audit_events import desired_fields, record_server
 from gateway.fleet.states import Desired, Phase, State, check_transition
@@ -19,7 +20,7 @@ from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest, fetch_page
-from gateway.storage.tables import InferenceServer
+from gateway.storage.tables import InferenceServer, Model
 from protos.errors import ErrorCode
 
 _UNPUBLISHED = {"memory_bytes"}
@@ -109,10 +110,19 @@ class FleetStore:
         """Return the servers that answer calls or wake for them: all but the stopped."""
         return [server for server in await self.all() if server.desired != Desired.STOPPED]
 
-    async def page(self, request: PageRequest) -> Page[InferenceServer]:
-        """Return a page of the servers, newest first."""
+    async def with_models(self) -> list[tuple[InferenceServer, Model | None]]:
+        """Return all servers, each with the row of its model, from one snapshot."""
+        joined = select(InferenceServer, Model).outerjoin(
+            Model, Model.name == InferenceServer.model
+        )
         async with self._db.read() as session:
-            return await fetch_page(session, select(InferenceServer), InferenceServer, request)
+            return [(server, model) for server, model in await session.execute(joined)]
+
+    async def page(self, user: ModelUser, request: PageRequest) -> Page[InferenceServer]:
+        """Return a page of the servers whose models a user may use, newest first."""
+        statement = select(InferenceServer).where(InferenceServer.model.not_in(user.hidden_names()))
+        async with self._db.read() as session:
+            return await fetch_page(session, statement, InferenceServer, request)
 
     async def get(self, server_id: str) -> InferenceServer:
         """Return one server, or raise NOT_FOUND."""
@@ -176,10 +186,7 @@ class FleetStore:
     async def delete(self, server_id: str) -> None:
         """Delete the row; the supervisor then stops the process."""
         async with self._db.write() as session:
-            server = await _find(session, server_id, lock=True)
-            await session.delete(server)
-            await record_server(session, "delete", server, before=desired_fields(server))
-            await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+            await _delete(session, await _find(session, server_id, lock=True))
 
     async def observe(self, server_id: str, **seen: Unpack[Observation]) -> bool:
         """Record what was observed of a server; return False if its row has been deleted.
@@ -235,6 +242,11 @@ class FleetStore:
         return server
 
 
+def unknown_server(server_id: str) -> GatewayError:
+    """Return the error for an id that no server has."""
+    return GatewayError(ErrorCode.NOT_FOUND, f"unknown inference server '{server_id}'")
+
+
 async def start_missing(
     session: AsyncSession, models: Iterable[tuple[str, int]], *, flow_id: str
 ) -> None:
@@ -250,13 +262,25 @@ async def start_missing(
                     await _insert(session, model, version, flow_id, {})
 
 
+async def delete_stopped(session: AsyncSession, model: str, version: int) -> None:
+    """Delete, in the caller's transaction, the stopped server of a version that was removed."""
+    server = await _find_by_model(session, model, version)
+    if server is not None and server.desired == Desired.STOPPED:
+        await _delete(session, server)
+
+
+async def _delete(session: AsyncSession, server: InferenceServer) -> None:
+    await session.delete(server)
+    await record_server(session, "delete", server, before=desired_fields(server))
+    await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+
+
 async def _find(session: AsyncSession, server_id: str, *, lock: bool = False) -> InferenceServer:
     server = None
     if is_id(server_id):
         server = await session.get(InferenceServer, server_id.lower(), with_for_update=lock)
     if server is None:
-        message = f"unknown inference server '{server_id}'"
-        raise GatewayError(ErrorCode.NOT_FOUND, message)
+        raise unknown_server(server_id)
     return server
 
 

@@ -1,4 +1,4 @@
-"""Applies the rows of inference servers to the gateway's connections."""
+"""Applies the rows of inference servers, and of their models, to the gateway's connections."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.auth.model_access import Visibility
 from gateway.fleet.states import Desired
 from gateway.fleet.store import FleetStore
 from gateway.storage.changes import ChangeFeed, ChangeKind
-from gateway.storage.tables import InferenceServer
+from gateway.storage.tables import InferenceServer, Model
 from gateway.upstream.servers import InferenceServers, ServerStatus
 from telemetry.logs import logger, reason_of
 
@@ -29,7 +30,8 @@ class FleetWatcher:
         self._stopping = False
         self.loaded = asyncio.Event()
         """Set once the rows have been read."""
-        feed.subscribe(ChangeKind.INFERENCE_SERVER, lambda _: self._changed.set())
+        for kind in (ChangeKind.INFERENCE_SERVER, ChangeKind.MODEL):
+            feed.subscribe(kind, lambda _: self._changed.set())
 
     def start(self) -> None:
         """Start watching."""
@@ -47,17 +49,18 @@ class FleetWatcher:
         while await self._changed.wait() and not self._stopping:
             self._changed.clear()
             try:
-                rows = await self._store.all()
+                rows = await self._store.with_models()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("fleet_read_failed", reason=reason_of(error))
                 self._changed.set()
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            self._servers.apply([_status(row) for row in rows])
+            self._servers.apply([_status(row, model) for row, model in rows])
             self.loaded.set()
 
 
-def _status(row: InferenceServer) -> ServerStatus:
+def _status(row: InferenceServer, model: Model | None) -> ServerStatus:
+    private = model is not None and model.visibility == Visibility.PRIVATE
     return ServerStatus(
         model=row.model,
         version=row.version,
@@ -73,4 +76,6 @@ def _status(row: InferenceServer) -> ServerStatus:
         started_at=row.started_at,
         boot_seconds=row.boot_seconds,
         restarts=row.restarts,
+        private=private,
+        owner_id=model.owner_id if model is not None and private else None,
     )

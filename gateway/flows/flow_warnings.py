@@ -11,15 +11,16 @@ from gateway.errors import GatewayError
 from gateway.flows.node_types.inference import Inference
 from gateway.flows.spec import parse_flow
 
-ResolveVersion = Callable[[str, str], Awaitable[int]]
-"""(model, `latest`, a number or a label) → version; raises GatewayError if there is none."""
+ResolveVersion = Callable[[str, str, str], Awaitable[int]]
+"""(profile id, model, `latest`, a number or a label) → version; raises GatewayError if there is
+none that the user may use."""
 
 
 class FlowWarningCode(StrEnum):
     """What a warning is about."""
 
     UNKNOWN_MODEL = "unknown_model"
-    """The model store has no such model, version or label."""
+    """There is no such model, version or label that the user may use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class FlowWarning:
 
 
 async def flow_warnings(
-    definition: Mapping[str, Any], resolve_version: ResolveVersion
+    profile_id: str, definition: Mapping[str, Any], resolve_version: ResolveVersion
 ) -> list[FlowWarning]:
     """Return the warnings about a valid definition, in the order of its nodes. Any: JSON."""
     problems: dict[tuple[str, str], str | None] = {}
@@ -43,7 +44,7 @@ async def flow_warnings(
             continue
         wanted = (node.config.model, node.config.version)
         if wanted not in problems:
-            problems[wanted] = await _problem(*wanted, resolve_version)
+            problems[wanted] = await _problem(profile_id, *wanted, resolve_version)
         if problem := problems[wanted]:
             message = (
                 f"node '{node.id}': {problem}, so the flow cannot be deployed: add the model with "
@@ -56,9 +57,11 @@ async def flow_warnings(
     return warnings
 
 
-async def _problem(model: str, version: str, resolve_version: ResolveVersion) -> str | None:
+async def _problem(
+    profile_id: str, model: str, version: str, resolve_version: ResolveVersion
+) -> str | None:
     try:
-        await resolve_version(model, version)
+        await resolve_version(profile_id, model, version)
     except GatewayError as error:  # also for a name that no model can have
         return error.message
     return None

@@ -77,7 +77,7 @@ class FlowService:
 
     async def warnings_about(self, flow: Flow) -> list[FlowWarning]:
         """Return what keeps a flow that was saved from being deployed, as things are."""
-        return await flow_warnings(flow.definition, self._resolve_version)
+        return await flow_warnings(flow.profile_id, flow.definition, self._resolve_version)
 
     async def models_of(self, profile_id: str, flow_id: str) -> Sequence[tuple[str, str]]:
         """Return (model, version as written) of each inference node."""

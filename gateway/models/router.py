@@ -1,4 +1,4 @@
-"""`/node/models/`, for a `manage` key or a session; some routes need the role admin or owner."""
+"""`/node/models/`, for a `manage` key or a session; owners and administrators change models."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from gateway.auth.access import Manager, administrator, manager
+from gateway.auth.access import Manager, manager
+from gateway.auth.model_access import Visibility
 from gateway.dependencies import from_app
 from gateway.errors import GatewayError
-from gateway.models.schemas import LabelIn, ModelOut, ModelPage
+from gateway.models.schemas import ChangedModelOut, LabelIn, ModelOut, ModelPage, ModelPatch
 from gateway.models.service import ModelService
 from gateway.models.uploads import receive_upload
 from gateway.operations import BodyLimit, DocumentedRouter
@@ -33,6 +34,7 @@ _UPLOAD: dict[str, Any] = {
                     "properties": {
                         "name": {"type": "string"},
                         "version": {"type": "integer"},
+                        "visibility": {"type": "string", "enum": list(Visibility)},
                         "file": _FILE,
                         "data": {"type": "array", "items": _FILE},
                     },
@@ -46,7 +48,6 @@ _UPLOAD: dict[str, Any] = {
 
 Service = Annotated[ModelService, from_app(ModelService)]
 router = DocumentedRouter(prefix="/node/models", tags=["Models"], dependencies=[Depends(manager)])
-_ADMINISTERS = [Depends(administrator)]
 
 
 @router.post("/", status_code=201, openapi_extra=_UPLOAD, dependencies=[Depends(BodyLimit(None))])
@@ -54,59 +55,79 @@ async def upload(
     service: Service,
     identity: Manager,
     request: Request,
+    *,
     name: str | None = None,
     version: str | None = None,
+    visibility: Visibility | None = None,
 ) -> Manifest:
     """Publish a model version: the .onnx file as the body, or a form with external data.
 
-    `name` and `version` are in the query or in the form. Without a version, the next one is
-    assigned.
+    `name`, `version` and `visibility` are in the query or in the form. Without a version, the next
+    one is assigned. A new model is yours, and private unless `visibility` is `shared`.
     """
-    owner = identity.profile_id
-    async with receive_upload(request, service.quotas, owner) as upload:
+    user = identity.profile_id
+    async with receive_upload(request, service.quotas, user) as upload:
         model = name or upload.fields.get("name")
         if not model:
             message = "name: expected the model's name in the query or the form, got none"
             raise GatewayError(ErrorCode.INVALID_REQUEST, message)
         number = version or upload.fields.get("version")
         wanted = None if not number else _parse_version(number)
-        return await service.publish(upload.folder, model, wanted, owner=owner)
+        shown = visibility or _parse_visibility(upload.fields.get("visibility"))
+        return await service.publish(user, upload.folder, model, wanted, visibility=shown)
 
 
 @router.get("/")
-async def list_models(service: Service, page: PageRequest = Depends()) -> ModelPage:
-    """List the models by name."""
-    return ModelPage.of(await service.page(page))
+async def list_models(
+    service: Service, identity: Manager, page: PageRequest = Depends()
+) -> ModelPage:
+    """List the models that you may use, by name."""
+    return ModelPage.of(await service.page(identity.profile_id, page))
 
 
 @router.get("/{name}/")
-async def show(service: Service, name: str) -> ModelOut:
+async def show(service: Service, identity: Manager, name: str) -> ModelOut:
     """Show a model's versions and labels."""
-    return ModelOut.of(await service.get(name))
+    return ModelOut.of(await service.get(identity.profile_id, name))
+
+
+@router.patch("/{name}/")
+async def change(
+    service: Service, identity: Manager, name: str, body: ModelPatch
+) -> ChangedModelOut:
+    """Change who may use a model, or whose it is.
+
+    Deployments of others that call a model keep calling the version that they pinned when it
+    becomes private; `deployments_of_others` is their number.
+    """
+    changed = await service.change(identity.profile_id, name, **body.change())
+    return ChangedModelOut.of_changed(changed)
 
 
 @router.get("/{name}/versions/{version}/")
-async def show_version(service: Service, name: str, version: str) -> Manifest:
+async def show_version(service: Service, identity: Manager, name: str, version: str) -> Manifest:
     """Show the manifest of a version: `latest`, a number or a label."""
-    return await service.manifest(name, version)
+    return await service.manifest(identity.profile_id, name, version)
 
 
-@router.delete("/{name}/versions/{version}/", status_code=204, dependencies=_ADMINISTERS)
-async def remove(service: Service, name: str, version: str) -> None:
+@router.delete("/{name}/versions/{version}/", status_code=204)
+async def remove(service: Service, identity: Manager, name: str, version: str) -> None:
     """Delete a version that is not in use."""
-    await service.remove(name, _parse_version(version))
+    await service.remove(identity.profile_id, name, _parse_version(version))
 
 
-@router.put("/{name}/labels/{label}/", dependencies=_ADMINISTERS)
-async def set_label(service: Service, name: str, label: str, body: LabelIn) -> ModelOut:
+@router.put("/{name}/labels/{label}/")
+async def set_label(
+    service: Service, identity: Manager, name: str, label: str, body: LabelIn
+) -> ModelOut:
     """Point a label to a version."""
-    return ModelOut.of(await service.set_label(name, label, body.version))
+    return ModelOut.of(await service.set_label(identity.profile_id, name, label, body.version))
 
 
-@router.delete("/{name}/labels/{label}/", status_code=204, dependencies=_ADMINISTERS)
-async def delete_label(service: Service, name: str, label: str) -> None:
+@router.delete("/{name}/labels/{label}/", status_code=204)
+async def delete_label(service: Service, identity: Manager, name: str, label: str) -> None:
     """Delete a label."""
-    await service.delete_label(name, label)
+    await service.delete_label(identity.profile_id, name, label)
 
 
 def _parse_version(text: str) -> int:
@@ -114,3 +135,13 @@ def _parse_version(text: str) -> int:
         return parse_version(text)
     except StoreError as error:
         raise GatewayError(error.code, error.message) from error
+
+
+def _parse_visibility(text: str | None) -> Visibility | None:
+    if not text:
+        return None
+    try:
+        return Visibility(text)
+    except ValueError:
+        message = f"visibility: expected private or shared, got '{text[:40]}'"
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message) from None

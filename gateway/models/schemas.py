@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.models.service import ModelEntry
+from gateway.auth.model_access import Visibility
+from gateway.models.ownership import ChangedModel, ModelEntry, OwnershipChange
 from gateway.storage.paging import Page
 
 
 class ModelOut(BaseModel):
     """A model."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     id: str
     """The name; models have no other id."""
@@ -19,17 +22,28 @@ class ModelOut(BaseModel):
     versions: list[int]
     latest: int
     labels: dict[str, int]
+    visibility: Visibility
+    """`shared`: every user may use it; `private`: its owner, and admins and owners."""
+    owner_id: str | None
+    """The user it belongs to, shown to that user and to admins and owners; null: the installation,
+    or not shown."""
 
     @classmethod
     def of(cls, entry: ModelEntry) -> Self:
         """Return the response body."""
-        return cls(
-            id=entry.name,
-            name=entry.name,
-            versions=entry.versions,
-            latest=entry.versions[-1],
-            labels=dict(entry.labels),
-        )
+        return cls(**_fields(entry))
+
+
+class ChangedModelOut(ModelOut):
+    """A model after a change."""
+
+    deployments_of_others: int
+    """Of users other than its owner: they keep calling the version that they pinned."""
+
+    @classmethod
+    def of_changed(cls, changed: ChangedModel) -> Self:
+        """Return the response body."""
+        return cls(**_fields(changed.entry), deployments_of_others=changed.deployments_of_others)
 
 
 class ModelPage(BaseModel):
@@ -45,7 +59,40 @@ class ModelPage(BaseModel):
         return cls(items=items, next_cursor=page.next_cursor)
 
 
+class ModelPatch(BaseModel):
+    """Changes to a model; omitted members stay as they are."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    visibility: Visibility = Visibility.PRIVATE
+    """Who may use it."""
+    owner_id: str | None = None
+    """The id of its new owner; null: the installation. Only for admins and owners."""
+
+    def change(self) -> OwnershipChange:
+        """Return the members that were sent."""
+        change: OwnershipChange = {}
+        if "visibility" in self.model_fields_set:
+            change["visibility"] = self.visibility
+        if "owner_id" in self.model_fields_set:
+            change["owner_id"] = self.owner_id
+        return change
+
+
 class LabelIn(BaseModel):
     """The version that a label points to."""
 
     version: int = Field(ge=1)
+
+
+# Any: the members of ModelOut
+def _fields(entry: ModelEntry) -> dict[str, Any]:
+    return {
+        "id": entry.name,
+        "name": entry.name,
+        "versions": entry.versions,
+        "latest": entry.versions[-1],
+        "labels": dict(entry.labels),
+        "visibility": entry.visibility,
+        "owner_id": entry.owner_id,
+    }

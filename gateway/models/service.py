@@ -3,41 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.auth.model_access import ModelUser, Visibility, load_model_user, not_yours
 from gateway.errors import GatewayError
 from gateway.models import store as rows
+from gateway.models.audit_events import label_fields, ownership_fields, record_model
+from gateway.models.ownership import (
+    ChangedModel,
+    ModelEntry,
+    OwnershipChange,
+    change_ownership,
+    check_may_publish,
+    entry_of,
+)
 from gateway.models.pins import Pin
 from gateway.models.upload_quotas import UploadQuotas
-from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
+from gateway.storage.audit_events import AuditFields
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
+from gateway.storage.tables import Model
 from model_store.errors import StoreError
 from model_store.manifest import Manifest
 from model_store.store import ModelStore
 from model_store.verification import Verifier, folder_size
 from protos.errors import ErrorCode
 
+_CLAIM_SECONDS = 15.0
+"""To write whose a new model is: longer than a busy database takes."""
+
 T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelEntry:
-    """A model and its versions."""
-
-    name: str
-    versions: list[int]
-    """Ascending."""
-    labels: Mapping[str, int]
+DeleteStoppedServers = Callable[[AsyncSession, str, int], Awaitable[None]]
+"""Deletes the stopped inference servers of a model version, in the caller's transaction."""
 
 
 class ModelService:
-    """Models belong to the installation: every user sees all of them."""
+    """The models that a user may use, see `auth/model_access.py`.
+
+    `profile_id` is the user's; None is the operator, who may use and manage all models. A model
+    that a user may not use is answered like one that does not exist.
+    """
 
     def __init__(
         self,
@@ -45,6 +57,7 @@ class ModelService:
         store: ModelStore,
         verifier: Verifier,
         quotas: UploadQuotas,
+        delete_stopped_servers: DeleteStoppedServers,
         *,
         verifications: int,
     ) -> None:
@@ -52,58 +65,97 @@ class ModelService:
         self.quotas = quotas
         self._db = db
         self._store = store
+        # What a hidden model is looked up in: the answer is that for an unknown one, by
+        # construction
+        self._empty_store = ModelStore(store.root / ".hidden")
         self._verifier = verifier
+        self._delete_stopped_servers = delete_stopped_servers
         # Not the loop's own threads: verifications take minutes, and everything else waits for them
         self._publishing = ThreadPoolExecutor(verifications, thread_name_prefix="publish")
 
-    async def page(self, request: PageRequest) -> Page[ModelEntry]:
+    async def page(self, profile_id: str | None, request: PageRequest) -> Page[ModelEntry]:
         """Return a page of models, ordered by name; the cursor is a name."""
         after = request.cursor or ""
+        known = await _in_thread(self._store.names)
+        async with self._db.read() as session:
+            user = await load_model_user(session, profile_id)
+            hidden = await rows.names_hidden_from(session, user)
+            names = [name for name in known if name > after and name not in hidden]
+            found = await rows.models_named(session, names[: request.limit])
+        items = await _in_thread(
+            lambda: [
+                _entry(self._store, name, found.get(name), user) for name in names[: request.limit]
+            ]
+        )
+        more = len(names) > request.limit
+        return Page(items=items, next_cursor=items[-1].name if more else None)
 
-        def read_page() -> Page[ModelEntry]:
-            names = [name for name in self._store.names() if name > after]
-            items = [self._entry(name) for name in names[: request.limit]]
-            more = len(names) > request.limit
-            return Page(items=items, next_cursor=items[-1].name if more else None)
-
-        return await _in_thread(read_page)
-
-    async def get(self, name: str) -> ModelEntry:
+    async def get(self, profile_id: str | None, name: str) -> ModelEntry:
         """Return one model, or raise NOT_FOUND."""
-        entry = await _in_thread(lambda: self._entry(name))
+        user, row = await self._look_up(profile_id, name)
+        store = self._store_for(user, row)
+        entry = await _in_thread(lambda: _entry(store, name, row, user))
         if not entry.versions:
             raise GatewayError(ErrorCode.NOT_FOUND, f"there is no model '{name}' in the store")
         return entry
 
-    async def resolve(self, name: str, spec: str = "latest") -> int:
+    async def resolve(self, profile_id: str | None, name: str, spec: str = "latest") -> int:
         """Return the version that `latest`, a number or a label refers to, or raise NOT_FOUND."""
-        return await _in_thread(lambda: self._store.resolve(name, spec))
+        store = self._store_for(*await self._look_up(profile_id, name))
+        return await _in_thread(lambda: store.resolve(name, spec))
 
-    async def manifest(self, name: str, spec: str = "latest") -> Manifest:
+    async def manifest(self, profile_id: str | None, name: str, spec: str = "latest") -> Manifest:
         """Return the manifest of a version, or raise NOT_FOUND."""
-        return await _in_thread(lambda: self._store.manifest(name, self._store.resolve(name, spec)))
+        store = self._store_for(*await self._look_up(profile_id, name))
+        return await _in_thread(lambda: store.manifest(name, store.resolve(name, spec)))
 
-    async def pin(self, name: str, spec: str = "latest") -> Pin:
+    async def pin(self, profile_id: str | None, name: str, spec: str = "latest") -> Pin:
         """Return a pin of the version that `spec` refers to now, or raise NOT_FOUND."""
-        return Pin.of(await self.manifest(name, spec))
+        return Pin.of(await self.manifest(profile_id, name, spec))
 
     async def publish(
-        self, source: Path, name: str, version: int | None = None, *, owner: str | None = None
+        self,
+        profile_id: str | None,
+        source: Path,
+        name: str,
+        version: int | None = None,
+        *,
+        visibility: Visibility | None = None,
+        owner_id: str | None = None,
     ) -> Manifest:
-        """Copy a model file, or a folder with model.onnx, into the store.
+        """Verify and publish a version, by default the next one.
 
-        `owner` is the profile whose quota counts; None for the command line, which has none.
+        A new model belongs to the user, whose quota counts, and is private unless `visibility` says
+        otherwise. The operator's belongs to `owner_id` (None: to the installation) and is shared.
 
         Raises:
-            GatewayError: INVALID_MODEL, INVALID_REQUEST, CONFLICT or STORAGE_QUOTA_EXCEEDED;
-                nothing is left behind.
+            GatewayError: INVALID_MODEL, INVALID_REQUEST, CONFLICT, ROLE_FORBIDDEN as
+                `check_may_publish`, or STORAGE_QUOTA_EXCEEDED; nothing is left behind.
         """
+        if profile_id is not None:
+            owner_id = profile_id
+        private = Visibility.PRIVATE if profile_id is not None else Visibility.SHARED
+        new = Model(name=name, owner_id=owner_id, visibility=visibility or private)
+        loop = asyncio.get_running_loop()
+        await self._check_may_publish(profile_id, name, visibility)
+
+        def admit() -> None:
+            if self._store.versions(name):  # of somebody who was faster, perhaps
+                allowed = self._check_may_publish(profile_id, name, visibility)
+            else:
+                allowed = self._claim(new)
+            asyncio.run_coroutine_threadsafe(allowed, loop).result(_CLAIM_SECONDS)
 
         def publish() -> Manifest:
-            if owner is not None:  # others may have published while this one was received
-                self.quotas.check(owner, folder_size(source))
+            if profile_id is not None:  # others may have published while this one was received
+                self.quotas.check(profile_id, folder_size(source))
             return self._store.publish(
-                source, name, version=version, verifier=self._verifier, owner=owner
+                source,
+                name,
+                version=version,
+                verifier=self._verifier,
+                owner=profile_id,
+                admit=admit,
             )
 
         manifest = await _in_thread(publish, self._publishing)
@@ -111,28 +163,61 @@ class ModelService:
         await self._record(name, "publish", after=published)
         return manifest
 
-    async def set_label(self, name: str, label: str, version: int) -> ModelEntry:
-        """Point a label to a version."""
-        old = await self._label_fields(name, label)
-        await _in_thread(lambda: self._store.set_label(name, label, version))
-        await self._record(name, "label", before=old, after=_audit_fields(label, version))
-        return await self.get(name)
+    async def change(
+        self, profile_id: str | None, name: str, **change: Unpack[OwnershipChange]
+    ) -> ChangedModel:
+        """Change whose a model is, which administrators may, and who may use it.
 
-    async def delete_label(self, name: str, label: str) -> None:
-        """Delete a label."""
-        old = await self._label_fields(name, label)
-        await _in_thread(lambda: self._store.delete_label(name, label))
-        await self._record(name, "unlabel", before=old)
+        Deployments that pinned a version before keep calling it. They need access for what is new
+        to them: to be redeployed, or to have an older version promoted.
 
-    async def remove(self, name: str, version: int) -> None:
-        """Delete a version; raise CONFLICT while a server or a live deployment uses it."""
-        manifest = await self.manifest(name, str(version))
+        Raises:
+            GatewayError: NOT_FOUND; ROLE_FORBIDDEN; VALIDATION_FAILED for an unknown owner.
+        """
+        store = await self._managed_store(profile_id, name)
+        if not await _in_thread(lambda: store.versions(name)):
+            raise GatewayError(ErrorCode.NOT_FOUND, f"there is no model '{name}' in the store")
+        async with self._db.write() as session:
+            user = await load_model_user(session, profile_id)
+            others = await change_ownership(session, user, name, change)
+        return ChangedModel(entry=await self.get(profile_id, name), deployments_of_others=others)
+
+    async def set_label(
+        self, profile_id: str | None, name: str, label: str, version: int
+    ) -> ModelEntry:
+        """Point a label to a version; raise NOT_FOUND or ROLE_FORBIDDEN."""
+        store = await self._managed_store(profile_id, name)
+        old = await _in_thread(lambda: store.labels(name).get(label))
+        await _in_thread(lambda: store.set_label(name, label, version))
+        before, after = label_fields(label, old), label_fields(label, version)
+        await self._record(name, "label", before=before, after=after)
+        return await self.get(profile_id, name)
+
+    async def delete_label(self, profile_id: str | None, name: str, label: str) -> None:
+        """Delete a label; raise NOT_FOUND or ROLE_FORBIDDEN."""
+        store = await self._managed_store(profile_id, name)
+        old = await _in_thread(lambda: store.labels(name).get(label))
+        await _in_thread(lambda: store.delete_label(name, label))
+        await self._record(name, "unlabel", before=label_fields(label, old))
+
+    async def remove(self, profile_id: str | None, name: str, version: int) -> None:
+        """Delete a version.
+
+        Raises:
+            GatewayError: NOT_FOUND; ROLE_FORBIDDEN; CONFLICT while a server or a live deployment
+                uses it, or a label points to it.
+        """
+        store = await self._managed_store(profile_id, name)
+        manifest = await _in_thread(lambda: store.manifest(name, version))
         async with self._db.read() as session:
-            users = await rows.users_of(session, name, version)
+            user = await load_model_user(session, profile_id)
+            users = await rows.users_of(session, name, version, user)
         if users:
             message = f"version {version} of '{name}' is in use by {', '.join(users)}"
             raise GatewayError(ErrorCode.CONFLICT, f"{message}: stop or delete it first")
-        await _in_thread(lambda: self._store.remove(name, version))
+        await _in_thread(lambda: store.remove(name, version))
+        async with self._db.write() as session:  # who takes the name over finds nothing of this
+            await self._delete_stopped_servers(session, name, version)
         removed = {"version": version, "sha256": manifest.sha256}
         await self._record(name, "remove", before=removed)
 
@@ -140,14 +225,36 @@ class ModelService:
         """Start no further verification."""
         self._publishing.shutdown(wait=False, cancel_futures=True)
 
-    def _entry(self, name: str) -> ModelEntry:
-        return ModelEntry(
-            name=name, versions=self._store.versions(name), labels=self._store.labels(name)
-        )
+    async def _look_up(self, profile_id: str | None, name: str) -> tuple[ModelUser, Model | None]:
+        async with self._db.read() as session:
+            user = await load_model_user(session, profile_id)
+            return user, await rows.find_model(session, name)
 
-    async def _label_fields(self, name: str, label: str) -> AuditFields:
-        labels = await _in_thread(lambda: self._store.labels(name))
-        return _audit_fields(label, labels.get(label))
+    def _store_for(self, user: ModelUser, row: Model | None) -> ModelStore:
+        """Return the store as `user` sees it: an empty one in place of a hidden model."""
+        return self._store if user.may_use(row) else self._empty_store
+
+    async def _managed_store(self, profile_id: str | None, name: str) -> ModelStore:
+        """Return the store for a change; raise ROLE_FORBIDDEN for a model of somebody else."""
+        user, row = await self._look_up(profile_id, name)
+        store = self._store_for(user, row)
+        if await _in_thread(lambda: store.versions(name)) and not user.may_manage(row):
+            raise not_yours(name)
+        return store
+
+    async def _check_may_publish(
+        self, profile_id: str | None, name: str, visibility: Visibility | None
+    ) -> None:
+        """Raise as `check_may_publish` if the model exists; INVALID_REQUEST for an invalid name."""
+        user, row = await self._look_up(profile_id, name)
+        if await _in_thread(lambda: self._store.versions(name)):
+            check_may_publish(user, name, row, visibility)
+
+    async def _claim(self, new: Model) -> None:
+        """Write the row of a model that has no version yet."""
+        async with self._db.write() as session:
+            await session.merge(new)
+            await record_change(session, ChangeKind.MODEL, new.name)
 
     async def _record(
         self,
@@ -159,21 +266,15 @@ class ModelService:
     ) -> None:
         """Record what was just done to the store, whose files are not part of a transaction."""
         async with self._db.write() as session:
-            await record_event(
-                session,
-                action=f"model.{verb}",
-                target_kind=AuditTarget.MODEL,
-                target_id=name,
-                target_name=name,
-                before=before,
-                after=after,
-            )
+            row = await rows.find_model(session, name)
+            if verb == "publish":
+                after = {**(after or {}), **ownership_fields(row)}
+            await record_model(session, verb, name, row, before=before, after=after)
             await record_change(session, ChangeKind.MODEL, name)
 
 
-def _audit_fields(label: str, version: int | None) -> AuditFields:
-    """Return the fields of a label, whose name is no key: one called `token` would be masked."""
-    return {"label": f"{label}: {version or 'nothing'}"}
+def _entry(store: ModelStore, name: str, row: Model | None, user: ModelUser) -> ModelEntry:
+    return entry_of(name, store.versions(name), store.labels(name), row, user)
 
 
 async def _in_thread(work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
+from gateway.auth.identity import Identity
+from gateway.auth.model_access import ModelUser
 from gateway.errors import GatewayError
 from gateway.metrics import GatewayMetrics
 from gateway.readiness import Readiness
@@ -40,7 +42,11 @@ _STATES: Mapping[str, str] = {
 
 
 class DataPlane:
-    """Forwards each call to the inference server of its model version."""
+    """Forwards each call to the inference server of its model version.
+
+    `caller` is None for an anonymous call. A private model that the caller may not use is answered
+    like one that has no server, by asking `_no_servers`.
+    """
 
     def __init__(
         self,
@@ -51,6 +57,7 @@ class DataPlane:
         timeout_seconds: float,
     ) -> None:
         self._servers = servers
+        self._no_servers = InferenceServers(max_message_bytes=0, drain_seconds=0)
         self._readiness = readiness
         self._metrics = metrics
         self._timeout_seconds = timeout_seconds
@@ -59,54 +66,65 @@ class DataPlane:
         """Whether the gateway is ready."""
         return not self._readiness.reasons()
 
-    def model_ready(self, name: str, version_text: str) -> bool:
+    def model_ready(self, caller: Identity | None, name: str, version_text: str) -> bool:
         """Whether the model version is ready; False if it is unknown."""
         if version_text and not _is_number(version_text):
             return False
-        return self._servers.is_ready(name, int(version_text) if version_text else None)
+        version = int(version_text) if version_text else None
+        return self._servers_for(caller, name).is_ready(name, version)
 
-    def check_active(self, name: str, version_text: str) -> None:
+    def check_active(self, caller: Identity | None, name: str, version_text: str) -> None:
         """Check that a model version is served, ready or not.
 
         Raises:
             GatewayError: NO_ACTIVE_INFERENCE; INVALID_REQUEST for a version that is no number.
         """
-        self._servers.check_active(name, self._version(name, version_text))
+        servers = self._servers_for(caller, name)
+        servers.check_active(name, _version(servers, name, version_text))
 
-    def model_names(self) -> list[str]:
+    def model_names(self, caller: Identity | None) -> list[str]:
         """Return the names of the models with inference servers, ready or not."""
-        return list(dict.fromkeys(status.model for status in self._servers.statuses()))
+        return list(dict.fromkeys(status.model for status in self._statuses(caller)))
 
-    async def metadata(self, name: str, version_text: str) -> pb.ModelMetadataResponse:
+    async def metadata(
+        self, caller: Identity | None, name: str, version_text: str
+    ) -> pb.ModelMetadataResponse:
         """Return the model's inputs and outputs, and its ready versions.
 
         Raises:
             GatewayError: as `InferenceServers.stream`, and what the inference server says.
         """
-        number = self._version(name, version_text)
-        stream = self._servers.stream(name, number)
+        servers = self._servers_for(caller, name)
+        number = _version(servers, name, version_text)
+        stream = servers.stream(name, number)
         response = await stream.metadata(name, str(number))
         del response.versions[:]
         response.versions.extend(map(str, self._servers.ready_versions(name)))
         return response
 
-    async def config(self, name: str, version_text: str) -> pb.ModelConfigResponse:
+    async def config(
+        self, caller: Identity | None, name: str, version_text: str
+    ) -> pb.ModelConfigResponse:
         """Return the model's configuration in Triton's format, with its ready versions.
 
         Raises:
             GatewayError: as `metadata`; NOT_IMPLEMENTED if the inference server has none.
         """
-        number = self._version(name, version_text)
-        stream = self._servers.stream(name, number)
+        servers = self._servers_for(caller, name)
+        number = _version(servers, name, version_text)
+        stream = servers.stream(name, number)
         response = await stream.config(name, str(number))
         specific = pb.ModelVersionPolicy.Specific(versions=self._servers.ready_versions(name))
         response.config.version_policy.CopyFrom(pb.ModelVersionPolicy(specific=specific))
         return response
 
-    async def statistics(self, name: str, version_text: str) -> pb.ModelStatisticsResponse:
+    async def statistics(
+        self, caller: Identity | None, name: str, version_text: str
+    ) -> pb.ModelStatisticsResponse:
         """Return counts and times of the inference servers since their start.
 
         Args:
+            caller: whoever asks.
             name: a model, or empty for all ready models.
             version_text: a version of it, or empty for all ready versions.
 
@@ -114,9 +132,12 @@ class DataPlane:
             GatewayError: as `InferenceServers.awake_stream`, and what the inference server says:
                 NOT_IMPLEMENTED where it counts nothing.
         """
+        servers = self._servers_for(caller, name)
+        names = [name] if name else self.model_names(caller)
         targets = [
-            (model, number, self._servers.awake_stream(model, number))
-            for model, number in self._statistics_targets(name, version_text)
+            (model, number, servers.awake_stream(model, number))
+            for model in names
+            for number in _statistics_versions(servers, model, version_text, named=bool(name))
         ]
         responses = await asyncio.gather(
             *(stream.statistics(model, str(number)) for model, number, stream in targets)
@@ -126,7 +147,9 @@ class DataPlane:
             merged.model_stats.extend(response.model_stats)
         return merged
 
-    def index(self, repository: str, *, only_ready: bool) -> pb.RepositoryIndexResponse:
+    def index(
+        self, caller: Identity | None, repository: str, *, only_ready: bool
+    ) -> pb.RepositoryIndexResponse:
         """Return the models with inference servers.
 
         Raises:
@@ -137,14 +160,24 @@ class DataPlane:
                 "repository name: expected none, because there is one repository: leave it out"
             )
             raise GatewayError(ErrorCode.NOT_IMPLEMENTED, message)
-        return _repository_index(self._servers, only_ready=only_ready)
+        response = pb.RepositoryIndexResponse()
+        for status in self._statuses(caller):
+            ready = self._servers.is_ready(status.model, status.version)
+            if ready or not only_ready:
+                listed = response.models.add(name=status.model, version=str(status.version))
+                listed.state, listed.reason = (_READY, "") if ready else _not_ready_state(status)
+        return response
 
     async def infer(
-        self, request: pb.ModelInferRequest, remaining: float | None = None
+        self,
+        caller: Identity | None,
+        request: pb.ModelInferRequest,
+        remaining: float | None = None,
     ) -> pb.ModelInferResponse:
         """Return the response to `request`.
 
         Args:
+            caller: who calls.
             request: is modified.
             remaining: seconds until the caller's deadline, if any.
 
@@ -152,8 +185,9 @@ class DataPlane:
             GatewayError: as `InferenceServers.stream`, and what the inference server says.
         """
         name = request.model_name
-        number = self._version(name, request.model_version)
-        stream = self._servers.stream(name, number)
+        servers = self._servers_for(caller, name)
+        number = _version(servers, name, request.model_version)
+        stream = servers.stream(name, number)
         request.model_version = str(number)
         response = await stream.infer(request, self._timeout(request, remaining))
         self._metrics.queue.observe(response.parameters[QUEUE_SECONDS].double_param)
@@ -161,11 +195,16 @@ class DataPlane:
         return response
 
     async def infer_raw(
-        self, head: pb.ModelInferRequest, raws: Sequence[RawBytes], remaining: float | None = None
+        self,
+        caller: Identity | None,
+        head: pb.ModelInferRequest,
+        raws: Sequence[RawBytes],
+        remaining: float | None = None,
     ) -> InferenceReply:
         """Return the response to a request whose tensors stay outside the protobuf object.
 
         Args:
+            caller: who calls.
             head: the request without id and contents; is modified.
             raws: the bytes of its inputs.
             remaining: as for `infer`.
@@ -174,8 +213,9 @@ class DataPlane:
             GatewayError: as `infer`.
         """
         name = head.model_name
-        number = self._version(name, head.model_version)
-        stream = self._servers.stream(name, number)
+        servers = self._servers_for(caller, name)
+        number = _version(servers, name, head.model_version)
+        stream = servers.stream(name, number)
         timeout = self._timeout(head, remaining)
         head.model_version = str(number)
         head.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
@@ -190,41 +230,47 @@ class DataPlane:
         """Whether the model has an inference server, so that its name can be a metric label."""
         return any(status.model == name for status in self._servers.statuses())
 
-    def _statistics_targets(self, name: str, text: str) -> list[tuple[str, int]]:
-        """Return the model versions to collect statistics from."""
-        if not name:
-            ready = self._servers.ready_versions
-            return [(model, number) for model in self.model_names() for number in ready(model)]
-        numbers = [] if text else self._servers.ready_versions(name)
-        return [(name, number) for number in numbers or [self._version(name, text)]]
+    def _servers_for(self, caller: Identity | None, name: str) -> InferenceServers:
+        """Return the servers as `caller` knows them, of a model."""
+        private = self._servers.private
+        if name in private and not ModelUser.of(caller).may_use_private(private[name]):
+            return self._no_servers
+        return self._servers
 
-    def _version(self, name: str, text: str) -> int:
-        if not text:
-            return self._servers.choose(name)
-        if not _is_number(text):
-            message = f"model version: expected a whole number, got '{text[:40]}'"
-            raise GatewayError(ErrorCode.INVALID_REQUEST, message)
-        return int(text)
+    def _statuses(self, caller: Identity | None) -> list[ServerStatus]:
+        """Return the statuses of the servers whose models the caller may use."""
+        user = ModelUser.of(caller)
+        return [
+            status
+            for status in self._servers.statuses()
+            if not status.private or user.may_use_private(status.owner_id)
+        ]
 
     def _timeout(self, request: pb.ModelInferRequest, remaining: float | None) -> float:
         asked = min_timeout(timeout_seconds(request), remaining)
         return self._timeout_seconds if asked is None else min(self._timeout_seconds, asked)
 
 
+def _version(servers: InferenceServers, name: str, text: str) -> int:
+    if not text:
+        return servers.choose(name)
+    if not _is_number(text):
+        message = f"model version: expected a whole number, got '{text[:40]}'"
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+    return int(text)
+
+
+def _statistics_versions(
+    servers: InferenceServers, name: str, text: str, *, named: bool
+) -> list[int]:
+    """Return the versions of a model to collect statistics from; it may be `named`, or listed."""
+    ready = [] if text else servers.ready_versions(name)
+    return ready or ([_version(servers, name, text)] if named else [])
+
+
 def _is_number(text: str) -> bool:
     """Whether it is a whole number that fits 64 bits; `¹` is a digit but not a number."""
     return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
-
-
-def _repository_index(servers: InferenceServers, *, only_ready: bool) -> pb.RepositoryIndexResponse:
-    """Return each model version with an inference server, and its state."""
-    response = pb.RepositoryIndexResponse()
-    for status in servers.statuses():
-        ready = servers.is_ready(status.model, status.version)
-        if ready or not only_ready:
-            listed = response.models.add(name=status.model, version=str(status.version))
-            listed.state, listed.reason = (_READY, "") if ready else _not_ready_state(status)
-    return response
 
 
 def _not_ready_state(status: ServerStatus) -> tuple[str, str]:

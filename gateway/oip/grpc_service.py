@@ -66,17 +66,17 @@ class InferenceService:
         self._add(
             router,
             pb.ModelMetadataRequest,
-            lambda request: plane.metadata(request.name, request.version),
+            lambda caller, request: plane.metadata(caller, request.name, request.version),
         )
         self._add(
             router,
             pb.ModelConfigRequest,
-            lambda request: plane.config(request.name, request.version),
+            lambda caller, request: plane.config(caller, request.name, request.version),
         )
         self._add(
             router,
             pb.ModelStatisticsRequest,
-            lambda request: plane.statistics(request.name, request.version),
+            lambda caller, request: plane.statistics(caller, request.name, request.version),
         )
         self._add(router, pb.RepositoryIndexRequest, self._index)
         router.unary(method_path("ModelInfer"), self._model_infer)
@@ -92,11 +92,13 @@ class InferenceService:
         """Serve one call within the caller's limits."""
         rate_limit = self._access.rate_limit(identity)
         if rate_limit is None:
-            return await self.infer(raw, call)
+            return await self.infer(identity, raw, call)
         async with rate_limit.hold():
-            return await self.infer(raw, call)
+            return await self.infer(identity, raw, call)
 
-    async def infer(self, raw: bytes, call: ServerStream) -> pb.ModelInferResponse:
+    async def infer(
+        self, caller: Identity | None, raw: bytes, call: ServerStream
+    ) -> pb.ModelInferResponse:
         """Serve one call and count it, under the equivalent HTTP status."""
         began = perf_counter()
         name, status = "", ErrorCode.CANCELLED.v2_status
@@ -106,10 +108,10 @@ class InferenceService:
             name = request.model_name if self._plane.has_model(request.model_name) else ""
             if known is None:
                 self._add_template(request, raw)
-                response = await self._plane.infer(request, call.remaining())
+                response = await self._plane.infer(caller, request, call.remaining())
             else:
                 call_id, raws = known.call_id(raw), known.raws(raw)
-                reply = await self._plane.infer_raw(request, raws, call.remaining())
+                reply = await self._plane.infer_raw(caller, request, raws, call.remaining())
                 response = reply.response()
                 response.id = call_id
             status = 200
@@ -139,15 +141,15 @@ class InferenceService:
         self,
         router: Router,
         kind: type[Request],
-        answer: Callable[[Request], Awaitable[Message]],
+        answer: Callable[[Identity | None, Request], Awaitable[Message]],
     ) -> None:
         """Register the method whose request type is `kind`."""
         (name,) = [name for name, rpc in RPC_METHODS.items() if rpc.request is kind]
 
         async def handle(raw: bytes, call: UnaryCall) -> bytes:
             try:
-                await self.authenticate(api_key_of(call), call)
-                return (await answer(parse_message(kind, raw))).SerializeToString()
+                caller = await self.authenticate(api_key_of(call), call)
+                return (await answer(caller, parse_message(kind, raw))).SerializeToString()
             except Exception as error:
                 raise to_rpc_error(to_gateway_error(error)) from None
 
@@ -164,16 +166,23 @@ class InferenceService:
         """Return whether the gateway is ready; like all probes, without a key."""
         return pb.ServerReadyResponse(ready=self._plane.server_ready()).SerializeToString()
 
-    async def _model_ready(self, request: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
-        return pb.ModelReadyResponse(ready=self._plane.model_ready(request.name, request.version))
+    async def _model_ready(
+        self, caller: Identity | None, request: pb.ModelReadyRequest
+    ) -> pb.ModelReadyResponse:
+        ready = self._plane.model_ready(caller, request.name, request.version)
+        return pb.ModelReadyResponse(ready=ready)
 
-    async def _server_metadata(self, _: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
+    async def _server_metadata(
+        self, _caller: Identity | None, _: pb.ServerMetadataRequest
+    ) -> pb.ServerMetadataResponse:
         return pb.ServerMetadataResponse(
             name=SERVER_NAME, version=SERVER_VERSION, extensions=EXTENSIONS
         )
 
-    async def _index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
-        return self._plane.index(request.repository_name, only_ready=request.ready)
+    async def _index(
+        self, caller: Identity | None, request: pb.RepositoryIndexRequest
+    ) -> pb.RepositoryIndexResponse:
+        return self._plane.index(caller, request.repository_name, only_ready=request.ready)
 
 
 class _LargeRequestTemplate:

@@ -9,6 +9,7 @@ from time import perf_counter
 
 import orjson
 
+from gateway.auth.identity import Identity
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.request_credentials import presented_key
 from gateway.errors import GatewayError
@@ -103,14 +104,14 @@ class V2App:
             origin = partial(self._origin, scope)
             identity = await self._access.check(presented_key(headers), origin)
         if found is None:
-            return await self._about_server(verb)
+            return await self._about_server(verb, identity)
         if verb == "index":
-            return await self._index(found["repository"] or "", headers, receive)
+            return await self._index(identity, found["repository"] or "", headers, receive)
         name, version = found["name"], found["version"] or ""
         if verb == "infer":
-            work = partial(self._infer, name, version, headers, receive)
+            work = partial(self._infer, identity, name, version, headers, receive)
             return await self._limited(self._access.rate_limit(identity), own, work)
-        return await self._about_model(verb, name, version)
+        return await self._about_model(verb, identity, name, version)
 
     def _origin(self, scope: Scope) -> str:
         peer = scope.get("client")
@@ -129,43 +130,54 @@ class V2App:
         finally:
             own += rate_limit.headers()
 
-    async def _about_model(self, verb: str, name: str, version: str) -> Answer:
+    async def _about_model(
+        self, verb: str, caller: Identity | None, name: str, version: str
+    ) -> Answer:
         match verb:
             case "ready":
-                self._plane.check_active(name, version)
-                ready = self._plane.model_ready(name, version)
+                self._plane.check_active(caller, name, version)
+                ready = self._plane.model_ready(caller, name, version)
                 return _probe(ready, {"name": name, "ready": ready})
             case "config":
-                return _ok(as_json((await self._plane.config(name, version)).config))
+                return _ok(as_json((await self._plane.config(caller, name, version)).config))
             case "stats":
-                return _ok(as_json(await self._plane.statistics(name, version)))
+                return _ok(as_json(await self._plane.statistics(caller, name, version)))
             case _:
-                return _ok(_metadata(await self._plane.metadata(name, version)))
+                return _ok(_metadata(await self._plane.metadata(caller, name, version)))
 
-    async def _about_server(self, verb: str) -> Answer:
+    async def _about_server(self, verb: str, caller: Identity | None) -> Answer:
         match verb:
             case "stats":
-                return _ok(as_json(await self._plane.statistics("", "")))
+                return _ok(as_json(await self._plane.statistics(caller, "", "")))
             case "live":
                 return _ok({"live": True})
             case "ready":
                 ready = self._plane.server_ready()
                 return _probe(ready, {"ready": ready})
             case "models":
-                return _ok({"models": self._plane.model_names()})
+                return _ok({"models": self._plane.model_names(caller)})
             case _:
                 about = {"name": SERVER_NAME, "version": SERVER_VERSION}
                 return _ok({**about, "extensions": EXTENSIONS})
 
     async def _index(
-        self, repository: str, headers: dict[bytes, bytes], receive: Receive
+        self,
+        caller: Identity | None,
+        repository: str,
+        headers: dict[bytes, bytes],
+        receive: Receive,
     ) -> Answer:
         body = await read_body(receive, headers, self._max_body_bytes)
-        index = self._plane.index(repository, only_ready=parse_index(body))
+        index = self._plane.index(caller, repository, only_ready=parse_index(body))
         return _ok([as_json(model) for model in index.models])
 
     async def _infer(
-        self, name: str, version: str, headers: dict[bytes, bytes], receive: Receive
+        self,
+        caller: Identity | None,
+        name: str,
+        version: str,
+        headers: dict[bytes, bytes],
+        receive: Receive,
     ) -> Answer:
         body = await read_body(receive, headers, self._max_body_bytes)
         began = perf_counter()
@@ -179,7 +191,7 @@ class V2App:
         given = headers.get(REQUEST_TIMEOUT_HEADER)
         remaining = None if given is None else parse_request_timeout(given)
         reply = await unless_disconnected(
-            receive, self._plane.infer_raw(parsed.request, parsed.raws, remaining)
+            receive, self._plane.infer_raw(caller, parsed.request, parsed.raws, remaining)
         )
         began = perf_counter()
         answer = render_infer(reply, parsed)

@@ -84,7 +84,7 @@ class Owned(Listed):
 
 
 class Profile(Listed):
-    """A user, who owns everything except models and inference servers."""
+    """A user, who owns flows, deployments, keys and models."""
 
     __tablename__ = "profiles"
 
@@ -212,6 +212,26 @@ class DeploymentVersion(Table):
     created_by_key: Mapped[str | None] = mapped_column(Id)
     """The API key, which may have been deleted; NULL for the command line."""
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class Model(Table):
+    """Whose a model is, and who may use it; its versions are in the model store.
+
+    A model without a row belongs to the installation and is shared. A row stays when the last
+    version is removed; who publishes the name next takes it over.
+    """
+
+    __tablename__ = "models"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    owner_id: Mapped[str | None] = mapped_column(
+        ForeignKey("profiles.id", ondelete="SET NULL"), index=True
+    )
+    """The profile; NULL: the installation."""
+    visibility: Mapped[str] = mapped_column(Word)
+    """`private` or `shared`, see `auth/model_access.py`."""
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
 
 
 class InferenceServer(Listed):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -41,6 +41,10 @@ class ServerStatus:
     boot_seconds: float | None = None
     """The duration of its last boot."""
     restarts: int = 0
+    private: bool = False
+    """Whether its model is private."""
+    owner_id: str | None = None
+    """The profile that a private model belongs to; None: the installation."""
 
     @property
     def title(self) -> str:
@@ -76,6 +80,8 @@ class InferenceServers:
         self._on_wanted = on_wake
         self._credentials = credentials
         self._unresponsive_seconds = unresponsive_seconds
+        self.private: Mapping[str, str | None] = {}
+        """The private ones of the models that have servers → the profile they belong to."""
         self._statuses: dict[str, dict[int, ServerStatus]] = {}
         self._connectors: dict[tuple[str, int], ServerConnector] = {}
         self._streams: dict[tuple[str, int], InferenceStreamClient] = {}
@@ -87,14 +93,18 @@ class InferenceServers:
         """Replace all statuses: servers that are not listed are gone."""
         woken, self._woken = self._woken, {}
         self._statuses = {}
+        private: dict[str, str | None] = {}
         addresses: dict[tuple[str, int], tuple[str, ...]] = {}
         for status in statuses:
             key = (status.model, status.version)
             self._statuses.setdefault(status.model, {})[status.version] = status
+            if status.private:
+                private[status.model] = status.owner_id
             if status.wanted and status.addresses:
                 addresses[key] = status.addresses
             if status.asleep and key in woken:
                 self._woken[key] = woken[key]
+        self.private = private
         for key in list(self._connectors):
             if addresses.get(key) != self._connectors[key].addresses:
                 self._drop(key)

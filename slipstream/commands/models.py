@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 import typer
-from rich.console import RenderableType
 
+from gateway.auth.model_access import Visibility
 from gateway.errors import GatewayError
-from gateway.fleet.schemas import ServerOut, ServerSettingsIn
-from gateway.fleet.states import Desired, State
-from gateway.models.schemas import ModelOut, ModelPage
-from gateway.storage.tables import InferenceServer
-from model_store.manifest import Manifest
+from gateway.fleet.schemas import ServerSettingsIn
+from gateway.models.ownership import OwnershipChange
+from gateway.models.schemas import ChangedModelOut, ModelOut, ModelPage
 from protos.errors import ErrorCode
 from slipstream import options
-from slipstream.commands.tables import Columns, model_table
+from slipstream.commands.model_views import (
+    manifest_document,
+    manifest_facts,
+    manifest_tensors,
+    model_columns,
+    server_document,
+    server_title,
+    started_line,
+)
+from slipstream.commands.tables import model_table
 from slipstream.session import open_session, validated
-from slipstream.terminal import facts, table
 
 commands = typer.Typer(no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name of the model.", metavar="NAME")]
 Which = Annotated[str, typer.Option("--version", help="A number, a label or `latest`.")]
 Number = Annotated[int, typer.Option("--version", min=1, help="Number of the version.")]
+
+
+Private = Annotated[
+    bool | None,
+    typer.Option(
+        "--private/--shared",
+        help="Whether only its owner, admins and owners may use it, or every user.",
+        show_default=False,
+    ),
+]
+Owner = Annotated[
+    str | None,
+    typer.Option(help="The user it belongs to: e-mail address or id.", metavar="USER"),
+]
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -44,6 +63,8 @@ def add(
     version: Annotated[
         int | None, typer.Option(min=1, help="Number of the version. Default: the next one.")
     ] = None,
+    private: Private = None,
+    owner: Owner = None,
     serve: Annotated[
         bool, typer.Option("--serve", help="Start an inference server for it.")
     ] = False,
@@ -52,18 +73,29 @@ def add(
 ) -> None:
     """Check a model in a separate process, then publish it as an immutable version.
 
+    A new model belongs to the installation and is shared, unless options say otherwise.
+
     [dim]slipstream models add resnet.onnx --name resnet --serve[/]
     """
     with open_session(state, as_json=as_json) as session:
-        models = session.services.models
+        owner_id = None if owner is None else session.run(session.services.users.find(owner)).id
         with session.terminal.progress(f"Checking and publishing {path}"):
-            manifest = session.run(models.publish(path, name, version))
+            manifest = session.run(
+                session.services.models.publish(
+                    None,
+                    path,
+                    name,
+                    version,
+                    visibility=_visibility(private),
+                    owner_id=owner_id,
+                )
+            )
         views = [f"Model '{name}' version {manifest.version} is published."]
         if serve:
             fleet = session.services.fleet
-            server = session.run(fleet.serve_model(name, str(manifest.version)))
-            views.append(_started_line(server))
-        session.terminal.show(_manifest_document(manifest), *views)
+            server = session.run(fleet.serve_model(None, name, str(manifest.version)))
+            views.append(started_line(server))
+        session.terminal.show(manifest_document(manifest), *views)
 
 
 @commands.command("list")
@@ -72,10 +104,18 @@ def list_models(
 ) -> None:
     """List the models by name."""
     with open_session(state, as_json=as_json) as session:
-        page = ModelPage.of(session.fetch_all(session.services.models.page))
+        models = session.services.models
+        page = ModelPage.of(session.fetch_all(partial(models.page, None)))
+        owners = {
+            owner_id: session.run(session.services.users.get(owner_id)).email
+            for owner_id in {model.owner_id for model in page.items}
+            if owner_id is not None
+        }
         servers = session.run(session.services.fleet.store.all())
         none = "There are no models: publish one with `slipstream models add PATH --name NAME`."
-        session.terminal.show(page, model_table(page.items, _columns(servers), empty=none))
+        session.terminal.show(
+            page, model_table(page.items, model_columns(servers, owners), empty=none)
+        )
 
 
 @commands.command("show")
@@ -88,9 +128,9 @@ def show(
 ) -> None:
     """Show one version: its files, its inputs and its outputs."""
     with open_session(state, as_json=as_json) as session:
-        manifest = session.run(session.services.models.manifest(name, version))
-        document = _manifest_document(manifest)
-        session.terminal.show(document, _manifest_facts(manifest), "", _manifest_tensors(manifest))
+        manifest = session.run(session.services.models.manifest(None, name, version))
+        document = manifest_document(manifest)
+        session.terminal.show(document, manifest_facts(manifest), "", manifest_tensors(manifest))
 
 
 @commands.command("verify")
@@ -134,12 +174,52 @@ def label(
     with open_session(state, as_json=as_json) as session:
         models = session.services.models
         if version is None:
-            session.run(models.delete_label(name, label))
+            session.run(models.delete_label(None, name, label))
             done = f"Label '{label}' of '{name}' is deleted."
         else:
-            session.run(models.set_label(name, label, version))
+            session.run(models.set_label(None, name, label, version))
             done = f"Label '{label}' of '{name}' points at version {version}."
-        session.terminal.show(ModelOut.of(session.run(models.get(name))), done)
+        session.terminal.show(ModelOut.of(session.run(models.get(None, name))), done)
+
+
+@commands.command("set")
+def set_ownership(
+    name: Name,
+    *,
+    private: Private = None,
+    owner: Owner = None,
+    no_owner: Annotated[
+        bool, typer.Option("--no-owner", help="It is to belong to the installation.")
+    ] = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Change who may use a model, or whose it is.
+
+    Deployments of others that call a model keep calling the version that they pinned when it
+    becomes private.
+
+    [dim]slipstream models set resnet --private --owner ada@example.com[/]
+    """
+    if private is None and owner is None and not no_owner:
+        raise typer.BadParameter("give --private, --shared, --owner or --no-owner")
+    if owner is not None and no_owner:
+        raise typer.BadParameter("give either --owner or --no-owner")
+    with open_session(state, as_json=as_json) as session:
+        change: OwnershipChange = {}
+        if (visibility := _visibility(private)) is not None:
+            change["visibility"] = visibility
+        if owner is not None:
+            change["owner_id"] = session.run(session.services.users.find(owner)).id
+        if no_owner:
+            change["owner_id"] = None
+        changed = session.run(session.services.models.change(None, name, **change))
+        out = ChangedModelOut.of_changed(changed)
+        line = f"Model '{name}' is {out.visibility}."
+        if out.visibility == Visibility.PRIVATE and out.deployments_of_others:
+            count = out.deployments_of_others
+            line += f" Deployments of others that keep calling the version they pinned: {count}."
+        session.terminal.show(out, line)
 
 
 @commands.command("remove")
@@ -152,7 +232,7 @@ def remove(
 ) -> None:
     """Delete a version that no inference server and no deployment uses."""
     with open_session(state, as_json=as_json) as session:
-        session.run(session.services.models.remove(name, version))
+        session.run(session.services.models.remove(None, name, version))
         document = {"name": name, "version": version, "removed": True}
         session.terminal.show(document, f"Model '{name}' version {version} is removed.")
 
@@ -182,8 +262,8 @@ def serve(
     with open_session(state, as_json=as_json) as session:
         given = {} if idle_timeout is None else {"idle_timeout_seconds": idle_timeout or None}
         settings = validated(ServerSettingsIn, **given).settings()
-        server = session.run(session.services.fleet.serve_model(name, version, **settings))
-        session.terminal.show(_server_document(server), _started_line(server))
+        server = session.run(session.services.fleet.serve_model(None, name, version, **settings))
+        session.terminal.show(server_document(server), started_line(server))
 
 
 @commands.command("unserve")
@@ -208,76 +288,12 @@ def unserve(
             which = f"version {version} of " if version else ""
             message = f"no inference server for {which}'{name}': see `slipstream models list`"
             raise GatewayError(ErrorCode.NO_ACTIVE_INFERENCE, message)
-        document = {"items": [_server_document(server) for server in stopped], "next_cursor": None}
-        views = [f"Stopping {_server_title(server)}." for server in stopped]
+        document = {"items": [server_document(server) for server in stopped], "next_cursor": None}
+        views = [f"Stopping {server_title(server)}." for server in stopped]
         session.terminal.show(document, *views)
 
 
-def _columns(servers: Sequence[InferenceServer]) -> Columns[ModelOut]:
-    def states(model: ModelOut) -> list[str]:
-        return [
-            f"{server.version} {_state(server)}" for server in servers if server.model == model.name
-        ]
-
-    return {
-        "name": "name",
-        "versions": "versions",
-        "labels": "labels",
-        "inference servers": states,
-    }
-
-
-def _state(server: InferenceServer) -> str:
-    if server.desired == Desired.ASLEEP:
-        return server.desired
-    explained = server.state in {State.FAILED, State.UNRESPONSIVE} and server.reason
-    return f"{server.state}: {server.reason}" if explained else server.state
-
-
-def _server_document(server: InferenceServer) -> dict[str, Any]:
-    """Return an inference server as REST does. Any: a JSON document."""
-    return ServerOut.model_validate(server).model_dump(mode="json")
-
-
-def _server_title(server: InferenceServer) -> str:
-    return f"the inference server for {server.model} v{server.version}"
-
-
-def _started_line(server: InferenceServer) -> str:
-    seconds = server.idle_timeout_seconds
-    sleeps = "" if seconds is None else f"; it sleeps after {seconds} s without a call"
-    return f"Starting {_server_title(server)}{sleeps}."
-
-
-def _manifest_document(manifest: Manifest) -> Any:
-    """Return the manifest as JSON. Any: a JSON document."""
-    return orjson.loads(manifest.to_json())
-
-
-def _manifest_facts(manifest: Manifest) -> RenderableType:
-    return facts(
-        model=manifest.name,
-        version=manifest.version,
-        created=manifest.created_at,
-        sha256=manifest.sha256,
-        files=[f"{file.path} ({file.size:,} bytes)" for file in manifest.files],
-        producer=manifest.producer,
-        opset=[f"{domain} {number}" for domain, number in manifest.opset.items()],
-    )
-
-
-def _manifest_tensors(manifest: Manifest) -> RenderableType:
-    rows = [
-        (direction, spec.name, spec.datatype, _shape(spec.shape), "optional" * spec.optional)
-        for direction, specs in (("in", manifest.inputs), ("out", manifest.outputs))
-        for spec in specs
-    ]
-    rows += [("in", n, kind, "", "not served") for n, kind in manifest.unsupported_inputs.items()]
-    rows += [("out", n, kind, "", "not served") for n, kind in manifest.unsupported_outputs.items()]
-    return table(("", "tensor", "datatype", "shape", ""), rows, empty="It has no tensors.")
-
-
-def _shape(shape: tuple[int, ...] | None) -> str:
-    if shape is None:
-        return "any"
-    return f"[{', '.join('any' if size < 0 else str(size) for size in shape)}]"
+def _visibility(private: bool | None) -> Visibility | None:
+    if private is None:
+        return None
+    return Visibility.PRIVATE if private else Visibility.SHARED

@@ -82,12 +82,12 @@ async def _is_fresh(workspace: Workspace, flow_name: str) -> bool:
 
 async def _model_version(workspace: Workspace) -> int:
     try:
-        return await workspace.services.models.resolve(_MODEL)
+        return await workspace.services.models.resolve(None, _MODEL)
     except GatewayError as error:
         if error.code != ErrorCode.NOT_FOUND:
             raise
     with as_file(files("slipstream.demo").joinpath("iris.onnx")) as model:
-        return (await workspace.services.models.publish(model, _MODEL)).version
+        return (await workspace.services.models.publish(None, model, _MODEL)).version
 
 
 async def _flow(workspace: Workspace, draft: FlowIn) -> str:

@@ -96,7 +96,7 @@ async def resources(served_gateway: ServedGateway, ada: Profile) -> dict[str, An
     body = {"flow_id": flow["id"], "name": SECRET, **webhook}
     deployment = (await client.post("/node/deployments/", json=body)).json()
     session = (await (await served_gateway.browser(ada)).get("/node/session/")).json()
-    server = await served_gateway.services.fleet.serve_model("mlp", "1")
+    server = await served_gateway.services.fleet.serve_model(None, "mlp", "1")
     run = new_run(
         profile_id=ada.id,
         deployment_id=deployment["id"],

@@ -174,7 +174,7 @@ async def test_a_version_with_a_removed_model_is_not_promoted(
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
     assert "no longer in the model store" in refused.json()["message"]
     other = onnx_models.identity(tmp_path / "other.onnx")
-    await in_process_gateway.services.models.publish(other, "mlp", 2)
+    await in_process_gateway.services.models.publish(None, other, "mlp", 2)
     refused = await user.post(url)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow")
     assert "another file" in refused.json()["message"]

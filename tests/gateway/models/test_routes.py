@@ -29,7 +29,15 @@ async def test_a_file_becomes_the_next_version(
         assert answer.status_code == 201
         assert (answer.json()["name"], answer.json()["version"]) == ("same", version)
     shown = (await user.get(f"{MODELS}same/")).json()
-    assert shown == {"id": "same", "name": "same", "versions": [1, 2], "latest": 2, "labels": {}}
+    assert shown == {
+        "id": "same",
+        "name": "same",
+        "versions": [1, 2],
+        "latest": 2,
+        "labels": {},
+        "visibility": "private",
+        "owner_id": user.headers["x-test-profile"],
+    }
     manifest = (await user.get(f"{MODELS}same/versions/latest/")).json()
     assert manifest["inputs"] == [
         {"name": "x", "datatype": "FP32", "shape": [-1, 3], "optional": False}

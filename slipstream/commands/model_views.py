@@ -1,0 +1,97 @@
+"""How `slipstream models` shows models, their versions and their inference servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from rich.console import RenderableType
+
+from gateway.fleet.schemas import ServerOut
+from gateway.fleet.states import Desired, State
+from gateway.models.schemas import ModelOut
+from gateway.storage.tables import InferenceServer
+from model_store.manifest import Manifest
+from slipstream.commands.tables import Columns
+from slipstream.terminal import facts, table
+
+
+def model_columns(
+    servers: Sequence[InferenceServer], owners: Mapping[str, str]
+) -> Columns[ModelOut]:
+    """Return what `models list` shows; `owners` are e-mail addresses by profile."""
+
+    def states(model: ModelOut) -> list[str]:
+        return [
+            f"{server.version} {_state(server)}" for server in servers if server.model == model.name
+        ]
+
+    return {
+        "name": "name",
+        "versions": "versions",
+        "labels": "labels",
+        "visibility": "visibility",
+        "owner": lambda model: owners.get(model.owner_id or "", "installation"),
+        "inference servers": states,
+    }
+
+
+def _state(server: InferenceServer) -> str:
+    if server.desired == Desired.ASLEEP:
+        return server.desired
+    explained = server.state in {State.FAILED, State.UNRESPONSIVE} and server.reason
+    return f"{server.state}: {server.reason}" if explained else server.state
+
+
+def server_document(server: InferenceServer) -> dict[str, Any]:
+    """Return an inference server as REST does. Any: a JSON document."""
+    return ServerOut.model_validate(server).model_dump(mode="json")
+
+
+def server_title(server: InferenceServer) -> str:
+    """Return how messages name a server."""
+    return f"the inference server for {server.model} v{server.version}"
+
+
+def started_line(server: InferenceServer) -> str:
+    """Return what is said of a server that was told to start."""
+    seconds = server.idle_timeout_seconds
+    sleeps = "" if seconds is None else f"; it sleeps after {seconds} s without a call"
+    return f"Starting {server_title(server)}{sleeps}."
+
+
+def manifest_document(manifest: Manifest) -> Any:
+    """Return the manifest as JSON. Any: a JSON document."""
+    return orjson.loads(manifest.to_json())
+
+
+def manifest_facts(manifest: Manifest) -> RenderableType:
+    """Return what is shown of a version, line by line."""
+    return facts(
+        model=manifest.name,
+        version=manifest.version,
+        created=manifest.created_at,
+        sha256=manifest.sha256,
+        files=[f"{file.path} ({file.size:,} bytes)" for file in manifest.files],
+        producer=manifest.producer,
+        opset=[f"{domain} {number}" for domain, number in manifest.opset.items()],
+    )
+
+
+def manifest_tensors(manifest: Manifest) -> RenderableType:
+    """Return the inputs and outputs of a version as a table."""
+    rows = [
+        (direction, spec.name, spec.datatype, _shape(spec.shape), "optional" * spec.optional)
+        for direction, specs in (("in", manifest.inputs), ("out", manifest.outputs))
+        for spec in specs
+    ]
+    rows += [("in", n, kind, "", "not served") for n, kind in manifest.unsupported_inputs.items()]
+    rows += [("out", n, kind, "", "not served") for n, kind in manifest.unsupported_outputs.items()]
+    return table(("", "tensor", "datatype", "shape", ""), rows, empty="It has no tensors.")
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    if shape is None:
+        return "any"
+    return f"[{', '.join('any' if size < 0 else str(size) for size in shape)}]"
