@@ -46,7 +46,9 @@ OWNED = (
 """Prefixes of routes whose resources belong to a profile; users see only their own."""
 
 INSTALLATION = ("/metrics", "/node/inference-servers/", "/node/models/", "/node/users/", "/v2")
-"""Prefixes of routes whose resources all profiles share, and of user management."""
+"""Prefixes of routes whose resources all profiles may share, and of user management.
+
+Models have owners, and may be private: see test_private_models.py."""
 
 REMOTE = {"x-forwarded-for": "192.0.2.1"}
 """Sent by clients whose requests must not count as those of a program on this machine."""
@@ -54,12 +56,6 @@ REMOTE = {"x-forwarded-for": "192.0.2.1"}
 ADMINISTRATORS_ONLY = {
     "GET /metrics",
     "GET /metrics/targets",
-    "DELETE /node/models/{name}/versions/{version}/",
-    "PUT /node/models/{name}/labels/{label}/",
-    "DELETE /node/models/{name}/labels/{label}/",
-    "PATCH /node/inference-servers/{server_id}/",
-    "DELETE /node/inference-servers/{server_id}/",
-    "POST /node/inference-servers/{server_id}/stop/",
     "POST /node/users/",
     "GET /node/users/",
     "GET /node/users/{user_id}/",

@@ -138,6 +138,9 @@ def steps(model: bytes) -> Mapping[str, Step]:
             subject_kind="model",
             body={"data": {"name": "{name}"}, "files": {"file": ("model.onnx", model)}},
         ),
+        "PATCH /node/models/{name}/": Step(
+            action="model.update", subject_kind="model", body={"json": {"visibility": "shared"}}
+        ),
         "PUT /node/models/{name}/labels/{label}/": Step(
             action="model.label", subject_kind="model", body={"json": {"version": 1}}
         ),
