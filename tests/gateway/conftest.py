@@ -19,6 +19,11 @@ from model_store.verification import Verifier
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase, empty
 from tests.gateway.in_process_gateway import InProcessGateway
+from tests.gateway.private_model import (
+    PrivateModel,
+    following_gateway,
+    publish_private_model,
+)
 from tests.gateway.served_gateway import ServedGateway
 
 
@@ -118,3 +123,12 @@ async def served_gateway(database: Database, settings: Settings) -> AsyncIterato
     await opened.open()
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def private_model(
+    database: Database, settings: Settings, tmp_path: Path
+) -> AsyncIterator[PrivateModel]:
+    """A served gateway with a private model; the database has nothing else."""
+    async with following_gateway(settings) as gateway:
+        yield await publish_private_model(gateway, tmp_path)

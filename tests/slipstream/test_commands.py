@@ -56,6 +56,36 @@ def test_a_key_for_an_unknown_deployment_or_without_a_name_is_refused(cli: Cli) 
     assert cli.run("keys", "create").exit_code == 2
 
 
+def test_a_model_is_given_to_a_user_and_made_private(cli: Cli, model: str) -> None:
+    ada = cli.answer("users", "create", "ada@example.com", "--no-password")["id"]
+    cli.answer("models", "add", model, "--name", "ours")
+    cli.answer("models", "add", model, "--name", "hers", "--private", "--owner", "ada@example.com")
+    listed = cli.answer("models", "list")["items"]
+    assert {each["name"]: (each["visibility"], each["owner_id"]) for each in listed} == {
+        "ours": ("shared", None),
+        "hers": ("private", ada),
+    }
+    table = cli.run("models", "list").stdout
+    assert "ada@example.com" in table
+    assert "installation" in table
+    changed = cli.answer("models", "set", "ours", "--private", "--owner", ada)
+    assert (changed["visibility"], changed["owner_id"]) == ("private", ada)
+    assert cli.answer("models", "set", "ours", "--no-owner")["owner_id"] is None
+    assert cli.answer("models", "set", "hers", "--shared")["visibility"] == "shared"
+
+
+def test_whose_a_model_is_cannot_be_set_to_nonsense(cli: Cli, model: str) -> None:
+    cli.answer("models", "add", model, "--name", "ours")
+    unknown = ("--owner", "eve@example.com")
+    assert cli.refusal("models", "set", "ours", *unknown) == (1, "not_found")
+    assert cli.refusal("models", "add", model, "--name", "new", *unknown) == (1, "not_found")
+    assert cli.refusal("models", "set", "nothing", "--private") == (1, "not_found")
+    other = ("models", "add", model, "--name", "ours", "--private")
+    assert cli.refusal(*other) == (1, "conflict"), "it exists, and is shared"
+    assert cli.run("models", "set", "ours").exit_code == 2
+    assert cli.run("models", "set", "ours", "--no-owner", "--owner", "x").exit_code == 2
+
+
 def test_a_model_is_added_served_unserved_and_removed(cli: Cli, model: str) -> None:
     assert cli.answer("models", "list")["items"] == []
     assert cli.answer("models", "add", model, "--name", "mlp", "--serve")["version"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from sqlalchemy import JSON, Connection, column, select, table, update
 
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.keys import KeyHasher, generate_key
+from gateway.auth.model_access import Visibility
 from gateway.auth.pepper import load_pepper
 from gateway.auth.profiles import ensure_owner
 from gateway.deployments.deployment_cache import DeploymentCache
@@ -278,4 +280,26 @@ async def test_pending_webhooks_of_deleted_users_are_cancelled(
         delivery = (await session.execute(select(WebhookDelivery))).scalar_one()
         assert (delivery.status, delivery.due_at) == ("cancelled", None)
         assert (await session.execute(select(WebhookEndpoint))).all() == []
+    await db.close()
+
+
+async def test_models_of_earlier_versions_are_shared_and_belong_to_the_installation(
+    first_tables: str, model_store_dir: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(model_store_dir, tmp_path / "state" / "models")
+    db = Database(first_tables)
+    await _write_first_rows(db, flow_json())
+    await _insert(db, "profiles", id=KEY, email="eve@example.com", role="member", created_at=THEN)
+    await _migrate_to(first_tables, "0016")
+    await migrate(first_tables)
+    services = Services(Settings(state=tmp_path / "state", database_url=first_tables), db)
+    page = await services.models.page(KEY, PageRequest())
+    assert {(model.name, model.visibility, model.owner_id) for model in page.items} == {
+        (name, "shared", None) for name in ("joined", "mlp", "scaled")
+    }
+    await services.models.change(PROFILE, "mlp", visibility=Visibility.PRIVATE)
+    assert [each.name for each in (await services.models.page(KEY, PageRequest())).items] == [
+        "joined",
+        "scaled",
+    ]
     await db.close()

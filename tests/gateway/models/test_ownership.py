@@ -1,0 +1,169 @@
+"""Whose models are: names, versions, changes, and what becomes of others' deployments."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+from gateway.auth.identity import Role
+from tests.gateway.in_process_gateway import flow_json
+from tests.gateway.private_model import (
+    DEPLOYMENTS,
+    FLOWS,
+    MODELS,
+    PRIVATE,
+    SERVERS,
+    PrivateModel,
+    upload,
+)
+
+
+async def test_its_owner_and_administrators_use_and_manage_it(private_model: PrivateModel) -> None:
+    admin = await private_model.gateway.user("admin@example.com", Role.ADMIN)
+    for client in (
+        private_model.owner.client,
+        (await private_model.gateway.caller(admin, "manage key")).client,
+    ):
+        shown = (await client.get(f"{MODELS}{PRIVATE}/")).json()
+        assert (shown["visibility"], shown["owner_id"]) == ("private", private_model.ada.id)
+        assert (await client.get(f"{MODELS}{PRIVATE}/versions/latest/")).status_code == 200
+        # it has no process here
+        assert (await client.get(f"/v2/models/{PRIVATE}/ready")).status_code == 503
+        assert (await client.post(f"/v2/models/{PRIVATE}/infer", content=b"{}")).status_code != 404
+        label = f"{MODELS}{PRIVATE}/labels/stable/"
+        assert (await client.put(label, json={"version": 1})).status_code == 200
+        assert (await client.delete(label)).status_code == 204
+        server = f"{SERVERS}{private_model.server_id}/"
+        changed = await client.patch(server, json={"idle_timeout_seconds": 60})
+        assert changed.json()["idle_timeout_seconds"] == 60
+        assert (await client.post(f"{server}stop/")).json()["desired"] == "stopped"
+        assert (await client.post(f"{server}start/")).json()["desired"] == "running"
+        flow = (await client.post(FLOWS, json=flow_json(PRIVATE))).json()
+        assert flow["warnings"] == []
+        deployed = await client.post(DEPLOYMENTS, json={"flow_id": flow["id"]})
+        assert deployed.status_code == 201, deployed.text
+
+
+async def test_the_name_is_taken_and_nothing_says_by_whom(private_model: PrivateModel) -> None:
+    member = await private_model.member()
+    for params in ({}, {"version": "1"}, {"visibility": "shared"}):
+        answer = await upload(member, private_model.file, **params)
+        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+        assert answer.json()["message"] == "name: 'vault' is taken: choose another name"
+    form = await member.post(MODELS, data={"name": PRIVATE}, files={"file": private_model.file})
+    assert form.status_code == 409
+    assert (await upload(private_model.owner.client, private_model.file)).json()["version"] == 2
+
+
+async def test_two_uploads_of_a_new_name_at_once_have_one_owner(
+    private_model: PrivateModel,
+) -> None:
+    member = await private_model.member()
+    clients = (member, private_model.owner.client)
+    answers = await asyncio.gather(
+        *(upload(each, private_model.file, name="race") for each in clients)
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
+    for client, answer in zip(clients, answers, strict=True):
+        found = (await client.get(f"{MODELS}race/")).status_code
+        assert found == (200 if answer.status_code == 201 else 404)
+
+
+async def test_a_refused_upload_takes_no_name(private_model: PrivateModel) -> None:
+    member = await private_model.member()
+    refused = await upload(private_model.owner.client, b"no model", name="free")
+    assert refused.status_code == 422
+    assert (await upload(member, private_model.file, name="free")).status_code == 201
+
+
+async def test_a_removed_model_leaves_its_name_and_nothing_else(
+    private_model: PrivateModel,
+) -> None:
+    member = await private_model.member()
+    version = f"{MODELS}{PRIVATE}/versions/1/"
+    used = await private_model.owner.client.delete(version)
+    assert used.status_code == 409
+    assert private_model.server_id in used.json()["message"]
+    await private_model.owner.client.post(f"{SERVERS}{private_model.server_id}/stop/")
+    assert (await private_model.owner.client.delete(version)).status_code == 204
+    assert (await upload(member, private_model.file)).status_code == 201
+    assert (await member.get(SERVERS)).json()["items"] == []
+    assert (await private_model.owner.client.get(f"{MODELS}{PRIVATE}/")).status_code == 404
+
+
+async def test_a_shared_model_is_used_by_all_and_managed_by_its_owner(
+    private_model: PrivateModel,
+) -> None:
+    member = await private_model.member()
+    await private_model.set_visibility("shared")
+    shown = (await member.get(f"{MODELS}{PRIVATE}/")).json()
+    assert (shown["visibility"], shown["owner_id"]) == ("shared", None), "not whose it is"
+    assert (await member.get("/v2/models")).json() == {"models": [PRIVATE]}
+    server = f"{SERVERS}{private_model.server_id}/"
+    assert (await member.post(f"{server}start/")).status_code == 200
+    settings = {"model": PRIVATE, "idle_timeout_seconds": 9}
+    changes = (
+        await upload(member, private_model.file),
+        await member.patch(f"{MODELS}{PRIVATE}/", json={"visibility": "private"}),
+        await member.put(f"{MODELS}{PRIVATE}/labels/x/", json={"version": 1}),
+        await member.delete(f"{MODELS}{PRIVATE}/labels/x/"),
+        await member.delete(f"{MODELS}{PRIVATE}/versions/1/"),
+        await member.post(f"{server}stop/"),
+        await member.patch(server, json={"idle_timeout_seconds": 9}),
+        await member.delete(server),
+        await member.post(SERVERS, json=settings),
+    )
+    for answer in changes:
+        assert (answer.status_code, answer.json()["code"]) == (403, "role_forbidden"), answer.text
+        assert "ada" not in answer.text
+
+
+async def test_deployments_of_others_keep_the_version_that_they_pinned(
+    private_model: PrivateModel,
+) -> None:
+    member = await private_model.member()
+    await private_model.set_visibility("shared")
+    flow = (await member.post(FLOWS, json=flow_json(PRIVATE))).json()
+    body = {"flow_id": flow["id"], "name": "theirs"}
+    deployment = (await member.post(DEPLOYMENTS, json=body)).json()
+    url = f"{DEPLOYMENTS}{deployment['id']}/"
+    assert (await private_model.set_visibility("private"))["deployments_of_others"] == 1
+    for path in ("redeploy/", "versions/1/promote/"):
+        refused = await member.post(url + path)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow"), path
+    again = await member.post(DEPLOYMENTS, json=body)
+    assert (again.status_code, again.json()["code"]) == (422, "invalid_flow")
+    used = await private_model.owner.client.delete(f"{MODELS}{PRIVATE}/versions/1/")
+    assert "1 deployment of other users" in used.json()["message"]
+    assert "theirs" not in used.text
+
+
+async def test_only_administrators_give_a_model_to_somebody_else(
+    private_model: PrivateModel,
+) -> None:
+    admin = await private_model.gateway.user("admin@example.com", Role.ADMIN)
+    client = (await private_model.gateway.caller(admin, "manage key")).client
+    url = f"{MODELS}{PRIVATE}/"
+    refused = await private_model.owner.client.patch(url, json={"owner_id": None})
+    assert (refused.status_code, refused.json()["code"]) == (403, "role_forbidden")
+    nobody = await client.patch(url, json={"owner_id": str(uuid4())})
+    assert (nobody.status_code, nobody.json()["code"]) == (422, "validation_failed")
+    assert (await client.patch(url, json={"owner_id": None})).json()["owner_id"] is None
+    assert (await private_model.owner.client.get(url)).status_code == 404
+    assert (await client.patch(url, json={"owner_id": private_model.ada.id})).status_code == 200
+    assert (await private_model.owner.client.get(url)).status_code == 200
+
+
+async def test_models_of_a_deleted_user_belong_to_the_installation(
+    private_model: PrivateModel,
+) -> None:
+    owner = await private_model.gateway.user("owner@example.com", Role.OWNER)
+    client = (await private_model.gateway.caller(owner, "manage key")).client
+    assert (await client.delete(f"/node/users/{private_model.ada.id}/")).status_code == 204
+    shown = (await client.get(f"{MODELS}{PRIVATE}/")).json()
+    assert (shown["visibility"], shown["owner_id"]) == ("private", None)
+    assert (await (await private_model.member()).get(f"{MODELS}{PRIVATE}/")).status_code == 404
+    events = await client.get("/node/audit/", params={"everyone": True, "action": "model.update"})
+    assert [event["before"] for event in events.json()["items"]] == [
+        {"owner_id": private_model.ada.id}
+    ]
