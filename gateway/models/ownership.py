@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.model_access import ModelUser, Visibility, not_yours
 from gateway.errors import GatewayError
+from gateway.ids import is_id
 from gateway.models import store as rows
 from gateway.models.audit_events import ownership_fields, record_model
 from gateway.storage.changes import ChangeKind, record_change
@@ -114,6 +115,12 @@ async def _check_owner(session: AsyncSession, user: ModelUser, owner_id: str | N
     if not user.administers:
         message = "owner_id: expected the role admin or owner for it, got member"
         raise GatewayError(ErrorCode.ROLE_FORBIDDEN, f"{message}: ask one of them to do it")
-    if owner_id is not None and await session.get(Profile, owner_id) is None:
-        message = f"owner_id: expected the id of a user, got '{owner_id}': see GET /node/users/"
+    if owner_id is not None and not await _exists(session, owner_id):
+        message = (
+            f"owner_id: expected the id of a user, got '{owner_id[:40]}': see GET /node/users/"
+        )
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
+
+
+async def _exists(session: AsyncSession, profile_id: str) -> bool:
+    return is_id(profile_id) and await session.get(Profile, profile_id) is not None

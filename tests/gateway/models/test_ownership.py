@@ -146,8 +146,9 @@ async def test_only_administrators_give_a_model_to_somebody_else(
     url = f"{MODELS}{PRIVATE}/"
     refused = await private_model.owner.client.patch(url, json={"owner_id": None})
     assert (refused.status_code, refused.json()["code"]) == (403, "role_forbidden")
-    nobody = await client.patch(url, json={"owner_id": str(uuid4())})
-    assert (nobody.status_code, nobody.json()["code"]) == (422, "validation_failed")
+    for unknown in (str(uuid4()), "ada", "a\x00b"):
+        nobody = await client.patch(url, json={"owner_id": unknown})
+        assert (nobody.status_code, nobody.json()["code"]) == (422, "validation_failed")
     assert (await client.patch(url, json={"owner_id": None})).json()["owner_id"] is None
     assert (await private_model.owner.client.get(url)).status_code == 404
     assert (await client.patch(url, json={"owner_id": private_model.ada.id})).status_code == 200

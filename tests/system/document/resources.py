@@ -147,7 +147,7 @@ class Resources:
     def _publish(self) -> str:
         answer = self._owner.post(
             "/node/models/",
-            params={"name": self._victim, "version": 1},
+            params={"name": self._victim, "version": 1, "visibility": "shared"},
             content=self.onnx,
             headers={"content-type": "application/octet-stream"},
         )
