@@ -62,7 +62,7 @@ class ModelUser:
         return self.administers or (model is not None and self.is_owner(model.owner_id))
 
     def may_publish(self, model: Model | None) -> bool:
-        """Whether the user may add a version: anyone may to what all use and nobody owns."""
+        """Whether the user may add a version: any user may to a shared one of the installation."""
         ownerless = model is None or model.owner_id is None
         return self.may_manage(model) or (ownerless and self.may_use(model))
 

@@ -140,7 +140,7 @@ class ModelService:
         await self._check_may_publish(profile_id, name, visibility)
 
         def admit() -> None:
-            if self._store.versions(name):  # of somebody who was faster, perhaps
+            if self._store.versions(name):  # perhaps of another user, who was faster
                 allowed = self._check_may_publish(profile_id, name, visibility)
             else:
                 allowed = self._claim(new)
@@ -235,7 +235,7 @@ class ModelService:
         return self._store if user.may_use(row) else self._empty_store
 
     async def _managed_store(self, profile_id: str | None, name: str) -> ModelStore:
-        """Return the store for a change; raise ROLE_FORBIDDEN for a model of somebody else."""
+        """Return the store for a change; raise ROLE_FORBIDDEN for a model of another user."""
         user, row = await self._look_up(profile_id, name)
         store = self._store_for(user, row)
         if await _in_thread(lambda: store.versions(name)) and not user.may_manage(row):

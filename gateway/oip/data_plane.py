@@ -124,7 +124,7 @@ class DataPlane:
         """Return counts and times of the inference servers since their start.
 
         Args:
-            caller: whoever asks.
+            caller: the client.
             name: a model, or empty for all ready models.
             version_text: a version of it, or empty for all ready versions.
 
@@ -177,7 +177,7 @@ class DataPlane:
         """Return the response to `request`.
 
         Args:
-            caller: who calls.
+            caller: the client.
             request: is modified.
             remaining: seconds until the caller's deadline, if any.
 
@@ -204,7 +204,7 @@ class DataPlane:
         """Return the response to a request whose tensors stay outside the protobuf object.
 
         Args:
-            caller: who calls.
+            caller: the client.
             head: the request without id and contents; is modified.
             raws: the bytes of its inputs.
             remaining: as for `infer`.

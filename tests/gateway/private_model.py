@@ -34,7 +34,7 @@ class PrivateModel:
     server_id: str
     file: bytes
 
-    async def strangers(self, name: str = "eve") -> list[Caller]:
+    async def others(self, name: str = "eve") -> list[Caller]:
         """Return another member with each credential."""
         user = await self.gateway.user(f"{name}@example.com", Role.MEMBER)
         return [await self.gateway.caller(user, each) for each in CREDENTIALS]

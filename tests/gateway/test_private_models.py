@@ -66,18 +66,16 @@ async def test_every_route_answers_as_for_a_name_that_no_model_has(
 ) -> None:
     before = (await private_model.owner.client.get(f"{MODELS}{PRIVATE}/")).json()
     asked = set()
-    # two strangers, whose lists have what each of them has created here
-    for stranger, other in zip(
-        await private_model.strangers(), await private_model.strangers("uma"), strict=True
+    # two members, whose lists have what each of them has created here
+    for other, second in zip(
+        await private_model.others(), await private_model.others("uma"), strict=True
     ):
         for route in routes_of(private_model.gateway.openapi()):
             if route.path.startswith("/node/session/"):
                 continue  # the caller's own session, or wrong passwords
-            private = await route.ask(
-                stranger.client, names(PRIVATE, private_model.server_id, route)
-            )
-            unknown = await route.ask(other.client, names(UNKNOWN, str(uuid4()), route))
-            where = f"{stranger}: {route}"
+            private = await route.ask(other.client, names(PRIVATE, private_model.server_id, route))
+            unknown = await route.ask(second.client, names(UNKNOWN, str(uuid4()), route))
+            where = f"{other}: {route}"
             assert private.status_code == unknown.status_code, where
             if route.path.startswith(NAMING_MODELS):
                 assert comparable(private, PRIVATE) == comparable(unknown, UNKNOWN), where
@@ -95,11 +93,11 @@ LISTS = (MODELS, SERVERS, "/v2/models", "/v2/models/stats")
 
 
 async def test_lists_are_without_it(private_model: PrivateModel) -> None:
-    for stranger in await private_model.strangers():
+    for other in await private_model.others():
         for path in LISTS:
-            assert PRIVATE not in (await stranger.client.get(path)).text, f"{stranger}: {path}"
-        index = await stranger.client.post("/v2/repository/index")
-        assert PRIVATE not in index.text, stranger
+            assert PRIVATE not in (await other.client.get(path)).text, f"{other}: {path}"
+        index = await other.client.post("/v2/repository/index")
+        assert PRIVATE not in index.text, other
     for credential in ("manage key", "trigger key"):
         client = (await private_model.gateway.caller(private_model.ada, credential)).client
         assert (await client.get("/v2/models")).json() == {"models": [PRIVATE]}

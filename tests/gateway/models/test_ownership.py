@@ -138,7 +138,7 @@ async def test_deployments_of_others_keep_the_version_that_they_pinned(
     assert "theirs" not in used.text
 
 
-async def test_only_administrators_give_a_model_to_somebody_else(
+async def test_only_administrators_give_a_model_to_another_user(
     private_model: PrivateModel,
 ) -> None:
     admin = await private_model.gateway.user("admin@example.com", Role.ADMIN)
@@ -147,8 +147,8 @@ async def test_only_administrators_give_a_model_to_somebody_else(
     refused = await private_model.owner.client.patch(url, json={"owner_id": None})
     assert (refused.status_code, refused.json()["code"]) == (403, "role_forbidden")
     for unknown in (str(uuid4()), "ada", "a\x00b"):
-        nobody = await client.patch(url, json={"owner_id": unknown})
-        assert (nobody.status_code, nobody.json()["code"]) == (422, "validation_failed")
+        refused = await client.patch(url, json={"owner_id": unknown})
+        assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed")
     assert (await client.patch(url, json={"owner_id": None})).json()["owner_id"] is None
     assert (await private_model.owner.client.get(url)).status_code == 404
     assert (await client.patch(url, json={"owner_id": private_model.ada.id})).status_code == 200

@@ -18,7 +18,7 @@ from tests import onnx_models
 from tests.system.installation import Installation, chain
 from tests.system.one_installation.test_triton_clients import tensors
 
-MODEL, UNKNOWN = "adas-vault", "nobody-has"
+MODEL, UNKNOWN = "adas-vault", "no-one-has"
 IN_FORCE_SECONDS = 1.0
 ANSWER_SECONDS = 30.0
 CONNECTIONS = 16
@@ -78,7 +78,7 @@ def owner(
 
 
 @pytest.fixture(scope="module")
-def stranger(member: Callable[[str], Member]) -> Member:
+def other(member: Callable[[str], Member]) -> Member:
     """Another member."""
     return member("eve")
 
@@ -111,37 +111,37 @@ def code_of(client: triton_grpc.InferenceServerClient, caller: Member, model: st
 
 
 def test_only_the_owner_calls_it_over_rest_and_grpc(
-    installation: Installation, owner: Member, stranger: Member, grpc_address: str
+    installation: Installation, owner: Member, other: Member, grpc_address: str
 ) -> None:
     del installation
     assert owner.http.get(f"/v2/models/{MODEL}/ready").status_code == 200
-    assert stranger.statuses("GET", f"/v2/models/{MODEL}/ready") == {404}
-    assert stranger.statuses("GET", f"/v2/models/{MODEL}") == {404}
+    assert other.statuses("GET", f"/v2/models/{MODEL}/ready") == {404}
+    assert other.statuses("GET", f"/v2/models/{MODEL}") == {404}
     said = [
-        stranger.http.post(f"/v2/models/{model}/infer", json={"inputs": []}).text
+        other.http.post(f"/v2/models/{model}/infer", json={"inputs": []}).text
         for model in (MODEL, UNKNOWN)
     ]
     assert said[0].replace(MODEL, UNKNOWN) == said[1]
     with triton_grpc.InferenceServerClient(grpc_address) as client:
         client.infer(MODEL, tensors(triton_grpc), headers=owner.headers)
         assert client.is_model_ready(MODEL, headers=owner.headers)
-        assert not client.is_model_ready(MODEL, headers=stranger.headers)
-        assert code_of(client, stranger, MODEL) == code_of(client, stranger, UNKNOWN)
+        assert not client.is_model_ready(MODEL, headers=other.headers)
+        assert code_of(client, other, MODEL) == code_of(client, other, UNKNOWN)
         for ask in (client.get_model_metadata, client.get_model_config):
             with pytest.raises(InferenceServerException, match="no inference server"):
-                ask(MODEL, headers=stranger.headers)
+                ask(MODEL, headers=other.headers)
         with pytest.raises(InferenceServerException, match="no inference server"):
-            client.get_inference_statistics(MODEL, headers=stranger.headers)
-        index = client.get_model_repository_index(headers=stranger.headers).models
+            client.get_inference_statistics(MODEL, headers=other.headers)
+        index = client.get_model_repository_index(headers=other.headers).models
         assert MODEL not in {model.name for model in index}
-        every = client.get_inference_statistics(headers=stranger.headers).model_stats
+        every = client.get_inference_statistics(headers=other.headers).model_stats
         assert MODEL not in {model.name for model in every}
         every = client.get_inference_statistics(headers=owner.headers).model_stats
         assert MODEL in {model.name for model in every}
 
 
 def test_an_open_grpc_stream_checks_each_call(
-    installation: Installation, owner: Member, stranger: Member
+    installation: Installation, owner: Member, other: Member
 ) -> None:
     answers: queue.Queue[InferenceServerException | None] = queue.Queue()
 
@@ -150,7 +150,7 @@ def test_an_open_grpc_stream_checks_each_call(
         return answers.get(timeout=ANSWER_SECONDS)
 
     with triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}") as client:
-        client.start_stream(lambda result, error: answers.put(error), headers=stranger.headers)  # noqa: ARG005
+        client.start_stream(lambda result, error: answers.put(error), headers=other.headers)  # noqa: ARG005
         assert "no inference server is active" in str(ask())
         assert set_visibility(owner, "shared")["visibility"] == "shared"
         assert ask() is None
@@ -160,33 +160,33 @@ def test_an_open_grpc_stream_checks_each_call(
 
 
 def test_its_owner_deploys_it_and_a_change_reaches_every_gateway_within_a_second(
-    owner: Member, stranger: Member
+    owner: Member, other: Member
 ) -> None:
     flow = chain("mlp")
     flow["nodes"][1]["config"]["model"] = MODEL
-    refused = stranger.http.post("/node/flows/", json=flow).json()
+    refused = other.http.post("/node/flows/", json=flow).json()
     assert [warning["code"] for warning in refused["warnings"]] == ["unknown_model"]
     body = {"flow_id": refused["id"]}
-    assert stranger.http.post("/node/deployments/", json=body).status_code == 422
+    assert other.http.post("/node/deployments/", json=body).status_code == 422
 
     path = f"/v2/models/{MODEL}/ready"
     set_visibility(owner, "shared")
-    assert stranger.statuses("GET", path) == {200}
-    deployed = stranger.http.post("/node/deployments/", json={**body, "execution_mode": "fast"})
+    assert other.statuses("GET", path) == {200}
+    deployed = other.http.post("/node/deployments/", json={**body, "execution_mode": "fast"})
     assert deployed.status_code == 201, deployed.text
     assert set_visibility(owner, "private")["deployments_of_others"] == 1
-    assert stranger.statuses("GET", path) == {404}
+    assert other.statuses("GET", path) == {404}
     call = f"/node/deployment-trigger/{deployed.json()['id']}/"
-    answer = stranger.http.post(
+    answer = other.http.post(
         call, json={"input_data": {"number": [[1.0, 2.0]], "count": [1, 2], "text": ["a", "b"]}}
     )
     assert answer.status_code == 200, answer.text
-    again = stranger.http.post(f"/node/deployments/{deployed.json()['id']}/redeploy/")
+    again = other.http.post(f"/node/deployments/{deployed.json()['id']}/redeploy/")
     assert (again.status_code, again.json()["code"]) == (422, "invalid_flow")
 
 
-def test_an_upload_under_its_name_is_refused(stranger: Member, owner: Member) -> None:
-    answer = stranger.http.post(
+def test_an_upload_under_its_name_is_refused(other: Member, owner: Member) -> None:
+    answer = other.http.post(
         "/node/models/",
         params={"name": MODEL},
         content=b"no model at all",
@@ -197,7 +197,7 @@ def test_an_upload_under_its_name_is_refused(stranger: Member, owner: Member) ->
 
 
 def test_commands_set_whose_a_model_is(
-    installation: Installation, owner: Member, stranger: Member, tmp_path: Path
+    installation: Installation, owner: Member, other: Member, tmp_path: Path
 ) -> None:
     file = str(onnx_models.identity(tmp_path / "identity.onnx"))
     installation.command("models", "add", file, "--name", "hers", "--private", "--owner", owner.id)
@@ -206,20 +206,20 @@ def test_commands_set_whose_a_model_is(
     listed = {model["name"]: (model["visibility"], model["owner_id"]) for model in page}
     assert listed["hers"] == ("private", owner.id)
     assert listed["ours"] == ("shared", None)
-    assert stranger.http.get("/node/models/hers/").status_code == 404
-    assert stranger.http.get("/node/models/ours/").status_code == 200
+    assert other.http.get("/node/models/hers/").status_code == 404
+    assert other.http.get("/node/models/ours/").status_code == 200
     assert owner.http.get("/node/models/hers/").json()["owner_id"] == owner.id
     changed = installation.command("models", "set", "hers", "--shared", "--no-owner")
     assert (changed["visibility"], changed["owner_id"]) == ("shared", None)
-    assert stranger.http.get("/node/models/hers/").status_code == 200
+    assert other.http.get("/node/models/hers/").status_code == 200
 
 
-def test_probes_and_metrics_of_strangers_do_not_name_it(
-    installation: Installation, stranger: Member
+def test_probes_and_metrics_for_others_do_not_name_it(
+    installation: Installation, other: Member
 ) -> None:
     ready = httpx.get(f"{installation.up.url}/readyz")
     assert MODEL not in ready.text
-    remote = {**stranger.headers, "x-forwarded-for": "192.0.2.1"}
+    remote = {**other.headers, "x-forwarded-for": "192.0.2.1"}
     for path in ("/metrics", "/metrics/targets"):
         answer = httpx.get(f"{installation.up.url}{path}", headers=remote)
         assert (answer.status_code, answer.json()["code"]) == (403, "role_forbidden")
