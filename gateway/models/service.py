@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -137,14 +137,16 @@ class ModelService:
         private = Visibility.PRIVATE if profile_id is not None else Visibility.SHARED
         new = Model(name=name, owner_id=owner_id, visibility=visibility or private)
         loop = asyncio.get_running_loop()
-        await self._check_may_publish(profile_id, name, visibility)
+        if await _in_thread(lambda: self._store.versions(name)):
+            await self._check_may_publish(profile_id, name, visibility)
 
         def admit() -> None:
+            # Neither needs another thread: all of them may be waiting for the store's lock
             if self._store.versions(name):  # perhaps of another user, who was faster
                 allowed = self._check_may_publish(profile_id, name, visibility)
             else:
                 allowed = self._claim(new)
-            asyncio.run_coroutine_threadsafe(allowed, loop).result(_CLAIM_SECONDS)
+            _wait_for(allowed, loop)
 
         def publish() -> Manifest:
             if profile_id is not None:  # others may have published while this one was received
@@ -211,15 +213,18 @@ class ModelService:
         manifest = await _in_thread(lambda: store.manifest(name, version))
         async with self._db.read() as session:
             user = await load_model_user(session, profile_id)
+            row = await rows.find_model(session, name)
             users = await rows.users_of(session, name, version, user)
         if users:
             message = f"version {version} of '{name}' is in use by {', '.join(users)}"
             raise GatewayError(ErrorCode.CONFLICT, f"{message}: stop or delete it first")
         await _in_thread(lambda: store.remove(name, version))
-        async with self._db.write() as session:  # who takes the name over finds nothing of this
-            await self._delete_stopped_servers(session, name, version)
         removed = {"version": version, "sha256": manifest.sha256}
-        await self._record(name, "remove", before=removed)
+        async with self._db.write() as session:
+            await record_model(session, "remove", name, row, before=removed)
+            # The name's next owner is not to find it
+            await self._delete_stopped_servers(session, name, version)
+            await record_change(session, ChangeKind.MODEL, name)
 
     def close(self) -> None:
         """Start no further verification."""
@@ -245,10 +250,9 @@ class ModelService:
     async def _check_may_publish(
         self, profile_id: str | None, name: str, visibility: Visibility | None
     ) -> None:
-        """Raise as `check_may_publish` if the model exists; INVALID_REQUEST for an invalid name."""
+        """Raise as `check_may_publish`, for a model that exists."""
         user, row = await self._look_up(profile_id, name)
-        if await _in_thread(lambda: self._store.versions(name)):
-            check_may_publish(user, name, row, visibility)
+        check_may_publish(user, name, row, visibility)
 
     async def _claim(self, new: Model) -> None:
         """Write the row of a model that has no version yet."""
@@ -275,6 +279,17 @@ class ModelService:
 
 def _entry(store: ModelStore, name: str, row: Model | None, user: ModelUser) -> ModelEntry:
     return entry_of(name, store.versions(name), store.labels(name), row, user)
+
+
+def _wait_for(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> None:
+    """Run a coroutine on the loop, from a thread. Any: nothing is sent into it."""
+    running = asyncio.run_coroutine_threadsafe(work, loop)
+    try:
+        running.result(_CLAIM_SECONDS)
+    except TimeoutError:
+        running.cancel()
+        message = f"the database has not answered for {_CLAIM_SECONDS:.0f} s: send the upload again"
+        raise GatewayError(ErrorCode.DATABASE_UNAVAILABLE, message) from None
 
 
 async def _in_thread(work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
