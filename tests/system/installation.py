@@ -70,10 +70,10 @@ class Installation:
         return result
 
     def add_model(self, name: str, path: Path) -> None:
-        """Upload a model."""
+        """Upload a model that all users share."""
         answer = self.http.post(
             "/node/models/",
-            params={"name": name},
+            params={"name": name, "visibility": "shared"},
             content=path.read_bytes(),
             headers={"Content-Type": "application/octet-stream"},
         )
