@@ -113,7 +113,7 @@ class Container:
             self.db,
             self.feed,
             self.servers,
-            registry,
+            self.metrics,
             webhooks=self.webhook_dispatcher,
             evaluators=self.services.evaluators,
         )
@@ -153,6 +153,7 @@ class Container:
             self.servers,
             database_answers=self.feed.database_answers,
             broker_connected=lambda: not self.execution.launcher.publisher.lost,
+            disk_problem=self.db.disk_problem,
         )
         model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
         plane = DataPlane(

@@ -16,11 +16,12 @@ class Readiness:
     fails, or is loaded, reloaded or lost later, changes only its own readiness, so that other calls
     are not affected; it is listed as degraded.
 
-    Nothing here queries anything: probes may be frequent.
+    Nothing here queries the database: probes may be frequent.
 
     Args:
         database_answers: whether it does, as far as is known.
         broker_connected: likewise.
+        disk_problem: returns what is wrong with the database's disk; None: nothing.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class Readiness:
         *,
         database_answers: Callable[[], bool],
         broker_connected: Callable[[], bool],
+        disk_problem: Callable[[], str | None],
     ) -> None:
         self._servers = servers
         self._database_answers = database_answers
         self._broker_connected = broker_connected
+        self._disk_problem = disk_problem
         self._unsettled: set[Key] | None = None
 
     def servers_known(self) -> None:
@@ -60,6 +63,9 @@ class Readiness:
         ]
         if not self._broker_connected():
             degraded.append("broker: not connected, runs of type api wait for it")
+        problem = self._disk_problem()
+        if problem is not None:
+            degraded.append(f"database: {problem}")
         return degraded
 
     def _wanted(self) -> dict[Key, ServerStatus]:

@@ -152,6 +152,12 @@ class Settings(BaseSettings):
     """Silence of a process, or of a queue worker's child, after which it is killed and replaced."""
     run_retention_days: int = Field(default=30, ge=1, le=3650)
     """Days that finished runs are kept; afterwards they are deleted and answer 410."""
+    run_storage_bytes: int = Field(default=64 * 1024**3, ge=1024)
+    """Bytes of the stored runs and webhook events of all users together, above which new runs are
+    refused. With SQLite also what the disk holds, of which runs leave 5 % or 1 GiB free."""
+    user_run_storage_bytes: int = Field(default=8 * 1024**3, ge=1024)
+    """Bytes of the stored runs and webhook events of one user; at most half of
+    `run_storage_bytes`."""
     session_idle_hours: float = Field(default=12.0, gt=0, le=24 * 365)
     """Hours without a request after which a console session ends."""
     session_days: float = Field(default=30.0, gt=0, le=3650)

@@ -271,10 +271,14 @@ class ErrorCode(StrEnum):
         name="storage_quota_exceeded",
         http=507,
         grpc="RESOURCE_EXHAUSTED",
-        meaning="The model store, its disk or the user's share has too little room for the upload.",
+        meaning=(
+            "The store of models or of runs, its disk, or the user's share of it has too little "
+            "room for the upload or the run."
+        ),
         advice=(
-            "Remove versions that are not needed, with `slipstream models remove`. Operators can "
-            "raise the setting that the message names, or add disk space."
+            "Remove model versions that are not needed, with `slipstream models remove`, or wait "
+            "until stored runs have expired. Operators can raise the setting that the message "
+            "names, or add disk space."
         ),
     )
     UNSUPPORTED_MEDIA_TYPE = ErrorSpec(

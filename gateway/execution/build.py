@@ -13,8 +13,12 @@ from gateway.execution.launcher import RunLauncher
 from gateway.execution.pool import RunPool
 from gateway.execution.preloader import Preloader
 from gateway.execution.sweeper import RunMetrics, RunSweeper
+from gateway.metrics import GatewayMetrics
 from gateway.outbound.http import GuardedHttpClient
-from gateway.runs.cleanup import DeletedOwnerCleanup, Retention
+from gateway.runs.cleanup import DeletedOwnerCleanup
+from gateway.runs.retention import Retention
+from gateway.runs.storage_quota import StorageLimits, StorageQuota
+from gateway.runs.storage_usage import StorageCounts
 from gateway.runs.store import RunStore
 from gateway.runs.waiter import RunWaiter
 from gateway.settings import Settings
@@ -24,7 +28,6 @@ from gateway.storage.database import Database
 from gateway.upstream.servers import InferenceServers
 from gateway.webhooks.dispatcher import WebhookDispatcher
 from gateway.webhooks.outbox import WebhookOutbox
-from telemetry.instruments import Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class Execution:
     executor: RunExecutor
     pool: RunPool
     sweeper: RunSweeper
+    retention: Retention
     http: GuardedHttpClient
     commits: CommitSignal
 
@@ -53,10 +57,12 @@ class Execution:
         self.executor.start()
         self.launcher.publisher.start()
         self.sweeper.start()
+        self.retention.start()
 
     async def close(self, drain_seconds: float) -> None:
         """Let the runs of this process end, for at most `drain_seconds`, then stop everything."""
         await self.pool.drain(drain_seconds)
+        await self.retention.stop()
         await self.sweeper.stop()
         await self.launcher.publisher.close()
         await self.executor.close()
@@ -70,14 +76,16 @@ def build_execution(
     db: Database,
     feed: ChangeFeed,
     servers: InferenceServers,
-    registry: Registry,
+    gateway_metrics: GatewayMetrics,
     *,
     webhooks: WebhookDispatcher,
     evaluators: EvaluatorPool,
 ) -> Execution:
     """Wire the parts; raise BrokerError if the broker's URL is invalid."""
     outbox = WebhookOutbox(feed, public_url=settings.public_url, on_written=webhooks.wake)
-    store = RunStore(db, outbox=outbox)
+    limits = StorageLimits.of(settings)
+    quota = StorageQuota(limits, folder=db.folder, on_refusal=gateway_metrics.count_refusal)
+    store = RunStore(db, outbox=outbox, quota=quota)
     compiled_flows = CompiledFlowCache(db, evaluators)
     http = GuardedHttpClient(settings.webhook_allow, allow_http=settings.webhook_allow_http)
     executor = RunExecutor(
@@ -95,8 +103,14 @@ def build_execution(
     )
     launcher = RunLauncher(pool, broker, wake_file=WakeFile(settings.run))
     cleanup = DeletedOwnerCleanup(db, store)
-    metrics = RunMetrics(registry)
-    retention = Retention(db, store, days=settings.run_retention_days, others=[webhooks.store])
+    registry = gateway_metrics.registry
+    metrics = RunMetrics(registry, max_stored_bytes=limits.installation_bytes)
+    retention = Retention(
+        db,
+        {"runs": store, "deliveries": webhooks.store},
+        days=settings.run_retention_days,
+        registry=registry,
+    )
     return Execution(
         store=store,
         waiter=RunWaiter(db, store),
@@ -108,7 +122,8 @@ def build_execution(
         launcher=launcher,
         executor=executor,
         pool=pool,
-        sweeper=RunSweeper(store, launcher, retention, cleanup, metrics),
+        sweeper=RunSweeper(store, launcher, StorageCounts(db), cleanup, metrics),
+        retention=retention,
         http=http,
         commits=db.commits,
     )

@@ -118,11 +118,14 @@ class RunExecutor:
             del self._held[claim.run_id]
 
     async def _execute(self, claim: Claim, held: _HeldRun) -> RunResult:
+        if claim.refusal is not None:
+            return _not_started(claim.refusal, 0.0)
         started_at = monotonic()
         try:
             compiled = await self._compiled_flows.find(claim.deployment_id, claim.version)
         except GatewayError as error:
-            return _not_started(error, monotonic() - started_at)
+            reason = RunError(code=FailureCode.FLOW_FAILED, message=error.message)
+            return _not_started(reason, monotonic() - started_at)
         models = compiled.models.client(
             self._servers, boot_wait_seconds=_BOOT_WAIT_SECONDS[claim.mode]
         )
@@ -214,10 +217,10 @@ def _run_result(result: FlowResult, *, boot_seconds: float | None) -> RunResult:
     )
 
 
-def _not_started(error: GatewayError, duration_seconds: float) -> RunResult:
+def _not_started(error: RunError, duration_seconds: float) -> RunResult:
     return RunResult(
         status=RunStatus.FAILED,
         node_outputs=b"{}",
-        error=RunError(code=FailureCode.FLOW_FAILED, message=error.message),
+        error=error,
         duration_seconds=duration_seconds,
     )

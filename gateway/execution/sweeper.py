@@ -12,8 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.settings import DeploymentType
 from gateway.execution.launcher import RunLauncher
-from gateway.runs.cleanup import DeletedOwnerCleanup, Retention
+from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.run import RunStatus
+from gateway.runs.storage_usage import StorageCounts
 from gateway.runs.store import RunStore
 from telemetry.instruments import Registry
 from telemetry.logs import logger, reason_of
@@ -22,7 +23,7 @@ _TICK_SECONDS = 0.5
 _PUBLISH_SECONDS = 1.0
 _COUNT_SECONDS = 5.0
 _REAP_SECONDS = 10.0
-_PRUNE_SECONDS = 60.0
+_CLEANUP_SECONDS = 60.0
 _GRACE_SECONDS = 1.0
 """Reap only leases that ended at least that long ago."""
 _LONG_GRACE_SECONDS = 10.0
@@ -32,23 +33,26 @@ log = logger("gateway.execution.sweeper")
 
 
 class RunMetrics(Collector):
-    """Unfinished runs by state, as last counted by the sweep, and reaped runs.
+    """Unfinished runs by state and stored bytes, as last counted by the sweep, and reaped runs.
 
     The counts are those of the database, so they must not be added up over processes. Reaped runs
     are counted per process, in its `registry`.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, max_stored_bytes: int) -> None:
         self._reaped = registry.counter(
             "run_lease_reaped_total",
             "Runs whose lease ended because their process is gone: requeued, or failed.",
             ("outcome",),
         )
         self._counts: Mapping[RunStatus, int] = {}
+        self._stored_bytes: int | None = None
+        self._max_stored_bytes = max_stored_bytes
 
-    def set_counts(self, counts: Mapping[RunStatus, int]) -> None:
-        """Set the result of `RunStore.counts`."""
+    def set_counts(self, counts: Mapping[RunStatus, int], stored_bytes: int) -> None:
+        """Set the result of `RunStore.counts`, and what runs and events take."""
         self._counts = counts
+        self._stored_bytes = stored_bytes
 
     def add_reaped(self, *, requeued: int, lost: int) -> None:
         """Count the result of a `RunStore.reap`."""
@@ -56,11 +60,20 @@ class RunMetrics(Collector):
         self._reaped.child("lost").add(lost)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the number of unfinished runs by state."""
+        """Yield the number of unfinished runs by state, and the bytes of stored runs."""
         states = GaugeMetricFamily("runs_in_state", "Unfinished runs by state.", labels=("state",))
         for status, count in self._counts.items():
             states.add_metric((status,), count)
         yield states
+        if self._stored_bytes is not None:
+            yield GaugeMetricFamily(
+                "run_storage_bytes", "Bytes of stored runs and events.", value=self._stored_bytes
+            )
+        yield GaugeMetricFamily(
+            "run_storage_limit_bytes",
+            "Bytes of stored runs and events above which new runs are refused.",
+            value=self._max_stored_bytes,
+        )
 
 
 class RunSweeper:
@@ -70,13 +83,13 @@ class RunSweeper:
         self,
         store: RunStore,
         launcher: RunLauncher,
-        retention: Retention,
+        storage: StorageCounts,
         cleanup: DeletedOwnerCleanup,
         metrics: RunMetrics,
     ) -> None:
         self._store = store
         self._launcher = launcher
-        self._retention = retention
+        self._storage = storage
         self._cleanup = cleanup
         self._metrics = metrics
         self._last_failure = monotonic()
@@ -98,7 +111,7 @@ class RunSweeper:
             _PeriodicTask(self._publish_due, _PUBLISH_SECONDS),
             _PeriodicTask(self._count, _COUNT_SECONDS),
             _PeriodicTask(self._reap, _REAP_SECONDS),
-            _PeriodicTask(self._prune, _PRUNE_SECONDS),
+            _PeriodicTask(self._cleanup.sweep, _CLEANUP_SECONDS),
         ]
         while True:
             for task in tasks:
@@ -135,11 +148,9 @@ class RunSweeper:
             )
 
     async def _count(self) -> None:
-        self._metrics.set_counts(await self._store.counts())
-
-    async def _prune(self) -> None:
-        await self._retention.sweep()
-        await self._cleanup.sweep()
+        await self._storage.add_changes()
+        stored_bytes = await self._storage.installation_bytes()
+        self._metrics.set_counts(await self._store.counts(), stored_bytes)
 
 
 class _PeriodicTask:

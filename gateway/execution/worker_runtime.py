@@ -9,6 +9,7 @@ from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
 from gateway.flows.evaluation import build_evaluators
 from gateway.outbound.http import GuardedHttpClient
+from gateway.runs.storage_quota import StorageLimits, StorageQuota
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
@@ -39,7 +40,11 @@ class WorkerRuntime:
         )
         self._evaluators = build_evaluators(settings)
         self._executor = RunExecutor(
-            RunStore(self._db, outbox=WebhookOutbox(self._feed, public_url=settings.public_url)),
+            RunStore(
+                self._db,
+                outbox=WebhookOutbox(self._feed, public_url=settings.public_url),
+                quota=StorageQuota(StorageLimits.of(settings)),
+            ),
             CompiledFlowCache(self._db, self._evaluators),
             self._servers,
             self._http,

@@ -22,7 +22,6 @@ from protos.errors import ErrorCode
 
 _FILE = {"type": "string", "format": "binary"}
 _UPLOAD: dict[str, Any] = {
-    "x-stores": True,
     "requestBody": {
         "required": True,
         "content": {

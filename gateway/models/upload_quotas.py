@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError
+from gateway.storage.disk_space import room_on_disk
 from model_store.store import ModelStore
 from protos.errors import ErrorCode
 
@@ -16,9 +16,6 @@ _MAX_UPLOADS = 16
 """At once in this process: being received, or waiting for their verification."""
 _MAX_USER_UPLOADS = 4
 _RETRY_SECONDS = 15.0
-_RESERVE_BYTES = 1 << 30
-_RESERVE_PARTS = 20
-"""Uploads leave a twentieth of the disk free, or 1 GiB if that is less: other data lives there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +97,7 @@ class UploadQuotas:
     def check_disk(self, size: int) -> None:
         """Raise GatewayError (STORAGE_QUOTA_EXCEEDED) if `size` more bytes fill the disk."""
         self.store.root.mkdir(parents=True, exist_ok=True)  # it is made with the first model
-        disk = shutil.disk_usage(self.store.root)
-        if disk.free - size < min(_RESERVE_BYTES, disk.total // _RESERVE_PARTS):
+        if room_on_disk(self.store.root) < size:
             raise self.disk_full()
 
     def disk_full(self) -> GatewayError:

@@ -1,11 +1,9 @@
-"""Cleanup: runs of deleted deployments and users, unused versions, and expired runs."""
+"""Cleanup: runs of deleted deployments and users, and unused versions."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Protocol, cast
+from datetime import timedelta
+from typing import cast
 
 import sqlalchemy as sa
 
@@ -19,7 +17,6 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.sql import in_list, sql_literal
 from gateway.storage.tables import Deployment, DeploymentVersion
-from telemetry.logs import logger
 
 _GRACE = timedelta(minutes=1)
 """After a deletion, until all processes reject runs of the deployment."""
@@ -125,41 +122,3 @@ class DeletedOwnerCleanup:
             run_ids = list((await session.execute(those.started, {"of": of})).scalars())
         for run_id in run_ids:
             await self._store.request_cancel(run_id)
-
-
-_PAUSE_SECONDS = 0.05
-"""Between two batches, so that other writers get their turn."""
-
-log = logger("gateway.runs")
-
-
-class PrunableStore(Protocol):
-    """A store with the retention of runs: the runs, and the deliveries of webhooks."""
-
-    async def prune(self, before: datetime) -> int:
-        """Delete a batch of the oldest rows created before a time; return their number."""
-
-
-class Retention:
-    """Deletes expired rows in batches, one transaction each; may run concurrently."""
-
-    def __init__(
-        self, db: Database, store: RunStore, *, days: int, others: Sequence[PrunableStore] = ()
-    ) -> None:
-        self._db = db
-        self._stores: tuple[PrunableStore, ...] = (store, *others)
-        self._days = days
-
-    async def sweep(self) -> int:
-        """Delete all rows past their retention; return their number."""
-        before = now() - timedelta(days=self._days)
-        total = 0
-        for store in self._stores:
-            while deleted := await store.prune(before):
-                total += deleted
-                await asyncio.sleep(_PAUSE_SECONDS)
-        while await self._db.reclaim_space():  # noqa: ASYNC110 - not a wait
-            await asyncio.sleep(_PAUSE_SECONDS)
-        if total:
-            log.info("runs_pruned", rows=total, days=self._days)
-        return total

@@ -23,6 +23,7 @@ _INFRASTRUCTURE = frozenset(
         FailureCode.QUEUE_TIMEOUT,
         FailureCode.INFERENCE_UNAVAILABLE,
         FailureCode.NO_ACTIVE_INFERENCE,
+        FailureCode.STORAGE_QUOTA_EXCEEDED,
         FailureCode.CANCELLED_BY_SHUTDOWN,
     }
 )

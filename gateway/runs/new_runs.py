@@ -36,6 +36,12 @@ class RunInsert:
     row: rows.RowValues
     payload: rows.RowValues
 
+    @property
+    def stored_bytes(self) -> int:
+        """What the run counts in the storage quotas."""
+        size: int = self.row["stored_bytes"]
+        return size
+
 
 def build_insert(new: NewRun, owner: str | None, lease_seconds: float) -> RunInsert:
     """Build the rows of a run; without `owner` it is queued.

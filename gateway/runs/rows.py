@@ -25,6 +25,7 @@ from gateway.runs.run import (
     RunResult,
     RunStatus,
 )
+from gateway.storage.quota_tables import ROW_BYTES
 from gateway.storage.run_tables import RunEventRow, RunPayload, RunRow
 
 RUNS = cast("sa.Table", RunRow.__table__)
@@ -80,7 +81,7 @@ def run_with_output(row: Any) -> Run:
     return run_from_row(row, output_data=row.output, node_outputs=row.node_outputs)
 
 
-def claim_from_row(row: Any, input_data: bytes | None) -> Claim:
+def claim_from_row(row: Any, input_data: bytes | None, refusal: RunError | None = None) -> Claim:
     """Return the claim of a row that was just claimed."""
     return Claim(
         run_id=row.id,
@@ -95,6 +96,7 @@ def claim_from_row(row: Any, input_data: bytes | None) -> Claim:
         timeout_seconds=row.timeout_seconds,
         created_at=row.created_at,
         started_at=row.started_at,
+        refusal=refusal,
     )
 
 
@@ -138,6 +140,7 @@ def new_values(new: NewRun) -> RowValues:
         "retry_safe": new.retry_safe,
         "max_attempts": new.max_attempts,
         "event_count": 0,
+        "stored_bytes": ROW_BYTES + len(new.input_data or b""),
         "idempotency_key": idempotency and idempotency.key,
         "fingerprint": idempotency and idempotency.fingerprint,
     }
@@ -147,8 +150,10 @@ def finished_values(finished: FinishedRun) -> RowValues:
     """Return the columns of a run that is recorded after it ended."""
     new, ending = finished.new, enforce_size_limits(finished.ending)
     took = ending.duration_seconds or 0.0
+    size = len(new.input_data or b"") + result_bytes(ending)
     return {
         **new_values(new),
+        "stored_bytes": ROW_BYTES + size if size else 0,
         "status": ending.status,
         "attempt": 1,
         "created_at": finished.started_at,
@@ -220,6 +225,11 @@ def enforce_size_limits(ending: RunResult) -> RunResult:
         duration_seconds=ending.duration_seconds,
         boot_seconds=ending.boot_seconds,
     )
+
+
+def result_bytes(ending: RunResult) -> int:
+    """Return the size of what a run leaves behind when it ends."""
+    return len(ending.output_data or b"") + len(ending.node_outputs or b"")
 
 
 def new_run(new: NewRun, *, now: datetime, started: bool) -> Run:

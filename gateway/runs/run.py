@@ -53,6 +53,8 @@ class FailureCode(StrEnum):
     """The inference server is starting, has failed, or is being replaced."""
     NO_ACTIVE_INFERENCE = "no_active_inference"
     """No inference server is meant to run for the model."""
+    STORAGE_QUOTA_EXCEEDED = "storage_quota_exceeded"
+    """When it was to start, its user's stored runs exceeded the quota."""
     CANCELLED = "cancelled"
     """It was cancelled on request."""
     CANCELLED_BY_SHUTDOWN = "cancelled_by_shutdown"
@@ -188,6 +190,8 @@ class Claim:
     timeout_seconds: float
     created_at: datetime
     started_at: datetime
+    refusal: RunError | None = None
+    """Why the run may not be executed: it ends with this error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from gateway.runs.rows import EVENTS, PAYLOADS, RUNS
 from gateway.runs.run import FailureCode, RunStatus
+from gateway.runs.storage_usage import counted_bytes
+from gateway.storage.quota_tables import INSTALLATION
 from gateway.storage.sql import in_list, seconds_from_now, sql_literal
 
 
@@ -32,6 +34,7 @@ def is_now(status: RunStatus) -> sa.ColumnElement[bool]:
 _QUEUED, _RUNNING = is_now(RunStatus.QUEUED), is_now(RunStatus.RUNNING)
 _THIS = RUNS.c.id == sa.bindparam("run_id")
 _LEASE_END = seconds_from_now(sa.bindparam("lease_seconds", type_=sa.Float()))
+_WITH_MORE_BYTES = RUNS.c.stored_bytes + sa.bindparam("more_bytes", type_=sa.BigInteger())
 _NO_LEASE = {"lease_owner": sa.null(), "lease_until": sa.null()}
 
 INSERT = sa.insert(RUNS).values(
@@ -81,6 +84,11 @@ CLAIM = (
     .returning(RUNS)
 )
 INPUT = sa.select(PAYLOADS.c.input).where(PAYLOADS.c.run_id == sa.bindparam("run_id"))
+CLAIMED_INPUT = INPUT.add_columns(
+    counted_bytes(sa.bindparam("profile_id", type_=sa.String())).label("user"),
+    counted_bytes(sql_literal(INSTALLATION)).label("installation"),
+)
+"""With what is stored of the run's user and of all, as of some seconds ago."""
 
 _ATTEMPT = RUNS.c.id.concat(sql_literal(" ")).concat(sa.cast(RUNS.c.attempt, sa.String()))
 _HELD = sa.and_(in_list(RUNS.c.id, "run_ids"), _RUNNING, in_list(_ATTEMPT, "held"))
@@ -107,6 +115,7 @@ FINISH = (
         error_code=sa.bindparam("failed_with"),
         error_message=sa.bindparam("failed_because"),
         error_node=sa.bindparam("failed_at"),
+        stored_bytes=_WITH_MORE_BYTES,
         **_NO_LEASE,
     )
     .returning(RUNS)
@@ -154,7 +163,10 @@ WITHDRAW_PAYLOAD = sa.delete(PAYLOADS).where(PAYLOADS.c.run_id == sa.bindparam("
 COUNT_EVENTS = (
     sa.update(RUNS)
     .where(_THIS, RUNS.c.attempt == sa.bindparam("held_attempt"), _RUNNING)
-    .values(event_count=RUNS.c.event_count + sa.bindparam("more_events", type_=sa.Integer()))
+    .values(
+        event_count=RUNS.c.event_count + sa.bindparam("more_events", type_=sa.Integer()),
+        stored_bytes=_WITH_MORE_BYTES,
+    )
     .returning(RUNS.c.event_count)
 )
 """Allocates numbers for events; returns no row if the lease is lost."""

@@ -20,13 +20,17 @@ from gateway.runs.queries import RunQueries, read_run
 from gateway.runs.run import (
     Claim,
     CreatedRun,
+    FailureCode,
     FinishedRun,
     LeaseStatus,
     NewRun,
     Run,
+    RunError,
     RunResult,
 )
 from gateway.runs.run_notifier import RunNotifier
+from gateway.runs.storage_quota import StorageQuota
+from gateway.runs.storage_usage import StoredBytes
 from gateway.runs.sweep_queries import SweepQueries
 from gateway.storage.batch_writer import BatchWriter
 from gateway.storage.clock import now
@@ -45,8 +49,16 @@ class RunStore(SweepQueries, RunQueries):
     written to `outbox` in the same transaction, and reported to `notifier` after the commit.
     """
 
-    def __init__(self, db: Database, *, outbox: WebhookOutbox | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        *,
+        outbox: WebhookOutbox | None = None,
+        quota: StorageQuota | None = None,
+    ) -> None:
+        """Without `quota`, any number of bytes may be stored."""
         super().__init__(db, RunNotifier(db.commits), outbox)
+        self._quota = quota
         self._inserts = BatchWriter[RunInsert](self._write_batch)
         self._record = dialect_insert(rows.RUNS, db.dialect).on_conflict_do_nothing()
         self._record_payload = dialect_insert(rows.PAYLOADS, db.dialect).on_conflict_do_nothing()
@@ -67,17 +79,18 @@ class RunStore(SweepQueries, RunQueries):
 
         Raises:
             GatewayError: PAYLOAD_TOO_LARGE; IDEMPOTENCY_KEY_REUSED if the key belongs to a run with
-                another body; TOO_MANY_RUNS if a concurrency limit is reached.
+                another body; TOO_MANY_RUNS if a concurrency limit is reached;
+                STORAGE_QUOTA_EXCEEDED.
         """
         insert = build_insert(new, owner, lease_seconds)
-        if audited or (new.concurrency_limits and new.idempotency is None):
-            await self._create_alone(new, insert, audited=audited)
-        elif new.idempotency is None:
-            await self._inserts.put(insert)
-        else:
+        if new.idempotency is not None:
             existing = await self._create_once(new, insert)
             if existing is not None:
                 return CreatedRun(run=existing, existing=True)
+        elif audited or new.concurrency_limits or not self._admits(insert):
+            await self._create_alone(new, insert, audited=audited)
+        else:
+            await self._inserts.put(insert)
         began = now()
         return CreatedRun(
             run=rows.new_run(new, now=began, started=owner is not None),
@@ -111,10 +124,14 @@ class RunStore(SweepQueries, RunQueries):
             row = (await session.execute(sql.CLAIM, values)).one_or_none()
             if row is None:
                 return None
-            found = (await session.execute(sql.INPUT, {"run_id": run_id})).scalar_one_or_none()
+            this = {"run_id": run_id, "profile_id": row.profile_id}
+            found = (await session.execute(sql.CLAIMED_INPUT, this)).one_or_none()
             await self._write_started(session, [rows.run_from_row(row)])
         self.notifier.changed(run_id)
-        return rows.claim_from_row(row, found)
+        if found is None:
+            return rows.claim_from_row(row, None)
+        stored = StoredBytes(found.user, found.installation)
+        return rows.claim_from_row(row, found.input, self._refusal(stored))
 
     async def renew_leases(
         self, held: Sequence[tuple[str, int]], lease_seconds: float = LEASE_SECONDS
@@ -141,6 +158,7 @@ class RunStore(SweepQueries, RunQueries):
             "failed_with": error["error_code"],
             "failed_because": error["error_message"],
             "failed_at": error["error_node"],
+            "more_bytes": rows.result_bytes(kept),
         }
         output, nodes = kept.output_data, kept.node_outputs
         async with self._db.write(notify=False) as session:
@@ -211,7 +229,12 @@ class RunStore(SweepQueries, RunQueries):
         `nodes` are entries of `node_outputs` as JSON, by node id. Only for long runs: the result of
         a run contains all its nodes.
         """
-        counted = {"run_id": run_id, "held_attempt": attempt, "more_events": len(nodes)}
+        counted = {
+            "run_id": run_id,
+            "held_attempt": attempt,
+            "more_events": len(nodes),
+            "more_bytes": sum(len(data) for data in nodes.values()),
+        }
         async with self._db.write(notify=False) as session:
             last = (await session.execute(sql.COUNT_EVENTS, counted)).scalar_one_or_none()
             if last is None:
@@ -245,16 +268,32 @@ class RunStore(SweepQueries, RunQueries):
                     if not ended_by_infrastructure(run):
                         return await read_run(session, run.id) or run
                 await session.execute(sql.RELEASE_KEY, {"run_id": run.id})
-            await check_concurrency_limits(session, new.concurrency_limits)
-            await self._insert(session, [insert])
+            await self._insert_within_limits(session, insert)
         return None
 
     async def _create_alone(self, new: NewRun, insert: RunInsert, *, audited: bool) -> None:
         async with self._db.write(notify=False) as session:
-            await check_concurrency_limits(session, new.concurrency_limits)
-            await self._insert(session, [insert])
+            await self._insert_within_limits(session, insert)
             if audited:
                 await record_run_retried(session, new)
+
+    async def _insert_within_limits(self, session: AsyncSession, insert: RunInsert) -> None:
+        new = insert.new
+        await check_concurrency_limits(session, new.concurrency_limits)
+        if self._quota is not None and not self._admits(insert):
+            await self._quota.check(session, new.profile_id, insert.stored_bytes)
+        await self._insert(session, [insert])
+
+    def _admits(self, insert: RunInsert) -> bool:
+        quota = self._quota
+        return quota is None or quota.admit(insert.new.profile_id, insert.stored_bytes)
+
+    def _refusal(self, stored: StoredBytes) -> RunError | None:
+        """Return why a run may not start: its result would have to be stored as well."""
+        refusal = None if self._quota is None else self._quota.limits.exceeded(stored)
+        if refusal is None:
+            return None
+        return RunError(code=FailureCode.STORAGE_QUOTA_EXCEEDED, message=refusal.message)
 
     async def _write_batch(self, inserts: Sequence[RunInsert]) -> None:
         async with self._db.write(notify=False) as session:

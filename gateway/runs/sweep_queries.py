@@ -21,10 +21,11 @@ from gateway.runs.run import FailureCode, QueuedRun, ReapResult, Run, RunStatus
 from gateway.runs.run_notifier import RunNotifier
 from gateway.runs.statements import is_in, is_now
 from gateway.storage.database import Database
-from gateway.storage.sql import in_list, seconds_from_now, sql_literal
+from gateway.storage.pruning import BATCH_ROWS, ids_of_batch
+from gateway.storage.sql import advisory_lock, in_list, seconds_from_now, sql_literal
 from gateway.webhooks.outbox import WebhookOutbox
 
-BATCH_SIZE = 500
+BATCH_SIZE = BATCH_ROWS
 """Rows per statement."""
 
 _QUEUED, _RUNNING = is_in(RunStatus.QUEUED), is_in(RunStatus.RUNNING)
@@ -141,10 +142,10 @@ DELETE_EVENTS = sa.delete(EVENTS).where(in_list(EVENTS.c.run_id, "run_ids"))
 DELETE_RUNS = sa.delete(RUNS).where(_THESE, RUNS.c.finished_at.is_not(None))
 
 
-def oldest_finished(before: datetime, limit: int) -> sa.Select[str]:
-    """Return the query for the ids of the oldest finished runs created before a time."""
+def oldest_finished(before: datetime, limit: int) -> sa.Select[str, int]:
+    """Return the query for the oldest finished runs created before a time: ids and sizes."""
     return (
-        sa.select(RUNS.c.id)
+        sa.select(RUNS.c.id, RUNS.c.stored_bytes)
         .where(
             RUNS.c.id < min_run_id(before),
             RUNS.c.created_at < before,
@@ -247,18 +248,21 @@ class SweepQueries:
         Each call is one small transaction, so that others can write in between.
         """
         oldest = oldest_finished(before, limit)
-        async with self._db.read() as session:
-            ids = list((await session.execute(oldest)).scalars())
-        if ids:
-            deletes: tuple[Executable, ...] = (
-                DELETE_PAYLOADS,
-                DELETE_EVENTS,
-                DELETE_RUNS,
-            )
-            async with self._db.write(notify=False) as session:
-                for statement in deletes:
-                    await session.execute(statement, {"run_ids": ids})
+        async with self._db.read() as session:  # usually there are none: no lock is needed
+            if (await session.execute(oldest.limit(1))).first() is None:
+                return 0
+        async with self._db.write(notify=False) as session:
+            await advisory_lock(session, "retention of runs")
+            ids = ids_of_batch(await session.execute(oldest))
+            if ids:
+                await _delete(session, ids)
         return len(ids)
+
+
+async def _delete(session: AsyncSession, run_ids: Sequence[str]) -> None:
+    deletes: tuple[Executable, ...] = (DELETE_PAYLOADS, DELETE_EVENTS, DELETE_RUNS)
+    for statement in deletes:
+        await session.execute(statement, {"run_ids": run_ids})
 
 
 # Any: the columns that the statement returns

@@ -26,6 +26,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.errors import StorageError
 from gateway.storage.commit_signal import commit_signal
+from gateway.storage.disk_space import is_disk_full, room_on_disk
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -110,6 +111,9 @@ class Database:
         )
         self.commits = commit_signal(self._file, self._connect_options)
         """Tells waiting tasks what this and other processes commit, once it is started."""
+        self.disk_full = False
+        """Whether a write has failed since because of a full disk. Whoever knows that there is room
+        again clears it."""
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -124,10 +128,27 @@ class Database:
         Do not nest: the inner one would wait for the outer one. `notify` False: the transaction
         records no change (`record_change`), so change feeds are not woken.
         """
-        async with self._write_lock, self._writes() as session, session.begin():
-            yield session
+        try:
+            async with self._write_lock, self._writes() as session, session.begin():
+                yield session
+        except Exception as error:
+            self.disk_full = self.disk_full or is_disk_full(error)
+            raise
         if notify:
             self.commits.committed()
+
+    def disk_problem(self) -> str | None:
+        """Return what is wrong with the database's disk, as far as is known; None: nothing."""
+        if self.disk_full:
+            return "its disk is full, nothing is stored"
+        if self._file is not None and room_on_disk(self._file.parent) <= 0:
+            return "its disk is nearly full, new runs are refused"
+        return None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of SQLite's file; None for PostgreSQL."""
+        return None if self._file is None else self._file.parent
 
     @property
     def dialect(self) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, Float, Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy import BigInteger, Boolean, Float, Index, Integer, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.storage.tables import Id, Listed, Name, Table, UtcTime, Word
@@ -106,6 +106,8 @@ class RunRow(Listed):
     error_node: Mapped[str | None] = mapped_column(Name)
     event_count: Mapped[int] = mapped_column(Integer, default=0)
     """The number of the last RunEventRow."""
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    """What the run counts in the storage quotas, see `quota_tables.py`; 0: nothing."""
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     fingerprint: Mapped[str | None] = mapped_column(String(64))
     """Hash of the body, while the idempotency key is valid."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import JSON, Float, Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy import JSON, BigInteger, Float, Index, Integer, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.storage.tables import Id, Listed, Table, UtcTime, Word
@@ -81,6 +81,8 @@ class WebhookDelivery(Listed):
     event: Mapped[str] = mapped_column(Word)
     payload: Mapped[bytes] = mapped_column(LargeBinary)
     """The body that is signed and sent."""
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    """What the delivery counts in the storage quotas, see `quota_tables.py`."""
     status: Mapped[str] = mapped_column(Word)
     due_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """While pending: when to send it; once claimed, when another process may claim it."""

@@ -24,9 +24,8 @@ _ALWAYS = frozenset({408, 414, 431, 500, 503, 504})
 _WITH_CREDENTIALS = frozenset({401, 403, 429})
 _WITH_INPUT = frozenset({400, 404, 422})
 _WITH_BODY = frozenset({413, 415})
-_WITH_EFFECTS = frozenset({409})
+_WITH_EFFECTS = frozenset({409, 507})
 _EXECUTING = frozenset({501, 502})
-_STORING = frozenset({507})
 _V2_STATUSES = {code.v2_status for code in ErrorCode} - {409, 410, 422}
 _GET = "get"
 
@@ -165,8 +164,6 @@ def _failures(path: str, method: str, operation: Json) -> Iterator[int]:
         yield 410
     if operation.pop("x-executes", False):
         yield from _EXECUTING
-    if operation.pop("x-stores", False):
-        yield from _STORING
 
 
 def _answer(status: int, *, v2: bool) -> Json:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import GatewayError
+from gateway.storage.disk_space import is_disk_full
 from protos.errors import ErrorCode, TensorError
 from telemetry.logs import logger, reason_of
+
+DISK_FULL = (
+    "the database's disk is full; nothing was changed: send it again when the operator has made "
+    "room"
+)
 
 log = logger("gateway.web")
 
@@ -18,6 +24,9 @@ def as_gateway_error(error: Exception, request_id: bytes) -> GatewayError:
     if isinstance(error, TensorError):
         return GatewayError(error.code, str(error))
     name = request_id.decode()
+    if is_disk_full(error):
+        log.warning("disk_full", request_id=name, reason=reason_of(error))
+        return GatewayError(ErrorCode.STORAGE_QUOTA_EXCEEDED, DISK_FULL)
     if isinstance(error, DBAPIError | ConnectionError):
         log.warning("database_unavailable", request_id=name, reason=reason_of(error))
         message = "the database does not answer; nothing was changed"

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.ids import new_run_id
 from gateway.storage.changes import ChangeFeed, ChangeKind
 from gateway.storage.clock import now
+from gateway.storage.quota_tables import ROW_BYTES
 from gateway.storage.sql import dialect_insert, seconds_from_now
 from gateway.webhooks import statements as sql
 from gateway.webhooks.events import RunEvent, RunFacts, payload_of
@@ -126,6 +127,7 @@ def delivery_values(
         "run_id": run_id,
         "event": event,
         "payload": payload,
+        "stored_bytes": ROW_BYTES + len(payload),
         "status": DeliveryStatus.PENDING if enabled else DeliveryStatus.HELD,
         "due_seconds": 0.0 if enabled else None,
         "attempts": 0,

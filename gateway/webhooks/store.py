@@ -19,6 +19,8 @@ from gateway.storage.audit_events import ACTOR, SYSTEM
 from gateway.storage.batch_writer import BatchWriter
 from gateway.storage.clock import now
 from gateway.storage.database import Database
+from gateway.storage.pruning import BATCH_ROWS, ids_of_batch
+from gateway.storage.sql import advisory_lock
 from gateway.webhooks import statements as sql
 from gateway.webhooks.audit_events import record_webhook_event
 from gateway.webhooks.deliveries import (
@@ -33,7 +35,6 @@ from gateway.webhooks.states import AttemptResult, DeliveryStatus, DisabledReaso
 
 _MAX_ENDPOINTS = 50
 """Per claim, which is one transaction."""
-_PRUNE_BATCH = 500
 _MIN_FAILURES_TODAY = 2
 """To disable an endpoint: two failures a week apart are no outage of a week."""
 _THROTTLED = AttemptResult.THROTTLED
@@ -107,18 +108,22 @@ class DeliveryStore:
         Pending ones stay. One small transaction, so that other writers are not blocked for long.
         """
         oldest = (
-            select(sql.DELIVERIES.c.id)
+            select(sql.DELIVERIES.c.id, sql.DELIVERIES.c.stored_bytes)
             .where(
                 sql.DELIVERIES.c.id < min_run_id(before),
                 sql.DELIVERIES.c.status != DeliveryStatus.PENDING,
             )
             .order_by(sql.DELIVERIES.c.id)
-            .limit(_PRUNE_BATCH)
+            .limit(BATCH_ROWS)
         )
-        async with self._db.read() as session:
-            ids = list((await session.execute(oldest)).scalars())
-        if ids:
-            async with self._db.write(notify=False) as session:
+        async with self._db.read() as session:  # usually there are none: no lock is needed
+            if (await session.execute(oldest.limit(1))).first() is None:
+                return 0
+        async with self._db.write(notify=False) as session:
+            await advisory_lock(session, "retention of deliveries")
+            # locked: one that is being replayed is pending when the lock is granted
+            ids = ids_of_batch(await session.execute(oldest.with_for_update()))
+            if ids:
                 for statement in (sql.DELETE_ATTEMPTS, sql.DELETE_DELIVERIES):
                     await session.execute(statement, {"ids": ids})
         return len(ids)

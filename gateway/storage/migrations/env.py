@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from gateway.storage import usage_tables, webhook_tables  # noqa: F401 - for their tables
+from gateway.storage import quota_tables, usage_tables, webhook_tables  # noqa: F401 - their tables
 from gateway.storage.account_tables import ConsoleSession
 from gateway.storage.run_tables import RunRow
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from gateway.models import upload_quotas
 from gateway.settings import Settings
+from gateway.storage import disk_space
 from model_store.verification import Verifier
 from tests import onnx_models
 from tests.gateway.in_process_gateway import InProcessGateway
@@ -197,7 +197,7 @@ async def test_uploads_leave_some_of_the_disk_free(
 ) -> None:
     user = await (await gateway_with()).user()
     nearly_full = Disk(total=100 << 30, used=99 << 30, free=(1 << 30) + 3 * MIB)
-    monkeypatch.setattr(upload_quotas.shutil, "disk_usage", lambda _path: nearly_full)
+    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _path: nearly_full)
     fits = await user.post(MODELS, params={"name": "x"}, content=file, headers=RAW)
     assert fits.status_code == 201
     declared = await user.post(MODELS, params={"name": "x"}, content=bytes(4 * MIB), headers=RAW)

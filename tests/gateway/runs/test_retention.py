@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from gateway.runs.cleanup import Retention
+from gateway.runs.retention import Retention
 from gateway.runs.run import RunResult, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
@@ -51,7 +51,7 @@ async def test_only_finished_runs_past_retention_are_deleted(
     reporting = await claimed(store, id=run_id_of(now() - OLD))
     await store.report(reporting.run_id, 1, {"a": b"{}"})
     assert await rows(database) == (8, 8, 1)
-    assert await Retention(database, store, days=30).sweep() == 5
+    assert await Retention(database, {"runs": store}, days=30).sweep() == 5
     assert await rows(database) == (3, 3, 1)
     left = {kept.new.id, waiting, reporting.run_id}
     assert set(await store.marks(list(left))) == left
@@ -92,7 +92,7 @@ async def test_disk_space_is_released(tmp_path: Path, database: Database, store:
     path = sqlite_file(database.url)
     assert path is not None
     before = sum(sizes(path))
-    assert await Retention(database, store, days=30).sweep() == 200
+    assert await Retention(database, {"runs": store}, days=30).sweep() == 200
     assert await database.reclaim_space() == 0
     async with database.write() as session:  # a small write, to cause a checkpoint
         session.add(RunPayload(run_id="x"))
