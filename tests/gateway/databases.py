@@ -51,6 +51,10 @@ class PostgresDatabase:
         """Accept connections again."""
         await self._run(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS true")
 
+    def execute(self, statement: str) -> None:
+        """Have the server execute a statement, outside of the database."""
+        asyncio.run(self._run(statement))
+
     async def _run(self, statement: str) -> None:
         connection = await asyncpg.connect(f"{SERVER}/postgres")
         try:

@@ -1,0 +1,121 @@
+"""Installations whose database has a disk that fills up, and has room again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.gateway.databases import PostgresDatabase
+from tests.services.small_disk import SmallDisk
+from tests.slipstream.running import NO_WORKER, Up
+from tests.system.flow_documents import echo_flow
+from tests.system.installation import Installation, Json
+from tests.system.runs import Runs, eventually, problem_of
+
+pytestmark = pytest.mark.services
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def disk() -> Iterator[SmallDisk]:
+    found = SmallDisk(mebibytes=96)
+    found.mount()
+    yield found
+    found.unmount()
+
+
+@pytest.fixture
+def database(disk: SmallDisk) -> Iterator[PostgresDatabase]:
+    """A PostgreSQL database whose tables are on the small disk."""
+    found = PostgresDatabase()
+    folder = disk.folder / "tablespace"
+    folder.mkdir()
+    shutil.chown(folder, "postgres", "postgres")
+    found.execute(f"CREATE TABLESPACE {found.name} LOCATION '{folder}'")
+    found.execute(f"CREATE DATABASE {found.name} TABLESPACE {found.name}")
+    yield found
+    found.drop()
+    found.execute(f"DROP TABLESPACE {found.name}")
+
+
+def degraded(up: Up) -> list[str]:
+    answer = httpx.get(f"{up.url}/readyz", timeout=60)
+    assert answer.status_code == 200, answer.text
+    found: list[str] = answer.json()["degraded"]
+    return found
+
+
+def big_input(size: int) -> Json:
+    """Return input that does not compress."""
+    return {"param1": os.urandom(size // 2).hex()}
+
+
+def test_runs_leave_part_of_the_disk_of_sqlite_free(disk: SmallDisk) -> None:
+    up = Up(disk.folder / "state", "--no-demo", *NO_WORKER)
+    up.until("documentation")
+    installation = Installation(up)
+    runs = Runs(installation)
+    deployment = runs.deploy(echo_flow(), "async", "server")
+    finished = runs.accept(deployment, {"param1": "1"})
+    runs.until(finished)
+    assert degraded(up) == []
+
+    disk.fill(leave=2 * MIB)
+    refused = problem_of(runs.call(deployment, {"param1": "2"}), 507, "storage_quota_exceeded")
+    assert refused["message"].startswith("the database's disk has too little room: delete runs ")
+    assert degraded(up) == ["database: its disk is nearly full, new runs are refused"]
+    assert [run["flow_run_id"] for run in runs.list_all()] == [finished]
+
+    disk.make_room()
+    runs.until(runs.accept(deployment, {"param1": "3"}))
+    assert degraded(up) == []
+    installation.stop()
+
+
+def test_a_full_disk_of_sqlite_refuses_what_it_cannot_store(disk: SmallDisk) -> None:
+    up = Up(disk.folder / "state", "--no-demo", *NO_WORKER)
+    up.until("documentation")
+    installation = Installation(up)
+    flow = {**echo_flow(), "description": "x" * MIB}
+    gateways = up.gateways()
+
+    disk.fill()
+    answer = installation.http.post("/node/flows/", json=flow)
+    refused = problem_of(answer, 507, "storage_quota_exceeded")
+    assert refused["message"].startswith("the database's disk is full; nothing was changed: ")
+    assert degraded(up) == ["database: its disk is full, nothing is stored"]
+    assert installation.http.get("/node/flows/").json()["items"] == []
+
+    disk.make_room()
+    eventually(lambda: degraded(up), lambda found: not found)
+    assert installation.http.post("/node/flows/", json=flow).status_code == 201
+    assert up.gateways() == gateways, "none was restarted"
+    installation.stop()
+
+
+def test_a_full_disk_of_postgresql_refuses_runs(
+    tmp_path: Path, disk: SmallDisk, database: PostgresDatabase
+) -> None:
+    up = Up(tmp_path / "state", "--no-demo", *NO_WORKER, SLIPSTREAM_DATABASE_URL=database.url)
+    up.until("documentation")
+    installation = Installation(up)
+    runs = Runs(installation)
+    deployment = runs.deploy(echo_flow(), "async", "server")
+
+    disk.fill()
+    answer = runs.call(deployment, big_input(2 * MIB))
+    refused = problem_of(answer, 507, "storage_quota_exceeded")
+    assert refused["message"].startswith("the database's disk is full; nothing was changed: ")
+    assert degraded(up) == ["database: its disk is full, nothing is stored"]
+    assert runs.list_all() == []
+
+    disk.make_room()
+    eventually(lambda: degraded(up), lambda found: not found)
+    runs.until(runs.accept(deployment, big_input(2 * MIB)))
+    installation.stop()
