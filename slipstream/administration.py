@@ -60,6 +60,13 @@ class RunAdmin:
         """Cancel a run; raise NOT_FOUND, GONE or RUN_FINISHED."""
         return await self._service.cancel(self._actor, run_id)
 
+    async def delete(self, which: RunFilter) -> int:
+        """Delete finished runs that match; return their number."""
+        total = 0
+        while deleted := await self._service.delete(self._actor, which):
+            total += deleted
+        return total
+
     async def retry(self, run_id: str, *, latest: bool) -> Run:
         """Start a new run with the input of a failed one; see `RunService.retry`."""
         try:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Query, Response
 from starlette.responses import StreamingResponse
 
-from gateway.auth.access import Caller, Poller
+from gateway.auth.access import Caller, Manager, Poller
 from gateway.conditional_requests import NOT_MODIFIED, IfNoneMatch
 from gateway.dependencies import from_app
 from gateway.deployments.settings import ResponseFormat
@@ -23,7 +23,14 @@ from gateway.runs.responses import (
     server_timing,
 )
 from gateway.runs.run import Run, RunStatus
-from gateway.runs.schemas import AcceptedOut, EnvelopeOut, RetriedVersion, RunOut, RunPage
+from gateway.runs.schemas import (
+    AcceptedOut,
+    DeletedRuns,
+    EnvelopeOut,
+    RetriedVersion,
+    RunOut,
+    RunPage,
+)
 from gateway.runs.service import RunService
 from gateway.storage.clock import UtcDatetime, now
 from gateway.storage.etags import matches_none
@@ -92,6 +99,19 @@ async def list_runs(
 ) -> RunPage:
     """List runs, newest first. `from` and `to` are creation times; `to` is exclusive."""
     return RunPage.of(await service.page(poller.identity, filters.run_filter, page))
+
+
+@router.delete("/")
+async def delete_runs(
+    service: Service,
+    manager: Manager,
+    to: UtcDatetime,
+    deployment: str | None = None,
+    status: RunStatus | None = None,
+) -> DeletedRuns:
+    """Delete finished runs created before `to`, some hundred of the oldest: repeat until 0."""
+    which = RunFilter(profile_id="", deployment_id=deployment, status=status, before=to)
+    return DeletedRuns(deleted=await service.delete(manager, which))
 
 
 @router.get("/{run_id}/", response_model=RunOut | EnvelopeOut, responses=NOT_MODIFIED)

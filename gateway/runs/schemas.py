@@ -13,6 +13,15 @@ from gateway.runs.run import Run
 from gateway.storage.paging import Page
 
 
+class DeletedRuns(BaseModel):
+    """What a deletion has done."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    deleted: int
+    """0: no finished run matches any more."""
+
+
 class RunErrorOut(BaseModel):
     """Why a run has no result."""
 

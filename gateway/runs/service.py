@@ -1,4 +1,4 @@
-"""What callers can do with runs: read, wait, list, follow, cancel, retry."""
+"""What callers can do with runs: read, wait, list, follow, cancel, retry, delete."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gateway.flows.evaluation import Evaluator
 from gateway.ids import is_id, run_id_time
 from gateway.limits.rate_limiter import PollLimit, RateLimiter
 from gateway.parser_process.client import ParserProcess
+from gateway.runs.deletion import delete_finished_runs
 from gateway.runs.event_stream import stream_run
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus
@@ -108,15 +109,15 @@ class RunService:
             GatewayError: API_KEY_FORBIDDEN if the key does not cover the filter's deployment;
                 INVALID_REQUEST if the cursor is invalid.
         """
-        if run_filter.deployment_id is not None:
-            check_covers(actor, run_filter.deployment_id.lower())
-        own = replace(
-            run_filter,
-            profile_id=actor.profile_id,
-            deployments=actor.deployments,
-            run_keys=actor.run_keys,
-        )
-        return await self._store.page(own, request)
+        return await self._store.page(_own(actor, run_filter), request)
+
+    async def delete(self, actor: Identity, run_filter: RunFilter) -> int:
+        """Delete some of the oldest finished runs of a page; return their number, 0 at the end.
+
+        Raises:
+            GatewayError: API_KEY_FORBIDDEN if the key does not cover the filter's deployment.
+        """
+        return await delete_finished_runs(self._db, _own(actor, run_filter))
 
     async def cancel(self, actor: Identity, run_id: str) -> Run:
         """Cancel a run; if it is running, it stops after a moment. Cancelling again has no effect.
@@ -203,6 +204,18 @@ class RunService:
         # Ids contain their creation time, so deleted runs need no tombstones.
         created_at = run_id_time(run_id)
         return created_at is not None and created_at < now() - timedelta(days=self._retention_days)
+
+
+def _own(actor: Identity, run_filter: RunFilter) -> RunFilter:
+    """Return the filter, restricted to what the actor sees."""
+    if run_filter.deployment_id is not None:
+        check_covers(actor, run_filter.deployment_id.lower())
+    return replace(
+        run_filter,
+        profile_id=actor.profile_id,
+        deployments=actor.deployments,
+        run_keys=actor.run_keys,
+    )
 
 
 def _unknown(run_id: str) -> GatewayError:

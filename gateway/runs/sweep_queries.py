@@ -255,11 +255,12 @@ class SweepQueries:
             await advisory_lock(session, "retention of runs")
             ids = ids_of_batch(await session.execute(oldest))
             if ids:
-                await _delete(session, ids)
+                await delete_runs(session, ids)
         return len(ids)
 
 
-async def _delete(session: AsyncSession, run_ids: Sequence[str]) -> None:
+async def delete_runs(session: AsyncSession, run_ids: Sequence[str]) -> None:
+    """Delete finished runs with all that belongs to them."""
     deletes: tuple[Executable, ...] = (DELETE_PAYLOADS, DELETE_EVENTS, DELETE_RUNS)
     for statement in deletes:
         await session.execute(statement, {"run_ids": run_ids})

@@ -1,8 +1,9 @@
-"""`slipstream runs`: list, show, wait, cancel, retry, tail."""
+"""`slipstream runs`: list, show, wait, cancel, retry, delete, tail."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -145,6 +146,35 @@ def retry(
             _wait_and_show(session, run.id, timeout)
         else:
             session.terminal.show(run_document(run), result_line(run))
+
+
+@commands.command("delete")
+def delete(
+    *,
+    before: Annotated[
+        datetime,
+        typer.Option(
+            "--before", help="Only runs created before this time.", callback=options.local_time
+        ),
+    ],
+    deployment: Deployment = None,
+    status: Status = None,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Delete finished runs, with their inputs and outputs.
+
+    [dim]slipstream runs delete --before 2026-01-31 --status failed[/]
+    """
+    with open_session(state, as_json=as_json) as session:
+        which = RunFilter(
+            profile_id=session.profile_id,
+            deployment_id=deployment,
+            status=status,
+            before=before,
+        )
+        deleted = session.run(RunAdmin(session.workspace).delete(which))
+        session.terminal.show({"deleted": deleted}, f"{deleted} runs deleted.")
 
 
 @commands.command("tail")

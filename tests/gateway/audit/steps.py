@@ -20,6 +20,7 @@ EXEMPT: Mapping[str, str] = {
     "POST /node/deployment-trigger/{deployment_id}/batch/": _CALL,
     "POST /node/flow-runs/{run_id}/cancel/": _RUN,
     "POST /node/flow-runs/{run_id}/retry/": _RUN,
+    "DELETE /node/flow-runs/": _RUN,
     "POST /node/webhooks/deliveries/{delivery_id}/replay/": _SEND,
     "POST /node/webhooks/endpoints/{deployment_id}/test/": _SEND,
     "POST /node/webhooks/verify/": _VERIFY,
