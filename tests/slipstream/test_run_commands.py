@@ -9,14 +9,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.metrics import GatewayMetrics
 from gateway.runs.run import NewRun, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore
+from gateway.usage.run_counter import RunCounter
+from gateway.usage.store import UsageStore
 from slipstream.workspace import Workspace, open_workspace, read_settings
 from tests.slipstream.cli import Cli
 from tests.slipstream.running import TIMEOUT_SECONDS, environment
@@ -99,6 +103,15 @@ class RunFixture:
             return run_id
 
         return self._do(work)
+
+    def count(self) -> None:
+        """Count the ended runs in usage as a gateway would."""
+
+        async def work(workspace: Workspace, _: RunStore) -> None:
+            counter = RunCounter(UsageStore(workspace.db), GatewayMetrics(), behind=-1)
+            assert await counter.count()
+
+        self._do(work)
 
     def _do(self, work: Callable[[Workspace, RunStore], Awaitable[T]]) -> T:
         async def opened() -> T:
@@ -200,6 +213,19 @@ def test_a_failed_run_is_retried(runs: RunFixture) -> None:
     assert runs.cli.refusal("runs", "retry", done) == (1, "conflict")
     (act,) = runs.cli.answer("audit", "list", "--kind", "run")["items"]
     assert (act["action"], act["after"]["retry_of"]) == ("run.retry", failed)
+
+
+def test_finished_runs_are_deleted(runs: RunFixture) -> None:
+    done = runs.end(runs.begin(), COMPLETED)
+    failed, queued = runs.end(runs.begin(), FAILED), runs.begin()
+    runs.count()
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
+    words = ("runs", "delete", "--before", tomorrow)
+    assert runs.cli.answer(*words, "--status", "failed") == {"deleted": 1}
+    assert runs.cli.refusal("runs", "show", failed) == (1, "not_found")
+    assert "1 runs deleted." in runs.cli.run(*words).stdout
+    assert runs.cli.refusal("runs", "show", done) == (1, "not_found")
+    assert runs.cli.answer("runs", "show", queued)["status"] == "queued"
 
 
 def test_an_unknown_run_is_not_found(runs: RunFixture) -> None:

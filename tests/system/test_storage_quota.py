@@ -29,6 +29,7 @@ from tests.system.runs import Runs, eventually, problem_of
 INPUT = {"param1": "x" * 20_000}
 RUN_BYTES = ROW_BYTES + len('{"param1":""}') + 20_000
 PLACES = 12
+LIMIT = PLACES * RUN_BYTES
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
@@ -43,14 +44,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     database.drop()
 
 
-def start(tmp_path: Path, url: str) -> Up:
-    """Start two gateways, in which a user has room for PLACES runs that wait for a worker."""
+def start(tmp_path: Path, url: str, *options: str, user_bytes: int = LIMIT) -> Up:
+    """Start two gateways."""
     settings = {
         "SLIPSTREAM_DATABASE_URL": url,
-        "SLIPSTREAM_USER_RUN_STORAGE_BYTES": str(PLACES * RUN_BYTES),
+        "SLIPSTREAM_USER_RUN_STORAGE_BYTES": str(user_bytes),
         "SLIPSTREAM_RUN_RETENTION_DAYS": "1",
     }
-    up = Up(tmp_path / "state", "--no-demo", *NO_WORKER, "--workers", "2", **settings)
+    up = Up(tmp_path / "state", "--no-demo", "--workers", "2", *options, **settings)
     up.until("documentation")
     eventually(up.gateways, lambda found: len(found) == 2)
     return up
@@ -91,7 +92,7 @@ async def store_expired_runs(url: str, number: int) -> None:
 def test_two_gateways_refuse_at_the_bound_and_accept_what_is_freed(
     tmp_path: Path, url: str
 ) -> None:
-    up = start(tmp_path, url)
+    up = start(tmp_path, url, *NO_WORKER)
     installation = Installation(up)
     runs = Runs(installation)
     deployment = runs.deploy(echo_flow(), "async", "api")
@@ -100,10 +101,9 @@ def test_two_gateways_refuse_at_the_bound_and_accept_what_is_freed(
     refused = [answer for answer in answers if answer.status_code != 202]
     assert (len(accepted), len(refused)) == (PLACES, 2 * PLACES)
     message = problem_of(refused[0], 507, "storage_quota_exceeded")["message"]
-    limit = PLACES * RUN_BYTES
-    assert message.startswith(f"your stored runs and events have {limit} of {limit} bytes (setting")
+    assert message.startswith(f"your stored runs and events have {LIMIT} of {LIMIT} bytes (setting")
     assert len(runs.list_all()) == PLACES, "nothing of the others is stored"
-    eventually(lambda: metric(installation, "run_storage_bytes"), lambda found: found == limit)
+    eventually(lambda: metric(installation, "run_storage_bytes"), lambda found: found == LIMIT)
 
     for gateway in up.gateways():
         gateway.send_signal(signal.SIGKILL)
@@ -126,12 +126,16 @@ def test_two_gateways_refuse_at_the_bound_and_accept_what_is_freed(
     installation.stop()
 
     asyncio.run(store_expired_runs(url, 3))
-    up = start(tmp_path, url)
+    up = start(tmp_path, url, user_bytes=LIMIT - 1)
     installation = Installation(up)
     eventually(
         lambda: metric(installation, 'retention_deleted_total{kind="runs"}'),
         lambda found: found == 3,
     )
-    eventually(lambda: metric(installation, "run_storage_bytes"), lambda found: found == limit)
-    assert len(Runs(installation).list_all(status="queued")) == PLACES, "unfinished runs stay"
+    eventually(lambda: metric(installation, "run_storage_bytes"), lambda found: found == LIMIT)
+    unfinished = Runs(installation)
+    eventually(lambda: unfinished.list_all(status="failed"), lambda found: len(found) == PLACES)
+    failed = unfinished.show(unfinished.list_all()[0]["flow_run_id"])
+    assert failed["error"]["code"] == "storage_quota_exceeded"
+    assert failed["node_outputs"] == {}, "nothing was executed"
     installation.stop()

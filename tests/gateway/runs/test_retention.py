@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,6 +14,7 @@ from sqlalchemy import func, select
 from gateway.runs.retention import Retention
 from gateway.runs.run import RunResult, RunStatus
 from gateway.runs.store import RunStore
+from gateway.storage import pruning
 from gateway.storage.clock import now
 from gateway.storage.database import Database, sqlite_file
 from gateway.storage.run_tables import RunEventRow, RunPayload, RunRow
@@ -70,6 +72,21 @@ async def test_events_and_payload_are_deleted_with_the_run(
     assert await rows(database) == (0, 0, 0)
 
 
+async def test_gateways_that_prune_at_once_delete_each_run_once(
+    database: Database, store: RunStore, url: str
+) -> None:
+    other = Database(url)
+    for _ in range(3):
+        await store.record_finished([finished(OLD) for _ in range(100)])
+    sweeps = [
+        Retention(db, {"runs": kept}, days=30)
+        for db, kept in ((database, store), (other, RunStore(other)))
+    ]
+    assert sum(await asyncio.gather(*(one.sweep() for one in sweeps))) == 300
+    assert await rows(database) == (0, 0, 0)
+    await other.close()
+
+
 async def test_pruning_uses_small_transactions_oldest_first(
     database: Database, store: RunStore
 ) -> None:
@@ -80,6 +97,18 @@ async def test_pruning_uses_small_transactions_oldest_first(
     assert len([text for text in asked if text.startswith("DELETE")]) == 3
     left = await store.marks([one.new.id for one in runs])
     assert set(left) == {one.new.id for one in runs[:6]}
+
+
+async def test_a_transaction_deletes_a_limited_number_of_bytes(
+    database: Database, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "_BATCH_BYTES", 10_000)
+    sizes = (3000, 3000, 3000, 30_000, 100)
+    for hours, size in enumerate(sizes):
+        old = finished(OLD - timedelta(hours=hours), input_data=b"1" * size)
+        await store.record_finished([old])
+    before = now() - timedelta(days=29)
+    assert [await store.prune(before) for _ in range(5)] == [2, 1, 1, 1, 0]
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)  # PostgreSQL has autovacuum

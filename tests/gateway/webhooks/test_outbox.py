@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from gateway.deployments.settings import ExecutionMode
 from gateway.runs.run import Idempotency, RunResult, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.clock import now
+from gateway.storage.database import Database
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from gateway.webhooks.outbox import WebhookOutbox, message_id_for
@@ -249,6 +250,23 @@ async def test_deliveries_are_deleted_with_their_runs_except_pending_ones(
     assert await idle_harness.webhook_dispatcher.store.prune(now() + timedelta(seconds=1)) == 0
     assert (await idle_harness.delivery(waiting))["status"] == "pending"
     assert await count(idle_harness) == 1
+
+
+async def test_a_delivery_that_is_being_replayed_is_not_deleted(
+    idle_harness: WebhookHarness, url: str
+) -> None:
+    made = await idle_harness.deploy()
+    await idle_harness.patch(made, state="disabled")
+    await idle_harness.finish(made)
+    other = Database(url)
+    async with other.write() as session:
+        await session.execute(update(WebhookDelivery).values(status="pending"))
+        store = idle_harness.webhook_dispatcher.store
+        pruning = asyncio.create_task(store.prune(now() + timedelta(seconds=1)))
+        await asyncio.wait({pruning}, timeout=0.5)  # it has found the delivery, and waits for us
+    assert await pruning == 0
+    assert await count(idle_harness) == 1
+    await other.close()
 
 
 async def test_the_age_of_the_oldest_event_is_measured(idle_harness: WebhookHarness) -> None:
