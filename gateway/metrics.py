@@ -102,7 +102,8 @@ class GatewayMetrics:
         self._refusals = self.registry.counter(
             "requests_refused_total",
             "Requests and connections refused before they were complete, because clients hold too "
-            "much of the gateway, and logins, because too many of an address wait.",
+            "much of the gateway, logins, because too many of an address wait, and runs, because "
+            "too much is stored.",
             ("reason",),
         )
         self._call_metrics: dict[tuple[str, str], CallMetrics] = {}

@@ -26,8 +26,10 @@ _SHARES = 200
 """Into so many a quota is divided. Each further process may exceed the quota by one of them."""
 _MIN_QUOTA_BYTES = 1 << 30
 """Smaller quotas have no shares: each run is checked."""
-_SHARE_SECONDS = 10.0
-"""For which a share may be used: what others have stored since then is not known."""
+_SHARE_SECONDS = 60.0
+"""For which a share may be used: what the disk has lost to other data since then is not known."""
+_NEAR = 4
+"""Where less than a quarter of a quota is left, checks of the same user wait for each other."""
 _MAX_USERS = 10_000
 _WRITES = 2
 """How often SQLite writes what it stores: to the log, and then to the database."""
@@ -128,33 +130,46 @@ class StorageQuota:
     async def check(self, session: AsyncSession, profile_id: str, size: int) -> None:
         """Check that a run of `size` bytes fits, which the session's transaction will insert.
 
-        Other transactions that check the same user wait until this one has ended.
-
         Raises:
             GatewayError: STORAGE_QUOTA_EXCEEDED.
         """
-        await advisory_lock(session, f"storage {profile_id}")
         stored = await read_stored_bytes(session, profile_id)
-        limits = self.limits
-        if self._folder is not None:
-            room = room_on_disk(self._folder)
-            if room < _WRITES * size:
-                message = f"the database's disk has too little room: {_ADVICE}"
-                raise self._refused(StorageRefusal("disk", message))
-            limits = limits.within(stored.installation + room)
+        limits = self._limits_with(stored, size)
+        if _is_near(limits.user_bytes, stored.user):
+            # What others are storing now is known when they have ended.
+            await advisory_lock(session, f"storage {profile_id}")
+            stored = await read_stored_bytes(session, profile_id)
         refusal = limits.exceeded(stored, size)
         if refusal is not None:
             raise self._refused(refusal)
         self._renew(profile_id, limits.user_bytes, stored.user + size)
         self._renew(INSTALLATION, limits.installation_bytes, stored.installation + size)
 
+    def _limits_with(self, stored: StoredBytes, size: int) -> StorageLimits:
+        """Return the limits, on SQLite with regard to its disk."""
+        if self._folder is None:
+            return self.limits
+        room = room_on_disk(self._folder)
+        if room < _WRITES * size:
+            message = f"the database's disk has too little room: {_ADVICE}"
+            raise self._refused(StorageRefusal("disk", message))
+        return self.limits.within(stored.installation + room)
+
     def _renew(self, of: str, quota: int, used: int) -> None:
         if len(self._shares) >= _MAX_USERS:
             self._shares.clear()
-        share = quota // _SHARES if quota >= _MIN_QUOTA_BYTES else 0
+        share = quota // _SHARES if _has_shares(quota) else 0
         self._shares[of] = _Share(min(share, quota - used), monotonic() + _SHARE_SECONDS)
 
     def _refused(self, refusal: StorageRefusal) -> GatewayError:
         if self._on_refusal is not None:
             self._on_refusal(refusal.kind)
         return GatewayError(ErrorCode.STORAGE_QUOTA_EXCEEDED, refusal.message)
+
+
+def _has_shares(quota: int) -> bool:
+    return quota >= _MIN_QUOTA_BYTES
+
+
+def _is_near(quota: int, used: int) -> bool:
+    return not _has_shares(quota) or quota - used < quota // _NEAR

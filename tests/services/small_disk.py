@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -31,8 +32,10 @@ class SmallDisk:
     def fill(self, *, leave: int = 0) -> None:
         """Fill it, but for some bytes."""
         with self._ballast.open("ab") as file:
-            size = file.tell() + shutil.disk_usage(self.folder).free - leave
-            os.posix_fallocate(file.fileno(), 0, size)
+            while (more := shutil.disk_usage(self.folder).free - leave) > 0:
+                with suppress(OSError):  # others have taken some of it meanwhile
+                    size = os.fstat(file.fileno()).st_size
+                    os.posix_fallocate(file.fileno(), 0, size + more)
 
     def make_room(self) -> None:
         """Take away what `fill` has written."""

@@ -13,13 +13,14 @@ import pytest
 from tests.gateway.databases import PostgresDatabase
 from tests.services.small_disk import SmallDisk
 from tests.slipstream.running import NO_WORKER, Up
-from tests.system.flow_documents import echo_flow
+from tests.system.flow_documents import echo_flow, waiting_flow
 from tests.system.installation import Installation, Json
 from tests.system.runs import Runs, eventually, problem_of
 
 pytestmark = pytest.mark.services
 
 MIB = 1 << 20
+FULL = "database: its disk is full, nothing is stored"
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def degraded(up: Up) -> list[str]:
 
 def big_input(size: int) -> Json:
     """Return input that does not compress."""
-    return {"param1": os.urandom(size // 2).hex()}
+    return {"x": os.urandom(size // 2).hex()}
 
 
 def test_runs_leave_part_of_the_disk_of_sqlite_free(disk: SmallDisk) -> None:
@@ -89,7 +90,7 @@ def test_a_full_disk_of_sqlite_refuses_what_it_cannot_store(disk: SmallDisk) -> 
     answer = installation.http.post("/node/flows/", json=flow)
     refused = problem_of(answer, 507, "storage_quota_exceeded")
     assert refused["message"].startswith("the database's disk is full; nothing was changed: ")
-    assert degraded(up) == ["database: its disk is full, nothing is stored"]
+    assert degraded(up) == [FULL]
     assert installation.http.get("/node/flows/").json()["items"] == []
 
     disk.make_room()
@@ -106,16 +107,20 @@ def test_a_full_disk_of_postgresql_refuses_runs(
     up.until("documentation")
     installation = Installation(up)
     runs = Runs(installation)
-    deployment = runs.deploy(echo_flow(), "async", "server")
+    deployment = runs.deploy(waiting_flow(1), "async", "server")
+    given = big_input(2 * MIB)
+    accepted = runs.accept(deployment, given)
 
     disk.fill()
+    eventually(lambda: degraded(up), lambda found: found == [FULL])  # its result is not stored
     answer = runs.call(deployment, big_input(2 * MIB))
     refused = problem_of(answer, 507, "storage_quota_exceeded")
     assert refused["message"].startswith("the database's disk is full; nothing was changed: ")
-    assert degraded(up) == ["database: its disk is full, nothing is stored"]
-    assert runs.list_all() == []
+    assert degraded(up) == [FULL]
+    assert [run["flow_run_id"] for run in runs.list_all()] == [accepted]
 
     disk.make_room()
+    assert runs.until(accepted)["output_data"] == given
     eventually(lambda: degraded(up), lambda found: not found)
     runs.until(runs.accept(deployment, big_input(2 * MIB)))
     installation.stop()
