@@ -276,9 +276,9 @@ class ErrorCode(StrEnum):
             "room for the upload or the run."
         ),
         advice=(
-            "Remove model versions that are not needed, with `slipstream models remove`, or wait "
-            "until stored runs have expired. Operators can raise the setting that the message "
-            "names, or add disk space."
+            "Remove what is not needed: model versions with `slipstream models remove`, finished "
+            "runs with `slipstream runs delete` or DELETE /node/flow-runs/. Operators can raise the "
+            "setting that the message names, or add disk space."
         ),
     )
     UNSUPPORTED_MEDIA_TYPE = ErrorSpec(

@@ -19,7 +19,7 @@ class DeletedRuns(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     deleted: int
-    """0: no finished run matches any more."""
+    """0: no finished run matches."""
 
 
 class RunErrorOut(BaseModel):

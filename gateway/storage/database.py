@@ -112,8 +112,8 @@ class Database:
         self.commits = commit_signal(self._file, self._connect_options)
         """Tells waiting tasks what this and other processes commit, once it is started."""
         self.disk_full = False
-        """Whether a write has failed since because of a full disk. Whoever knows that there is room
-        again clears it."""
+        """Whether a write has failed because of a full disk, and none has succeeded since that was
+        noticed (`StorageCounts.add_changes`)."""
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
