@@ -148,8 +148,7 @@ class RunSweeper:
             )
 
     async def _count(self) -> None:
-        await self._storage.add_changes()
-        stored_bytes = await self._storage.installation_bytes()
+        stored_bytes = await self._storage.add_changes()
         self._metrics.set_counts(await self._store.counts(), stored_bytes)
 
 

@@ -37,11 +37,14 @@ def _changed_bytes(*which: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
     return sa.func.coalesce(sa.select(total).where(*which).scalar_subquery(), 0)
 
 
+_ALL = counted_bytes(sql_literal(INSTALLATION)) + _changed_bytes()
 _READ = sa.select(
     (counted_bytes(_PROFILE) + _changed_bytes(_CHANGES.c.profile_id == _PROFILE)).label("user"),
-    (counted_bytes(sql_literal(INSTALLATION)) + _changed_bytes()).label("installation"),
+    _ALL.label("installation"),
 )
-_ANY = sa.select(_CHANGES.c.id).limit(1)
+_STATE = sa.select(
+    _ALL.label("stored"), sa.exists().where(_CHANGES.c.id.is_not(None)).label("changes")
+)
 _TAKE = (
     sa.delete(_CHANGES)
     .where(_CHANGES.c.id.in_(sa.select(_CHANGES.c.id).order_by(_CHANGES.c.id).limit(_BATCH_SIZE)))
@@ -66,25 +69,25 @@ class StorageCounts:
             set_={"bytes": _USAGE.c.bytes + insert.excluded.bytes},
         )
 
-    async def installation_bytes(self) -> int:
-        """Return the bytes of all users together."""
-        async with self._db.read() as session:
-            return (await read_stored_bytes(session, INSTALLATION)).installation
+    async def add_changes(self) -> int:
+        """Add the changes to the counts; return the bytes of all users together.
 
-    async def add_changes(self) -> None:
-        """Add the changes to the counts; also find out whether a full disk has room again."""
-        while await self._add_batch() == _BATCH_SIZE:
-            pass
+        Also finds out whether a full disk has room again.
+        """
+        async with self._db.read() as session:
+            state = (await session.execute(_STATE)).one()
+        if state.changes:
+            while await self._add_batch() == _BATCH_SIZE:
+                pass
         if self._db.disk_full:
             async with self._db.write(notify=False) as session:
                 await session.execute(self._add, {"profile_id": INSTALLATION, "bytes": 0})
             self._db.disk_full = False
+        stored: int = state.stored
+        return stored
 
     async def _add_batch(self) -> int:
         """Add some of the oldest changes, and return their number."""
-        async with self._db.read() as session:  # usually there are none: no lock is needed
-            if (await session.execute(_ANY)).first() is None:
-                return 0
         async with self._db.write(notify=False) as session:
             await advisory_lock(session, _LOCK)
             taken = (await session.execute(_TAKE)).all()

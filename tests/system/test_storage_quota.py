@@ -103,6 +103,8 @@ def test_two_gateways_refuse_at_the_bound_and_accept_what_is_freed(
     message = problem_of(refused[0], 507, "storage_quota_exceeded")["message"]
     assert message.startswith(f"your stored runs and events have {LIMIT} of {LIMIT} bytes (setting")
     assert len(runs.list_all()) == PLACES, "nothing of the others is stored"
+    refusals = 'requests_refused_total{reason="user_storage"}'
+    eventually(lambda: metric(installation, refusals), lambda found: found == len(refused))
     eventually(lambda: metric(installation, "run_storage_bytes"), lambda found: found == LIMIT)
 
     for gateway in up.gateways():

@@ -171,6 +171,7 @@ FAILURES = [
     (FailureCode.QUEUE_TIMEOUT, 503, "queue_timeout", True),
     (FailureCode.INFERENCE_UNAVAILABLE, 503, "inference_server_unavailable", True),
     (FailureCode.NO_ACTIVE_INFERENCE, 409, "no_active_inference", False),
+    (FailureCode.STORAGE_QUOTA_EXCEEDED, 507, "storage_quota_exceeded", False),
     (FailureCode.CANCELLED_BY_SHUTDOWN, 503, "shutting_down", True),
     ("of next year", 500, "flow_failed", False),
 ]
