@@ -1,6 +1,7 @@
 """One gateway process: `python -m gateway --listen-fd FD`.
 
-Listens first, then imports and builds the rest.
+Listens first, then imports and builds the rest. With `--accept-when-ready` it is the other way
+round: other processes accept connections from the same sockets meanwhile.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -22,81 +23,36 @@ import uvloop
 
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
+from gateway.http_server import GatewayServer
 from telemetry import allocator, garbage_collection
-from telemetry.options import option, read, whole_number
+from telemetry.options import flag, option, read, whole_number
 from telemetry.parent_process import StatusPipe, exit_with_parent
 
 if TYPE_CHECKING:
     from gateway.certificate import Certificate
-    from transport.tls_listener import TlsListener
 
 _BACKLOG = 2048
 _GC_THRESHOLD = (50_000, 20, 50)
 """A call creates hundreds of objects and no cycles: the default of 700 would collect every call."""
+_READY_SECONDS = 10.0
+"""How long a process that accepts connections when it is ready waits for that, once it is built.
+Then it accepts them all the same, and says what is missing."""
+_READY_POLL_SECONDS = 0.02
 _KEEP_ALIVE_SECONDS = 120
 """Longer than that of load balancers, so that they close idle connections, not we."""
-
-
-class GatewayServer(uvicorn.Server):
-    """uvicorn's server: the first signal drains, the second stops at once."""
-
-    def __init__(self, config: uvicorn.Config, boot_app: BootApp, report: StatusPipe) -> None:
-        super().__init__(config)
-        self._boot_app = boot_app
-        self._report = report
-        self.supervised = False
-        """Whether a supervisor handles Ctrl-C and sends SIGTERM."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and report it."""
-        if self._boot_app.certificate is None:
-            await super().startup(sockets)
-        else:
-            await super().startup([])
-            # in place of asyncio's server, with the methods that uvicorn calls
-            self.servers = [
-                self._listen_with_tls(sock, self._boot_app.certificate)  # type: ignore[misc]
-                for sock in sockets or []
-            ]
-        self._report.send("listening")
-
-    def _listen_with_tls(self, sock: socket.socket, certificate: Certificate) -> TlsListener:
-        from transport.tls_listener import TlsListener  # noqa: PLC0415 - only with TLS
-
-        sock.listen(_BACKLOG)
-        return TlsListener(
-            sock,
-            certificate.rest.context,
-            self._connection,
-            handshake_seconds=lambda: self._boot_app.limits.header_seconds,
-            max_connections=lambda: self._boot_app.limits.max_connections,
-        )
-
-    def _connection(self) -> HttpConnection:
-        state = self.lifespan.state
-        return HttpConnection(config=self.config, server_state=self.server_state, app_state=state)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain: answer waiting requests first, then let the others finish."""
-        if self._boot_app.on_drain is not None:
-            self._boot_app.on_drain()
-        await super().shutdown(sockets)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Handle a signal."""
-        if self.supervised and sig == signal.SIGINT:
-            return
-        self._boot_app.draining = True
-        if self.should_exit:
-            self.force_exit = True
-        super().handle_exit(sig, frame)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _GatewayOptions:
     listen_fd: int = option(
-        whole_number(0), "listening TCP socket", required=True, in_environment=False
+        whole_number(0), "listening TCP socket of REST", required=True, in_environment=False
     )
+    grpc_listen_fd: int | None = option(
+        whole_number(0),
+        "listening TCP socket of gRPC; without it, the port is bound",
+        in_environment=False,
+    )
+    accept_when_ready: bool = flag("accept no connections before it is ready")
     lifeline_fd: int | None = option(
         whole_number(0), "pipe that closes when the parent ends", in_environment=False
     )
@@ -115,12 +71,11 @@ def main() -> None:
         exit_with_parent(options.lifeline_fd)
     # uvicorn raises the signal again after draining: it must not interrupt the clean-up
     signal.signal(signal.SIGTERM, lambda *_: None)
-    supervised = options.lifeline_fd is not None
     report = StatusPipe(options.status_fd)
     boot_app = BootApp()
     if options.tls_certificate or options.tls_key:
         boot_app.certificate = _certificate(options.tls_certificate, options.tls_key, report)
-    sys.exit(uvloop.run(_serve(options.listen_fd, boot_app, report, supervised=supervised)))
+    sys.exit(uvloop.run(_serve(options, boot_app, report)))
 
 
 def _certificate(certificate: Path | None, key: Path | None, report: StatusPipe) -> Certificate:
@@ -137,7 +92,7 @@ def _certificate(certificate: Path | None, key: Path | None, report: StatusPipe)
         sys.exit(f"gateway: {error}")
 
 
-async def _serve(listen_fd: int, boot_app: BootApp, report: StatusPipe, *, supervised: bool) -> int:
+async def _serve(options: _GatewayOptions, boot_app: BootApp, report: StatusPipe) -> int:
     config = uvicorn.Config(
         boot_app,
         http=HttpConnection,
@@ -151,12 +106,17 @@ async def _serve(listen_fd: int, boot_app: BootApp, report: StatusPipe, *, super
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
-    server = GatewayServer(config, boot_app, report)
-    server.supervised = supervised
-    building = asyncio.create_task(_build(boot_app, server, report))
+    server = GatewayServer(
+        config,
+        boot_app,
+        report,
+        supervised=options.lifeline_fd is not None,
+        listens_first=not options.accept_when_ready,
+    )
+    building = asyncio.create_task(_build(options, boot_app, server, report))
     heartbeats = asyncio.create_task(report.send_heartbeats())
     with _reloading_certificate(boot_app):
-        await server.serve([socket.socket(fileno=listen_fd)])
+        await server.serve([socket.socket(fileno=options.listen_fd)])
     heartbeats.cancel()
     building.cancel()
     (outcome,) = await asyncio.gather(building, return_exceptions=True)
@@ -173,11 +133,17 @@ def _reloading_certificate(boot_app: BootApp) -> Iterator[None]:
     task.cancel()
 
 
-async def _build(boot_app: BootApp, server: GatewayServer, report: StatusPipe) -> None:
+async def _build(
+    options: _GatewayOptions, boot_app: BootApp, server: GatewayServer, report: StatusPipe
+) -> None:
     """Build the gateway behind the listening port; stop the process if that fails."""
     try:
         assembly = await asyncio.to_thread(_import_assembly)
-        await assembly.assemble(boot_app)
+        container = await assembly.assemble(boot_app)
+        if options.accept_when_ready:
+            await _until_ready(boot_app)
+            await server.listen()
+        await container.open_grpc_port(options.grpc_listen_fd)
     except Exception as error:
         report.send("failed", message=str(error))
         sys.stderr.write(f"gateway: {error}\n")
@@ -186,6 +152,15 @@ async def _build(boot_app: BootApp, server: GatewayServer, report: StatusPipe) -
     garbage_collection.resume(*_GC_THRESHOLD)
     allocator.keep_freed_memory()
     report.send("ready")
+
+
+async def _until_ready(boot_app: BootApp) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _READY_SECONDS
+    while boot_app.reasons():
+        if loop.time() >= deadline:
+            return
+        await asyncio.sleep(_READY_POLL_SECONDS)
 
 
 def _import_assembly() -> ModuleType:

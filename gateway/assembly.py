@@ -19,8 +19,10 @@ class UnsafeSettingError(Exception):
     """A setting that would expose the gateway without protection."""
 
 
-async def assemble(boot_app: BootApp) -> None:
+async def assemble(boot_app: BootApp) -> Container:
     """Read the settings, build and start the gateway, and serve it by `boot_app`.
+
+    Returns its container: the gRPC port is not open yet.
 
     Raises:
         StorageError: the database cannot be used.
@@ -28,7 +30,6 @@ async def assemble(boot_app: BootApp) -> None:
             certificate that the listening port does not use.
         TlsError: a file with a certificate or key cannot be used.
         TokenFileError: the file with the metrics' tokens cannot be used.
-        OSError: the gRPC port is in use.
     """
     settings = Settings()
     logs.configure(settings.log_level, process="gateway", log_format=settings.log_format)
@@ -46,8 +47,11 @@ async def assemble(boot_app: BootApp) -> None:
     boot_app.degraded = container.readiness.degraded
     boot_app.app = Gateway(container)
     boot_app.fast_route = container.trigger
+    boot_app.drain_seconds = settings.drain_seconds
     boot_app.on_drain = container.drain
+    boot_app.end_calls = container.end_calls
     log.info("gateway_started", port=settings.port, grpc_port=settings.grpc_port)
+    return container
 
 
 def _check_certificate(settings: Settings, boot_app: BootApp) -> None:

@@ -45,6 +45,11 @@ class BootApp:
         """Returns why the gateway is not ready; empty: it is."""
         self.degraded: Callable[[], Sequence[str]] = list
         """Returns what does not work although the gateway is ready, or beside `reasons`."""
+        self.drain_seconds = 0.0
+        """How long calls in flight may go on when the process drains."""
+        self.end_calls: Callable[[], Awaitable[None]] | None = None
+        """Called after that, or when all connections are closed: hands back what still runs, so
+        that its callers are answered."""
         self.close: Callable[[], Awaitable[None]] | None = None
         """Called once, after the last request has been answered."""
         self.on_drain: Callable[[], None] | None = None

@@ -6,6 +6,7 @@ objects have functions of their own, such as `build_limits` and `build_execution
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from datetime import timedelta
@@ -54,6 +55,9 @@ from gateway.webhooks.dispatcher import build_dispatcher
 from gateway.webhooks.service import WebhookService
 from telemetry.snapshots import SharedRegistry
 from transport.bearer_tokens import BearerTokens
+
+_DELIVERY_SECONDS = 0.5
+"""For deliveries of webhooks that are in flight, at least; another process repeats the others."""
 
 
 class Container:
@@ -172,13 +176,14 @@ class Container:
         )
         self._grpc_service = InferenceService(plane, model_access, self.proxies, self.metrics)
         self._grpc_server: ListeningServer | None = None
+        self._grpc_drain: asyncio.Task[None] | None = None
+        self._drain_until: float | None = None
 
     async def start(self) -> None:
-        """Follow the change feed, connect to the inference servers, and open the gRPC port.
+        """Follow the change feed, and connect to the inference servers.
 
         Raises:
             StorageError: the database cannot be used.
-            OSError: the gRPC port is in use.
         """
         self.feed.start()
         self.watcher.start()
@@ -189,24 +194,43 @@ class Container:
         self.recorder.start()
         self.usage.start()
         self.key_usage.start()
-        self._grpc_server = await start_grpc_server(
-            self._grpc_service, self.readiness, self.settings, self._certificate
-        )
         self.shared.start()
         self.metrics_cleanup.start()
         self.metrics_access.start()
 
-    async def close(self) -> None:
-        """Finish the calls in flight, within limits, then release everything."""
-        drain_seconds = self.settings.drain_seconds
+    async def open_grpc_port(self, listen_fd: int | None = None) -> None:
+        """Listen on a socket that listens already, or else on the port of the settings.
+
+        Raises:
+            OSError: the gRPC port is in use.
+        """
+        if self._drain_until is None:
+            self._grpc_server = await start_grpc_server(
+                self._grpc_service, self.readiness, self.settings, self._certificate, listen_fd
+            )
+
+    def drain(self) -> None:
+        """Begin to stop: end the waits of clients that can repeat the request, and drain gRPC."""
+        seconds = self.settings.drain_seconds
+        self._drain_until = asyncio.get_running_loop().time() + seconds
+        self.runs.drain()
         if self._grpc_server is not None:
-            await self._grpc_server.drain(drain_seconds)
+            self._grpc_drain = asyncio.create_task(self._grpc_server.drain(seconds))
+
+    async def end_calls(self) -> None:
+        """End the runs of this process when their time is over, and all waits for runs."""
+        await self.execution.end_runs(self._drain_seconds_left())
+
+    async def close(self) -> None:
+        """Release everything, after `drain` and `end_calls`."""
+        if self._grpc_drain is not None:
+            await self._grpc_drain
         self.accounting.drain()
         await self.recorder.close()
         await self.key_usage.close()
-        await self.execution.close(drain_seconds)
+        await self.execution.close()
         await self.services.evaluators.close()
-        await self.webhook_dispatcher.close(drain_seconds)
+        await self.webhook_dispatcher.close(max(_DELIVERY_SECONDS, self._drain_seconds_left()))
         await self.usage.close()
         await self.watcher.stop()
         await self.servers.close()
@@ -225,6 +249,7 @@ class Container:
         """Return why the gateway is not ready; an empty sequence means ready."""
         return [*self.readiness.reasons(), *self.execution.preloader.reasons()]
 
-    def drain(self) -> None:
-        """End the waits of clients that can repeat the request: the process is about to stop."""
-        self.runs.drain()
+    def _drain_seconds_left(self) -> float:
+        if self._drain_until is None:
+            return 0.0
+        return max(0.0, self._drain_until - asyncio.get_running_loop().time())

@@ -20,6 +20,9 @@ from transport.tls_listener import TlsListener
 
 _BACKLOG = 1024
 _MAX_CONNECTIONS = 1000
+_ACCEPTED_SECONDS = 0.02
+_HANDSHAKE_SECONDS = 1.0
+"""That TLS handshakes which have begun may take when the server drains."""
 
 OnError = Callable[[str, BaseException], None]
 """Takes the method's path and the exception that its handler raised."""
@@ -53,6 +56,7 @@ class GrpcServer:
         self._on_error = on_error
         self._address_resets = AddressResets(self._limits, monotonic)
         self._listeners: list[asyncio.Server | TlsListener] = []
+        self._draining = False
         self._no_connections = asyncio.Event()
         self._no_connections.set()
 
@@ -84,9 +88,8 @@ class GrpcServer:
             ValueError: the address has neither form.
         """
         target = parse_address(address)
-        loop = asyncio.get_running_loop()
-        build = partial(self._build, guard)
         if target.path:
+            loop, build = asyncio.get_running_loop(), partial(self._build, guard)
             sock = _bind_unix(target.path, unix_mode)
             self._listeners.append(
                 await loop.create_unix_server(build, sock=sock, backlog=_BACKLOG)
@@ -95,28 +98,45 @@ class GrpcServer:
         socks = await _bind_tcp(target, shared=shared)
         port = socks[0].getsockname()[1]
         for sock in socks:
-            if tls is None:
-                listener = await loop.create_server(build, sock=sock, backlog=_BACKLOG)
-                self._listeners.append(listener)
-            else:
-                self._listeners.append(self._listen_with_tls(sock, tls, build))
+            await self.listen_on(sock, tls=tls, guard=guard)
         return f"{address.rpartition(':')[0]}:{port}"
+
+    async def listen_on(
+        self, sock: socket.socket, *, tls: ServerTls | None = None, guard: Guard | None = None
+    ) -> None:
+        """Accept connections from a listening TCP socket, which other processes may share."""
+        build = partial(self._build, guard)
+        if tls is None:
+            loop = asyncio.get_running_loop()
+            self._listeners.append(await loop.create_server(build, sock=sock, backlog=_BACKLOG))
+        else:
+            self._listeners.append(self._listen_with_tls(sock, tls, build))
 
     async def drain(self, grace: float) -> None:
         """Accept no new connections and calls, finish those in flight, and close.
 
         Calls that are not over after `grace` seconds end with UNAVAILABLE.
         """
+        self._draining = True
+        handshaking = [each for each in self._listeners if isinstance(each, TlsListener)]
         self._stop_listening()
         for connection in list(self.connections):
             connection.drain()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
+                # What was accepted becomes a connection in the next turns of the event loop, or
+                # after its handshake.
+                await asyncio.sleep(_ACCEPTED_SECONDS)
+                for listener in handshaking:
+                    await listener.finish_handshakes(_HANDSHAKE_SECONDS)
                 await self._no_connections.wait()
         self.close()
 
     def close(self) -> None:
         """Close everything at once; calls in flight end with UNAVAILABLE."""
+        for listener in self._listeners:
+            if isinstance(listener, TlsListener):
+                listener.end_handshakes()
         self._stop_listening()
         for connection in list(self.connections):
             connection.shutdown()
@@ -153,6 +173,8 @@ class GrpcServer:
             connection.flood_guard.share_resets(address)
         self.connections.add(connection)
         self._no_connections.clear()
+        if self._draining:
+            asyncio.get_running_loop().call_soon(connection.drain)
         return True
 
     def _unregister(self, connection: Http2ServerConnection) -> None:

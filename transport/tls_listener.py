@@ -54,17 +54,23 @@ class TlsListener:
         self._listen()
 
     def close(self) -> None:
-        """Stop listening and end unfinished handshakes."""
+        """Stop listening; handshakes that have begun go on."""
         if self._retry is not None:
             self._retry.cancel()
-        self._loop.remove_reader(self._sock)
-        self._sock.close()
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+
+    async def finish_handshakes(self, seconds: float) -> None:
+        """Wait for the handshakes that have begun, and end those that take longer."""
+        if self._handshakes:
+            await asyncio.wait(self._handshakes, timeout=seconds)
+        self.end_handshakes()
+
+    def end_handshakes(self) -> None:
+        """End those that have begun."""
         for task in self._handshakes:
             task.cancel()
-
-    async def wait_closed(self) -> None:
-        """Wait until those handshakes have ended."""
-        await asyncio.gather(*self._handshakes, return_exceptions=True)
 
     def _listen(self) -> None:
         self._retry = None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.broker.broker import parse_broker_url
 from gateway.broker.worker_files import WakeFile
@@ -59,9 +62,21 @@ class Execution:
         self.sweeper.start()
         self.retention.start()
 
-    async def close(self, drain_seconds: float) -> None:
-        """Let the runs of this process end, for at most `drain_seconds`, then stop everything."""
-        await self.pool.drain(drain_seconds)
+    async def end_runs(self, drain_seconds: float) -> None:
+        """Let the runs of this process end, for at most `drain_seconds`, and hand back the rest.
+
+        Then every wait ends, so that all callers are answered.
+        """
+        waiting = await self.pool.drain(drain_seconds)
+        await self.sweeper.stop()
+        await self.executor.hand_back()
+        self.waiter.close()
+        if waiting:
+            with suppress(SQLAlchemyError, OSError):  # due later, then
+                await self.store.mark_published(waiting, again_after=0.0)
+
+    async def close(self) -> None:
+        """Stop everything, after `end_runs`."""
         await self.retention.stop()
         await self.sweeper.stop()
         await self.launcher.publisher.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -35,6 +35,10 @@ _POLL_SECONDS = 0.25
 _POLLS_PER_HEARTBEAT = 4
 _RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Delays between attempts to write a result; the last one repeats."""
+_STOP_SECONDS = 1.0
+"""How long to wait for executions to stop before their runs are handed back."""
+_HAND_BACK_SECONDS = 1.5
+"""How long to wait for the database then."""
 _BOOT_WAIT_SECONDS = {ExecutionMode.SYNC: 20.0, ExecutionMode.ASYNC: 300.0}
 """How long a run waits for a booting inference server, within its own deadline."""
 
@@ -48,6 +52,10 @@ class _HeldRun:
     attempt: int
     started_at: float = field(default_factory=monotonic)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    """Its execution has ended."""
+    written: bool = False
+    """Its row has the result."""
 
 
 class RunExecutor:
@@ -79,25 +87,53 @@ class RunExecutor:
         self._max_output_bytes = max_output_bytes
         self._held: dict[str, _HeldRun] = {}
         self._heartbeat_task: asyncio.Task[None] | None = None
+        self._handing_back = False
 
     def start(self) -> None:
         """Start the heartbeat."""
         self._heartbeat_task = asyncio.create_task(self._heartbeat(), name="run leases")
 
     async def close(self) -> None:
-        """Stop the heartbeat and all executions; the sweep finds their rows when the leases end."""
-        for held in self._held.values():
-            held.cancelled.set()
+        """Hand back the runs that go on, and stop the heartbeat."""
+        await self.hand_back()
         if self._heartbeat_task is not None:
             self._heartbeat_task.cancel()
             await asyncio.gather(self._heartbeat_task, return_exceptions=True)
 
+    async def hand_back(self) -> None:
+        """Stop all executions, and release their runs: requeued for another process, or failed.
+
+        If the database does not answer in time, the sweep finds the rows when their leases end.
+        """
+        self._handing_back = True
+        held = dict(self._held)
+        if not held:
+            return
+        for each in held.values():
+            each.cancelled.set()
+        stopping = [asyncio.ensure_future(each.stopped.wait()) for each in held.values()]
+        _, unstoppable = await asyncio.wait(stopping, timeout=_STOP_SECONDS)
+        for waiting in unstoppable:
+            waiting.cancel()
+        await self._release(
+            [(run_id, each.attempt) for run_id, each in held.items() if not each.written]
+        )
+
+    async def _release(self, runs: Sequence[tuple[str, int]]) -> None:
+        try:
+            async with asyncio.timeout(_HAND_BACK_SECONDS):
+                await _retry_while_database_is_away(lambda: self._store.hand_back(runs))
+        except TimeoutError:
+            log.warning("runs_not_handed_back", count=len(runs))
+
     async def run(self, run_id: str) -> None:
-        """Claim and execute a queued run; do nothing if it cannot be claimed.
+        """Claim and execute a queued run; do nothing if it cannot be claimed, or at the end.
 
         Does not raise for errors of the run or the database: the row has the run's error, and the
         sweep finds runs that were not claimed.
         """
+        if self._handing_back:
+            return
         try:
             claim = await self._store.claim(run_id, self.owner)
         except (SQLAlchemyError, OSError) as error:
@@ -108,14 +144,21 @@ class RunExecutor:
 
     async def execute(self, claim: Claim) -> None:
         """Execute a claimed run and write its result; raises as little as `run`."""
+        if self._handing_back:
+            await self._release([(claim.run_id, claim.attempt)])
+            return
         held = self._held[claim.run_id] = _HeldRun(claim.attempt)
         try:
             result = await self._execute(claim, held)
+            if self._handing_back and result.status is RunStatus.CANCELLED:
+                return  # `hand_back` writes the row
             await _retry_while_database_is_away(
                 lambda: self._store.finish(claim.run_id, claim.attempt, result)
             )
+            held.written = True
         finally:
             del self._held[claim.run_id]
+            held.stopped.set()
 
     async def _execute(self, claim: Claim, held: _HeldRun) -> RunResult:
         if claim.refusal is not None:

@@ -40,11 +40,15 @@ class RunPool:
         """How many runs are queued here."""
         return sum(len(lane.waiting) for lane in self._lanes.values())
 
-    async def drain(self, seconds: float) -> None:
-        """Start no more runs, and wait up to `seconds` for the running ones."""
+    async def drain(self, seconds: float) -> list[str]:
+        """Start no more runs, and wait up to `seconds` for the running ones.
+
+        Returns the ids of those that were waiting: other processes may take them.
+        """
         tasks = [task for lane in self._lanes.values() for task in lane.stop()]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
+        return [run_id for lane in self._lanes.values() for run_id in lane.waiting]
 
 
 class _PoolQueue:

@@ -32,6 +32,8 @@ _MAX_UNUSABLE_BYTES = 64 * 1024
 """That may be read before a head or a part of a body is complete; h11 allows 16 KiB."""
 _MAX_PIPELINED = 16
 """Requests that may wait in the pipeline. Up to here we keep reading, to notice a disconnect."""
+_LAST_REQUEST_SECONDS = 1.0
+"""That an idle client has for another request when the process shuts down."""
 _TLS_CLOSE_SECONDS = 1.0
 """That a client has to answer the TLS closure alert when the process shuts down."""
 _MAX_HEAD_MISSES = 8
@@ -97,6 +99,8 @@ class HttpConnection(TimedConnection):
         """Accept a client, which has to send a request soon."""
         super().connection_made(transport)
         self.flow = _FlowControl(transport, self.pipeline)
+        if self._app.draining:  # it was accepted just before
+            self.shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Take what the client has sent."""
@@ -247,6 +251,8 @@ class HttpConnection(TimedConnection):
         self.headers += headers
         self.expect_100_continue = expects
         super().on_headers_complete()
+        if self._app.draining:
+            self.cycle.keep_alive = False
         self.headers = []  # for trailers, which are no headers: no proxy has checked them
 
     def on_body(self, body: bytes) -> None:
@@ -288,7 +294,7 @@ class HttpConnection(TimedConnection):
         head = RequestHead(
             url,
             self.headers,
-            keep_alive=not http_10 and parser.should_keep_alive(),
+            keep_alive=not (http_10 or self._app.draining) and parser.should_keep_alive(),
             expects_continue=not http_10 and self.expect_100_continue,
         )
         if head.keep_alive and not head.expects_continue:
@@ -373,12 +379,42 @@ class HttpConnection(TimedConnection):
         """Do nothing: one timer watches all pauses of the connection, see `_watch`."""
 
     def shutdown(self) -> None:
-        """Close as soon as nothing is being handled.
+        """Close with the next response, or in a moment if no request comes.
+
+        A client may have sent a request when it learns that an idle connection is closed: it would
+        get no answer. Needs `draining` of the application.
+        """
+        self._repeated = None
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(_LAST_REQUEST_SECONDS, self._close_if_idle)
+        else:
+            self.cycle.keep_alive = False
+
+    def interrupt(self, error: GatewayError) -> None:
+        """Answer what is being handled with `error`, and close: the process ends."""
+        cycle = self._current
+        if self.transport.is_closing():
+            return
+        if isinstance(cycle, HttpCall):
+            cycle.keep_alive = False
+            cycle.reject(error)
+        elif cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if not cycle.response_started:
+                self._write_error(error, v2=cycle.scope["path"].startswith("/v2/"))
+        self.transport.close()
+
+    def _close_if_idle(self) -> None:
+        """Close, unless a request has come: its response is the last.
 
         An idle client does not read the TLS closure alert, and so does not answer it.
         """
-        super().shutdown()
-        if self.transport.is_closing() and self.scheme == "https":
+        handled = self.cycle is not None and not self.cycle.response_complete
+        if handled or self._phase != IDLE or self.transport.is_closing():
+            return
+        self.transport.close()
+        if self.scheme == "https":
             self.loop.call_later(_TLS_CLOSE_SECONDS, self._abort_if_drained)
 
     def _abort_if_drained(self) -> None:

@@ -54,6 +54,8 @@ class FastPathApp(Protocol):
     """Requests that bypass ASGI; None until the gateway has started."""
     limits: ConnectionLimits
     clients: Clients
+    draining: bool
+    """Each connection gets one more response at most."""
 
 
 class TimedConnection(HttpToolsProtocol):
@@ -255,8 +257,8 @@ class TimedConnection(HttpToolsProtocol):
         self._app.clients.on_refusal(reason)
         self.transport.close()
 
-    def _write_error(self, error: GatewayError) -> None:
-        v2 = self._phase == BODY and self.url.startswith(b"/v2/")
+    def _write_error(self, error: GatewayError, *, v2: bool = False) -> None:
+        v2 = v2 or (self._phase == BODY and self.url.startswith(b"/v2/"))
         status, headers, body = v2_error(error) if v2 else problem(error, _REQUEST_ID)
         head = head_of(status, headers, body)
         self.transport.write(b"%bconnection: close\r\n\r\n%b" % (head, body))

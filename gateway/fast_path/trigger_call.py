@@ -108,7 +108,8 @@ class TriggerCall(HttpCall, DeploymentCall):
             self._waiting_body = body
 
     def on_error(self, error: Exception) -> None:
-        """Respond with an error."""
+        """Respond with an error in place of a result."""
+        self.abandon()
         self.fail(error)
 
     def on_disconnect(self) -> None:

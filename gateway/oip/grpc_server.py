@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Protocol
 
 from grpc_health.v1 import health_pb2
@@ -34,8 +35,13 @@ async def start_grpc_server(
     readiness: Readiness,
     settings: Settings,
     certificate: Certificate | None,
+    listen_fd: int | None = None,
 ) -> ListeningServer:
     """Return the listening server. Gateway processes of one installation share the port.
+
+    They share the socket `listen_fd`, so that a process which ends leaves its unaccepted
+    connections to the others. Stock grpcio cannot: each process binds the port, and takes with it
+    what it has not accepted.
 
     Raises:
         OSError: the port is in use by another program.
@@ -49,19 +55,20 @@ async def start_grpc_server(
     try:
         if settings.grpc_server == "grpcio":
             return await _start_grpcio(router, service, settings, address, certificate)
-        return await _start_native(router, service, settings, address, certificate)
+        server = _native_server(router, service, settings)
+        tls = certificate.grpc if certificate else None
+        if listen_fd is None:
+            await server.listen(address, shared=True, tls=tls)
+        else:
+            await server.listen_on(socket.socket(fileno=listen_fd), tls=tls)
     except OSError as error:
         message = f"the gRPC port {address} cannot be bound: {error.strerror}"
         raise OSError(message) from None
+    else:
+        return server
 
 
-async def _start_native(
-    router: Router,
-    service: InferenceService,
-    settings: Settings,
-    address: str,
-    certificate: Certificate | None,
-) -> GrpcServer:
+def _native_server(router: Router, service: InferenceService, settings: Settings) -> GrpcServer:
     limits = GrpcLimits(
         max_message_bytes=settings.max_body_bytes,
         handshake_seconds=settings.header_seconds,
@@ -69,15 +76,13 @@ async def _start_native(
         idle_seconds=_IDLE_SECONDS,
         keepalive_seconds=_KEEPALIVE_SECONDS,
     )
-    server = GrpcServer(
+    return GrpcServer(
         router,
         limits=limits,
         max_connections=max_connections_for(settings.max_connections),
         evict_idle=True,
         on_error=service.log_error,
     )
-    await server.listen(address, shared=True, tls=certificate.grpc if certificate else None)
-    return server
 
 
 async def _start_grpcio(

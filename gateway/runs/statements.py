@@ -91,18 +91,18 @@ CLAIMED_INPUT = INPUT.add_columns(
 """With what is stored of the run's user and of all, as of some seconds ago."""
 
 _ATTEMPT = RUNS.c.id.concat(sql_literal(" ")).concat(sa.cast(RUNS.c.attempt, sa.String()))
-_HELD = sa.and_(in_list(RUNS.c.id, "run_ids"), _RUNNING, in_list(_ATTEMPT, "held"))
+IS_HELD = sa.and_(in_list(RUNS.c.id, "run_ids"), _RUNNING, in_list(_ATTEMPT, "held"))
 """The runs that a process holds, by (run id, attempt): the attempt is the fencing token."""
 
 RENEW_LEASES = (
     sa.update(RUNS)
-    .where(_HELD)
+    .where(IS_HELD)
     .values(lease_until=_LEASE_END)
     .returning(RUNS.c.id, RUNS.c.cancel_requested)
 )
 """Renews all leases of a process."""
 
-HELD_STATUS = sa.select(RUNS.c.id, RUNS.c.cancel_requested).where(_HELD)
+HELD_STATUS = sa.select(RUNS.c.id, RUNS.c.cancel_requested).where(IS_HELD)
 
 FINISH = (
     sa.update(RUNS)

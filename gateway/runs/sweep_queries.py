@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.deployments.settings import DeploymentType
 from gateway.ids import min_run_id
-from gateway.runs.rows import EVENTS, PAYLOADS, RUNS, queued_run, run_from_row
+from gateway.runs.rows import EVENTS, PAYLOADS, RUNS, held_params, queued_run, run_from_row
 from gateway.runs.run import FailureCode, QueuedRun, ReapResult, Run, RunStatus
 from gateway.runs.run_notifier import RunNotifier
-from gateway.runs.statements import is_in, is_now
+from gateway.runs.statements import IS_HELD, is_in, is_now
 from gateway.storage.database import Database
 from gateway.storage.pruning import BATCH_ROWS, ids_of_batch
 from gateway.storage.sql import advisory_lock, in_list, seconds_from_now, sql_literal
@@ -67,6 +67,8 @@ LEASE_EXPIRED = (
     .with_for_update(skip_locked=True)
 )
 
+HELD = sa.select(RUNS.c.id, _MAY_RETRY.label("retry")).where(IS_HELD).with_for_update()
+
 REQUEUE = (
     sa.update(RUNS)
     .where(_THESE, is_now(RunStatus.RUNNING))
@@ -80,8 +82,20 @@ REQUEUE = (
     .returning(RUNS.c.id, RUNS.c.type, RUNS.c.mode)
 )
 
+_LOST = {
+    "failed_with": FailureCode.WORKER_LOST.value,
+    "failed_because": "the process that executed the run is gone",
+}
+_SHUT_DOWN = {
+    "failed_with": FailureCode.CANCELLED_BY_SHUTDOWN.value,
+    "failed_because": (
+        "the process that executed the run was shut down before it ended, and the deployment is "
+        "not retry-safe"
+    ),
+}
+
 _CANCELLED = RUNS.c.cancel_requested
-FAIL_LOST = (
+FAIL_RUNNING = (
     sa.update(RUNS)
     .where(_THESE, is_now(RunStatus.RUNNING))
     .values(
@@ -89,10 +103,9 @@ FAIL_LOST = (
             (_CANCELLED, sql_literal(RunStatus.CANCELLED)), else_=sql_literal(RunStatus.FAILED)
         ),
         error_code=sa.case(
-            (_CANCELLED, sql_literal(FailureCode.CANCELLED)),
-            else_=sql_literal(FailureCode.WORKER_LOST),
+            (_CANCELLED, sql_literal(FailureCode.CANCELLED)), else_=sa.bindparam("failed_with")
         ),
-        error_message=sql_literal("the process that executed the run is gone"),
+        error_message=sa.bindparam("failed_because"),
         finished_at=seconds_from_now(),
         **_RELEASED,
     )
@@ -199,16 +212,40 @@ class SweepQueries:
         """
         async with self._db.write(notify=False) as session:
             late = (await session.execute(LEASE_EXPIRED, {"grace_seconds": -grace})).all()
-            again = await _change(session, REQUEUE, [row.id for row in late if row.retry])
-            rows = await _change(session, FAIL_LOST, [row.id for row in late if not row.retry])
-            lost = [run_from_row(row) for row in rows]
-            await self._write_ended(session, lost)
-        for row in again:
+            requeued, lost = await self._release(session, late, _LOST)
+        return self._released(requeued, lost)
+
+    async def hand_back(self, held: Sequence[tuple[str, int]]) -> ReapResult:
+        """Release runs, as (id, attempt), that this process stops executing because it shuts down.
+
+        The rules of `reap` apply, but those that cannot be repeated fail with
+        `cancelled_by_shutdown`. Runs of which the lease is lost are not changed.
+        """
+        async with self._db.write(notify=False) as session:
+            found = (await session.execute(HELD, held_params(held))).all()
+            requeued, lost = await self._release(session, found, _SHUT_DOWN)
+        return self._released(requeued, lost)
+
+    # Any: the columns that the statements return
+    async def _release(
+        self, session: AsyncSession, found: Sequence[Row[Any]], failure: Mapping[str, str]
+    ) -> tuple[Sequence[Row[Any]], list[Run]]:
+        """Requeue the runs that may be repeated and fail the others."""
+        requeued = await _change(session, REQUEUE, [row.id for row in found if row.retry])
+        others = [row.id for row in found if not row.retry]
+        failed = await _change(session, FAIL_RUNNING, others, failure)
+        lost = [run_from_row(row) for row in failed]
+        await self._write_ended(session, lost)
+        return requeued, lost
+
+    def _released(self, requeued: Sequence[Row[Any]], lost: Sequence[Run]) -> ReapResult:
+        """Notify, after the commit."""
+        for row in requeued:
             self.notifier.changed(row.id)
         for run in lost:
             self.notifier.ended(run)
         return ReapResult(
-            requeued=tuple(queued_run(row) for row in again), lost=tuple(run.id for run in lost)
+            requeued=tuple(queued_run(row) for row in requeued), lost=tuple(run.id for run in lost)
         )
 
     async def expire_queued(self) -> list[str]:
@@ -268,9 +305,12 @@ async def delete_runs(session: AsyncSession, run_ids: Sequence[str]) -> None:
 
 # Any: the columns that the statement returns
 async def _change(
-    session: AsyncSession, statement: Executable, run_ids: Sequence[str]
+    session: AsyncSession,
+    statement: Executable,
+    run_ids: Sequence[str],
+    values: Mapping[str, str] | None = None,
 ) -> Sequence[Row[Any]]:
     """Execute an update of the given runs and return its rows; without ids, do nothing."""
     if not run_ids:
         return ()
-    return (await session.execute(statement, {"run_ids": run_ids})).all()
+    return (await session.execute(statement, {"run_ids": run_ids, **(values or {})})).all()

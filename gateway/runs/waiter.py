@@ -69,6 +69,8 @@ class RunWaiter:
         self._failing = False
         self.draining = False
         """Whether waits with `stop_on_drain` end immediately."""
+        self.closed = False
+        """Whether all waits end immediately."""
         store.notifier.subscribe(self._on_end, self._on_change, self._on_withdrawn)
         store.notifier.subscribe_remote(
             self._on_remote_end, self._on_change, self._on_withdrawn, self._on_gap
@@ -92,11 +94,17 @@ class RunWaiter:
             if wait.stop_on_drain:
                 wait.resolve(None)
 
+    def close(self) -> None:
+        """End all current and future waits: the process stops."""
+        self.draining = self.closed = True
+        for wait in self._all():
+            wait.resolve(None)
+
     async def wait(self, run_id: str, seconds: float, *, stop_on_drain: bool = False) -> Run | None:
         """Wait for a run to end; return it with its output, or None after `seconds`.
 
-        Returns None at once if the run is withdrawn, or, with `stop_on_drain`, if the process
-        drains.
+        Returns None at once if the run is withdrawn, if the process stops, or, with
+        `stop_on_drain`, if it drains.
         """
         return await self._wait(_PendingWait(run_id, None, stop_on_drain=stop_on_drain), seconds)
 
@@ -107,7 +115,7 @@ class RunWaiter:
         await self._wait(_PendingWait(run_id, seen, stop_on_drain=stop_on_drain), seconds)
 
     async def _wait(self, wait: _PendingWait, seconds: float) -> Run | None:
-        if wait.stop_on_drain and self.draining:
+        if self.closed or (wait.stop_on_drain and self.draining):
             return None
         loop = asyncio.get_running_loop()
         self._waits.setdefault(wait.run_id, set()).add(wait)

@@ -152,7 +152,10 @@ class _RunCall:
             raise
 
     async def _wait(self, created: CreatedRun, wait_seconds: float | None) -> Run:
-        """Return the run when it has ended, or as it is after `wait_seconds` or the timeout."""
+        """Return the run when it has ended, or as it is after `wait_seconds` or the timeout.
+
+        As it is, too, when this process stops: a run that goes on does so in another process.
+        """
         run, call = created.run, self._call
         if run.ended or wait_seconds == 0:
             return run
@@ -163,6 +166,8 @@ class _RunCall:
             ended = await self._until_ended(run.id, cold)
             if ended is not None:
                 return ended
+            if self._execution.waiter.closed:
+                return await self._current(run.id)
             await self._withdraw_if_unclaimed(run.id)
             limit -= cold
         ended = await self._until_ended(run.id, limit)
@@ -192,8 +197,12 @@ class _RunCall:
         return GatewayError(ErrorCode.NO_WORKER, message, retry_after=_COLD_RETRY_SECONDS)
 
     async def _timed_out(self, run_id: str, *, past_timeout: bool) -> Run:
-        if past_timeout and self._deployment.on_timeout is OnTimeout.STOP:
+        stops = past_timeout and self._deployment.on_timeout is OnTimeout.STOP
+        if stops and not self._execution.waiter.closed:
             await self._execution.store.time_out(run_id, self._call.timeout)
+        return await self._current(run_id)
+
+    async def _current(self, run_id: str) -> Run:
         run = await self._execution.store.get(run_id)
         if run is None:  # another call with the same Idempotency-Key had it withdrawn
             raise self._no_worker()

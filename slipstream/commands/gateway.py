@@ -34,8 +34,10 @@ def main(arguments: Sequence[str]) -> None:
     )
     with exit_on_error(as_json=False):
         check_exposure(options)
-        listener = ports.listen(options.host, options.port)
-    os.set_inheritable(listener.fileno(), True)
-    command = [sys.executable, "-m", "gateway", "--listen-fd", str(listener.fileno())]
+        rest = ports.listen(options.host, options.port)
+        grpc = ports.open_grpc_port(options)
+    for listener in (rest, grpc):
+        os.set_inheritable(listener.fileno(), True)
+    command = [sys.executable, "-m", "gateway", *ports.listen_options(options, rest, grpc)]
     command += options.gateway_options
     os.execve(sys.executable, command, process_environment(options))

@@ -16,6 +16,7 @@ class GatewayMonitor:
 
     def __init__(self, keys: Collection[str], printer: StatusPrinter) -> None:
         self._missing = set(keys)
+        self._ready_now: set[str] = set()
         self._printer = printer
         self._ready = asyncio.Event()
         self._broken: UnusableError | None = None
@@ -26,6 +27,10 @@ class GatewayMonitor:
         if self._broken:
             raise self._broken
 
+    def others_ready(self, key: str) -> bool:
+        """Whether another gateway than `key` answers calls."""
+        return bool(self._ready_now - {key})
+
     def spawned(self, key: str, child: ChildProcess) -> None:
         """A gateway is starting."""
         self._printer.step(key, f"process {child.pid}", "dim")
@@ -35,6 +40,7 @@ class GatewayMonitor:
         match line["event"]:
             case "ready":
                 self._printer.step(key, "ready", "green")
+                self._ready_now.add(key)
                 self._missing.discard(key)
                 if not self._missing:
                     self._ready.set()
@@ -52,6 +58,7 @@ class GatewayMonitor:
 
     def exited(self, key: str, *, requested: bool, reason: str, retry_in: float) -> None:
         """A gateway has ended."""
+        self._ready_now.discard(key)
         if requested:
             self._printer.step(key, "stopped", "dim")
         else:

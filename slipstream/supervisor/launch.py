@@ -30,16 +30,18 @@ class Launch:
     lifeline: Lifeline
     rest: socket.socket
     """Listening socket of REST. All gateways accept from it; connections queue until one does."""
-    grpc_reservation: socket.socket
-    """Reserves the gRPC port; see `ports.reserve`."""
+    grpc: socket.socket
+    """The same of gRPC; with stock grpcio it reserves the port, see `ports.reserve`."""
     gateways: Mapping[str, ChildProcess]
     """The gateway processes by name."""
     fork_server: ForkServer | None
     """Forks inference servers; None if they share processes or the system supports none."""
 
-    async def spawn_gateway(self, _name: str) -> ChildProcess:
+    def spawn_gateway(self, *, accept_when_ready: bool) -> ChildProcess:
         """Start a gateway on the same ports."""
-        return _spawn_gateway(self.options, self.rest, self.lifeline)
+        return _spawn_gateway(
+            self.options, self.rest, self.grpc, self.lifeline, accept_when_ready=accept_when_ready
+        )
 
     def spawn_queue_worker(self, plan: QueueWorkerPlan) -> ChildProcess:
         """Start a queue worker."""
@@ -48,11 +50,15 @@ class Launch:
             command, lifeline=self.lifeline, environment=_environment(self.options)
         )
 
+    def stop_listening(self) -> None:
+        """Close our side of the ports: connections are refused when the gateways stop, too."""
+        self.rest.close()
+        self.grpc.close()
+
     def release(self) -> None:
         """Close everything. Children that still run exit at once."""
         self.lifeline.close()
-        self.rest.close()
-        self.grpc_reservation.close()
+        self.stop_listening()
         self.folder.release()
 
 
@@ -76,9 +82,12 @@ def launch(options: UpOptions) -> Launch:
         tls_certificate=options.tls_certificate,
     )
     rest = ports.listen(options.host, options.port)
-    grpc_reservation = ports.reserve(options.host, options.grpc_port)
+    grpc = ports.open_grpc_port(options)
     lifeline = Lifeline()
-    gateways = {name: _spawn_gateway(options, rest, lifeline) for name in _names(options.workers)}
+    gateways = {
+        name: _spawn_gateway(options, rest, grpc, lifeline, accept_when_ready=False)
+        for name in _names(options.workers)
+    }
     forks = ForkServer.SUPPORTED and options.models_per_process == 1
     fork_server = ForkServer.start(lifeline) if forks else None
     return Launch(
@@ -87,7 +96,7 @@ def launch(options: UpOptions) -> Launch:
         folder=folder,
         lifeline=lifeline,
         rest=rest,
-        grpc_reservation=grpc_reservation,
+        grpc=grpc,
         gateways=gateways,
         fork_server=fork_server,
     )
@@ -110,14 +119,21 @@ def _names(workers: int) -> list[str]:
     return ["gateway"] if workers == 1 else [f"gateway {n}" for n in range(1, workers + 1)]
 
 
-def _spawn_gateway(options: UpOptions, rest: socket.socket, lifeline: Lifeline) -> ChildProcess:
+def _spawn_gateway(
+    options: UpOptions,
+    rest: socket.socket,
+    grpc: socket.socket,
+    lifeline: Lifeline,
+    *,
+    accept_when_ready: bool,
+) -> ChildProcess:
+    command = [sys.executable, "-m", "gateway", *ports.listen_options(options, rest, grpc)]
+    if accept_when_ready:
+        command.append("--accept-when-ready")
     return ChildProcess.spawn(
-        [
-            *(sys.executable, "-m", "gateway", "--listen-fd", str(rest.fileno())),
-            *options.gateway_options,
-        ],
+        [*command, *options.gateway_options],
         lifeline=lifeline,
-        inherit=[rest.fileno()],
+        inherit=[rest.fileno(), grpc.fileno()],
         environment=_environment(options),
     )
 

@@ -7,6 +7,7 @@ import socket
 import time
 
 from slipstream.failures import UnusableError
+from slipstream.settings import ServeOptions
 
 _BACKLOG = 2048
 _RETRY_SECONDS = 0.05
@@ -30,10 +31,29 @@ def listen(host: str, port: int) -> socket.socket:
             time.sleep(_RETRY_SECONDS)
 
 
-def reserve(host: str, port: int) -> socket.socket:
-    """Return a bound socket, not listening, that reserves the port for our gRPC servers.
+def open_grpc_port(options: ServeOptions) -> socket.socket:
+    """Return the listening socket of gRPC; for stock grpcio see `reserve`.
 
-    They share the port by SO_REUSEPORT; without the reservation any process could join them.
+    Raises:
+        UnusableError: as `listen`.
+    """
+    open_port = listen if options.grpc_server == "native" else reserve
+    return open_port(options.host, options.grpc_port)
+
+
+def listen_options(options: ServeOptions, rest: socket.socket, grpc: socket.socket) -> list[str]:
+    """Return the options by which a gateway finds the sockets that it inherits."""
+    found = ["--listen-fd", str(rest.fileno())]
+    if options.grpc_server == "native":
+        found += ["--grpc-listen-fd", str(grpc.fileno())]
+    return found
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """Return a bound socket, not listening, that reserves the port for stock grpcio servers.
+
+    They cannot take over a socket, and share the port by SO_REUSEPORT; without the reservation any
+    process could join them.
 
     Raises:
         UnusableError: the port is in use, or this machine does not have the address.

@@ -11,6 +11,7 @@ from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fork_server_spawner import ForkServerSpawner
 from slipstream.supervisor.gateways import GatewayMonitor
 from slipstream.supervisor.launch import Launch
+from slipstream.supervisor.process import ChildProcess
 from slipstream.supervisor.process_manager import ProcessManager
 from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.shared_process import SharedProcessPool
@@ -52,7 +53,7 @@ class Supervisor:
         launched = self._launched
         self._gateway_monitor = GatewayMonitor(launched.gateways, self._printer)
         self._gateways = ProcessManager(
-            launched.spawn_gateway,
+            self._spawn_gateway,
             self._gateway_monitor,
             running=launched.gateways,
             unresponsive_seconds=launched.options.unresponsive_seconds,
@@ -68,6 +69,11 @@ class Supervisor:
             self._serve(),
         )
         await run_until_stopped(work, launched.signals, drain=self._drain, kill=self._kill)
+
+    async def _spawn_gateway(self, name: str) -> ChildProcess:
+        """Start a gateway. While another one answers, it takes no connections before it can."""
+        others_ready = self._gateway_monitor.others_ready(name)
+        return self._launched.spawn_gateway(accept_when_ready=others_ready)
 
     def _server_spawner(self) -> ServerSpawner:
         launched, options = self._launched, self._launched.options
@@ -106,7 +112,8 @@ class Supervisor:
         self._printer.step("slipstream", "stopping", "dim")
         # Before there is a fleet runner, there are no calls to wait for.
         calls = self._fleet_runner.drain_seconds if self._fleet_runner else 0.0
-        await self._gateways.drain(calls + _MARGIN_SECONDS)
+        self._launched.stop_listening()
+        await self._gateways.drain(calls + HAND_BACK_SECONDS + _MARGIN_SECONDS)
         await self._workers.drain(calls + HAND_BACK_SECONDS + _MARGIN_SECONDS)
         if self._fleet_runner:
             await self._fleet_runner.drain(calls + _MARGIN_SECONDS)

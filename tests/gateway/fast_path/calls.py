@@ -112,6 +112,7 @@ class Application:
         self.fast_route = fast_route
         self.limits = ConnectionLimits()
         self.clients = Clients()
+        self.draining = False
         self.waiting: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self.disconnects: asyncio.Queue[str] = asyncio.Queue()
         """Targets of the calls of `…/leave` whose clients left."""

@@ -8,9 +8,10 @@ import socket
 import httpx
 import uvicorn
 
-from gateway.__main__ import GatewayServer, StatusPipe
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
+from gateway.http_server import GatewayServer
+from telemetry.parent_process import StatusPipe
 from tests.gateway.runs.builders import until
 from tests.gateway.runs.runs_api import RUNS, RunsApi
 

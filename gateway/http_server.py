@@ -1,0 +1,160 @@
+"""The HTTP server of a gateway process: when it accepts connections, and how it stops.
+
+It stops in this order. No new connection is accepted; idle ones get `Connection: close` with the
+next response, or are closed after a moment. Calls in flight go on for the drain time. The runs that
+outlast it are handed back, and every caller that still waits is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, cast
+
+import uvicorn
+
+from gateway.boot import BootApp
+from gateway.errors import GatewayError
+from gateway.fast_path.connection import HttpConnection
+from protos.errors import ErrorCode
+from telemetry.parent_process import StatusPipe
+
+if TYPE_CHECKING:
+    from gateway.certificate import Certificate
+    from transport.tls_listener import TlsListener
+
+_POLL_SECONDS = 0.02
+_ANSWER_SECONDS = 0.5
+"""For the last answers to be sent, when no call may go on any longer."""
+_HANDSHAKE_SECONDS = 1.0
+"""That TLS handshakes which have begun may take from then on."""
+
+
+class GatewayServer(uvicorn.Server):
+    """uvicorn's server: the first signal drains, the second stops at once."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        boot_app: BootApp,
+        report: StatusPipe,
+        *,
+        supervised: bool = False,
+        listens_first: bool = True,
+    ) -> None:
+        """Serve `boot_app`.
+
+        Args:
+            config: uvicorn's.
+            boot_app: the application.
+            report: is told when it listens.
+            supervised: a supervisor handles Ctrl-C and sends SIGTERM.
+            listens_first: accept connections at once; else `listen` has to be called.
+        """
+        super().__init__(config)
+        self.servers = []
+        self._tls_listeners: list[TlsListener] = []
+        self._boot_app = boot_app
+        self._report = report
+        self._supervised = supervised
+        self._listens_first = listens_first
+        self._sockets: Sequence[socket.socket] = ()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and listen if that comes first."""
+        await super().startup([])
+        self._sockets = sockets or ()
+        if self._listens_first:
+            await self.listen()
+
+    async def listen(self) -> None:
+        """Accept connections from now on, and report it."""
+        if self.should_exit:
+            return
+        certificate = self._boot_app.certificate
+        if certificate is None:
+            loop = asyncio.get_running_loop()
+            self.servers = [
+                await loop.create_server(self._connection, sock=sock, backlog=self.config.backlog)
+                for sock in self._sockets
+            ]
+        else:
+            self._tls_listeners = [
+                self._listen_with_tls(sock, certificate) for sock in self._sockets
+            ]
+        self._report.send("listening")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what was begun, answer everyone who waits, and close."""
+        app = self._boot_app
+        app.draining = True
+        until = asyncio.get_running_loop().time() + app.drain_seconds
+        for listening in (*self.servers, *self._tls_listeners, *(sockets or ())):
+            listening.close()
+        if app.on_drain is not None:
+            app.on_drain()
+        for connection in self._connections():
+            connection.shutdown()
+        await self._accepted()
+        await self._closed(until)
+        if app.end_calls is not None and not self.force_exit:
+            await app.end_calls()
+        await self._end_connections()
+        if not self.force_exit:
+            await self.lifespan.shutdown()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self._supervised and sig == signal.SIGINT:
+            return
+        self._boot_app.draining = True
+        if self.should_exit:
+            self.force_exit = True
+        super().handle_exit(sig, frame)
+
+    def _listen_with_tls(self, sock: socket.socket, certificate: Certificate) -> TlsListener:
+        from transport.tls_listener import TlsListener  # noqa: PLC0415 - only with TLS
+
+        sock.listen(self.config.backlog)
+        return TlsListener(
+            sock,
+            certificate.rest.context,
+            self._connection,
+            handshake_seconds=lambda: self._boot_app.limits.header_seconds,
+            max_connections=lambda: self._boot_app.limits.max_connections,
+        )
+
+    def _connection(self) -> HttpConnection:
+        state = self.lifespan.state
+        return HttpConnection(config=self.config, server_state=self.server_state, app_state=state)
+
+    def _connections(self) -> list[HttpConnection]:
+        return cast("list[HttpConnection]", list(self.server_state.connections))
+
+    async def _accepted(self) -> None:
+        """Return when everything that was accepted is a connection."""
+        await asyncio.sleep(_POLL_SECONDS)
+        for listener in self._tls_listeners:
+            await listener.finish_handshakes(_HANDSHAKE_SECONDS)
+
+    async def _end_connections(self) -> None:
+        """Let the last answers be sent; answer those that still have none, and close."""
+        loop = asyncio.get_running_loop()
+        await self._closed(loop.time() + _ANSWER_SECONDS)
+        message = "the gateway shuts down before the call has ended"
+        for connection in self._connections():
+            connection.interrupt(GatewayError(ErrorCode.SHUTTING_DOWN, message, retry_after=1))
+        await self._closed(loop.time() + _ANSWER_SECONDS)
+        for connection in self._connections():
+            connection.transport.abort()
+
+    async def _closed(self, deadline: float) -> None:
+        """Return when all connections are closed, or at the deadline, or at once on force."""
+        loop = asyncio.get_running_loop()
+        while self.server_state.connections and not self.force_exit:
+            if loop.time() >= deadline:
+                return
+            await asyncio.sleep(_POLL_SECONDS)
