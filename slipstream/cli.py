@@ -11,6 +11,7 @@ import typer
 
 NOUNS: Mapping[str, str] = {
     "up": "Run everything on this machine: gateway, worker, inference servers; first with a demo.",
+    "reload": "New code, options or settings for `up`, without a failed call.",
     "models": "The model store: add, list, show, verify, label, set, remove, serve, unserve.",
     "flows": "Flows: create, list, show.",
     "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",

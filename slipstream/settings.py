@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -122,6 +123,9 @@ class UpOptions(ServeOptions):
         metavar="FORMAT",
     )
     no_demo: bool = flag("create no demo on the first start")
+    check: bool = flag(
+        "check options, settings, certificates and the database, and exit", in_environment=False
+    )
     json: bool = flag("print one JSON document when ready, for scripts", in_environment=False)
 
 
@@ -201,6 +205,22 @@ def process_environment(options: ServeOptions, *, workers: int = 1) -> dict[str,
 def worker_environment(options: WorkerOptions) -> dict[str, str]:
     """Return the environment of a queue worker: ours, with the state folder of `options`."""
     return {**os.environ, "SLIPSTREAM_STATE": str(options.state)}
+
+
+def reload_environment(replacements: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the environment of the program after a reload.
+
+    `replacements` take the place of all our variables; None changes nothing.
+    """
+    if replacements is None:
+        return dict(os.environ)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return {**kept, **replacements}
+
+
+def take_variable(name: str) -> str | None:
+    """Return an environment variable that is meant for this process, and remove it."""
+    return os.environ.pop(name, None)
 
 
 def log_level(options: UpOptions) -> str:

@@ -84,6 +84,8 @@ class InferenceServers:
         """The private ones of the models that have servers → the profile they belong to."""
         self._statuses: dict[str, dict[int, ServerStatus]] = {}
         self._connectors: dict[tuple[str, int], ServerConnector] = {}
+        self._replaced: dict[tuple[str, int], ServerConnector] = {}
+        """Connectors to former addresses: their servers answer until the new ones do."""
         self._streams: dict[tuple[str, int], InferenceStreamClient] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._woken: dict[tuple[str, int], int] = {}
@@ -106,8 +108,10 @@ class InferenceServers:
                 self._woken[key] = woken[key]
         self.private = private
         for key in list(self._connectors):
-            if addresses.get(key) != self._connectors[key].addresses:
+            if key not in addresses:
                 self._drop(key)
+            elif addresses[key] != self._connectors[key].addresses:
+                self._set_aside(key)
         for key, known in addresses.items():
             if key not in self._connectors:
                 self._connectors[key] = self._connect(*key, known)
@@ -189,12 +193,16 @@ class InferenceServers:
         key = (model, version)
 
         def changed() -> None:
+            if self._replaced.get(key) is connector and connector.stream is None:
+                self._forget_replaced(key)
+                self._streams.pop(key, None)
             if self._connectors.get(key) is not connector:
                 return  # dropped and draining: the key may be another connector's by now
-            if connector.stream is None:
-                self._streams.pop(key, None)
-            else:
+            if connector.stream is not None:
                 self._streams[key] = connector.stream
+                self._forget_replaced(key)
+            elif key not in self._replaced:
+                self._streams.pop(key, None)
 
         connector = ServerConnector(
             model,
@@ -207,9 +215,29 @@ class InferenceServers:
         )
         return connector
 
+    def _set_aside(self, key: tuple[str, int]) -> None:
+        """Go on with a connection to a former address until there is one to the new address."""
+        connector = self._connectors[key]
+        if connector.stream is None:
+            if key in self._replaced:  # the successor has been replaced before it was reached
+                self._close(self._connectors.pop(key))
+            else:
+                self._drop(key)
+            return
+        self._forget_replaced(key)
+        self._replaced[key] = self._connectors.pop(key)
+
+    def _forget_replaced(self, key: tuple[str, int]) -> None:
+        connector = self._replaced.pop(key, None)
+        if connector is not None:
+            self._close(connector)
+
     def _drop(self, key: tuple[str, int]) -> None:
-        connector = self._connectors.pop(key)
         self._streams.pop(key, None)
+        self._forget_replaced(key)
+        self._close(self._connectors.pop(key))
+
+    def _close(self, connector: ServerConnector) -> None:
         task = asyncio.create_task(connector.close(self._drain_seconds))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 
 from slipstream.failures import exit_on_error
 from slipstream.settings import PREFIX, UpOptions
-from slipstream.supervisor.launch import launch
+from slipstream.supervisor.handover import Handover
+from slipstream.supervisor.launch import check_options, launch
 from telemetry.open_files import raise_open_file_limit
 from telemetry.options import read
 
@@ -16,7 +18,8 @@ Run everything on this machine: gateway, worker and inference servers.
 
 REST listens at once and answers 503 until everything is ready. On the first start
 it creates an administrator and a demo: a model, a flow, a deployment, an API key, and prints
-a curl line to try them. Ctrl-C or SIGTERM drains and stops; a second one stops at once.
+a curl line to try them. Ctrl-C or SIGTERM drains and stops; a second one stops at once. SIGHUP
+reloads, see `slipstream reload`.
 
     slipstream up
     slipstream up --port 9080 --grpc-port 9081 --state /tmp/second --no-demo
@@ -42,7 +45,10 @@ def main(arguments: Sequence[str]) -> None:
     )
     raise_open_file_limit()
     with exit_on_error(as_json=options.json):
-        launched = launch(options)
+        if options.check:
+            _check(options)
+            return
+        launched = launch(options, Handover.receive())
         # Slow imports come after the gateways have been started.
         from slipstream.status_printer import StatusPrinter  # noqa: PLC0415
 
@@ -55,3 +61,13 @@ def main(arguments: Sequence[str]) -> None:
         from slipstream.supervisor.supervisor import supervise  # noqa: PLC0415
 
         supervise(launched, printer, demo=not options.no_demo)
+
+
+def _check(options: UpOptions) -> None:
+    """Print that nothing is wrong, or raise what is."""
+    check_options(options)
+    from slipstream.supervisor.fleet_runner import check_settings  # noqa: PLC0415 - slow
+    from slipstream.supervisor.reloader import check_report  # noqa: PLC0415
+
+    check_settings(options)
+    sys.stdout.write(check_report(options) + "\n")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -20,15 +21,20 @@ from gateway.storage.tables import InferenceServer
 from inference_server.runtime.host import plan_threads
 from slipstream.settings import inference_options
 from slipstream.status_printer import StatusPrinter
+from slipstream.supervisor.handover import PassedServer
 from slipstream.supervisor.observations import ObservationQueue
 from slipstream.supervisor.process import ChildProcess
-from slipstream.supervisor.process_manager import ProcessManager, StatusLine
+from slipstream.supervisor.process_manager import ProcessManager
+from slipstream.supervisor.reconcile import ProcessState
 from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.spawner import ServerSpawner
+from slipstream.supervisor.status_reader import StatusLine
 
 _MEMORY_SECONDS = 5.0
 _FLUSH_SECONDS = 2.0
 _RETRY_SECONDS = 0.5
+_SUCCESSOR_SECONDS = 600.0
+"""How long a successor may take to become ready; loading and warm-up have limits of their own."""
 
 
 class Fleet:
@@ -43,7 +49,9 @@ class Fleet:
         sockets: Path,
         spawner: ServerSpawner,
         printer: StatusPrinter,
+        first_socket: int = 1,
     ) -> None:
+        """Serve what `store` wants; sockets in the folder `sockets` are numbered on."""
         self._store = store
         self._settings = settings
         self._sockets = sockets
@@ -62,7 +70,7 @@ class Fleet:
         self._all_settled = asyncio.Event()
         self._socket_of: dict[str, Path] = {}
         self._restarts: Counter[str] = Counter()
-        self._numbers = count(1)
+        self._numbers = count(first_socket)
         self._memory_bytes: dict[str, int] = {}
         self._failures: dict[str, str] = {}
         """Why the latest process of a key has failed."""
@@ -80,6 +88,70 @@ class Fleet:
             self._observations.run(),
             self._measure_memory(),
         )
+
+    def adopt(
+        self,
+        passed: Sequence[PassedServer],
+        rows: Mapping[str, InferenceServer],
+        children: Mapping[str, ChildProcess],
+    ) -> None:
+        """Go on with the servers of a predecessor; those without a row are told to end."""
+        for process in passed:
+            key, child = process.key, children[process.key]
+            self._socket_of[key] = Path(process.socket)
+            self._restarts[key] = process.restarts
+            if process.settled:
+                self._settled.add(key)
+            state = ProcessState(generation=process.generation, failed=process.failed)
+            if key in rows:
+                self._servers[key] = rows[key]
+                self._desired.add(key)
+                self._manager.adopt(key, child, state)
+            else:
+                child.kill()
+        self._manager.set_desired({key: self._servers[key].generation for key in self._desired})
+
+    async def detach(self) -> tuple[list[PassedServer], int]:
+        """Let go of the servers, and write what has been observed of them until now.
+
+        Returns the servers, and how many names of sockets have been used.
+        """
+        self._draining = True
+        self._desired_changed.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._followed.wait(), _FLUSH_SECONDS)
+        found = await self._manager.detach()
+        await self._observations.flush(_FLUSH_SECONDS)
+        passed = [
+            PassedServer(
+                key=key,
+                pid=child.pid,
+                status_fd=child.status_fd,
+                started_at=child.started_at,
+                generation=state.generation,
+                failed=state.failed,
+                settled=key in self._settled,
+                restarts=self._restarts[key],
+                socket=str(self._socket_of[key]),
+                lifeline_fd=child.lifeline_fd,
+            )
+            for key, (child, state) in found.items()
+        ]
+        return passed, next(self._numbers)
+
+    async def replace_all(self) -> None:
+        """Replace the servers, one after the other, each when its successor is ready."""
+        for key in self._manager.pids:
+            socket = self._socket_of.get(key)
+            replaced = await self._manager.replace(
+                key,
+                partial(self._on_successor, key),
+                ready_seconds=_SUCCESSOR_SECONDS,
+                grace=self._settings.drain_seconds + _FLUSH_SECONDS,
+            )
+            if not replaced and socket is not None and key in self._servers:
+                self._socket_of[key] = socket
+                self._print(key, "not replaced: its successor does not become ready", "red")
 
     async def settled(self) -> None:
         """Return once every desired server is ready or has failed."""
@@ -193,6 +265,25 @@ class Fleet:
         self._restarts.pop(key, None)
         self._servers.pop(key, None)
         self._settled.discard(key)
+
+    def _on_successor(self, key: str, child: ChildProcess, reported: Sequence[StatusLine]) -> None:
+        """Write the address of a successor in one step, so that gateways never see none."""
+        if key in self._failures:
+            self.spawned(key, child)
+        fields = {name: value for line in reported for name, value in line.items()}
+        seconds = float(fields["boot_seconds"])
+        self._print(key, f"replaced by process {child.pid} after {seconds:.2f} s", "green")
+        self._observations.add(
+            key,
+            state=State.READY,
+            pid=child.pid,
+            address=fields["address"],
+            tcp_address=fields.get("tcp_address"),
+            metrics_address=fields.get("metrics_address"),
+            boot_seconds=seconds,
+        )
+        self._settle(key)
+        self._measure_now.set()
 
     async def _spawn(self, key: str) -> ChildProcess:
         server = self._servers[key]

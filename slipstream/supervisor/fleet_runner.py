@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
+from gateway.storage.database import Database
 from inference_server import settings
 from inference_server.tcp_security import TcpSecurity
 from slipstream.demo.bootstrap import first_start
 from slipstream.failures import UnusableError
-from slipstream.settings import log_level
+from slipstream.settings import UpOptions, log_level
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fleet import Fleet
 from slipstream.supervisor.gateways import GatewayMonitor
+from slipstream.supervisor.handover import PassedServer
 from slipstream.supervisor.launch import Launch
 from slipstream.supervisor.ready_banner import ReadyBanner
 from slipstream.supervisor.run_together import run_together
@@ -18,6 +26,7 @@ from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.worker_manager import WorkerManager
 from slipstream.workspace import broker_of, open_workspace, read_settings
 from telemetry import logs
+from telemetry.logs import reason_of
 from telemetry.options import OptionsError
 from transport import TlsError
 from transport.bearer_tokens import TokenFileError
@@ -31,16 +40,7 @@ class FleetRunner:
     ) -> None:
         """Read the settings; raise UnusableError if they are invalid."""
         options = launched.options
-        self._settings = read_settings(
-            host=options.host,
-            port=options.port,
-            grpc_port=options.grpc_port,
-            state=options.state,
-            workers=options.workers,
-            log_level=log_level(options),
-            log_format=options.log_format,
-            unresponsive_seconds=options.unresponsive_seconds,
-        )
+        self._settings = _settings_of(options)
         logs.configure(
             self._settings.log_level, process="supervisor", log_format=options.log_format
         )
@@ -50,6 +50,8 @@ class FleetRunner:
         self._spawner = spawner
         self._demo = demo
         self._fleet: Fleet | None = None
+        self._announced = asyncio.Event()
+        self._started = asyncio.Event()
 
     @property
     def drain_seconds(self) -> float:
@@ -65,17 +67,24 @@ class FleetRunner:
         banner = ReadyBanner(self._launched.options, self._printer)
         try:
             async with open_workspace(self._settings) as workspace:
-                await workspace.services.fleet.store.mark_all_stopped()
+                store, passed = workspace.services.fleet.store, self._launched.predecessor
+                if passed is None:
+                    await store.mark_all_stopped()
                 banner.demo = await first_start(workspace, self._printer, demo=self._demo)
                 feed = ChangeFeed(workspace.db)
                 fleet = self._fleet = Fleet(
-                    store=workspace.services.fleet.store,
+                    store=store,
                     feed=feed,
                     settings=self._settings,
                     sockets=self._launched.folder.sockets,
                     spawner=self._spawner,
                     printer=self._printer,
+                    first_socket=passed.socket_numbers if passed else 1,
                 )
+                if passed is not None:
+                    rows = {server.id: server for server in await store.all()}
+                    fleet.adopt(passed.servers, rows, self._spawner.adopt(passed))
+                self._started.set()
                 feed.start()
                 try:
                     await run_together(
@@ -94,7 +103,27 @@ class FleetRunner:
         readiness = await banner.wait_until_ready()
         # Last, so that nothing else waits for the second of processor time that they need.
         workers.start(delivers_on_demand=broker_of(self._settings).delivers_on_demand)
-        banner.print(readiness)
+        self._announced.set()
+        if self._launched.predecessor is None:
+            banner.print(readiness)
+
+    async def started(self) -> None:
+        """Return when the inference servers are looked after: `detach` may be called then."""
+        await self._started.wait()
+
+    async def announced(self) -> None:
+        """Return when everything is ready and the workers have been started."""
+        await self._announced.wait()
+
+    async def replace_servers(self) -> None:
+        """Replace the inference servers of a predecessor."""
+        assert self._fleet is not None
+        await self._fleet.replace_all()
+
+    async def detach(self) -> tuple[list[PassedServer], int]:
+        """See Fleet."""
+        assert self._fleet is not None
+        return await self._fleet.detach()
 
     async def drain(self, grace: float) -> None:
         """Let every inference server finish its calls and exit."""
@@ -105,6 +134,41 @@ class FleetRunner:
         """End every inference server at once."""
         if self._fleet:
             self._fleet.kill()
+
+
+def check_settings(options: UpOptions) -> None:
+    """Check the settings, and whether the database answers; nothing is changed.
+
+    Raises:
+        UnusableError: one of them is invalid, or it does not.
+    """
+    asyncio.run(_check_database(_settings_of(options)))
+    _check_servers()
+
+
+async def _check_database(settings: Settings) -> None:
+    db = Database(settings.database)
+    try:
+        async with db.read() as session:
+            await session.execute(sa.text("SELECT 1"))
+    except (SQLAlchemyError, OSError) as error:
+        message = f"the database does not answer: {reason_of(error)}"
+        raise UnusableError(message) from None
+    finally:
+        await db.close()
+
+
+def _settings_of(options: UpOptions) -> Settings:
+    return read_settings(
+        host=options.host,
+        port=options.port,
+        grpc_port=options.grpc_port,
+        state=options.state,
+        workers=options.workers,
+        log_level=log_level(options),
+        log_format=options.log_format,
+        unresponsive_seconds=options.unresponsive_seconds,
+    )
 
 
 def _check_servers() -> None:

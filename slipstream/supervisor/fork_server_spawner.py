@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fork_server import ForkServer
-from slipstream.supervisor.process import ChildProcess, Lifeline
-from slipstream.supervisor.process_manager import ProcessManager, StatusLine
+from slipstream.supervisor.handover import Handover, PassedSharedProcess
+from slipstream.supervisor.process import AdoptedProcess, ChildProcess, Lifeline
+from slipstream.supervisor.process_manager import ProcessManager
 from slipstream.supervisor.spawn_request import await_pid
 from slipstream.supervisor.spawner import spawn_directly
+from slipstream.supervisor.status_reader import StatusLine
 
 _KEY = "fork server"
 _ATTEMPTS = 2
@@ -25,6 +25,8 @@ _BOOT_SECONDS = 20.0
 """How long to wait for a starting fork server. Starting a server directly is no faster."""
 _FORK_SECONDS = 5.0
 """How long to wait for the answer of a ready fork server. It takes milliseconds."""
+_END_SECONDS = 1.0
+"""What the fork server has to end."""
 _SOON_SECONDS = 1.0
 """Wait for a fork server that restarts within this time."""
 
@@ -53,6 +55,20 @@ class ForkServerSpawner:
     async def run(self) -> None:
         """Replace the fork server whenever it ends, until cancelled."""
         await self._manager.run()
+
+    def adopt(self, predecessor: Handover) -> dict[str, ChildProcess]:
+        """See ServerSpawner."""
+        return {
+            server.key: ChildProcess(
+                AdoptedProcess(server.pid), server.status_fd, started_at=server.started_at
+            )
+            for server in predecessor.servers
+        }
+
+    async def detach(self) -> Sequence[PassedSharedProcess]:
+        """See ServerSpawner: the servers that it has forked are our children."""
+        await self._manager.drain(_END_SECONDS)
+        return ()
 
     async def drain(self, grace: float) -> None:
         """Stop the fork server. The servers that it has forked are our children, and go on."""
@@ -140,7 +156,7 @@ async def _fork(
     except BaseException:
         os.close(read_fd)
         raise
-    return ChildProcess(ReparentedProcess(pid), read_fd)
+    return ChildProcess(AdoptedProcess(pid), read_fd)
 
 
 @contextmanager
@@ -157,37 +173,6 @@ def subreaper() -> Iterator[None]:
         yield
     finally:
         _set_subreaper(yes=False)
-
-
-class ReparentedProcess:
-    """A ProcessHandle for a child that was started by a fork server that has ended."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self._status: int | None = None
-        self._lock = threading.Lock()
-
-    def poll(self) -> int | None:
-        """Return the exit status, negative for a signal; None while it runs."""
-        with self._lock:
-            if self._status is None:
-                pid, status = os.waitpid(self.pid, os.WNOHANG)
-                if pid:
-                    self._status = os.waitstatus_to_exitcode(status)
-            return self._status
-
-    def wait(self) -> int:
-        """Block until it has ended; return its exit status."""
-        while (status := self.poll()) is None:
-            # Only `poll` reaps the pid, under the lock: no signal reaches a reused pid.
-            with suppress(ChildProcessError):
-                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        return status
-
-    def terminate(self) -> None:
-        """Send SIGTERM, unless it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, signal.SIGTERM)
 
 
 def _set_subreaper(*, yes: bool) -> None:

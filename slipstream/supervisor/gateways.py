@@ -8,13 +8,22 @@ from collections.abc import Collection
 from slipstream.failures import UnusableError
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.process import ChildProcess
-from slipstream.supervisor.process_manager import StatusLine
+from slipstream.supervisor.status_reader import StatusLine
 
 
 class GatewayMonitor:
     """Waits until every gateway has been ready once, and prints what happens to them."""
 
-    def __init__(self, keys: Collection[str], printer: StatusPrinter) -> None:
+    def __init__(
+        self, keys: Collection[str], printer: StatusPrinter, *, replacing: bool = False
+    ) -> None:
+        """Watch the gateways `keys`. One that fails at first is an error.
+
+        Not if they are `replacing` others, which go on until all of `keys` are ready.
+        """
+        self._replacing = replacing
+        self.failure = ""
+        """Why a gateway could not start, last."""
         self._missing = set(keys)
         self._ready_now: set[str] = set()
         self._printer = printer
@@ -29,7 +38,7 @@ class GatewayMonitor:
 
     def others_ready(self, key: str) -> bool:
         """Whether another gateway than `key` answers calls."""
-        return bool(self._ready_now - {key})
+        return bool(self._ready_now - {key}) or (self._replacing and not self._ready.is_set())
 
     def spawned(self, key: str, child: ChildProcess) -> None:
         """A gateway is starting."""
@@ -46,7 +55,8 @@ class GatewayMonitor:
                     self._ready.set()
             case "failed":
                 self._printer.step(key, str(line["message"]), "red")
-                if self._missing:
+                self.failure = str(line["message"])
+                if self._missing and not self._replacing:
                     self._broken = UnusableError(str(line["message"]))
                     self._ready.set()
             case "heartbeat":

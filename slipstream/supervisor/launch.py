@@ -9,12 +9,15 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from gateway.worker.plan import QueueWorkerPlan
 from slipstream.failures import UnusableError
 from slipstream.settings import UpOptions, check_exposure, log_level, process_environment
 from slipstream.supervisor import ports
 from slipstream.supervisor.fork_server import ForkServer
+from slipstream.supervisor.handover import Handover
 from slipstream.supervisor.process import ChildProcess, Lifeline
 from slipstream.supervisor.signals import StopSignals
 from slipstream.supervisor.state_folder import StateFolder
@@ -36,6 +39,8 @@ class Launch:
     """The gateway processes by name."""
     fork_server: ForkServer | None
     """Forks inference servers; None if they share processes or the system supports none."""
+    predecessor: Handover | None = None
+    """What goes on from before a reload."""
 
     def spawn_gateway(self, *, accept_when_ready: bool) -> ChildProcess:
         """Start a gateway on the same ports."""
@@ -62,30 +67,36 @@ class Launch:
         self.folder.release()
 
 
-def launch(options: UpOptions) -> Launch:
-    """Bind the ports and start the gateways.
+def launch(options: UpOptions, predecessor: Handover | None = None) -> Launch:
+    """Bind the ports, or take over those of a predecessor, and start the gateways.
 
     Raises:
         UnusableError: a certificate, the state folder, the address or a port cannot be used; no
             process has been started.
     """
-    signals = StopSignals()
+    signals = StopSignals(reloads=True, count=predecessor.signals if predecessor else 0)
     signals.install()
-    check_exposure(options)
-    if options.tls_certificate or options.tls_key:
-        _check_certificate(options)
-    folder = StateFolder.claim(
-        options.state,
-        host=options.host,
-        port=options.port,
-        grpc_port=options.grpc_port,
-        tls_certificate=options.tls_certificate,
-    )
-    rest = ports.listen(options.host, options.port)
-    grpc = ports.open_grpc_port(options)
-    lifeline = Lifeline()
+    check_options(options)
+    listens: dict[str, Any] = {  # Any: the arguments of StateFolder's methods
+        "host": options.host,
+        "port": options.port,
+        "grpc_port": options.grpc_port,
+        "tls_certificate": options.tls_certificate,
+    }
+    if predecessor is None:
+        folder = StateFolder.claim(options.state, **listens)
+        rest = ports.listen(options.host, options.port)
+        grpc = ports.open_grpc_port(options)
+        lifeline = Lifeline()
+    else:
+        lock, sockets = predecessor.lock_fd, Path(predecessor.sockets)
+        folder = StateFolder.adopt(options.state, lock=lock, sockets=sockets, **listens)
+        rest = socket.socket(fileno=predecessor.rest_fd)
+        grpc = socket.socket(fileno=predecessor.grpc_fd)
+        lifeline = Lifeline(predecessor.lifeline_fds)
+    replacing = predecessor is not None
     gateways = {
-        name: _spawn_gateway(options, rest, grpc, lifeline, accept_when_ready=False)
+        name: _spawn_gateway(options, rest, grpc, lifeline, accept_when_ready=replacing)
         for name in _names(options.workers)
     }
     forks = ForkServer.SUPPORTED and options.models_per_process == 1
@@ -99,7 +110,15 @@ def launch(options: UpOptions) -> Launch:
         grpc=grpc,
         gateways=gateways,
         fork_server=fork_server,
+        predecessor=predecessor,
     )
+
+
+def check_options(options: UpOptions) -> None:
+    """Raise UnusableError if a certificate or the address cannot be used."""
+    check_exposure(options)
+    if options.tls_certificate or options.tls_key:
+        _check_certificate(options)
 
 
 def _check_certificate(options: UpOptions) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,8 +18,14 @@ class Lifeline:
     The kernel closes it however this process ends, so not even SIGKILL leaves a child behind.
     """
 
-    def __init__(self) -> None:
-        self.read_fd, self._write_fd = os.pipe()
+    def __init__(self, descriptors: tuple[int, int] | None = None) -> None:
+        """Make the pipe, or take over one."""
+        self.read_fd, self._write_fd = descriptors or os.pipe()
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """Both ends, for a successor of this program."""
+        return self.read_fd, self._write_fd
 
     def close(self) -> None:
         """Make every child exit at once."""
@@ -41,6 +48,44 @@ class ProcessHandle(Protocol):
         """Send SIGTERM, unless it has ended."""
 
 
+class AdoptedProcess:
+    """A ProcessHandle for a child that something else has started.
+
+    A fork server that has ended, or this process before its program was replaced.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._status: int | None = None
+        self._lock = threading.Lock()
+
+    def poll(self) -> int | None:
+        """Return the exit status, negative for a signal; None while it runs."""
+        with self._lock:
+            if self._status is None:
+                try:
+                    pid, status = os.waitpid(self.pid, os.WNOHANG)
+                except ChildProcessError:  # it has been waited for already
+                    self._status = 0
+                else:
+                    if pid:
+                        self._status = os.waitstatus_to_exitcode(status)
+            return self._status
+
+    def wait(self) -> int:
+        """Block until it has ended; return its exit status."""
+        while (status := self.poll()) is None:
+            # Only `poll` reaps the pid, under the lock: no signal reaches a reused pid.
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        return status
+
+    def terminate(self) -> None:
+        """Send SIGTERM, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
+
+
 class ChildProcess:
     """A running child, in a process group of its own, so that Ctrl-C reaches only the supervisor.
 
@@ -51,14 +96,21 @@ class ChildProcess:
     """
 
     def __init__(
-        self, process: ProcessHandle, status_fd: int, *, owns_process: bool = True
+        self,
+        process: ProcessHandle,
+        status_fd: int,
+        *,
+        owns_process: bool = True,
+        started_at: float | None = None,
     ) -> None:
         """Wrap `process`; without `owns_process` it is shared with other children."""
         self._process = process
         self._owns_process = owns_process
         self.pid = process.pid
         self.status_fd = status_fd
-        self.started_at = time.monotonic()
+        self.lifeline_fd: int | None = None
+        """Of one that shares its process."""
+        self.started_at = time.monotonic() if started_at is None else started_at
 
     @classmethod
     def spawn(

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from inference_server.spawn import ServerExitStatus
 from slipstream.supervisor.heartbeats import HeartbeatWatch
@@ -29,16 +28,22 @@ from slipstream.supervisor.reconcile import (
     next_restart_at,
     reconcile,
 )
+from slipstream.supervisor.status_reader import StatusLine, StatusReader
 from telemetry.logs import logger
 
 UNRESPONSIVE_SECONDS = 5.0
 """Silence after which a process is replaced, unless set otherwise."""
-_MAX_LINE_BYTES = 1 << 20
+_SWITCH_SECONDS = 3.0
+"""Between the readiness of a successor and the end of the process before it: users of the process
+learn of the successor meanwhile, and connect to it."""
+_START_SECONDS = 20.0
+"""How long to wait for processes that are being started before all are let go."""
+_DETACH_SECONDS = 2.0
 
 log = logger("slipstream.supervisor.process_manager")
 
-StatusLine = Mapping[str, Any]
-"""A JSON line that a process reports: `event` and the fields of that event."""
+OnReady = Callable[[ChildProcess, Sequence[StatusLine]], None]
+"""Takes a process and what it has reported until it was ready."""
 
 
 class ProcessListener(Protocol):
@@ -89,6 +94,10 @@ class ProcessManager:
         self._children: dict[str, ChildProcess] = {}
         self._monitors: dict[str, asyncio.Task[None]] = {}
         self._heartbeats = HeartbeatWatch(unresponsive_seconds, self._on_silence)
+        self._outgoing: set[asyncio.Task[None]] = set()
+        """The ends of processes that have been replaced."""
+        self._pipes: dict[str, StatusReader] = {}
+        self._detaching = False
         self._end_reasons: dict[str, str] = {}
         """Why processes end, where their exit status does not say it."""
         self._changed = asyncio.Event()
@@ -98,6 +107,12 @@ class ProcessManager:
             self._states[key] = ProcessState(generation=1)
             self._attach(key, child)
             self._monitors[key] = asyncio.create_task(self._monitor(key, child))
+
+    def adopt(self, key: str, child: ChildProcess, state: ProcessState) -> None:
+        """Go on with a process of a manager that `detach` has ended; it is not reported again."""
+        self._states[key] = state
+        self._children[key] = child
+        self._monitors[key] = asyncio.create_task(self._monitor(key, child))
 
     @property
     def pids(self) -> dict[str, int]:
@@ -126,6 +141,68 @@ class ProcessManager:
                 async with asyncio.timeout(seconds):
                     await self._changed.wait()
 
+    async def replace(
+        self, key: str, on_ready: OnReady, *, ready_seconds: float, grace: float
+    ) -> bool:
+        """Start a successor of a process, and tell the process to end once that is ready.
+
+        Returns False, and everything goes on as before, if the successor does not become ready.
+
+        Args:
+            key: of the process.
+            on_ready: told, in place of the listener, what the successor reported until it was
+                ready.
+            ready_seconds: how long that may take.
+            grace: what the process has to end, `_SWITCH_SECONDS` later.
+        """
+        before = self._children.get(key)
+        if before is None:
+            return False
+        try:
+            child = await self._spawn(key)
+        except OSError:
+            return False
+        pipe = await StatusReader.open(child)
+        try:
+            reported = await pipe.until_ready(ready_seconds)
+        except BaseException:
+            child.kill()
+            raise
+        wanted = key in self._desired and self._children.get(key) is before
+        if reported is None or not wanted or self._states[key].stopping:
+            pipe.close()
+            child.kill()
+            await asyncio.to_thread(child.wait)
+            return False
+        self._states[key] = ProcessState(generation=self._desired[key])
+        self._children[key] = child
+        self._heartbeats.forget(key)
+        ending = asyncio.create_task(self._end_replaced(before, self._monitors[key], grace))
+        self._outgoing.add(ending)
+        ending.add_done_callback(self._outgoing.discard)
+        self._monitors[key] = asyncio.create_task(self._follow(key, child, pipe))
+        on_ready(child, reported)
+        return True
+
+    async def detach(self) -> dict[str, tuple[ChildProcess, ProcessState]]:
+        """Let go of the processes, which go on: another manager is to `adopt` them.
+
+        What they have reported until now is passed to the listener.
+        """
+        self._detaching = self._closed = True
+        starting = [task for key, task in self._monitors.items() if key not in self._children]
+        if starting or self._outgoing:
+            await asyncio.wait([*starting, *self._outgoing], timeout=_START_SECONDS)
+        for pipe in self._pipes.values():
+            pipe.stop()
+        if self._monitors:
+            await asyncio.wait(self._monitors.values(), timeout=_DETACH_SECONDS)
+        return {
+            key: (child, self._states[key])
+            for key, child in self._children.items()
+            if key in self._pipes
+        }
+
     async def drain(self, grace: float) -> None:
         """Stop every process; kill those that still run after `grace` seconds."""
         self._close()
@@ -134,6 +211,7 @@ class ProcessManager:
             await asyncio.wait(self._monitors.values(), timeout=grace)
         self.kill()
         await asyncio.gather(*self._monitors.values())
+        await asyncio.gather(*self._outgoing, return_exceptions=True)
         self._reconcile()
 
     def kill(self) -> None:
@@ -146,6 +224,8 @@ class ProcessManager:
     def _close(self) -> None:
         self._closed = True
         self.set_desired({})
+        for ending in self._outgoing:
+            ending.cancel()  # kills its process
 
     def _reconcile(self) -> None:
         for action in reconcile(self._desired, self._states, time.monotonic()):
@@ -193,18 +273,28 @@ class ProcessManager:
             child.terminate()
 
     async def _monitor(self, key: str, child: ChildProcess) -> None:
-        lines = asyncio.StreamReader(limit=_MAX_LINE_BYTES)
-        protocol = asyncio.StreamReaderProtocol(lines)
-        pipe = os.fdopen(child.status_fd, "rb")
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
-        async for line in lines:
+        await self._follow(key, child, await StatusReader.open(child))
+
+    async def _follow(self, key: str, child: ChildProcess, pipe: StatusReader) -> None:
+        self._pipes[key] = pipe
+        if self._detaching:
+            pipe.stop()
+        async for line in pipe.lines:
+            if self._children.get(key) is not child:
+                continue  # it has been replaced
             try:
                 self._on_status_line(key, json.loads(line))
             except (ValueError, KeyError, TypeError):
                 # A process that is killed while it writes leaves half a line.
                 log.warning("status_line_ignored", key=key, line=line.decode(errors="replace"))
-        transport.close()
+        if pipe.stopped:
+            return  # `detach` has let it go
+        if self._pipes.get(key) is pipe:
+            del self._pipes[key]
+        pipe.close()
         status = await asyncio.to_thread(child.wait)
+        if self._children.get(key) is not child:
+            return
         del self._children[key], self._monitors[key]
         self._heartbeats.forget(key)
         reason = self._end_reasons.pop(key, None) or describe_exit(status)
@@ -213,6 +303,16 @@ class ProcessManager:
             self._on_idle(key, self._on_idle_exit)
         else:
             self._on_exit(key, reason, ran_for=time.monotonic() - child.started_at)
+
+    async def _end_replaced(
+        self, child: ChildProcess, monitor: asyncio.Task[None], grace: float
+    ) -> None:
+        try:
+            await asyncio.sleep(_SWITCH_SECONDS)
+            child.terminate()
+            await asyncio.wait([monitor], timeout=grace)
+        finally:
+            child.kill()
 
     def _on_status_line(self, key: str, line: StatusLine) -> None:
         match line["event"]:

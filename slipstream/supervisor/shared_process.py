@@ -13,7 +13,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from slipstream.status_printer import StatusPrinter
-from slipstream.supervisor.process import ChildProcess, Lifeline, describe_exit
+from slipstream.supervisor.handover import Handover, PassedServer, PassedSharedProcess
+from slipstream.supervisor.process import (
+    AdoptedProcess,
+    ChildProcess,
+    Lifeline,
+    describe_exit,
+)
 from slipstream.supervisor.spawn_request import await_pid, send_spawn_request
 
 _START_SECONDS = 20.0
@@ -30,6 +36,7 @@ class HostedServer:
 
     def __init__(self, process: ChildProcess, lifeline: socket.socket) -> None:
         self.pid = process.pid
+        self.lifeline_fd = lifeline.fileno()
         self._process = process
         self._lifeline = lifeline
         self._status: int | None = None
@@ -59,27 +66,57 @@ class HostedServer:
 class SharedProcess:
     """One process and the servers in it; see `inference_server.shared_process`."""
 
-    def __init__(self, lifeline: Lifeline, *, log_options: Sequence[str]) -> None:
-        """Start it, with `--log-level` and `--log-format` as `log_options`.
+    def __init__(self, child: ChildProcess, control: socket.socket) -> None:
+        """Use `start` or `adopt`."""
+        self.child = child
+        self._control = control
+        self._servers: list[HostedServer] = []
+        self.closed = False
+        """Whether it refuses more servers."""
+
+    @classmethod
+    def start(cls, lifeline: Lifeline, *, log_options: Sequence[str]) -> SharedProcess:
+        """Start one, with `--log-level` and `--log-format` as `log_options`.
 
         Raises:
             OSError: the system cannot start another process.
         """
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.setblocking(False)
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.setblocking(False)
         command = [sys.executable, "-m", "inference_server.shared_process", *log_options]
         command += ["--control-fd", str(theirs.fileno())]
         with theirs:
             try:
-                self.child = ChildProcess.spawn(
-                    command, lifeline=lifeline, inherit=[theirs.fileno()]
-                )
+                child = ChildProcess.spawn(command, lifeline=lifeline, inherit=[theirs.fileno()])
             except OSError:
-                self._control.close()
+                control.close()
                 raise
-        self._servers: list[HostedServer] = []
-        self.closed = False
-        """Whether it refuses more servers."""
+        return cls(child, control)
+
+    @classmethod
+    def adopt(cls, passed: PassedSharedProcess) -> SharedProcess:
+        """Go on with one of a predecessor. It gets no more servers, and ends with its last one."""
+        process = AdoptedProcess(passed.pid)
+        child = ChildProcess(process, passed.status_fd, started_at=passed.started_at)
+        adopted = cls(child, socket.socket(fileno=passed.control_fd))
+        adopted.closed = True
+        return adopted
+
+    def adopt_server(self, passed: PassedServer) -> ChildProcess:
+        """Go on with one of its servers."""
+        assert passed.lifeline_fd is not None
+        server = HostedServer(self.child, socket.socket(fileno=passed.lifeline_fd))
+        self._servers.append(server)
+        return _hosted(server, passed.status_fd, started_at=passed.started_at)
+
+    def pass_on(self) -> PassedSharedProcess:
+        """Return what a successor needs to adopt it."""
+        return PassedSharedProcess(
+            pid=self.child.pid,
+            status_fd=self.child.status_fd,
+            control_fd=self._control.fileno(),
+            started_at=self.child.started_at,
+        )
 
     def count(self) -> int:
         """Return how many servers are in it."""
@@ -113,7 +150,7 @@ class SharedProcess:
             raise
         server = HostedServer(self.child, ours)
         self._servers.append(server)
-        return ChildProcess(server, read_fd, owns_process=False)
+        return _hosted(server, read_fd)
 
     def close(self) -> None:
         """Accept no more servers, and kill the process if it has none."""
@@ -129,8 +166,8 @@ class SharedProcess:
             await over.wait()
         finally:
             loop.remove_reader(self.child.status_fd)
-            os.close(self.child.status_fd)
-            self._control.close()
+        os.close(self.child.status_fd)
+        self._control.close()
         return await asyncio.to_thread(self.child.wait)
 
 
@@ -195,15 +232,43 @@ class SharedProcessPool:
         return not process.closed and process.count() < self._servers_per_process
 
     def _start_process(self) -> SharedProcess:
-        process = SharedProcess(self._lifeline, log_options=self._log_options)
+        process = SharedProcess.start(self._lifeline, log_options=self._log_options)
         self._printer.step(_NAME, f"process {process.child.pid}", "dim")
         self._processes[process] = asyncio.create_task(self._watch(process))
         return process
+
+    def adopt(self, predecessor: Handover) -> dict[str, ChildProcess]:
+        """See ServerSpawner."""
+        processes = {
+            passed.pid: SharedProcess.adopt(passed) for passed in predecessor.shared_processes
+        }
+        for process in processes.values():
+            self._processes[process] = asyncio.create_task(self._watch(process))
+        return {
+            server.key: processes[server.pid].adopt_server(server) for server in predecessor.servers
+        }
+
+    async def detach(self) -> list[PassedSharedProcess]:
+        """See ServerSpawner."""
+        watches = list(self._processes.values())
+        for watch in watches:
+            watch.cancel()
+        passed = [process.pass_on() for process in self._processes]
+        await asyncio.gather(*watches, return_exceptions=True)
+        return passed
 
     async def _watch(self, process: SharedProcess) -> None:
         status = await process.wait_closed()
         del self._processes[process]
         self._printer.step(_NAME, describe_exit(status), "red" if status else "dim")
+
+
+def _hosted(
+    server: HostedServer, status_fd: int, *, started_at: float | None = None
+) -> ChildProcess:
+    child = ChildProcess(server, status_fd, owns_process=False, started_at=started_at)
+    child.lifeline_fd = server.lifeline_fd
+    return child
 
 
 def _readable(lifeline: socket.socket, timeout: float | None) -> bool:

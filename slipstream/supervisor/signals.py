@@ -1,8 +1,13 @@
-"""SIGINT, SIGTERM and SIGHUP: the first means drain, the second means stop at once."""
+"""SIGINT and SIGTERM: the first means drain, the second means stop at once. SIGHUP means reload.
+
+Where nothing can reload, and when the terminal is closed, SIGHUP means what SIGTERM means; nohup
+has a closed terminal ignored.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -10,56 +15,97 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_TERMINAL = "/dev/tty"
 
 
 class StopSignals:
     """Counts the signals. Before `attach` the second one ends the process outright."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._numbers: tuple[signal.Signals, ...] = ()
+    def __init__(self, *, reloads: bool = False, count: int = 0) -> None:
+        """With `reloads`, SIGHUP sets `reload`; `count` signals have come before."""
+        self.count = count
+        self.reload = asyncio.Event()
+        """Set by each SIGHUP."""
+        self._reloads = reloads
+        self._held = False
+        self._nohup = False
+        self._terminal = False
         self._drain: asyncio.Event | None = None
         self._kill: asyncio.Event | None = None
 
     def install(self) -> None:
         """Install the handlers; call it before the first child is started."""
-        # nohup ignores SIGHUP, and so do we then.
-        nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        self._numbers = SIGNALS[:-1] if nohup else SIGNALS
-        for number in self._numbers:
+        self._nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._terminal = _has_terminal()
+        for number in SIGNALS:
             signal.signal(number, self._early)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    def hold(self) -> int:
+        """Only count signals from now on, and have those that come later wait for a successor.
+
+        Returns the count. The successor is the program that replaces this one; it calls `install`.
+        """
+        self._held = True
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        return self.count
 
     def attach(
         self, loop: asyncio.AbstractEventLoop, *, drain: asyncio.Event, kill: asyncio.Event
     ) -> None:
         """Set `drain` on the first signal, even if it came before, and `kill` on the second."""
         self._drain, self._kill = drain, kill
-        for number in self._numbers:
-            loop.add_signal_handler(number, self._count)
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._on_signal, number)
         self._set_events()
 
     def detach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ignore further signals: everything has been stopped, and the loop is about to close."""
-        for number in self._numbers:
+        for number in SIGNALS:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
     def _early(self, number: int, _frame: FrameType | None) -> None:
+        if not self._stops(number):
+            return
         self.count += 1
         if self.count > 1:
             # The children end with their lifeline.
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    def _count(self) -> None:
-        self.count += 1
-        self._set_events()
+    def _on_signal(self, number: int) -> None:
+        if self._stops(number):
+            self.count += 1
+            self._set_events()
+
+    def _stops(self, number: int) -> bool:
+        """Whether the signal means to stop; else it is a reload, or means nothing."""
+        if number != signal.SIGHUP:
+            return True
+        if self._terminal and not _has_terminal():  # it was closed
+            return not self._nohup
+        if self._reloads:
+            self.reload.set()
+            return False
+        return not self._nohup
 
     def _set_events(self) -> None:
+        if self._held:
+            return
         if self._drain and self.count > 0:
             self._drain.set()
         if self._kill and self.count > 1:
             self._kill.set()
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a controlling terminal, which is gone when it was closed."""
+    try:
+        os.close(os.open(_TERMINAL, os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 async def run_until_stopped(

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
+from slipstream.supervisor.handover import Handover, PassedSharedProcess
 from slipstream.supervisor.process import ChildProcess, Lifeline
 
 
@@ -21,6 +22,12 @@ class ServerSpawner(Protocol):
         Raises:
             OSError: the system cannot start another process.
         """
+
+    def adopt(self, predecessor: Handover) -> dict[str, ChildProcess]:
+        """Return the servers that a predecessor has started, by their keys."""
+
+    async def detach(self) -> Sequence[PassedSharedProcess]:
+        """Let go of helper processes with servers, and stop the others."""
 
     async def drain(self, grace: float) -> None:
         """Stop the helper processes once they have no servers; kill them after `grace` seconds."""

@@ -41,10 +41,11 @@ class StateFolder:
         sockets: an empty private folder with a path short enough for Unix sockets.
     """
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: int, sockets: Path) -> None:
+        """Use `claim` or `adopt`."""
         self.path = path
-        self._lock = lock
-        self.sockets = _socket_folder(path / "run" / "sockets")
+        self.lock_fd = lock
+        self.sockets = sockets
 
     @classmethod
     def claim(
@@ -73,22 +74,30 @@ class StateFolder:
             who = f" (process {found.pid}, port {found.port})" if found else ""
             message = f"the state folder {path} is in use by another `slipstream up`{who}"
             raise UnusableError(f"{message}: stop that, or choose another with --state")
-        mine = RunningSupervisor(
-            pid=os.getpid(),
-            host=host,
-            port=port,
-            grpc_port=grpc_port,
-            tls_certificate=str(tls_certificate) if tls_certificate else None,
-        )
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, json.dumps(asdict(mine)).encode(), 0)
-        return cls(path, lock)
+        _write_running(lock, host, port, grpc_port, tls_certificate)
+        return cls(path, lock, _socket_folder(path / "run" / "sockets"))
+
+    @classmethod
+    def adopt(
+        cls,
+        path: Path,
+        *,
+        lock: int,
+        sockets: Path,
+        host: str,
+        port: int,
+        grpc_port: int,
+        tls_certificate: Path | None = None,
+    ) -> StateFolder:
+        """Take over a folder that is locked already, with its sockets."""
+        _write_running(lock, host, port, grpc_port, tls_certificate)
+        return cls(path.absolute(), lock, sockets)
 
     def release(self) -> None:
         """Release the lock and remove the folder of sockets."""
         shutil.rmtree(self.sockets, ignore_errors=True)
-        os.ftruncate(self._lock, 0)
-        os.close(self._lock)
+        os.ftruncate(self.lock_fd, 0)
+        os.close(self.lock_fd)
 
 
 def ensure_state_folder(path: Path) -> None:
@@ -140,6 +149,21 @@ def _write_errors(path: Path) -> Iterator[None]:
 
 def _lock_file(path: Path) -> Path:
     return path / "run" / "supervisor.lock"
+
+
+def _write_running(
+    lock: int, host: str, port: int, grpc_port: int, tls_certificate: Path | None
+) -> None:
+    mine = RunningSupervisor(
+        pid=os.getpid(),
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        tls_certificate=str(tls_certificate) if tls_certificate else None,
+    )
+    document = json.dumps(asdict(mine)).encode()
+    os.pwrite(lock, document, 0)
+    os.ftruncate(lock, len(document))
 
 
 def _try_lock(lock: int) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gateway.broker.worker_files import WakeFile
@@ -10,9 +12,18 @@ from slipstream.settings import log_level
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fork_server_spawner import ForkServerSpawner
 from slipstream.supervisor.gateways import GatewayMonitor
+from slipstream.supervisor.handover import Handover, PassedProcess
 from slipstream.supervisor.launch import Launch
+from slipstream.supervisor.predecessors import Predecessors
 from slipstream.supervisor.process import ChildProcess
 from slipstream.supervisor.process_manager import ProcessManager
+from slipstream.supervisor.reload_files import (
+    ReloadFiles,
+    ReloadRequest,
+    ReloadState,
+    ReloadStatus,
+)
+from slipstream.supervisor.reloader import ReloadRefusedError, Successor
 from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.shared_process import SharedProcessPool
 from slipstream.supervisor.signals import run_until_stopped
@@ -23,6 +34,8 @@ from telemetry import garbage_collection
 if TYPE_CHECKING:  # takes a second or two to import, while the loop runs
     from slipstream.supervisor.fleet_runner import FleetRunner
 
+_WORKER_SECONDS = 60.0
+"""How long old queue workers go on while new ones do not become ready, as without a broker."""
 _MARGIN_SECONDS = 2.0
 """What a process needs beyond its calls to notice the signal and to exit."""
 
@@ -40,33 +53,49 @@ def supervise(launched: Launch, printer: StatusPrinter, *, demo: bool) -> None:
 
 
 class Supervisor:
-    """Runs gateways, queue workers, and the inference servers that the database asks for."""
+    """Runs gateways, queue workers, and the inference servers that the database asks for.
+
+    After a reload it also looks after what its predecessor ran, until that is replaced.
+    """
 
     def __init__(self, launched: Launch, printer: StatusPrinter, *, demo: bool) -> None:
         self._launched = launched
         self._printer = printer
         self._demo = demo
         self._fleet_runner: FleetRunner | None = None
+        self._serving = asyncio.Event()
+        self._files = ReloadFiles(launched.folder.path / "run")
 
     async def run(self) -> None:
         """Serve until the first signal, drain until done or until the second."""
         launched = self._launched
-        self._gateway_monitor = GatewayMonitor(launched.gateways, self._printer)
+        unresponsive_seconds = launched.options.unresponsive_seconds
+        before = launched.predecessor
+        self._gateway_monitor = GatewayMonitor(
+            launched.gateways, self._printer, replacing=before is not None
+        )
         self._gateways = ProcessManager(
             self._spawn_gateway,
             self._gateway_monitor,
             running=launched.gateways,
-            unresponsive_seconds=launched.options.unresponsive_seconds,
+            unresponsive_seconds=unresponsive_seconds,
         )
         self._gateways.set_desired(dict.fromkeys(launched.gateways, 1))
+        self._old_gateways, self._old_workers = (
+            Predecessors(passed, self._printer, unresponsive_seconds=unresponsive_seconds)
+            for passed in ((before.gateways, before.workers) if before else ((), ()))
+        )
         self._workers = self._worker_manager()
         self._spawner = self._server_spawner()
         work = run_together(
             self._gateways.run(),
+            self._old_gateways.run(),
+            self._old_workers.run(),
             self._spawner.run(),
             self._workers.run(),
             self._gateway_monitor.ready(),
             self._serve(),
+            self._follow_reloads(),
         )
         await run_until_stopped(work, launched.signals, drain=self._drain, kill=self._kill)
 
@@ -105,26 +134,120 @@ class Supervisor:
         kind = await asyncio.to_thread(_import)
         garbage_collection.resume()
         self._fleet_runner = kind(self._launched, self._printer, self._spawner, demo=self._demo)
+        self._serving.set()
         await self._fleet_runner.serve(self._gateway_monitor, self._workers)
+
+    # reloads
+
+    async def _follow_reloads(self) -> None:
+        """Finish the reload that this program comes from, and reload on each SIGHUP."""
+        await self._serving.wait()
+        assert self._fleet_runner is not None
+        await self._fleet_runner.started()
+        before = self._launched.predecessor
+        finishing = asyncio.create_task(self._replace(before)) if before else None
+        signals = self._launched.signals
+        while True:
+            await signals.reload.wait()
+            signals.reload.clear()
+            request = self._files.take_request()
+            try:
+                await self._reload(self._fleet_runner, request, finishing)
+            except ReloadRefusedError as error:
+                self._printer.step("slipstream", f"not reloaded: {error}", "bold red")
+                self._report(request.id, ReloadState.FAILED, str(error))
+
+    async def _reload(
+        self,
+        fleet_runner: FleetRunner,
+        request: ReloadRequest,
+        finishing: asyncio.Task[None] | None,
+    ) -> None:
+        """Become the new program, unless it refuses to run, or this one is to stop."""
+        launched = self._launched
+        self._printer.step("slipstream", "reloading", "dim")
+        self._report(request.id, ReloadState.CHECKING)
+        successor = Successor(request)
+        await successor.check(launched.options)
+        if launched.signals.count:
+            return
+        launched.signals.hold()
+        if finishing is not None:
+            finishing.cancel()
+            await asyncio.gather(finishing, return_exceptions=True)
+        servers, socket_numbers = await fleet_runner.detach()
+        shared_processes = await self._spawner.detach()
+        gateways = [
+            *await self._old_gateways.detach(),
+            *_passed({key: child for key, (child, _) in (await self._gateways.detach()).items()}),
+        ]
+        workers = [*await self._old_workers.detach(), *_passed(await self._workers.detach())]
+        successor.exec(
+            Handover(
+                reload_id=request.id,
+                lifeline_fds=launched.lifeline.descriptors,
+                lock_fd=launched.folder.lock_fd,
+                sockets=str(launched.folder.sockets),
+                socket_numbers=socket_numbers,
+                rest_fd=launched.rest.fileno(),
+                grpc_fd=launched.grpc.fileno(),
+                signals=launched.signals.count,
+                gateways=gateways,
+                workers=workers,
+                servers=servers,
+                shared_processes=shared_processes,
+            )
+        )
+
+    async def _replace(self, before: Handover) -> None:
+        """End what the predecessor ran, each part when its successor is ready."""
+        assert self._fleet_runner is not None
+        self._report(before.reload_id, ReloadState.REPLACING)
+        calls = self._fleet_runner.drain_seconds + HAND_BACK_SECONDS + _MARGIN_SECONDS
+        await self._gateway_monitor.ready()
+        await self._old_gateways.drain(calls)
+        await self._fleet_runner.announced()
+        if self._launched.options.worker_concurrency:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._workers.ready(), _WORKER_SECONDS)
+        await self._old_workers.drain(calls)
+        await self._fleet_runner.replace_servers()
+        self._printer.step("slipstream", f"reloaded, at {self._launched.options.url}", "bold green")
+        self._report(before.reload_id, ReloadState.DONE)
+
+    def _report(self, reload_id: str, state: ReloadState, message: str = "") -> None:
+        self._files.report(ReloadStatus(id=reload_id, state=state, message=message))
 
     async def _drain(self) -> None:
         """Stop the processes that take calls before those that answer them."""
         self._printer.step("slipstream", "stopping", "dim")
         # Before there is a fleet runner, there are no calls to wait for.
         calls = self._fleet_runner.drain_seconds if self._fleet_runner else 0.0
+        runs = calls + HAND_BACK_SECONDS + _MARGIN_SECONDS
         self._launched.stop_listening()
-        await self._gateways.drain(calls + HAND_BACK_SECONDS + _MARGIN_SECONDS)
-        await self._workers.drain(calls + HAND_BACK_SECONDS + _MARGIN_SECONDS)
+        await asyncio.gather(self._gateways.drain(runs), self._old_gateways.drain(runs))
+        await asyncio.gather(self._workers.drain(runs), self._old_workers.drain(runs))
         if self._fleet_runner:
             await self._fleet_runner.drain(calls + _MARGIN_SECONDS)
         await self._spawner.drain(_MARGIN_SECONDS)
 
     def _kill(self) -> None:
         self._gateways.kill()
+        self._old_gateways.kill()
         self._workers.kill()
+        self._old_workers.kill()
         self._spawner.kill()
         if self._fleet_runner:
             self._fleet_runner.kill()
+
+
+def _passed(children: Mapping[str, ChildProcess]) -> list[PassedProcess]:
+    return [
+        PassedProcess(
+            key=key, pid=child.pid, status_fd=child.status_fd, started_at=child.started_at
+        )
+        for key, child in children.items()
+    ]
 
 
 def _import() -> type[FleetRunner]:

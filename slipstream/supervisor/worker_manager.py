@@ -17,8 +17,9 @@ from gateway.broker.worker_files import WakeFile
 from gateway.worker.plan import QueueWorkerPlan, plan_queue_workers
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.process import ChildProcess
-from slipstream.supervisor.process_manager import UNRESPONSIVE_SECONDS, ProcessManager, StatusLine
+from slipstream.supervisor.process_manager import UNRESPONSIVE_SECONDS, ProcessManager
 from slipstream.supervisor.run_together import run_together
+from slipstream.supervisor.status_reader import StatusLine
 
 HAND_BACK_SECONDS = 4.0
 """Beyond the grace of runs: what queue workers need to hand back those that outlast it."""
@@ -60,6 +61,7 @@ class WorkerManager:
         self._generation = 1
         self._replacements = count(2)
         self._ready: set[str] = set()
+        self._became_ready = asyncio.Event()
         self._totals: dict[str, int] = {}
         self._active_at = time.monotonic()
         self._touched_at = 0
@@ -79,6 +81,14 @@ class WorkerManager:
             self._plans[plan.name] = plan
             self._desired.append(plan.name)
         self._set_desired()
+
+    async def ready(self) -> None:
+        """Return when all queue workers have been ready once."""
+        await self._became_ready.wait()
+
+    async def detach(self) -> dict[str, ChildProcess]:
+        """See ProcessManager."""
+        return {key: child for key, (child, _) in (await self._manager.detach()).items()}
 
     async def drain(self, grace: float) -> None:
         """Let the queue workers finish or hand back their runs, for `grace` seconds at most."""
@@ -134,6 +144,7 @@ class WorkerManager:
         self._ready.add(key)
         if self._all_ready() and not all_ready:
             self._active_at = time.monotonic()
+            self._became_ready.set()
             text = f"ready for {self.concurrency} runs at a time"
             self._printer.step(_SUBJECT, text, "green")
 

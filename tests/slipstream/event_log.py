@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from slipstream.supervisor.process import ChildProcess
-from slipstream.supervisor.process_manager import StatusLine
+from slipstream.supervisor.status_reader import StatusLine
 
 
 class EventLog:

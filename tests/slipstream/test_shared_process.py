@@ -197,7 +197,7 @@ async def test_a_shared_process_ends_at_once_when_its_parent_is_gone(
     store: Path, tmp_path: Path
 ) -> None:
     lifeline = Lifeline()
-    shared = SharedProcess(lifeline, log_options=())
+    shared = SharedProcess.start(lifeline, log_options=())
     words = ["--store", str(store), "--model", "mlp", "--version", "1"]
     server = await shared.start_server([*words, "--socket", str(tmp_path / "s")], requested_at=0.0)
     lifeline.close()
