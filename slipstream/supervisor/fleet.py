@@ -140,7 +140,10 @@ class Fleet:
         return passed, next(self._numbers)
 
     async def replace_all(self) -> None:
-        """Replace the servers, one after the other, each when its successor is ready."""
+        """Replace the servers, one after the other, each when its successor is ready.
+
+        Returns when the old ones have ended.
+        """
         for key in self._manager.pids:
             socket = self._socket_of.get(key)
             replaced = await self._manager.replace(
@@ -152,6 +155,7 @@ class Fleet:
             if not replaced and socket is not None and key in self._servers:
                 self._socket_of[key] = socket
                 self._print(key, "not replaced: its successor does not become ready", "red")
+        await self._manager.replaced_ended()
 
     async def settled(self) -> None:
         """Return once every desired server is ready or has failed."""

@@ -52,6 +52,7 @@ class FleetRunner:
         self._fleet: Fleet | None = None
         self._announced = asyncio.Event()
         self._started = asyncio.Event()
+        self._detached = False
 
     @property
     def drain_seconds(self) -> float:
@@ -72,7 +73,7 @@ class FleetRunner:
                     await store.mark_all_stopped()
                 banner.demo = await first_start(workspace, self._printer, demo=self._demo)
                 feed = ChangeFeed(workspace.db)
-                fleet = self._fleet = Fleet(
+                fleet = Fleet(
                     store=store,
                     feed=feed,
                     settings=self._settings,
@@ -83,7 +84,10 @@ class FleetRunner:
                 )
                 if passed is not None:
                     rows = {server.id: server for server in await store.all()}
+                    if self._detached:
+                        await asyncio.Event().wait()
                     fleet.adopt(passed.servers, rows, self._spawner.adopt(passed))
+                self._fleet = fleet
                 self._started.set()
                 feed.start()
                 try:
@@ -107,6 +111,11 @@ class FleetRunner:
         if self._launched.predecessor is None:
             banner.print(readiness)
 
+    @property
+    def adopts(self) -> bool:
+        """Whether the inference servers of a predecessor have not been adopted yet."""
+        return self._launched.predecessor is not None and self._fleet is None
+
     async def started(self) -> None:
         """Return when the inference servers are looked after: `detach` may be called then."""
         await self._started.wait()
@@ -117,13 +126,18 @@ class FleetRunner:
 
     async def replace_servers(self) -> None:
         """Replace the inference servers of a predecessor."""
+        await self._started.wait()
         assert self._fleet is not None
         await self._fleet.replace_all()
 
     async def detach(self) -> tuple[list[PassedServer], int]:
         """See Fleet."""
-        assert self._fleet is not None
-        return await self._fleet.detach()
+        self._detached = True
+        if self._fleet is not None:
+            return await self._fleet.detach()
+        passed = self._launched.predecessor
+        assert passed is not None
+        return list(passed.servers), passed.socket_numbers
 
     async def drain(self, grace: float) -> None:
         """Let every inference server finish its calls and exit."""

@@ -22,8 +22,8 @@ class GatewayMonitor:
         Not if they are `replacing` others, which go on until all of `keys` are ready.
         """
         self._replacing = replacing
-        self.failure = ""
-        """Why a gateway could not start, last."""
+        self.failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Why the first gateway that failed could not start."""
         self._missing = set(keys)
         self._ready_now: set[str] = set()
         self._printer = printer
@@ -55,7 +55,8 @@ class GatewayMonitor:
                     self._ready.set()
             case "failed":
                 self._printer.step(key, str(line["message"]), "red")
-                self.failure = str(line["message"])
+                if not self.failure.done():
+                    self.failure.set_result(str(line["message"]))
                 if self._missing and not self._replacing:
                     self._broken = UnusableError(str(line["message"]))
                     self._ready.set()

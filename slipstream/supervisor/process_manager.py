@@ -184,6 +184,10 @@ class ProcessManager:
         on_ready(child, reported)
         return True
 
+    async def replaced_ended(self) -> None:
+        """Return when all processes that `replace` has replaced until now have ended."""
+        await asyncio.gather(*self._outgoing, return_exceptions=True)
+
     async def detach(self) -> dict[str, tuple[ChildProcess, ProcessState]]:
         """Let go of the processes, which go on: another manager is to `adopt` them.
 

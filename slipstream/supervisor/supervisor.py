@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.broker.worker_files import WakeFile
+from gateway.errors import StorageError
 from slipstream.settings import log_level
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fork_server_spawner import ForkServerSpawner
@@ -36,6 +37,8 @@ if TYPE_CHECKING:  # takes a second or two to import, while the loop runs
 
 _WORKER_SECONDS = 60.0
 """How long old queue workers go on while new ones do not become ready, as without a broker."""
+_DATABASE_SECONDS = 2.0
+"""Between two attempts to use the database after a reload."""
 _MARGIN_SECONDS = 2.0
 """What a process needs beyond its calls to notice the signal and to exit."""
 
@@ -135,7 +138,17 @@ class Supervisor:
         garbage_collection.resume()
         self._fleet_runner = kind(self._launched, self._printer, self._spawner, demo=self._demo)
         self._serving.set()
-        await self._fleet_runner.serve(self._gateway_monitor, self._workers)
+        while True:
+            try:
+                await self._fleet_runner.serve(self._gateway_monitor, self._workers)
+            except StorageError as error:
+                # What a predecessor has started goes on, and so does this: another reload may help.
+                before = self._launched.predecessor
+                if before is None or not self._fleet_runner.adopts:
+                    raise
+                self._printer.step("slipstream", str(error), "bold red")
+                self._report(before.reload_id, ReloadState.FAILED, str(error))
+                await asyncio.sleep(_DATABASE_SECONDS)
 
     # reloads
 
@@ -143,8 +156,9 @@ class Supervisor:
         """Finish the reload that this program comes from, and reload on each SIGHUP."""
         await self._serving.wait()
         assert self._fleet_runner is not None
-        await self._fleet_runner.started()
         before = self._launched.predecessor
+        if before is None:  # else it passes on what it was passed
+            await self._fleet_runner.started()
         finishing = asyncio.create_task(self._replace(before)) if before else None
         signals = self._launched.signals
         while True:
@@ -177,6 +191,8 @@ class Supervisor:
             await asyncio.gather(finishing, return_exceptions=True)
         servers, socket_numbers = await fleet_runner.detach()
         shared_processes = await self._spawner.detach()
+        if fleet_runner.adopts and launched.predecessor:
+            shared_processes = launched.predecessor.shared_processes
         gateways = [
             *await self._old_gateways.detach(),
             *_passed({key: child for key, (child, _) in (await self._gateways.detach()).items()}),
@@ -204,7 +220,7 @@ class Supervisor:
         assert self._fleet_runner is not None
         self._report(before.reload_id, ReloadState.REPLACING)
         calls = self._fleet_runner.drain_seconds + HAND_BACK_SECONDS + _MARGIN_SECONDS
-        await self._gateway_monitor.ready()
+        await self._gateways_replaced(before)
         await self._old_gateways.drain(calls)
         await self._fleet_runner.announced()
         if self._launched.options.worker_concurrency:
@@ -214,6 +230,17 @@ class Supervisor:
         await self._fleet_runner.replace_servers()
         self._printer.step("slipstream", f"reloaded, at {self._launched.options.url}", "bold green")
         self._report(before.reload_id, ReloadState.DONE)
+
+    async def _gateways_replaced(self, before: Handover) -> None:
+        """Return when the new gateways are ready; report if one cannot start."""
+        ready = asyncio.create_task(self._gateway_monitor.ready())
+        failure = self._gateway_monitor.failure
+        waiting: set[asyncio.Future[Any]] = {ready, failure}  # Any: None or a message
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            message = f"{failure.result()}; the old gateways go on until new ones are ready"
+            self._report(before.reload_id, ReloadState.FAILED, message)
+        await ready
 
     def _report(self, reload_id: str, state: ReloadState, message: str = "") -> None:
         self._files.report(ReloadStatus(id=reload_id, state=state, message=message))

@@ -42,9 +42,10 @@ class Up:
         *options: str,
         port: int | None = None,
         grpc_port: int | None = None,
+        code: Path | None = None,
         **extra: str,
     ) -> None:
-        """Start it; `extra` goes into its environment."""
+        """Start it, from the checkout `code`; `extra` goes into its environment."""
         self.state = state
         self.extra = extra
         self.port = port or free_port()
@@ -58,6 +59,7 @@ class Up:
             stderr=self._errors,
             text=True,
             env={**environment(), "SLIPSTREAM_LOG_FORMAT": "json", **extra},
+            cwd=code,
         )
         # A test that fails in the middle leaves nothing running: the children go with it.
         weakref.finalize(self, self.process.kill)

@@ -1,0 +1,1 @@
+"""Reloads under load: `python -m tests.reload` counts what they cost."""

@@ -1,0 +1,145 @@
+"""`slipstream reload`: everything is replaced while clients call, and no call fails."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.reload.load import Load, target_of
+from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, Up, environment
+from tests.system.flow_documents import waiting_flow
+from tests.system.installation import Installation
+from tests.system.runs import MANY_SECONDS, Runs
+
+pytestmark = pytest.mark.processes
+
+
+def reload(state: Path, *words: str, code: int = 0) -> dict[str, Any]:  # Any: JSON
+    """Run the command; return what it prints."""
+    command = [
+        sys.executable,
+        "-m",
+        "slipstream",
+        "reload",
+        "--json",
+        "--state",
+        str(state),
+        *words,
+    ]
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == code, (done.stdout, done.stderr)
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    up = Up(tmp_path / "state")
+    up.until("ready for")
+    return Installation(up)
+
+
+def test_no_call_fails_while_everything_is_replaced(installation: Installation) -> None:
+    up = installation.up
+    target = target_of(installation)
+    before = up.children()
+    load = Load(target, clients=2)
+    with load.running() as outcome:
+        load.until(200)
+        assert reload(up.state) == {"reloaded": True, "pid": up.process.pid}
+        calls = outcome.calls
+        load.until(calls + 200)
+    assert not outcome.bad
+    assert set(outcome.good) == {"fast, connection kept", "fast, new connection", "sync", "gRPC"}
+    after = up.children()
+    assert not set(before) & set(after)
+    assert len(up.gateways()) == len(up.servers()) == len(up.fork_servers()) == 1
+    installation.stop()
+
+
+def pids(up: Up) -> set[int]:
+    return {child.pid for child in up.children()}
+
+
+def until_replaced(up: Up, before: set[int]) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while pids(up) & before:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_options_and_settings_change_and_wrong_ones_change_nothing(tmp_path: Path) -> None:
+    up = Up(tmp_path / "state", "--no-demo", *NO_WORKER)
+    up.until("ready at")
+    installation = Installation(up)
+    before = pids(up)
+
+    settings = tmp_path / "settings"
+    settings.write_text("SLIPSTREAM_DRAIN_SECONDS=soon\n")
+    refused = reload(up.state, "--env-file", str(settings), code=1)
+    assert "SLIPSTREAM_DRAIN_SECONDS: expected" in refused["error"]["message"]
+    refused = reload(up.state, "--", "--port", "1", code=1)
+    assert f"port: expected {up.port} as before, got 1" in refused["error"]["message"]
+    assert pids(up) == before
+
+    # What only a gateway finds out: the old ones go on.
+    missing = tmp_path / "tokens"
+    settings.write_text(f"# for scrapers\nSLIPSTREAM_METRICS_TOKEN_FILE='{missing}'\n")
+    failed = reload(up.state, "--env-file", str(settings), code=1)
+    assert str(missing) in failed["error"]["message"]
+    assert installation.http.get("/node/deployments/").status_code == 200
+
+    settings.write_text("SLIPSTREAM_DRAIN_SECONDS=3\n")
+    reload(up.state, "--env-file", str(settings), "--", "--workers", "2", *NO_WORKER)
+    assert not pids(up) & before
+    gateways = up.gateways()
+    assert [gateway.environ()["SLIPSTREAM_DRAIN_SECONDS"] for gateway in gateways] == ["3", "3"]
+    assert "SLIPSTREAM_METRICS_TOKEN_FILE" not in gateways[0].environ()
+
+    before = pids(up)
+    up.process.send_signal(signal.SIGHUP)
+    until_replaced(up, before)
+    assert len(up.gateways()) == 2
+    installation.stop()
+
+
+def test_servers_that_share_processes_are_replaced(tmp_path: Path) -> None:
+    up = Up(tmp_path / "state", "--models-per-process", "4", *NO_WORKER)
+    up.until("ready at")
+    installation = Installation(up)
+    (shared,) = up.children("shared_process")
+    for _ in range(2):
+        before = pids(up)
+        reload(up.state)
+        assert not pids(up) & before
+        ready = installation.http.get("/v2/models/iris/ready")
+        assert ready.status_code == 200
+    assert not shared.is_running()
+    installation.stop()
+
+
+def test_a_run_that_goes_on_is_handed_to_the_successor(tmp_path: Path) -> None:
+    up = Up(tmp_path / "state", "--no-demo", *NO_WORKER, SLIPSTREAM_DRAIN_SECONDS="1")
+    up.until("ready at")
+    runs = Runs(Installation(up))
+    flow = waiting_flow(MANY_SECONDS)
+    deployment = runs.deploy(flow, "async", "server", retry_safe=True)
+    run_id = runs.accept(deployment, {"x": 1})
+    runs.until(run_id, "running")
+    reload(up.state)
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while (run := runs.poll(run_id).json())["status"] == "queued":
+        assert time.monotonic() < deadline
+    assert (run["status"], run["attempt"]) == ("running", 2)
+    assert runs.cancel(run_id).status_code == 202
+    runs.until(run_id, "cancelled")
+    runs.installation.stop()
