@@ -33,9 +33,8 @@ from telemetry.logs import logger
 
 UNRESPONSIVE_SECONDS = 5.0
 """Silence after which a process is replaced, unless set otherwise."""
-_SWITCH_SECONDS = 3.0
-"""Between the readiness of a successor and the end of the process before it: users of the process
-learn of the successor meanwhile, and connect to it."""
+SWITCH_SECONDS = 3.0
+"""Between the readiness of a successor and the end of the process before it, see `replace`."""
 _START_SECONDS = 20.0
 """How long to wait for processes that are being started before all are let go."""
 _DETACH_SECONDS = 2.0
@@ -142,7 +141,13 @@ class ProcessManager:
                     await self._changed.wait()
 
     async def replace(
-        self, key: str, on_ready: OnReady, *, ready_seconds: float, grace: float
+        self,
+        key: str,
+        on_ready: OnReady,
+        *,
+        ready_seconds: float,
+        grace: float,
+        switch_seconds: float = SWITCH_SECONDS,
     ) -> bool:
         """Start a successor of a process, and tell the process to end once that is ready.
 
@@ -153,7 +158,9 @@ class ProcessManager:
             on_ready: told, in place of the listener, what the successor reported until it was
                 ready.
             ready_seconds: how long that may take.
-            grace: what the process has to end, `_SWITCH_SECONDS` later.
+            grace: what the process has to end, `switch_seconds` later.
+            switch_seconds: what users of the process have to learn of the successor and to connect
+                to it.
         """
         before = self._children.get(key)
         if before is None:
@@ -177,7 +184,8 @@ class ProcessManager:
         self._states[key] = ProcessState(generation=self._desired[key])
         self._children[key] = child
         self._heartbeats.forget(key)
-        ending = asyncio.create_task(self._end_replaced(before, self._monitors[key], grace))
+        end = self._end_replaced(before, self._monitors[key], switch_seconds, grace)
+        ending = asyncio.create_task(end)
         self._outgoing.add(ending)
         ending.add_done_callback(self._outgoing.discard)
         self._monitors[key] = asyncio.create_task(self._follow(key, child, pipe))
@@ -309,10 +317,14 @@ class ProcessManager:
             self._on_exit(key, reason, ran_for=time.monotonic() - child.started_at)
 
     async def _end_replaced(
-        self, child: ChildProcess, monitor: asyncio.Task[None], grace: float
+        self,
+        child: ChildProcess,
+        monitor: asyncio.Task[None],
+        switch_seconds: float,
+        grace: float,
     ) -> None:
         try:
-            await asyncio.sleep(_SWITCH_SECONDS)
+            await asyncio.sleep(switch_seconds)
             child.terminate()
             await asyncio.wait([monitor], timeout=grace)
         finally:

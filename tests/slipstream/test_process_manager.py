@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 
 import psutil
 
-from slipstream.supervisor.process import ChildProcess, Lifeline
+from slipstream.supervisor.process import AdoptedProcess, ChildProcess, Lifeline
 from slipstream.supervisor.process_manager import ProcessManager
+from slipstream.supervisor.status_reader import StatusLine
 from tests.slipstream.event_log import EventLog
 from tests.slipstream.programs import (
     BEATS,
@@ -172,3 +173,71 @@ async def test_a_command_that_cannot_be_started_is_retried() -> None:
         manager.set_desired({"a": 1})
         failure = "a crashed: could not be started (No such file or directory)"
         await events.until(lambda entries: entries.count(failure) == 2)
+
+
+async def replace(
+    manager: ProcessManager, key: str, *, ready_seconds: float = 30
+) -> list[tuple[int, list[str]]]:
+    """Replace a process; return the successor's id and what it has reported, if there is one."""
+    ready: list[tuple[int, list[str]]] = []
+
+    def on_ready(child: ChildProcess, reported: Sequence[StatusLine]) -> None:
+        ready.append((child.pid, [line["event"] for line in reported]))
+
+    replaced = await manager.replace(
+        key, on_ready, ready_seconds=ready_seconds, grace=5.0, switch_seconds=0.0
+    )
+    assert replaced == bool(ready)
+    return ready
+
+
+async def test_a_process_is_replaced_when_its_successor_is_ready() -> None:
+    async with managing(STEADY) as (manager, events):
+        manager.set_desired({"a": 1})
+        await events.until(lambda entries: "a ready" in entries)
+        before = manager.pids["a"]
+        ((successor, reported),) = await replace(manager, "a")
+        assert reported == ["ready"]
+        assert manager.pids == {"a": successor}
+        await manager.replaced_ended()
+        assert not psutil.pid_exists(before)
+        os.kill(successor, signal.SIGKILL)
+        await events.until(lambda entries: entries.count("a ready") == 2)
+    ended = [entry for entry in events.entries if "stopped" in entry or "crashed" in entry]
+    assert ended[0] == "a crashed: was killed by SIGKILL", "the end of the replaced one is silent"
+
+
+async def test_a_process_goes_on_if_its_successor_does_not_become_ready() -> None:
+    async with managing(FAILS) as (manager, events):
+        manager.set_desired({"a": 1})
+        await events.until(lambda entries: "a failed" in entries)
+        before = manager.pids["a"]
+        assert not await replace(manager, "a")
+        assert manager.pids == {"a": before}
+        assert psutil.pid_exists(before)
+
+
+async def test_another_manager_goes_on_with_processes_that_were_let_go() -> None:
+    async with managing(BEATS) as (manager, events):
+        manager.set_desired({"a": 1})
+        await events.until(lambda entries: "a ready" in entries)
+        passed = await manager.detach()
+        (child, state) = passed["a"]
+        assert state.generation == 1
+        heard = EventLog()
+        successor = ProcessManager(manager._spawn, heard)  # the same program
+        adopted = ChildProcess(AdoptedProcess(child.pid), os.dup(child.status_fd))
+        successor.adopt("a", adopted, state)
+        successor.set_desired({"a": 1})
+        task = asyncio.create_task(successor.run())
+        await heard.until(lambda entries: "a heartbeat" in entries)
+        assert successor.pids == {"a": child.pid}
+        assert "a spawned" not in heard.entries
+        os.kill(child.pid, signal.SIGKILL)
+        await heard.until(lambda entries: "a ready" in entries)
+        assert "a crashed: was killed by SIGKILL" in heard.entries
+        task.cancel()
+        await successor.drain(5.0)
+        manager._pipes["a"].close()
+        manager._children.clear()
+        child.wait()

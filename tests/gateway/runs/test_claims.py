@@ -140,6 +140,37 @@ async def test_a_process_that_lost_its_lease_writes_nothing(store: RunStore) -> 
     assert (run.status, run.attempt, run.output_data) == (RunStatus.FAILED, 2, None)
 
 
+async def test_runs_of_a_process_that_shuts_down_are_queued_again_or_fail(
+    store: RunStore,
+) -> None:
+    repeatable = await claimed(store, retry_safe=True)
+    other, cancelled = await claimed(store), await claimed(store, retry_safe=True)
+    await store.request_cancel(cancelled.run_id)
+    lost = await claimed(store, "slow", lease=-1, retry_safe=True)
+    await store.reap()
+    elsewhere = await store.claim(lost.run_id, "quick")
+    assert elsewhere is not None
+
+    held = [(claim.run_id, claim.attempt) for claim in (repeatable, other, cancelled, lost)]
+    result = await store.hand_back(held)
+
+    assert [queued.run_id for queued in result.requeued] == [repeatable.run_id]
+    assert set(result.lost) == {other.run_id, cancelled.run_id}
+    ended = {}
+    for claim in (repeatable, other, cancelled, lost):
+        run = await store.get(claim.run_id)
+        assert run is not None
+        ended[claim.run_id] = (run.status, run.error and run.error.code)
+    assert ended == {
+        repeatable.run_id: (RunStatus.QUEUED, None),
+        other.run_id: (RunStatus.FAILED, FailureCode.CANCELLED_BY_SHUTDOWN),
+        cancelled.run_id: (RunStatus.CANCELLED, FailureCode.CANCELLED),
+        lost.run_id: (RunStatus.RUNNING, None),
+    }
+    due = await store.due_for_publishing(repeatable.type)
+    assert repeatable.run_id in {queued.run_id for queued in due}, "at once"
+
+
 async def test_one_statement_renews_all_leases_of_a_process(
     database: Database, store: RunStore
 ) -> None:

@@ -235,8 +235,9 @@ async def test_a_new_address_takes_over_while_the_old_one_drains(
     await until(lambda: servers.is_ready("iris", 1))
     call = asyncio.create_task(called(servers))
     await soon(stock.received.get())
+    before = servers.stream("iris", 1)
     servers.apply([status(address=other.address)])
-    await until(lambda: servers.is_ready("iris", 1))
+    await until(lambda: servers.stream("iris", 1) is not before)
     assert await called(servers) == b"sent"
     gate.set()
     assert await call == b"old"
@@ -274,3 +275,33 @@ async def test_statuses_come_by_model_and_version(servers: InferenceServers) -> 
     shown = [(each.model, each.version) for each in servers.statuses()]
     assert shown == [("a", 1), ("iris", 2), ("iris", 3), ("iris", 10)]
     assert servers.statuses()[0].title == "a version 1"
+
+
+async def test_a_server_at_a_new_address_is_used_when_it_answers(
+    servers: InferenceServers, stock: StockServer, socket_folder: Path
+) -> None:
+    servers.apply([status(address=stock.address)])
+    await until(lambda: servers.is_ready("iris", 1))
+    before = servers.stream("iris", 1)
+    path = socket_folder / "successor.sock"
+    servers.apply([status(address=f"unix:{path}")])
+    assert servers.stream("iris", 1) is before, "nothing listens at the new address yet"
+    assert await called(servers) == b"sent"
+    async with StockServer(path) as successor:
+        await until(lambda: servers.stream("iris", 1) is not before)
+        assert await called(servers) == b"sent"
+        assert successor.address in servers._connectors["iris", 1].addresses
+        servers.apply([])
+        assert not servers.is_ready("iris", 1)
+        assert not servers._replaced
+
+
+async def test_a_new_address_does_not_keep_a_server_that_has_ended(
+    servers: InferenceServers, socket_folder: Path
+) -> None:
+    async with StockServer(socket_folder / "first.sock") as first:
+        servers.apply([status(address=first.address)])
+        await until(lambda: servers.is_ready("iris", 1))
+        servers.apply([status(address=f"unix:{socket_folder}/successor.sock")])
+        assert servers.is_ready("iris", 1)
+    await until(lambda: not servers.is_ready("iris", 1))
