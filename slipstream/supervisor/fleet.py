@@ -94,8 +94,9 @@ class Fleet:
         passed: Sequence[PassedServer],
         rows: Mapping[str, InferenceServer],
         children: Mapping[str, ChildProcess],
-    ) -> None:
-        """Go on with the servers of a predecessor; those without a row are told to end."""
+    ) -> list[ChildProcess]:
+        """Go on with the servers of a predecessor; return those whose row is gone, killed."""
+        orphans: list[ChildProcess] = []
         for process in passed:
             key, child = process.key, children[process.key]
             self._socket_of[key] = Path(process.socket)
@@ -109,7 +110,9 @@ class Fleet:
                 self._manager.adopt(key, child, state)
             else:
                 child.kill()
+                orphans.append(child)
         self._manager.set_desired({key: self._servers[key].generation for key in self._desired})
+        return orphans
 
     async def detach(self) -> tuple[list[PassedServer], int]:
         """Let go of the servers, and write what has been observed of them until now.

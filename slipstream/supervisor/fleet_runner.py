@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +21,7 @@ from slipstream.supervisor.fleet import Fleet
 from slipstream.supervisor.gateways import GatewayMonitor
 from slipstream.supervisor.handover import PassedServer
 from slipstream.supervisor.launch import Launch
+from slipstream.supervisor.process import ChildProcess
 from slipstream.supervisor.ready_banner import ReadyBanner
 from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.spawner import ServerSpawner
@@ -82,13 +84,17 @@ class FleetRunner:
                     printer=self._printer,
                     first_socket=passed.socket_numbers if passed else 1,
                 )
+                orphans: list[ChildProcess] = []
                 if passed is not None:
                     rows = {server.id: server for server in await store.all()}
-                    if self._detached:
+                    if self._detached:  # a successor adopts them
                         await asyncio.Event().wait()
-                    fleet.adopt(passed.servers, rows, self._spawner.adopt(passed))
+                    orphans = fleet.adopt(passed.servers, rows, self._spawner.adopt(passed))
                 self._fleet = fleet
                 self._started.set()
+                for orphan in orphans:
+                    os.close(orphan.status_fd)
+                    await asyncio.to_thread(orphan.wait)
                 feed.start()
                 try:
                     await run_together(

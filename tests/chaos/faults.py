@@ -42,6 +42,7 @@ def faults(hostile: Hostile, only: str = "") -> dict[str, Fault]:
         "evaluator, stopped": _stop(_evaluators),
         "supervisor": _kill_supervisor,
         f"supervisor, stopped for {HOLD_SECONDS:g} s": _suspend_supervisor,
+        "reload": _reload,
         "broker": _kill_broker,
         f"broker, stopped for {HOLD_SECONDS:g} s": lambda at, _: _suspend(at.redis),
         "PostgreSQL": _restart_postgres,
@@ -111,6 +112,13 @@ def _suspend_supervisor(environment: ChaosEnvironment, _random: Random) -> str:
     time.sleep(HOLD_SECONDS)
     process.resume()
     return f"process {process.pid}"
+
+
+def _reload(environment: ChaosEnvironment, _random: Random) -> str:
+    """Have `up` replace itself and everything; the next faults hit it in the middle of that."""
+    pid = environment.up.process.pid
+    environment.up.process.send_signal(signal.SIGHUP)
+    return f"process {pid}"
 
 
 def _suspend(service: Service) -> str:

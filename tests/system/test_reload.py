@@ -143,3 +143,13 @@ def test_a_run_that_goes_on_is_handed_to_the_successor(tmp_path: Path) -> None:
     assert runs.cancel(run_id).status_code == 202
     runs.until(run_id, "cancelled")
     runs.installation.stop()
+
+
+@pytest.mark.parametrize("moment", ["reloading", "fork server        stopped", "listens at"])
+def test_a_stop_during_a_reload_ends_everything(tmp_path: Path, moment: str) -> None:
+    up = Up(tmp_path / "state", "--no-demo", *NO_WORKER)
+    up.until("ready at")
+    up.process.send_signal(signal.SIGHUP)
+    up.until(moment)
+    assert up.stop() == 0
+    assert "Traceback" not in Path(up._errors.name).read_text()

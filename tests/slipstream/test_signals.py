@@ -1,0 +1,78 @@
+"""SIGHUP: a reload, or the end where the terminal is closed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+
+_PROGRAM = """
+import asyncio, sys
+from slipstream.supervisor.signals import StopSignals
+
+async def main():
+    signals = StopSignals(reloads=True)
+    signals.install()
+    stop = asyncio.Event()
+    signals.attach(asyncio.get_running_loop(), drain=stop, kill=asyncio.Event())
+    print("attached", file=sys.stderr, flush=True)
+    while not stop.is_set():
+        waits = {asyncio.ensure_future(each.wait()) for each in (signals.reload, stop)}
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if signals.reload.is_set():
+            signals.reload.clear()
+            print("reload", file=sys.stderr, flush=True)
+    print("stop", file=sys.stderr, flush=True)
+
+asyncio.run(main())
+"""
+_IN_TERMINAL = "import os, pty, sys; os.setsid(); os.close(os.open(os.ttyname(0), os.O_RDWR));"
+
+
+def start(*, terminal: bool) -> tuple[subprocess.Popen[str], int]:
+    """Start the program; return it and the master side of its terminal, or -1."""
+    if not terminal:
+        command = [sys.executable, "-c", _PROGRAM]
+        return subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ), -1
+    master, slave = pty.openpty()
+    # A session leader that opens a terminal makes it its controlling terminal.
+    command = [sys.executable, "-c", f"{_IN_TERMINAL}exec({_PROGRAM!r})"]
+    with os.fdopen(slave) as stdin:
+        process = subprocess.Popen(command, stdin=stdin, stderr=subprocess.PIPE, text=True)
+    return process, master
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    return process.stderr.readline().strip()
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    assert process.wait(20) == 0
+    assert process.stderr is not None
+    process.stderr.close()
+
+
+def test_sighup_reloads_and_sigterm_stops() -> None:
+    process, _ = start(terminal=False)
+    assert line(process) == "attached"
+    for _ in range(2):
+        process.send_signal(signal.SIGHUP)
+        assert line(process) == "reload"
+    process.send_signal(signal.SIGTERM)
+    assert line(process) == "stop"
+    end(process)
+
+
+def test_sighup_of_a_closed_terminal_stops() -> None:
+    process, master = start(terminal=True)
+    assert line(process) == "attached"
+    process.send_signal(signal.SIGHUP)
+    assert line(process) == "reload"
+    os.close(master)  # the kernel sends SIGHUP to the session's leader
+    assert line(process) == "stop"
+    end(process)
