@@ -12,7 +12,7 @@ import typer
 NOUNS: Mapping[str, str] = {
     "up": "Run everything on this machine: gateway, worker, inference servers; first with a demo.",
     "models": "The model store: add, list, show, verify, label, remove, serve, unserve.",
-    "flows": "Flows: create, list, show.",
+    "flows": "Flows: create, validate, run, list, show, update, delete.",
     "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",
     "keys": "API keys: create, list, show, set, rotate, check, deactivate, activate, delete.",
     "users": "Users: create, list, set-role, reset-password, deactivate, activate, delete.",
@@ -32,7 +32,8 @@ _EPILOG = """
 3 cannot run here: a port in use, a state folder or a database that cannot be used.
 
 [bold]--json[/] prints exactly one JSON document to stdout; after an error it is
-{"error": {"code": …, "message": …}}. Everything else goes to stderr.
+{"error": {"code": …, "message": …}}, with "errors" if a validation has found several.
+Everything else goes to stderr.
 """
 
 

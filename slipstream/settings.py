@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,6 +22,16 @@ PREFIX = "SLIPSTREAM_"
 """Of every environment variable."""
 WEBHOOK_SECRET_VARIABLE = "SLIPSTREAM_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
 """The variable with the secret that the webhook commands verify with."""
+
+_OF_ONE_PROCESS = (
+    *("SLIPSTREAM_HOST", "SLIPSTREAM_PORT", "SLIPSTREAM_GRPC_PORT", "SLIPSTREAM_GRPC_SERVER"),
+    *("SLIPSTREAM_TLS_", "SLIPSTREAM_BEHIND_PROXY", "SLIPSTREAM_INSECURE", "SLIPSTREAM_STATE"),
+    *("SLIPSTREAM_WORKER", "SLIPSTREAM_MODELS_PER_PROCESS", "SLIPSTREAM_UNRESPONSIVE_SECONDS"),
+    *("SLIPSTREAM_LOG_", "SLIPSTREAM_NO_DEMO", "SLIPSTREAM_INFERENCE_", "SLIPSTREAM_UPSTREAM_"),
+    *("SLIPSTREAM_API_KEY", WEBHOOK_SECRET_VARIABLE),
+)
+"""Prefixes of variables that say what one process does, not what the installation is."""
+_RELATIVE_SQLITE = re.compile(r"(sqlite[+\w]*:///)([^/:?][^?]*)(\?.*)?", re.DOTALL)
 
 _port = whole_number(1, 65535)
 
@@ -174,14 +186,45 @@ def reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
-def process_environment(options: ServeOptions, *, workers: int = 1) -> dict[str, str]:
-    """Return the environment of a gateway: ours, with `options` and the number of `workers`."""
+def installation_variables() -> dict[str, str]:
+    """Return the variables of our environment that all processes of an installation share.
+
+    Paths are absolute: other processes have other working directories.
+    """
+    given = {name.upper(): text for name, text in os.environ.items()}
+    return {
+        name: _with_absolute_path(name, text)
+        for name, text in given.items()
+        if text and is_shared(name)
+    }
+
+
+def is_shared(variable: str) -> bool:
+    """Whether all processes of an installation need the same value of a variable."""
+    return variable.startswith(PREFIX) and not variable.startswith(_OF_ONE_PROCESS)
+
+
+def _with_absolute_path(name: str, text: str) -> str:
+    if name.endswith("_FILE"):
+        return str(Path(text).absolute())
+    match = _RELATIVE_SQLITE.fullmatch(text) if name == "SLIPSTREAM_DATABASE_URL" else None
+    return f"{match[1]}{Path(match[2]).absolute()}{match[3] or ''}" if match else text
+
+
+def process_environment(
+    options: ServeOptions, installation: Mapping[str, str], *, workers: int = 1
+) -> dict[str, str]:
+    """Return the environment of a gateway: ours, with `options` and the number of `workers`.
+
+    `installation` are the variables of the installation that it belongs to.
+    """
     tls = {
         "SLIPSTREAM_TLS_CERTIFICATE": options.tls_certificate,
         "SLIPSTREAM_TLS_KEY": options.tls_key,
     }
     return {
         **os.environ,
+        **installation,
         **{name: str(path) for name, path in tls.items() if path},
         "SLIPSTREAM_HOST": options.host,
         "SLIPSTREAM_PORT": str(options.port),
@@ -192,9 +235,12 @@ def process_environment(options: ServeOptions, *, workers: int = 1) -> dict[str,
     }
 
 
-def worker_environment(options: WorkerOptions) -> dict[str, str]:
-    """Return the environment of a queue worker: ours, with the state folder of `options`."""
-    return {**os.environ, "SLIPSTREAM_STATE": str(options.state)}
+def worker_environment(options: WorkerOptions, installation: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a queue worker: ours, with the state folder of `options`.
+
+    `installation` are the variables of the installation that it belongs to.
+    """
+    return {**os.environ, **installation, "SLIPSTREAM_STATE": str(options.state)}
 
 
 def log_level(options: UpOptions) -> str:

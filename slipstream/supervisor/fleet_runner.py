@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.storage.changes import ChangeFeed
 from inference_server import settings
 from inference_server.tcp_security import TcpSecurity
-from slipstream.demo.bootstrap import first_start
+from slipstream.demo.bootstrap import first_start, newest_call
 from slipstream.failures import UnusableError
 from slipstream.settings import log_level
 from slipstream.status_printer import StatusPrinter
@@ -67,6 +67,7 @@ class FleetRunner:
             async with open_workspace(self._settings) as workspace:
                 await workspace.services.fleet.store.mark_all_stopped()
                 banner.demo = await first_start(workspace, self._printer, demo=self._demo)
+                banner.newest_call = await newest_call(workspace)
                 feed = ChangeFeed(workspace.db)
                 fleet = self._fleet = Fleet(
                     store=workspace.services.fleet.store,

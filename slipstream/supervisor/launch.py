@@ -5,17 +5,26 @@ Imports only what is quick to import: the gateways must answer within a second.
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.storage.schema_version import newest_revision
 from gateway.worker.plan import QueueWorkerPlan
 from slipstream.failures import UnusableError
-from slipstream.settings import UpOptions, check_exposure, log_level, process_environment
+from slipstream.settings import (
+    UpOptions,
+    check_exposure,
+    installation_variables,
+    log_level,
+    process_environment,
+)
 from slipstream.supervisor import ports
 from slipstream.supervisor.fork_server import ForkServer
 from slipstream.supervisor.process import ChildProcess, Lifeline
+from slipstream.supervisor.running_supervisor import RunningSupervisor
 from slipstream.supervisor.signals import StopSignals
 from slipstream.supervisor.state_folder import StateFolder
 
@@ -68,13 +77,7 @@ def launch(options: UpOptions) -> Launch:
     check_exposure(options)
     if options.tls_certificate or options.tls_key:
         _check_certificate(options)
-    folder = StateFolder.claim(
-        options.state,
-        host=options.host,
-        port=options.port,
-        grpc_port=options.grpc_port,
-        tls_certificate=options.tls_certificate,
-    )
+    folder = StateFolder.claim(options.state, _record(options))
     rest = ports.listen(options.host, options.port)
     grpc_reservation = ports.reserve(options.host, options.grpc_port)
     lifeline = Lifeline()
@@ -90,6 +93,20 @@ def launch(options: UpOptions) -> Launch:
         grpc_reservation=grpc_reservation,
         gateways=gateways,
         fork_server=fork_server,
+    )
+
+
+def _record(options: UpOptions) -> RunningSupervisor:
+    certificate = options.tls_certificate
+    return RunningSupervisor(
+        pid=os.getpid(),
+        host=options.host,
+        port=options.port,
+        grpc_port=options.grpc_port,
+        workers=options.workers,
+        schema=newest_revision(),
+        tls_certificate=str(certificate) if certificate else None,
+        settings=installation_variables(),
     )
 
 
@@ -124,7 +141,7 @@ def _spawn_gateway(options: UpOptions, rest: socket.socket, lifeline: Lifeline) 
 
 def _environment(options: UpOptions) -> dict[str, str]:
     return {
-        **process_environment(options, workers=options.workers),
+        **process_environment(options, {}, workers=options.workers),
         "SLIPSTREAM_LOG_LEVEL": log_level(options),
         "SLIPSTREAM_LOG_FORMAT": options.log_format,
         "SLIPSTREAM_UNRESPONSIVE_SECONDS": str(options.unresponsive_seconds),

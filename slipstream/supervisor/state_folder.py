@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from slipstream.failures import UnusableError
+from slipstream.supervisor.running_supervisor import (
+    RunningSupervisor,
+    lock_file,
+    running_supervisor,
+    try_lock,
+    write_record,
+)
 
 _MAX_SOCKET_FOLDER_BYTES = 80
 """A Unix socket's path can have 103 bytes on every system; the names in the folder need 20."""
 
 _SECRET_FILES = ("slipstream.db*", "pepper")
 _OTHERS_MASK = 0o077
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunningSupervisor:
-    """The supervisor that runs on a state folder, and where it listens."""
-
-    pid: int
-    host: str
-    port: int
-    grpc_port: int
-    tls_certificate: str | None = None
-    """The certificate's file, if it uses TLS."""
 
 
 class StateFolder:
@@ -47,16 +40,8 @@ class StateFolder:
         self.sockets = _socket_folder(path / "run" / "sockets")
 
     @classmethod
-    def claim(
-        cls,
-        path: Path,
-        *,
-        host: str,
-        port: int,
-        grpc_port: int,
-        tls_certificate: Path | None = None,
-    ) -> StateFolder:
-        """Create the folder if it does not exist, and lock it.
+    def claim(cls, path: Path, record: RunningSupervisor) -> StateFolder:
+        """Create the folder if it does not exist, lock it, and write the record into it.
 
         Raises:
             UnusableError: it cannot be written, or another supervisor uses it.
@@ -66,22 +51,19 @@ class StateFolder:
             ensure_state_folder(path)
             _restrict_permissions(path)
             (path / "run").mkdir(mode=0o700, exist_ok=True)
-            lock = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT, 0o600)
-        if not _try_lock(lock):
+            lock = os.open(lock_file(path), os.O_RDWR | os.O_CREAT, 0o600)
+        while not try_lock(lock, fcntl.LOCK_EX):
             found = running_supervisor(path)
+            if found is None:
+                continue  # a command has looked at the lock, or the other has just ended
             os.close(lock)
-            who = f" (process {found.pid}, port {found.port})" if found else ""
-            message = f"the state folder {path} is in use by another `slipstream up`{who}"
+            message = (
+                f"the state folder {path} is in use by another `slipstream up` (process "
+                f"{found.pid}, port {found.port})"
+            )
             raise UnusableError(f"{message}: stop that, or choose another with --state")
-        mine = RunningSupervisor(
-            pid=os.getpid(),
-            host=host,
-            port=port,
-            grpc_port=grpc_port,
-            tls_certificate=str(tls_certificate) if tls_certificate else None,
-        )
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, json.dumps(asdict(mine)).encode(), 0)
+        with _write_errors(path):
+            write_record(lock, path, record)
         return cls(path, lock)
 
     def release(self) -> None:
@@ -113,22 +95,6 @@ def _restrict_permissions(path: Path) -> None:
                 file.chmod(mode & ~_OTHERS_MASK)
 
 
-def running_supervisor(path: Path) -> RunningSupervisor | None:
-    """Return the supervisor that runs on the folder, or None."""
-    try:
-        lock = os.open(_lock_file(path), os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        if _try_lock(lock):
-            return None
-        return RunningSupervisor(**json.loads(os.read(lock, 4096)))
-    except (ValueError, TypeError):
-        return None  # it has locked the folder and not yet written the file
-    finally:
-        os.close(lock)
-
-
 @contextmanager
 def _write_errors(path: Path) -> Iterator[None]:
     try:
@@ -136,18 +102,6 @@ def _write_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         message = f"the state folder {path} cannot be written: {error.strerror}"
         raise UnusableError(f"{message}; choose another with --state") from None
-
-
-def _lock_file(path: Path) -> Path:
-    return path / "run" / "supervisor.lock"
-
-
-def _try_lock(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _socket_folder(wished: Path) -> Path:
