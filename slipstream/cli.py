@@ -21,6 +21,7 @@ NOUNS: Mapping[str, str] = {
     "usage": "Usage: calls, errors, runs and percentiles by deployment, version, key or code.",
     "audit": "Who did what, when and from where: list, export, prune.",
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",
+    "backup": "Copy database, models and pepper into a folder, also while everything runs.",
     "doctor": "Diagnose this installation and suggest fixes.",
     "gateway": "Run a gateway alone.",
     "worker": "Run a worker alone, on further machines: flows of type api.",

@@ -40,6 +40,8 @@ class Installation:
     settings: Settings
     running: RunningSupervisor | None = None
     conflicts: Sequence[Conflict] = ()
+    other_version: Conflict | None = None
+    """Set where the running code has other tables than this one."""
     adopted: Sequence[str] = ()
     """What the running installation has, and the environment of the command does not say."""
     ignored: Sequence[str] = ()
@@ -47,9 +49,10 @@ class Installation:
     variables: Mapping[str, str] = field(default_factory=dict)
     """What another process of the running installation has in its environment."""
 
-    def check(self) -> None:
-        """Raise UnusableError for a conflict."""
-        for conflict in self.conflicts:
+    def check(self, *, any_version: bool = False) -> None:
+        """Raise UnusableError for a conflict; with `any_version` not for `other_version`."""
+        version = None if any_version else self.other_version
+        for conflict in (*self.conflicts, *filter(None, [version])):
             raise UnusableError(f"{conflict.problem}: {conflict.fix}")
 
     def notes(self) -> Iterator[str]:
@@ -86,13 +89,11 @@ def find_installation(state: Path) -> Installation:
         settings=settings,
         running=running,
         conflicts=[
-            *_other_schema(running),
-            *(
-                _conflict(name, running, ours[name], theirs[name])
-                for name in different
-                if name in explicit
-            ),
+            _conflict(name, running, ours[name], theirs[name])
+            for name in different
+            if name in explicit
         ],
+        other_version=_other_version(running),
         adopted=[theirs[name].text for name in different if name not in explicit],
         ignored=[
             variable
@@ -154,14 +155,15 @@ def _other_database(own: Settings) -> Iterator[Conflict]:
         )
 
 
-def _other_schema(running: RunningSupervisor) -> Iterator[Conflict]:
+def _other_version(running: RunningSupervisor) -> Conflict | None:
     newest = newest_revision()
-    if running.schema != newest:
-        yield Conflict(
-            problem=f"`slipstream up` (process {running.pid}) runs code with database schema "
-            f"{running.schema}, and this command is of a version with {newest}",
-            fix="restart `slipstream up` with this version, or use the command of its version",
-        )
+    if running.schema == newest:
+        return None
+    return Conflict(
+        problem=f"`slipstream up` (process {running.pid}) runs code with database schema "
+        f"{running.schema}, and this command is of a version with {newest}",
+        fix="restart `slipstream up` with this version, or use the command of its version",
+    )
 
 
 def _conflict(name: str, running: RunningSupervisor, ours: _Part, theirs: _Part) -> Conflict:

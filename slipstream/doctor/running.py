@@ -48,7 +48,8 @@ def check_running(installation: Installation, found: list[Finding]) -> Iterator[
 
 
 def _check_settings(installation: Installation) -> Iterator[Finding]:
-    for conflict in installation.conflicts:
+    conflicts = [*installation.conflicts, *filter(None, [installation.other_version])]
+    for conflict in conflicts:
         yield wrong("settings", conflict.problem, conflict.fix)
     if installation.ignored and installation.running:
         yield warning(
@@ -57,7 +58,7 @@ def _check_settings(installation: Installation) -> Iterator[Finding]:
             f"{', '.join(installation.ignored)} than this shell",
             "unset them, or restart `slipstream up` with them",
         )
-    if installation.running and not installation.conflicts:
+    if installation.running and not conflicts:
         used = ", ".join(installation.adopted) or "the same as in this shell"
         yield good("settings", f"commands use those of `slipstream up`: {used}")
 

@@ -10,8 +10,10 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -64,6 +66,12 @@ def last_database(state: Path) -> str | None:
         return _last_database_file(state).read_text().strip() or None
     except OSError:
         return None
+
+
+def copy_last_database(state: Path, copy: Path) -> None:
+    """Copy what `last_database` returns into the copy of a state folder."""
+    with suppress(FileNotFoundError):
+        shutil.copy2(_last_database_file(state), _last_database_file(copy))
 
 
 def running_supervisor(state: Path) -> RunningSupervisor | None:
