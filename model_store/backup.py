@@ -16,8 +16,7 @@ def copy_store(store: ModelStore, target: Path) -> int:
     """
     target.mkdir()
     folders = [path for path in store.root.glob("*") if not path.name.startswith(".")]
-    count = sum(_copy_model(store, folder.name, target / folder.name) for folder in folders)
-    return count
+    return sum(_copy_model(store, folder.name, target / folder.name) for folder in folders)
 
 
 def _copy_model(store: ModelStore, name: str, target: Path) -> int:

@@ -229,6 +229,8 @@ def test_a_command_of_another_version_is_refused(
     assert "9999" in json.loads(refused.stdout)["error"]["message"]
     (wrong,) = shell.findings()["wrong"]
     assert wrong["subject"] == "settings"
+    # What one does before an upgrade.
+    assert shell.run("backup", str(shell.state.parent / "backup")).exit_code == 0
 
 
 def test_another_installation_is_another_folder(up: Up, tmp_path: Path) -> None:
