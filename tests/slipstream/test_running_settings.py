@@ -26,7 +26,7 @@ from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.system.runs import eventually
 
 PEPPER = "a pepper of the environment"
-NOBODY = 65534
+UNPRIVILEGED_USER = 65534
 
 
 class Shell:
@@ -264,7 +264,7 @@ def _refusal_of_another_user(state: Path) -> str:
     child = os.fork()
     if child == 0:
         if os.geteuid() == 0:
-            os.setuid(NOBODY)
+            os.setuid(UNPRIVILEGED_USER)
         try:
             running_supervisor(state)
         except UnusableError as error:
