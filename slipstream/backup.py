@@ -81,7 +81,8 @@ def _copy(settings: Settings, part: Path, target: Path, *, with_pepper: bool) ->
     if copies_pepper:
         shutil.copy2(pepper, part)
     elif settings.key_pepper:
-        missing.append("the pepper: it is set by SLIPSTREAM_KEY_PEPPER")
+        source = settings.key_pepper_file or "set by SLIPSTREAM_KEY_PEPPER"
+        missing.append(f"the pepper: it is {source}")
     elif pepper.exists():
         missing.append(f"the pepper: it is in {pepper}")
     if settings.tls_certificate is not None:

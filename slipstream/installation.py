@@ -11,11 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from gateway.settings import Settings
 from gateway.storage.database import parse_url, sqlite_file
 from gateway.storage.schema_version import newest_revision
 from slipstream.failures import UnusableError
-from slipstream.settings import PREFIX, installation_variables, is_shared
+from slipstream.settings import PEPPER_VARIABLE, PREFIX, installation_variables, is_shared
 from slipstream.supervisor.running_supervisor import (
     RunningSupervisor,
     last_database,
@@ -46,8 +48,8 @@ class Installation:
     """What the running installation has, and the environment of the command does not say."""
     ignored: Sequence[str] = ()
     """Variables of the command to which the running installation has other values."""
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """What another process of the running installation has in its environment."""
+    variables: Mapping[str, str] | None = field(default=None, repr=False)
+    """The variables that all processes of the running installation share."""
 
     def check(self, *, any_version: bool = False) -> None:
         """Raise UnusableError for a conflict; with `any_version` not for `other_version`."""
@@ -79,7 +81,8 @@ def find_installation(state: Path) -> Installation:
     running = running_supervisor(state)
     if running is None:
         return Installation(settings=own, conflicts=[*_other_database(own)])
-    settings = _settings_of(running, own)
+    shared = _shared_variables(running, own)
+    settings = _settings_of(running, shared, own)
     ours, theirs = _identity(own), _identity(settings)
     different = [name for name in theirs if ours[name].key != theirs[name].key]
     explicit = {name for name in own.model_fields_set if getattr(own, name) not in (None, "")}
@@ -92,7 +95,8 @@ def find_installation(state: Path) -> Installation:
             _conflict(name, running, ours[name], theirs[name])
             for name in different
             if name in explicit
-        ],
+        ]
+        + [*_unknown_pepper(running, shared)],
         other_version=_other_version(running),
         adopted=[theirs[name].text for name in different if name not in explicit],
         ignored=[
@@ -102,7 +106,7 @@ def find_installation(state: Path) -> Installation:
             and variables[variable] != running.settings.get(variable)
             and getattr(own, name) != getattr(settings, name)
         ],
-        variables=running.settings,
+        variables=shared,
     )
 
 
@@ -133,10 +137,37 @@ def _identity(settings: Settings) -> dict[str, _Part]:
     }
 
 
-def _settings_of(running: RunningSupervisor, own: Settings) -> Settings:
+def _shared_variables(running: RunningSupervisor, own: Settings) -> dict[str, str]:
+    """Return the shared variables of the supervisor, with the pepper if it is in one.
+
+    The pepper is not in the record. It is in the environment of the process, which its user can
+    read in the same container; elsewhere it has to be in our own.
+    """
+    shared = dict(running.settings)
+    if running.pepper_in_environment:
+        environment: dict[str, str] = {}
+        with suppress(psutil.Error, OSError):
+            environment = psutil.Process(running.pid).environ()
+        by_name = {name.upper(): text for name, text in environment.items()}
+        pepper = by_name.get(PEPPER_VARIABLE) or own.key_pepper
+        if pepper:
+            shared[PEPPER_VARIABLE] = pepper
+    return shared
+
+
+def _unknown_pepper(running: RunningSupervisor, shared: Mapping[str, str]) -> Iterator[Conflict]:
+    if running.pepper_in_environment and PEPPER_VARIABLE not in shared:
+        yield Conflict(
+            problem=f"{PEPPER_VARIABLE}: expected the pepper that `slipstream up` (process "
+            f"{running.pid}) has in its environment, which cannot be read from here",
+            fix=f"set it, or give both {PEPPER_VARIABLE}_FILE",
+        )
+
+
+def _settings_of(running: RunningSupervisor, shared: Mapping[str, str], own: Settings) -> Settings:
     """Return our own settings, with what is shared as the supervisor has it."""
     given = {
-        name: running.settings.get(_variable(name), declared.get_default(call_default_factory=True))
+        name: shared.get(_variable(name), declared.get_default(call_default_factory=True))
         for name, declared in Settings.model_fields.items()
         if is_shared(_variable(name))
     }

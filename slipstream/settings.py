@@ -23,6 +23,8 @@ PREFIX = "SLIPSTREAM_"
 WEBHOOK_SECRET_VARIABLE = "SLIPSTREAM_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
 """The variable with the secret that the webhook commands verify with."""
 
+PEPPER_VARIABLE = "SLIPSTREAM_KEY_PEPPER"
+"""The variable with the pepper."""
 _OF_ONE_PROCESS = (
     *("SLIPSTREAM_HOST", "SLIPSTREAM_PORT", "SLIPSTREAM_GRPC_PORT", "SLIPSTREAM_GRPC_SERVER"),
     *("SLIPSTREAM_TLS_", "SLIPSTREAM_BEHIND_PROXY", "SLIPSTREAM_INSECURE", "SLIPSTREAM_STATE"),
@@ -189,14 +191,20 @@ def reachable(host: str) -> str:
 def installation_variables() -> dict[str, str]:
     """Return the variables of our environment that all processes of an installation share.
 
-    Paths are absolute: other processes have other working directories.
+    Paths are absolute: other processes have other working directories. The pepper is not among
+    them: it is to be kept apart from the state folder, into which they are written.
     """
     given = {name.upper(): text for name, text in os.environ.items()}
     return {
         name: _with_absolute_path(name, text)
         for name, text in given.items()
-        if text and is_shared(name)
+        if text and is_shared(name) and name != PEPPER_VARIABLE
     }
+
+
+def has_pepper() -> bool:
+    """Whether our environment contains the pepper itself."""
+    return bool(os.environ.get(PEPPER_VARIABLE))
 
 
 def is_shared(variable: str) -> bool:
@@ -212,19 +220,18 @@ def _with_absolute_path(name: str, text: str) -> str:
 
 
 def process_environment(
-    options: ServeOptions, installation: Mapping[str, str], *, workers: int = 1
+    options: ServeOptions, running: Mapping[str, str] | None, *, workers: int = 1
 ) -> dict[str, str]:
     """Return the environment of a gateway: ours, with `options` and the number of `workers`.
 
-    `installation` are the variables of the installation that it belongs to.
+    `running` are the shared variables of the installation that runs already and that it joins.
     """
     tls = {
         "SLIPSTREAM_TLS_CERTIFICATE": options.tls_certificate,
         "SLIPSTREAM_TLS_KEY": options.tls_key,
     }
     return {
-        **os.environ,
-        **installation,
+        **_joined(running),
         **{name: str(path) for name, path in tls.items() if path},
         "SLIPSTREAM_HOST": options.host,
         "SLIPSTREAM_PORT": str(options.port),
@@ -235,12 +242,20 @@ def process_environment(
     }
 
 
-def worker_environment(options: WorkerOptions, installation: Mapping[str, str]) -> dict[str, str]:
+def worker_environment(options: WorkerOptions, running: Mapping[str, str] | None) -> dict[str, str]:
     """Return the environment of a queue worker: ours, with the state folder of `options`.
 
-    `installation` are the variables of the installation that it belongs to.
+    `running` is as in `process_environment`.
     """
-    return {**os.environ, **installation, "SLIPSTREAM_STATE": str(options.state)}
+    return {**_joined(running), "SLIPSTREAM_STATE": str(options.state)}
+
+
+def _joined(running: Mapping[str, str] | None) -> dict[str, str]:
+    """Return our environment; where an installation runs, with its shared variables, not ours."""
+    if running is None:
+        return dict(os.environ)
+    own = {name: text for name, text in os.environ.items() if not is_shared(name.upper())}
+    return {**own, **running}
 
 
 def log_level(options: UpOptions) -> str:

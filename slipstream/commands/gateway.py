@@ -44,10 +44,10 @@ def main(arguments: Sequence[str]) -> None:
     os.execve(sys.executable, command, process_environment(options, installation))  # noqa: S606 - no shell
 
 
-def _variables_of_running(state: Path) -> Mapping[str, str]:
-    """Return what our environment lacks to join what `up` runs on the folder."""
+def _variables_of_running(state: Path) -> Mapping[str, str] | None:
+    """Return the shared variables of what `up` runs on the folder; None: nothing runs."""
     if running_supervisor(state) is None:
-        return {}
+        return None
     # It takes a second to import.
     from slipstream.installation import find_installation  # noqa: PLC0415
 

@@ -17,6 +17,7 @@ from slipstream.failures import UnusableError
 from slipstream.settings import (
     UpOptions,
     check_exposure,
+    has_pepper,
     installation_variables,
     log_level,
     process_environment,
@@ -24,7 +25,7 @@ from slipstream.settings import (
 from slipstream.supervisor import ports
 from slipstream.supervisor.fork_server import ForkServer
 from slipstream.supervisor.process import ChildProcess, Lifeline
-from slipstream.supervisor.running_supervisor import RunningSupervisor
+from slipstream.supervisor.running_supervisor import RunningSupervisor, remember_database
 from slipstream.supervisor.signals import StopSignals
 from slipstream.supervisor.state_folder import StateFolder
 
@@ -77,9 +78,11 @@ def launch(options: UpOptions) -> Launch:
     check_exposure(options)
     if options.tls_certificate or options.tls_key:
         _check_certificate(options)
-    folder = StateFolder.claim(options.state, _record(options))
+    record = _record(options)
+    folder = StateFolder.claim(options.state, record)
     rest = ports.listen(options.host, options.port)
     grpc_reservation = ports.reserve(options.host, options.grpc_port)
+    remember_database(folder.path, record)
     lifeline = Lifeline()
     gateways = {name: _spawn_gateway(options, rest, lifeline) for name in _names(options.workers)}
     forks = ForkServer.SUPPORTED and options.models_per_process == 1
@@ -107,6 +110,7 @@ def _record(options: UpOptions) -> RunningSupervisor:
         schema=newest_revision(),
         tls_certificate=str(certificate) if certificate else None,
         settings=installation_variables(),
+        pepper_in_environment=has_pepper(),
     )
 
 
@@ -141,7 +145,7 @@ def _spawn_gateway(options: UpOptions, rest: socket.socket, lifeline: Lifeline) 
 
 def _environment(options: UpOptions) -> dict[str, str]:
     return {
-        **process_environment(options, {}, workers=options.workers),
+        **process_environment(options, None, workers=options.workers),
         "SLIPSTREAM_LOG_LEVEL": log_level(options),
         "SLIPSTREAM_LOG_FORMAT": options.log_format,
         "SLIPSTREAM_UNRESPONSIVE_SECONDS": str(options.unresponsive_seconds),

@@ -41,7 +41,9 @@ class RunningSupervisor:
     tls_certificate: str | None = None
     """The certificate's file, if it uses TLS."""
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Its environment variables that commands need. Some contain passwords."""
+    """Its environment variables that commands need, without the pepper. URLs contain passwords."""
+    pepper_in_environment: bool = False
+    """Whether the pepper is in its environment, and not in a file."""
 
 
 def lock_file(state: Path) -> Path:
@@ -49,15 +51,29 @@ def lock_file(state: Path) -> Path:
     return state / "run" / "supervisor.lock"
 
 
-def write_record(lock: int, state: Path, record: RunningSupervisor) -> None:
-    """Write the record into the locked file, and what outlives it into the state folder."""
+def write_record(lock: int, record: RunningSupervisor) -> None:
+    """Write the record into the locked file."""
     os.ftruncate(lock, 0)
     os.pwrite(lock, json.dumps(asdict(record)).encode(), 0)
-    database = record.settings.get("SLIPSTREAM_DATABASE_URL")
+
+
+def remember_database(state: Path, record: RunningSupervisor) -> None:
+    """Write what `last_database` returns, into the state folder."""
+    database = _database_url(record)
     if database:
         _last_database_file(state).write_text(_PASSWORD.sub(r"\1:***@", database))
     else:
         _last_database_file(state).unlink(missing_ok=True)
+
+
+def _database_url(record: RunningSupervisor) -> str | None:
+    """Return the URL that the supervisor was given; what uses the URL reports an unusable file."""
+    url = record.settings.get("SLIPSTREAM_DATABASE_URL")
+    file = record.settings.get("SLIPSTREAM_DATABASE_URL_FILE")
+    if file and not url:
+        with suppress(OSError, UnicodeDecodeError):
+            return Path(file).read_text().strip()
+    return url
 
 
 def last_database(state: Path) -> str | None:

@@ -63,7 +63,7 @@ class StateFolder:
             )
             raise UnusableError(f"{message}: stop that, or choose another with --state")
         with _write_errors(path):
-            write_record(lock, path, record)
+            write_record(lock, record)
         return cls(path, lock)
 
     def release(self) -> None:

@@ -245,9 +245,54 @@ def test_another_installation_is_another_folder(up: Up, tmp_path: Path) -> None:
     assert "--state" in wrong[0]["mend"]
 
 
+def test_a_pepper_that_cannot_be_read_is_asked_for(up: Up, shell: Shell) -> None:
+    file = lock_file(up.state)
+    record = file.read_bytes()
+    # Seen from another container, the process has another number.
+    mine = json.dumps({**json.loads(record), "pid": os.getpid()})
+    try:
+        file.write_text(mine)
+        refused = shell.run("keys", "list", "--json")
+        given = shell.run("keys", "list", SLIPSTREAM_KEY_PEPPER=PEPPER)
+    finally:
+        file.write_bytes(record)
+    assert refused.exit_code == 3
+    message = json.loads(refused.stdout)["error"]["message"]
+    assert message.startswith("SLIPSTREAM_KEY_PEPPER: expected the pepper")
+    assert "SLIPSTREAM_KEY_PEPPER_FILE" in message
+    assert given.exit_code == 0
+
+
+def test_secrets_in_files_are_used_and_written_nowhere(tmp_path: Path) -> None:
+    database, pepper = tmp_path / "url", tmp_path / "secret"
+    database.write_text(f"sqlite:///{tmp_path}/swordfish.db\n")
+    pepper.write_text("swordfish swordfish\n")
+    files = {
+        "SLIPSTREAM_DATABASE_URL_FILE": os.path.relpath(database),
+        "SLIPSTREAM_KEY_PEPPER_FILE": os.path.relpath(pepper),
+    }
+    up = Up(tmp_path / "state", *NO_WORKER, "--no-demo", **files)
+    up.until("documentation")
+    shell = Shell(up.state)
+    assert status_with(up.url, shell.new_key()) == 200
+    written = [each for each in up.state.rglob("*") if each.is_file() and not each.is_socket()]
+    assert not [each for each in written if b"swordfish swordfish" in each.read_bytes()]
+    assert "swordfish" not in lock_file(up.state).read_text()
+    both = shell.run("keys", "list", "--json", SLIPSTREAM_KEY_PEPPER="x" * 20, **files)
+    assert both.exit_code == 3
+    assert "got both" in json.loads(both.stdout)["error"]["message"]
+    pepper.unlink()
+    missing = shell.run("keys", "list", "--json")
+    assert missing.exit_code == 3
+    assert "cannot be read" in json.loads(missing.stdout)["error"]["message"]
+    assert up.stop() == 0
+
+
 def test_only_the_owner_reads_the_record_and_another_user_is_told(up: Up) -> None:
     assert lock_file(up.state).stat().st_mode & 0o077 == 0
-    assert PEPPER in lock_file(up.state).read_text()
+    assert "elsewhere.db" in lock_file(up.state).read_text()
+    written = [file for file in up.state.rglob("*") if file.is_file()]
+    assert not [file for file in written if PEPPER.encode() in file.read_bytes()]
     run = lock_file(up.state).parent
     mode = run.stat().st_mode
     if os.geteuid() != 0:
