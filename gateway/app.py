@@ -131,6 +131,7 @@ def _services(container: Container) -> dict[type[object], object]:
         container.login,
         container.sessions,
         container.runs,
+        container.servers,
         container.webhooks,
         services.flows,
         services.deployments,

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
+_SECRETS = ("database_url", "broker_url", "key_pepper", "rate_limit_url")
+"""Settings that a file can contain, named by the setting with `_file`."""
 
 
 class Settings(BaseSettings):
     """Every setting with its default. Its environment variable is SLIPSTREAM_ and the name."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SLIPSTREAM_", frozen=True, use_attribute_docstrings=True, extra="ignore"
+        env_prefix="SLIPSTREAM_",
+        frozen=True,
+        use_attribute_docstrings=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # it contains secrets
     )
 
     host: str = "127.0.0.1"
@@ -34,14 +40,20 @@ class Settings(BaseSettings):
     """Folder with all persistent state."""
     database_url: str | None = None
     """Such as postgresql://user@host/name. Default: SQLite in the state folder."""
+    database_url_file: Path | None = None
+    """File with the URL of the database, in place of `database_url`; read at the start."""
     broker_url: str | None = None
     """Such as redis://host:6379/0 or amqp://user:password@host:5672//. Default: a folder in the
     state folder, which needs no server and serves one machine."""
+    broker_url_file: Path | None = None
+    """File with the URL of the broker, in place of `broker_url`; read at the start."""
     queue_prefix: str = Field(default="slipstream", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")
     """Prefix of the queues' names. Installations that share a broker need different ones."""
     key_pepper: str | None = None
     """Secret with which API keys are hashed and webhook secrets encrypted. Default: created once in
     the state folder. Machines that share a database need the same one."""
+    key_pepper_file: Path | None = None
+    """File with the pepper, in place of `key_pepper`; read at the start."""
     key_age_warning_days: int = Field(default=90, ge=1, le=3650)
     """Age in days from which an API key is shown with a warning."""
     anonymous_v2: bool = False
@@ -106,6 +118,8 @@ class Settings(BaseSettings):
     rate_limit_url: str | None = Field(default=None, pattern=r"^rediss?://")
     """Such as redis://host:6379/0: all gateway processes count calls together. Default: each counts
     for itself, and has its share of every quota."""
+    rate_limit_url_file: Path | None = None
+    """File with `rate_limit_url`, in place of it; read at the start."""
     key_calls_per_minute: int | None = Field(default=None, ge=1)
     """Limit of keys that have no `calls_per_minute` of their own."""
     key_calls_per_day: int | None = Field(default=None, ge=1)
@@ -204,6 +218,19 @@ class Settings(BaseSettings):
         """Folder for files that matter only while processes run: sockets, metric snapshots."""
         return self.state / "run"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secrets(cls, given: dict[str, Any]) -> dict[str, Any]:  # Any: not validated yet
+        read: dict[str, str] = {}
+        for name in _SECRETS:
+            file = given.get(f"{name}_file")
+            if file and given.get(name):
+                variable = f"SLIPSTREAM_{name.upper()}"
+                raise ValueError(f"expected {variable} or {variable}_FILE, got both")
+            if file:
+                read[name] = _content(name, file)
+        return {**given, **read}
+
     @field_validator("webhook_schedule_seconds")
     @classmethod
     def _check_schedule(cls, given: tuple[float, ...]) -> tuple[float, ...]:
@@ -236,3 +263,12 @@ class Settings(BaseSettings):
         if isinstance(given, str):
             return tuple(word.strip() for word in given.split(",") if word.strip())
         return given
+
+
+def _content(name: str, file: object) -> str:
+    """Return what a secret's file contains, without the end of the line."""
+    try:
+        return Path(str(file)).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"SLIPSTREAM_{name.upper()}_FILE: {file} cannot be read: {error}"
+        raise ValueError(message) from None

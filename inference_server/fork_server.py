@@ -20,6 +20,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -47,6 +48,8 @@ def main() -> None:
     options = _parser().parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_process_name("fork server")
+    # Python takes the nice value for the number of threads where a process name has a space.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     prefork_warmup()
     # A collection would write to every object, and so copy the pages that are to stay shared.
     gc.disable()

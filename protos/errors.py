@@ -277,8 +277,8 @@ class ErrorCode(StrEnum):
         ),
         advice=(
             "Remove what is not needed: model versions with `slipstream models remove`, finished "
-            "runs with `slipstream runs delete` or DELETE /node/flow-runs/. Operators can raise the "
-            "setting that the message names, or add disk space."
+            "runs with `slipstream runs delete` or DELETE /node/flow-runs/. Operators can raise "
+            "the setting that the message names, or add disk space."
         ),
     )
     UNSUPPORTED_MEDIA_TYPE = ErrorSpec(

@@ -13,7 +13,7 @@ NOUNS: Mapping[str, str] = {
     "up": "Run everything on this machine: gateway, worker, inference servers; first with a demo.",
     "reload": "New code, options or settings for `up`, without a failed call.",
     "models": "The model store: add, list, show, verify, label, set, remove, serve, unserve.",
-    "flows": "Flows: create, list, show.",
+    "flows": "Flows: create, validate, run, list, show, update, delete.",
     "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",
     "keys": "API keys: create, list, show, set, rotate, check, deactivate, activate, delete.",
     "users": "Users: create, list, set-role, reset-password, deactivate, activate, delete.",
@@ -22,6 +22,7 @@ NOUNS: Mapping[str, str] = {
     "usage": "Usage: calls, errors, runs and percentiles by deployment, version, key or code.",
     "audit": "Who did what, when and from where: list, export, prune.",
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",
+    "backup": "Copy database, models and pepper into a folder, also while everything runs.",
     "doctor": "Diagnose this installation and suggest fixes.",
     "gateway": "Run a gateway alone.",
     "worker": "Run a worker alone, on further machines: flows of type api.",
@@ -33,7 +34,8 @@ _EPILOG = """
 3 cannot run here: a port in use, a state folder or a database that cannot be used.
 
 [bold]--json[/] prints exactly one JSON document to stdout; after an error it is
-{"error": {"code": …, "message": …}}. Everything else goes to stderr.
+{"error": {"code": …, "message": …}}, with "errors" if a validation has found several.
+Everything else goes to stderr.
 """
 
 

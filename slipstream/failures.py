@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -57,20 +57,36 @@ class RefusedError(Exception):
 def exit_on_error(*, as_json: bool) -> Iterator[None]:
     """Turn errors that users can fix into one line on stderr and an exit status.
 
-    With `as_json`, stdout gets `{"error": {"code", "message"}}`. Any other exception is a bug and
-    keeps its traceback.
+    A line for each follows where a validation has found several. With `as_json`, stdout gets
+    `{"error": {"code", "message"}}`, and `errors` of a validation, each with `pointer` and
+    `detail`. Any other exception is a bug and keeps its traceback.
     """
     try:
         yield
-    except (GatewayError, StoreError, RefusedError) as error:
+    except GatewayError as error:
+        code, message = str(error.code), error.message
+        _exit(ExitStatus.REFUSED, code, message, as_json=as_json, errors=error.errors)
+    except (StoreError, RefusedError) as error:
         _exit(ExitStatus.REFUSED, str(error.code), error.message, as_json=as_json)
     except (UnusableError, StorageError) as error:
         _exit(ExitStatus.UNUSABLE, "unusable", str(error), as_json=as_json)
 
 
-def _exit(status: ExitStatus, code: str, message: str, *, as_json: bool) -> None:
+def _exit(
+    status: ExitStatus,
+    code: str,
+    message: str,
+    *,
+    as_json: bool,
+    errors: Sequence[Mapping[str, str]] = (),
+) -> None:
     line = " ".join(message.split())
     sys.stderr.write(f"slipstream: {line}\n")
+    for error in errors if len(errors) > 1 else ():
+        sys.stderr.write(f"  {error['pointer']}: {' '.join(error['detail'].split())}\n")
     if as_json:
-        sys.stdout.write(json.dumps({"error": {"code": code, "message": line}}) + "\n")
+        document: dict[str, object] = {"code": code, "message": line}
+        if errors:
+            document["errors"] = list(errors)
+        sys.stdout.write(json.dumps({"error": document}) + "\n")
     sys.exit(status)

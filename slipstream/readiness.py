@@ -21,6 +21,8 @@ class GatewayReadiness:
     """Why it is not ready; empty if it is."""
     degraded: str = ""
     """What does not work although it is ready, or beside `reasons`."""
+    is_gateway: bool = False
+    """Whether a gateway has answered."""
 
 
 def fetch_readiness(host: str, port: int, certificate: Path | None = None) -> GatewayReadiness:
@@ -44,7 +46,7 @@ def fetch_readiness(host: str, port: int, certificate: Path | None = None) -> Ga
     finally:
         connection.close()
     ready = answer.status == http.HTTPStatus.OK
-    return GatewayReadiness(ready=ready, reasons=reasons, degraded=degraded)
+    return GatewayReadiness(ready=ready, reasons=reasons, degraded=degraded, is_gateway=True)
 
 
 def gateway_connection(

@@ -15,9 +15,10 @@ from gateway.errors import GatewayError, StorageError
 from gateway.storage.paging import Page, PageRequest
 from protos.errors import ErrorCode
 from slipstream.failures import exit_on_error, expectation
+from slipstream.installation import find_installation
 from slipstream.supervisor.state_folder import ensure_state_folder
 from slipstream.terminal import Terminal
-from slipstream.workspace import Workspace, open_workspace, read_settings
+from slipstream.workspace import Workspace, open_workspace
 from telemetry import logs
 
 T = TypeVar("T")
@@ -53,13 +54,20 @@ class CommandSession:
 def open_session(state: Path, *, as_json: bool) -> Iterator[CommandSession]:
     """Open the workspace of a state folder for one command; report errors and exit."""
     with exit_on_error(as_json=as_json), asyncio.Runner() as runner:
-        settings = read_settings(state=state.absolute())
+        terminal = Terminal(as_json=as_json)
+        installation = find_installation(state)
+        installation.check()
+        for note in installation.notes():
+            terminal.note(note)
+        settings = installation.settings
+        if not settings.state.exists():
+            terminal.note(f"{settings.state} is a new state folder; --state names another")
         ensure_state_folder(settings.state)
         logs.configure("warning", process="slipstream")
         opened = open_workspace(settings)
         workspace = runner.run(opened.__aenter__())
         try:
-            yield CommandSession(workspace, runner, Terminal(as_json=as_json))
+            yield CommandSession(workspace, runner, terminal)
         finally:
             runner.run(opened.__aexit__(None, None, None))
 

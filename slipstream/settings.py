@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -21,6 +22,18 @@ PREFIX = "SLIPSTREAM_"
 """Of every environment variable."""
 WEBHOOK_SECRET_VARIABLE = "SLIPSTREAM_WEBHOOK_SECRET"  # nosec B105 # the name of a variable
 """The variable with the secret that the webhook commands verify with."""
+
+PEPPER_VARIABLE = "SLIPSTREAM_KEY_PEPPER"
+"""The variable with the pepper."""
+_OF_ONE_PROCESS = (
+    *("SLIPSTREAM_HOST", "SLIPSTREAM_PORT", "SLIPSTREAM_GRPC_PORT", "SLIPSTREAM_GRPC_SERVER"),
+    *("SLIPSTREAM_TLS_", "SLIPSTREAM_BEHIND_PROXY", "SLIPSTREAM_INSECURE", "SLIPSTREAM_STATE"),
+    *("SLIPSTREAM_WORKER", "SLIPSTREAM_MODELS_PER_PROCESS", "SLIPSTREAM_UNRESPONSIVE_SECONDS"),
+    *("SLIPSTREAM_LOG_", "SLIPSTREAM_NO_DEMO", "SLIPSTREAM_INFERENCE_", "SLIPSTREAM_UPSTREAM_"),
+    *("SLIPSTREAM_API_KEY", WEBHOOK_SECRET_VARIABLE),
+)
+"""Prefixes of variables that say what one process does, not what the installation is."""
+_RELATIVE_SQLITE = re.compile(r"(sqlite[+\w]*:///)([^/:?][^?]*)(\?.*)?", re.DOTALL)
 
 _port = whole_number(1, 65535)
 
@@ -184,14 +197,50 @@ def reachable(host: str) -> str:
     return "::1" if ":" in host else "127.0.0.1"
 
 
-def process_environment(options: ServeOptions, *, workers: int = 1) -> dict[str, str]:
-    """Return the environment of a gateway: ours, with `options` and the number of `workers`."""
+def installation_variables() -> dict[str, str]:
+    """Return the variables of our environment that all processes of an installation share.
+
+    Paths are absolute: other processes have other working directories. The pepper is not among
+    them: it is to be kept apart from the state folder, into which they are written.
+    """
+    given = {name.upper(): text for name, text in os.environ.items()}
+    return {
+        name: _with_absolute_path(name, text)
+        for name, text in given.items()
+        if text and is_shared(name) and name != PEPPER_VARIABLE
+    }
+
+
+def has_pepper() -> bool:
+    """Whether our environment contains the pepper itself."""
+    return bool(os.environ.get(PEPPER_VARIABLE))
+
+
+def is_shared(variable: str) -> bool:
+    """Whether all processes of an installation need the same value of a variable."""
+    return variable.startswith(PREFIX) and not variable.startswith(_OF_ONE_PROCESS)
+
+
+def _with_absolute_path(name: str, text: str) -> str:
+    if name.endswith("_FILE"):
+        return str(Path(text).absolute())
+    match = _RELATIVE_SQLITE.fullmatch(text) if name == "SLIPSTREAM_DATABASE_URL" else None
+    return f"{match[1]}{Path(match[2]).absolute()}{match[3] or ''}" if match else text
+
+
+def process_environment(
+    options: ServeOptions, running: Mapping[str, str] | None, *, workers: int = 1
+) -> dict[str, str]:
+    """Return the environment of a gateway: ours, with `options` and the number of `workers`.
+
+    `running` are the shared variables of the installation that runs already and that it joins.
+    """
     tls = {
         "SLIPSTREAM_TLS_CERTIFICATE": options.tls_certificate,
         "SLIPSTREAM_TLS_KEY": options.tls_key,
     }
     return {
-        **os.environ,
+        **_joined(running),
         **{name: str(path) for name, path in tls.items() if path},
         "SLIPSTREAM_HOST": options.host,
         "SLIPSTREAM_PORT": str(options.port),
@@ -202,9 +251,20 @@ def process_environment(options: ServeOptions, *, workers: int = 1) -> dict[str,
     }
 
 
-def worker_environment(options: WorkerOptions) -> dict[str, str]:
-    """Return the environment of a queue worker: ours, with the state folder of `options`."""
-    return {**os.environ, "SLIPSTREAM_STATE": str(options.state)}
+def worker_environment(options: WorkerOptions, running: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the environment of a queue worker: ours, with the state folder of `options`.
+
+    `running` is as in `process_environment`.
+    """
+    return {**_joined(running), "SLIPSTREAM_STATE": str(options.state)}
+
+
+def _joined(running: Mapping[str, str] | None) -> dict[str, str]:
+    """Return our environment; where an installation runs, with its shared variables, not ours."""
+    if running is None:
+        return dict(os.environ)
+    own = {name: text for name, text in os.environ.items() if not is_shared(name.upper())}
+    return {**own, **running}
 
 
 def reload_environment(replacements: Mapping[str, str] | None) -> dict[str, str]:

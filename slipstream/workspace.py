@@ -66,6 +66,8 @@ def read_settings(**options: Any) -> Settings:
         raise UnusableError(str(error)) from None
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:  # of all settings together, which contain secrets
+            raise UnusableError(first["msg"].removeprefix("Value error, ")) from None
         name = "_".join(str(part) for part in first["loc"]).upper()
         raise UnusableError(f"SLIPSTREAM_{name}: {expectation(first)}") from None
     return settings

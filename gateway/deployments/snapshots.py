@@ -16,6 +16,7 @@ from gateway.flows.evaluation import Evaluator
 from gateway.flows.plan import check_flow, compile_plan
 from gateway.flows.spec import FlowSpec, input_config, parse_flow
 from gateway.flows.store import find_flow
+from gateway.models.pins import Pin
 from gateway.models.service import ModelService
 from gateway.parser_process.client import ParserProcess
 from gateway.storage.database import Database
@@ -85,7 +86,9 @@ class Snapshotter:
         async with self._db.read() as session:
             flow = await find_flow(session, profile_id, flow_id)
         spec = await check_flow(flow.definition, Evaluator(self._evaluators, profile_id))
-        return FlowSnapshot(flow=flow, models=await self._pins(profile_id, spec))
+        pins = await pin_models(spec, self._models, profile_id)
+        models = {node_id: pin.to_json() for node_id, pin in pins.items()}
+        return FlowSnapshot(flow=flow, models=models)
 
     async def check(self, profile_id: str, version: DeploymentVersion) -> None:
         """Raise INVALID_FLOW if the version can no longer run.
@@ -105,16 +108,23 @@ class Snapshotter:
                 message = f"{known}, but the model store now has another file for that version"
                 raise GatewayError(ErrorCode.INVALID_FLOW, message)
 
-    async def _pins(self, profile_id: str, spec: FlowSpec) -> dict[str, Json]:
-        pins: dict[str, Json] = {}
-        for node_id, inference in spec.inferences().items():
-            try:
-                pin = await self._models.pin(profile_id, inference.model, inference.version)
-            except GatewayError as error:
-                message = f"node '{node_id}': {error.message}"
-                raise GatewayError(ErrorCode.INVALID_FLOW, message) from error
-            pins[node_id] = pin.to_json()
-        return pins
+
+async def pin_models(
+    spec: FlowSpec, models: ModelService, profile_id: str | None
+) -> dict[str, Pin]:
+    """Return the model version that each inference node resolves to now, by node id.
+
+    Raises:
+        GatewayError: INVALID_FLOW with the node if a model does not exist.
+    """
+    pins: dict[str, Pin] = {}
+    for node_id, inference in spec.inferences().items():
+        try:
+            pins[node_id] = await models.pin(profile_id, inference.model, inference.version)
+        except GatewayError as error:
+            message = f"node '{node_id}': {error.message}"
+            raise GatewayError(ErrorCode.INVALID_FLOW, message) from error
+    return pins
 
 
 def models_of(version: DeploymentVersion) -> set[tuple[str, int]]:

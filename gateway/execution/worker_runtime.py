@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor, lease_owner_name
-from gateway.fleet.store import FleetStore
-from gateway.fleet.waker import Waker
-from gateway.fleet.watcher import FleetWatcher
+from gateway.execution.model_connections import ModelConnections
 from gateway.flows.evaluation import build_evaluators
 from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.storage_quota import StorageLimits, StorageQuota
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
-from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
-from gateway.upstream.credentials import UpstreamCredentials
-from gateway.upstream.servers import InferenceServers
 from gateway.webhooks.outbox import WebhookOutbox
 
 
@@ -24,29 +19,16 @@ class WorkerRuntime:
 
     def __init__(self, settings: Settings) -> None:
         self._db = Database(settings.database)
-        self._feed = ChangeFeed(self._db)
-        fleet = FleetStore(self._db)
-        self._waker = Waker(fleet)
-        self._servers = InferenceServers(
-            max_message_bytes=settings.max_body_bytes,
-            drain_seconds=settings.drain_seconds,
-            on_wake=self._waker.wake,
-            credentials=UpstreamCredentials.from_settings(settings),
-            unresponsive_seconds=settings.unresponsive_seconds,
-        )
-        self._watcher = FleetWatcher(fleet, self._feed, self._servers)
+        self._connections = ModelConnections(settings, self._db)
         self._http = GuardedHttpClient(
             settings.webhook_allow, allow_http=settings.webhook_allow_http
         )
         self._evaluators = build_evaluators(settings)
+        outbox = WebhookOutbox(self._connections.feed, public_url=settings.public_url)
         self._executor = RunExecutor(
-            RunStore(
-                self._db,
-                outbox=WebhookOutbox(self._feed, public_url=settings.public_url),
-                quota=StorageQuota(StorageLimits.of(settings)),
-            ),
+            RunStore(self._db, outbox=outbox, quota=StorageQuota(StorageLimits.of(settings))),
             CompiledFlowCache(self._db, self._evaluators),
-            self._servers,
+            self._connections.servers,
             self._http,
             self._evaluators,
             owner=lease_owner_name("worker"),
@@ -55,9 +37,7 @@ class WorkerRuntime:
 
     async def start(self) -> None:
         """Connect, and start the executor."""
-        self._feed.start()
-        self._watcher.start()
-        await self._watcher.loaded.wait()
+        await self._connections.start()
         self._executor.start()
 
     async def run(self, run_id: str) -> None:
@@ -68,9 +48,6 @@ class WorkerRuntime:
         """Stop the executor and close all connections."""
         await self._executor.close()
         await self._evaluators.close()
-        await self._watcher.stop()
-        await self._servers.close()
-        await self._waker.stop()
+        await self._connections.close()
         await self._http.close()
-        await self._feed.stop()
         await self._db.close()

@@ -40,13 +40,18 @@ class FleetCollector(Collector):
         )
         for status in self._servers.statuses():
             labels = (status.model, str(status.version))
-            shown = _label(status)
+            shown = self._state(status)
             for state in _STATES:
                 states.add_metric((*labels, state), float(shown == state))
             if status.boot_seconds is not None:
                 boots.add_metric(labels, status.boot_seconds)
             restarts.add_metric(labels, status.restarts)
         yield from (states, boots, restarts)
+
+    def _state(self, status: ServerStatus) -> str:
+        if status.asleep:
+            return Desired.ASLEEP
+        return self._servers.current_state(status.model, status.version, status.state)
 
 
 def scrape_targets(servers: InferenceServers) -> list[dict[str, object]]:
@@ -64,7 +69,3 @@ def _target(status: ServerStatus, metrics_address: str) -> dict[str, object]:
     if scheme:
         labels["__scheme__"] = scheme
     return {"targets": [address], "labels": labels}
-
-
-def _label(status: ServerStatus) -> str:
-    return Desired.ASLEEP if status.asleep else status.state

@@ -15,8 +15,10 @@ from gateway.fleet.schemas import ServerIn, ServerOut, ServerPage, ServerSetting
 from gateway.fleet.service import InferenceServerService
 from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
+from gateway.upstream.servers import InferenceServers
 
 Service = Annotated[InferenceServerService, from_app(InferenceServerService)]
+Servers = Annotated[InferenceServers, from_app(InferenceServers)]
 router = DocumentedRouter(
     prefix="/node/inference-servers",
     tags=["Inference servers"],
@@ -25,7 +27,7 @@ router = DocumentedRouter(
 
 
 @router.post("/", status_code=201)
-async def serve(service: Service, actor: Manager, body: ServerIn) -> ServerOut:
+async def serve(service: Service, servers: Servers, actor: Manager, body: ServerIn) -> ServerOut:
     """Start an inference server; one that runs already is returned as it is.
 
     Only those who manage the model may send settings.
@@ -35,46 +37,50 @@ async def serve(service: Service, actor: Manager, body: ServerIn) -> ServerOut:
         server = await service.serve_flow(user, body.flow_id, **settings)
     else:
         server = await service.serve_model(user, str(body.model), str(body.version), **settings)
-    return ServerOut.model_validate(server)
+    return ServerOut.of(server, servers)
 
 
 @router.get("/")
 async def list_servers(
-    service: Service, actor: Manager, page: PageRequest = Depends()
+    service: Service, servers: Servers, actor: Manager, page: PageRequest = Depends()
 ) -> ServerPage:
     """List the inference servers of the models that you may use, newest first."""
-    return ServerPage.of(await service.page(actor.profile_id, page))
+    return ServerPage.of(await service.page(actor.profile_id, page), servers)
 
 
 @router.get("/{server_id}/")
-async def show(service: Service, actor: Manager, server_id: str) -> ServerOut:
+async def show(service: Service, servers: Servers, actor: Manager, server_id: str) -> ServerOut:
     """Show one inference server."""
-    return ServerOut.model_validate(await service.get(actor.profile_id, server_id))
+    return ServerOut.of(await service.get(actor.profile_id, server_id), servers)
 
 
 @router.patch("/{server_id}/")
 async def change(
-    service: Service, actor: Manager, server_id: str, body: ServerSettingsIn
+    service: Service,
+    servers: Servers,
+    actor: Manager,
+    server_id: str,
+    body: ServerSettingsIn,
 ) -> ServerOut:
     """Change an inference server's settings; omitted fields stay as they are."""
-    return ServerOut.model_validate(
-        await service.change(actor.profile_id, server_id, **body.settings())
+    return ServerOut.of(
+        await service.change(actor.profile_id, server_id, **body.settings()), servers
     )
 
 
 @router.post("/{server_id}/start/")
-async def start(service: Service, actor: Manager, server_id: str) -> ServerOut:
+async def start(service: Service, servers: Servers, actor: Manager, server_id: str) -> ServerOut:
     """Start an inference server, also one that failed or is asleep."""
-    return ServerOut.model_validate(await service.start(actor.profile_id, server_id))
+    return ServerOut.of(await service.start(actor.profile_id, server_id), servers)
 
 
 @router.post("/{server_id}/stop/")
-async def stop(service: Service, actor: Manager, server_id: str) -> ServerOut:
+async def stop(service: Service, servers: Servers, actor: Manager, server_id: str) -> ServerOut:
     """Stop an inference server after its calls in flight.
 
     Unlike one that is asleep, it is not started by the next call.
     """
-    return ServerOut.model_validate(await service.stop(actor.profile_id, server_id))
+    return ServerOut.of(await service.stop(actor.profile_id, server_id), servers)
 
 
 @router.delete("/{server_id}/", status_code=204)

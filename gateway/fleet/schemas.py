@@ -11,6 +11,7 @@ from gateway.fleet.states import Desired, Phase, State
 from gateway.fleet.store import ServerSettings
 from gateway.storage.paging import Page
 from gateway.storage.tables import InferenceServer
+from gateway.upstream.servers import InferenceServers
 
 _MAX_IDLE_SECONDS = 365 * 86_400
 
@@ -77,6 +78,15 @@ class ServerOut(BaseModel):
     created_at: datetime
     updated_at: datetime
 
+    @classmethod
+    def of(cls, row: InferenceServer, servers: InferenceServers) -> Self:
+        """Convert a row; a server that answers this process is ready, see `current_state`."""
+        shown = cls.model_validate(row)
+        state = State(servers.current_state(row.model, row.version, row.state))
+        if state == shown.state:
+            return shown
+        return shown.model_copy(update={"state": state, "phase": None})
+
 
 class ServerPage(BaseModel):
     """A page of inference servers."""
@@ -85,7 +95,7 @@ class ServerPage(BaseModel):
     next_cursor: str | None
 
     @classmethod
-    def of(cls, page: Page[InferenceServer]) -> Self:
+    def of(cls, page: Page[InferenceServer], servers: InferenceServers) -> Self:
         """Return the response body."""
-        items = [ServerOut.model_validate(row) for row in page.items]
+        items = [ServerOut.of(row, servers) for row in page.items]
         return cls(items=items, next_cursor=page.next_cursor)

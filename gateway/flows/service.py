@@ -13,8 +13,9 @@ from gateway.evaluator.pool import EvaluatorPool
 from gateway.flows import store
 from gateway.flows.evaluation import Evaluator
 from gateway.flows.flow_warnings import FlowWarning, ResolveVersion, flow_warnings
-from gateway.flows.plan import check_draft
+from gateway.flows.plan import check_draft, check_flow
 from gateway.flows.spec import parse_flow
+from gateway.flows.validation import ValidationErrors
 from gateway.ids import new_id
 from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
 from gateway.storage.changes import ChangeKind, record_change
@@ -64,6 +65,27 @@ class FlowService:
             await _record(session, "create", flow, after=_seen(flow))
             await record_change(session, ChangeKind.FLOW, flow.id)
         return flow
+
+    async def check(
+        self, profile_id: str, draft: Draft, *, to_deploy: bool = False
+    ) -> list[FlowWarning]:
+        """Check a flow as `create` does, and return what `warnings_about` would say of it.
+
+        With `to_deploy` all nodes must be reachable and all models known, as for a deployment.
+
+        Raises:
+            GatewayError: INVALID_FLOW with all errors, each with its pointer.
+        """
+        evaluator = Evaluator(self._evaluators, profile_id)
+        check = check_flow if to_deploy else check_draft
+        await check(draft.definition, evaluator)
+        warnings = await flow_warnings(profile_id, draft.definition, self._resolve_version)
+        if to_deploy:
+            errors = ValidationErrors()
+            for warning in warnings:
+                errors.add(warning.pointer, warning.message)
+            errors.raise_if_any()
+        return warnings
 
     async def page(self, profile_id: str, request: PageRequest) -> Page[Flow]:
         """Return a page of the profile's flows, newest first."""

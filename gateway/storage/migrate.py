@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import URL, Connection, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.errors import StorageError
 from gateway.storage.database import (
@@ -19,9 +20,9 @@ from gateway.storage.database import (
     sqlite_file,
     with_immediate_transactions,
 )
+from gateway.storage.schema_version import MIGRATIONS, newest_revision
 from telemetry.logs import reason_of
 
-_SCRIPTS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x736C6970  # "slip"
 _LOCK_SECONDS = 60
 
@@ -32,20 +33,57 @@ async def migrate(url: str) -> None:
     Raises:
         StorageError: the database cannot be reached or read, is damaged, or has a newer schema.
     """
+    async with (
+        _engine(url) as (engine, parsed, shown),
+        _exclusive(sqlite_file(parsed)),
+        with_immediate_transactions(engine).connect() as connection,
+    ):
+        if parsed.get_backend_name() == "postgresql":
+            lock = text("SELECT pg_advisory_xact_lock(:key)")
+            await connection.execute(lock, {"key": _ADVISORY_LOCK})
+        found = await connection.run_sync(_revision)
+        check_revision(found, shown)
+        if found != newest_revision():
+            await connection.run_sync(_upgrade, shown)
+            await connection.commit()
+
+
+async def read_revision(url: str) -> str | None:
+    """Return the schema's revision; None where there are no tables. Changes nothing.
+
+    Raises:
+        StorageError: the database cannot be reached or read, or is damaged.
+    """
+    async with _engine(url) as (engine, parsed, _):
+        file = sqlite_file(parsed)
+        if file is not None:
+            if not file.exists():
+                return None
+            await asyncio.to_thread(_check_pages, file)
+        async with engine.connect() as connection:
+            return await connection.run_sync(_revision)
+
+
+def check_revision(found: str | None, shown: str) -> None:
+    """Raise StorageError if the schema of the database `shown` is newer than this code."""
+    newest = newest_revision()
+    if found is not None and found > newest:
+        message = (
+            f"the database {shown} was written by another version of Slipstream: expected schema "
+            f"{newest} or older, got {found}: run that version, or restore the backup that was "
+            "made before the upgrade"
+        )
+        raise StorageError(message)
+
+
+@asynccontextmanager
+async def _engine(url: str) -> AsyncIterator[tuple[AsyncEngine, URL, str]]:
+    """Open the engine of a URL, with the URL parsed and as messages show it; errors name it."""
     parsed = parse_url(url)
     shown = parsed.render_as_string(hide_password=True)
     engine = create_engine(parsed)
     try:
-        async with (
-            _exclusive(sqlite_file(parsed)),
-            with_immediate_transactions(engine).connect() as connection,
-        ):
-            if parsed.get_backend_name() == "postgresql":
-                lock = text("SELECT pg_advisory_xact_lock(:key)")
-                await connection.execute(lock, {"key": _ADVISORY_LOCK})
-            if await connection.run_sync(_revision) != _newest_revision():
-                await connection.run_sync(_upgrade, shown)
-                await connection.commit()
+        yield engine, parsed, shown
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         reason = reason_of(getattr(error, "orig", None) or error)
         raise StorageError(f"the database {shown} cannot be used: {reason}") from error
@@ -78,6 +116,11 @@ def _check_sqlite(file: Path) -> None:
         # Takes effect only in a new file. It lets pages of pruned runs be returned to the disk.
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
+    _check_pages(file)
+
+
+def _check_pages(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
         (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if result != "ok":
         first = str(result).strip().replace("\n", " ")
@@ -91,11 +134,6 @@ def _revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _newest_revision() -> str:
-    """Return the revision of the last migration: the number in its file name, `v0001_….py`."""
-    return max(file.name for file in _SCRIPTS.glob("versions/v*_*.py"))[1:5]
-
-
 def _upgrade(connection: Connection, shown: str) -> None:
     # 0.1 s, and most processes find the newest schema
     from alembic import command  # noqa: PLC0415
@@ -103,7 +141,7 @@ def _upgrade(connection: Connection, shown: str) -> None:
     from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")

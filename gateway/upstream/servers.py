@@ -171,6 +171,14 @@ class InferenceServers:
             return any(name == model for name, _ in self._streams)
         return (model, version) in self._streams
 
+    def current_state(self, model: str, version: int, recorded: str) -> str:
+        """Return the state of a server: `ready` if it answers while its row says `booting`.
+
+        Its connection notices that first; the row follows, once the supervisor has written it.
+        """
+        answers = recorded == "booting" and self.is_ready(model, version)
+        return "ready" if answers else recorded
+
     def check_active(self, model: str, version: int) -> None:
         """Raise NO_ACTIVE_INFERENCE where no server of the model version runs, or is asleep."""
         status = self._status(model, version)

@@ -18,7 +18,7 @@ from protos.errors import ErrorCode
 from slipstream.bench.target import BenchTarget
 from slipstream.session import CommandSession
 from slipstream.settings import ServeOptions
-from slipstream.supervisor.state_folder import running_supervisor
+from slipstream.supervisor.running_supervisor import running_supervisor
 from slipstream.workspace import read_settings
 
 _KEY_NAME = "slipstream bench"

@@ -10,15 +10,20 @@ from rich.table import Table
 from rich.text import Text
 
 from slipstream import options
-from slipstream.doctor import Finding, Level, check_machine, check_state
+from slipstream.doctor.finding import Finding, Level
+from slipstream.doctor.machine import check_machine
+from slipstream.doctor.running import check_running
+from slipstream.doctor.state import check_state
 from slipstream.failures import ExitStatus, exit_on_error
+from slipstream.installation import find_installation
 from slipstream.terminal import Terminal
-from slipstream.workspace import read_settings
 
 _MORE = """
 
-Checks ports, database and everything else as configured by the SLIPSTREAM_… variables. The exit
-status is 1 if something is wrong, and 0 with warnings only.
+Checks ports, database and everything else: as `slipstream up` has configured it on the state
+folder, or as the SLIPSTREAM_… variables say where nothing runs. Compares what runs with the
+database and with this shell, and changes nothing. The exit status is 1 if something is wrong, and
+0 with warnings only.
 """
 _SIGNS = {Level.GOOD: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.WRONG: ("✗", "red")}
 
@@ -32,9 +37,14 @@ def doctor(*, state: options.State = options.DEFAULT_STATE, as_json: options.Jso
     """Run all checks and print the findings."""
     with exit_on_error(as_json=as_json):
         terminal = Terminal(as_json=as_json)
-        settings = read_settings(state=state.absolute())
+        installation = find_installation(state)
         with terminal.progress("Checking the machine, the database and the files of every model"):
-            findings = [*check_machine(settings), *check_state(settings)]
+            persistent = [*check_state(installation.settings)]
+            findings = [
+                *check_machine(installation),
+                *persistent,
+                *check_running(installation, persistent),
+            ]
         healthy = all(finding.level is not Level.WRONG for finding in findings)
         document = {"healthy": healthy, "findings": [_document(finding) for finding in findings]}
         terminal.show(document, _report(findings))

@@ -1,4 +1,4 @@
-"""`slipstream flows`: create, list, show, update, delete."""
+"""`slipstream flows`: create, validate, run, list, show, update, delete."""
 
 from __future__ import annotations
 
@@ -7,26 +7,22 @@ from typing import Annotated
 import orjson
 import typer
 
-from gateway.errors import GatewayError
-from gateway.flows.schemas import FlowIn, FlowOut, FlowPage, SavedFlowOut
+from gateway.flows.schemas import FlowOut, FlowPage, SavedFlowOut
 from gateway.storage.tables import Flow
-from protos.errors import ErrorCode
 from slipstream import options
+from slipstream.commands.flow_checks import FlowFile, add_to, read_flow
 from slipstream.commands.tables import Columns, model_fields, model_table
-from slipstream.session import CommandSession, open_session, validated
+from slipstream.session import CommandSession, open_session
 from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
 
 FlowId = Annotated[str, typer.Argument(help="Id of the flow.", metavar="ID")]
-FlowFile = Annotated[
-    typer.FileBinaryRead,
-    typer.Argument(help="The flow as JSON; - reads it from stdin.", metavar="FILE"),
-]
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
     """Add the commands."""
+    add_to(commands)
     application.add_typer(commands, name=noun, help=text)
 
 
@@ -42,8 +38,8 @@ def create(
     [dim]slipstream flows create flow.json[/]
     """
     with open_session(state, as_json=as_json) as session:
-        new = validated(FlowIn, **_document(file.read()))
-        flow = session.run(session.services.flows.create(session.profile_id, new.draft()))
+        new = read_flow(file.read())
+        flow = session.run(session.services.flows.create(session.profile_id, new))
         made = f"Flow '{flow.name}' {flow.id} is saved."
         call = f"Deploy it with: slipstream deployments create --flow {flow.id} --mode fast"
         _show_saved(session, flow, made, call)
@@ -98,7 +94,7 @@ def update(
     [dim]slipstream flows update 0b9c… flow.json[/]
     """
     with open_session(state, as_json=as_json) as session:
-        new = validated(FlowIn, **_document(file.read())).draft()
+        new = read_flow(file.read())
         work = session.services.flows.update(
             session.profile_id, flow_id, name=new.name, nodes=new.nodes, edges=new.edges
         )
@@ -122,17 +118,6 @@ def _show_saved(session: CommandSession, flow: Flow, *lines: str) -> None:
     out = SavedFlowOut.of_saved(flow, session.run(session.services.flows.warnings_about(flow)))
     session.terminal.show(out, *lines)
     session.terminal.warn(warning.message for warning in out.warnings)
-
-
-def _document(content: bytes) -> dict[str, object]:
-    try:
-        document = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise GatewayError(ErrorCode.INVALID_JSON, f"the file is not valid JSON: {error}") from None
-    if not isinstance(document, dict):
-        message = "the file: expected a JSON object with `name`, `nodes` and `edges`"
-        raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
-    return document
 
 
 def _models(flow: FlowOut) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from slipstream.failures import exit_on_error
 from slipstream.settings import PREFIX, ServeOptions, check_exposure, process_environment
 from slipstream.supervisor import ports
+from slipstream.supervisor.running_supervisor import running_supervisor
 from telemetry.options import read
 
 _DESCRIPTION = """\
@@ -34,10 +36,25 @@ def main(arguments: Sequence[str]) -> None:
     )
     with exit_on_error(as_json=False):
         check_exposure(options)
+        installation = _variables_of_running(options.state)
         rest = ports.listen(options.host, options.port)
         grpc = ports.open_grpc_port(options)
     for listener in (rest, grpc):
         os.set_inheritable(listener.fileno(), True)
     command = [sys.executable, "-m", "gateway", *ports.listen_options(options, rest, grpc)]
     command += options.gateway_options
-    os.execve(sys.executable, command, process_environment(options))
+    os.execve(sys.executable, command, process_environment(options, installation))
+
+
+def _variables_of_running(state: Path) -> Mapping[str, str] | None:
+    """Return the shared variables of what `up` runs on the folder; None: nothing runs."""
+    if running_supervisor(state) is None:
+        return None
+    # It takes a second to import.
+    from slipstream.installation import find_installation  # noqa: PLC0415
+
+    installation = find_installation(state)
+    installation.check()
+    for note in installation.notes():
+        sys.stderr.write(f"slipstream: {note}\n")
+    return installation.variables

@@ -19,7 +19,7 @@ from slipstream.supervisor.reload_files import (
     ReloadState,
     ReloadStatus,
 )
-from slipstream.supervisor.state_folder import RunningSupervisor, running_supervisor
+from slipstream.supervisor.running_supervisor import RunningSupervisor, running_supervisor
 from slipstream.terminal import Terminal
 
 _MORE = """

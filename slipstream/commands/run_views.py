@@ -64,22 +64,36 @@ def run_views(run: Run) -> Iterator[RenderableType]:
     )
     if run.node_outputs:
         yield ""
-        # Any is JSON here
-        outputs: dict[str, dict[str, Any]] = orjson.loads(run.node_outputs)
-        rows = [
-            (
-                node_id,
-                node["type"],
-                node["status"],
-                elapsed(node["duration_seconds"]),
-                short_json(node.get("output"), _MAX_NODE_OUTPUT_LENGTH),
-            )
-            for node_id, node in outputs.items()
-        ]
-        yield table(("node", "type", "status", "took", "output"), rows, empty="")
+        yield node_table(orjson.loads(run.node_outputs))
     if run.output_data is not None:
         yield ""
-        yield Text(shortened(run.output_data.decode(), _MAX_OUTPUT_LENGTH))
+        yield output_text(run.output_data)
+
+
+def node_table(node_outputs: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """Return the nodes of a run with their outputs or errors. Any: JSON."""
+    rows = [
+        (
+            node_id,
+            node["type"],
+            node["status"],
+            elapsed(node["duration_seconds"]),
+            _node_text(node),
+        )
+        for node_id, node in node_outputs.items()
+    ]
+    return table(("node", "type", "status", "took", "output"), rows, empty="")
+
+
+def _node_text(node: Mapping[str, Any]) -> str:
+    output = short_json(node.get("output"), _MAX_NODE_OUTPUT_LENGTH)
+    error = node.get("error")
+    return f"{error['code']}: {error['message']}; {output}" if error else output
+
+
+def output_text(output_data: bytes) -> Text:
+    """Return a run's output, which is JSON, or its beginning."""
+    return Text(shortened(output_data.decode(), _MAX_OUTPUT_LENGTH))
 
 
 def result_line(run: Run) -> Text:

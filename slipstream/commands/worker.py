@@ -12,12 +12,13 @@ from gateway.settings import Settings
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.plan import QueueWorkerPlan
 from slipstream.failures import UnusableError, exit_on_error
+from slipstream.installation import find_installation
 from slipstream.settings import PREFIX, WorkerOptions, worker_environment
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.process import ChildProcess, Lifeline
 from slipstream.supervisor.signals import StopSignals, run_until_stopped
 from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
-from slipstream.workspace import broker_of, read_settings
+from slipstream.workspace import broker_of
 from telemetry import garbage_collection
 from telemetry.options import read
 from transport import TlsError
@@ -57,10 +58,15 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
     with exit_on_error(as_json=False):
         signals = StopSignals()
         signals.install()
-        settings = read_settings(state=options.state)
+        installation = find_installation(options.state)
+        installation.check()
+        printer = StatusPrinter(as_json=False, started_at=began)
+        for note in installation.notes():
+            printer.step("worker", note, "dim")
+        environment = worker_environment(options, installation.variables)
+        settings = installation.settings
         _check_credentials(settings)
         lifeline = Lifeline()
-        environment = worker_environment(options)
 
         def spawn(plan: QueueWorkerPlan) -> ChildProcess:
             command = [sys.executable, "-m", module, *plan.arguments]
@@ -68,7 +74,7 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
 
         manager = WorkerManager(
             spawn,
-            StatusPrinter(as_json=False, started_at=began),
+            printer,
             concurrency=options.concurrency,
             queues=options.queues,
             wake_file=WakeFile(settings.run),

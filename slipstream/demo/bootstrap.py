@@ -11,6 +11,7 @@ from typing import Any
 from gateway.deployments.settings import DeploymentSettings, ExecutionMode
 from gateway.errors import GatewayError
 from gateway.flows.schemas import FlowIn
+from gateway.flows.spec import input_config
 from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
 from protos.errors import ErrorCode
@@ -68,6 +69,16 @@ async def first_start(workspace: Workspace, printer: StatusPrinter, *, demo: boo
         key=deployed.key.plain,
         input_data=_test_data(draft),
     )
+
+
+async def newest_call(workspace: Workspace) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the newest deployment's id and its flow's test data; None without deployments."""
+    profile_id, services = workspace.profile.id, workspace.services
+    page = await services.deployments.page(profile_id, PageRequest(limit=1))
+    for deployed in page.items:
+        flow = await services.flows.get(profile_id, deployed.row.flow_id)
+        return deployed.row.id, input_config(flow.definition).get("test_data") or {}
+    return None
 
 
 async def _is_fresh(workspace: Workspace, flow_name: str) -> bool:

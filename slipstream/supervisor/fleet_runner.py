@@ -13,7 +13,7 @@ from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database
 from inference_server import settings
 from inference_server.tcp_security import TcpSecurity
-from slipstream.demo.bootstrap import first_start
+from slipstream.demo.bootstrap import first_start, newest_call
 from slipstream.failures import UnusableError
 from slipstream.settings import UpOptions, log_level
 from slipstream.status_printer import StatusPrinter
@@ -74,6 +74,7 @@ class FleetRunner:
                 if passed is None:
                     await store.mark_all_stopped()
                 banner.demo = await first_start(workspace, self._printer, demo=self._demo)
+                banner.newest_call = await newest_call(workspace)
                 feed = ChangeFeed(workspace.db)
                 fleet = Fleet(
                     store=store,

@@ -5,20 +5,29 @@ Imports only what is quick to import: the gateways must answer within a second.
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from gateway.storage.schema_version import newest_revision
 from gateway.worker.plan import QueueWorkerPlan
 from slipstream.failures import UnusableError
-from slipstream.settings import UpOptions, check_exposure, log_level, process_environment
+from slipstream.settings import (
+    UpOptions,
+    check_exposure,
+    has_pepper,
+    installation_variables,
+    log_level,
+    process_environment,
+)
 from slipstream.supervisor import ports
 from slipstream.supervisor.fork_server import ForkServer
 from slipstream.supervisor.handover import Handover
 from slipstream.supervisor.process import ChildProcess, Lifeline
+from slipstream.supervisor.running_supervisor import RunningSupervisor, remember_database
 from slipstream.supervisor.signals import StopSignals
 from slipstream.supervisor.state_folder import StateFolder
 
@@ -77,23 +86,19 @@ def launch(options: UpOptions, predecessor: Handover | None = None) -> Launch:
     signals = StopSignals(reloads=True, count=predecessor.signals if predecessor else 0)
     signals.install()
     check_options(options)
-    listens: dict[str, Any] = {  # Any: the arguments of StateFolder's methods
-        "host": options.host,
-        "port": options.port,
-        "grpc_port": options.grpc_port,
-        "tls_certificate": options.tls_certificate,
-    }
+    record = _record(options)
     if predecessor is None:
-        folder = StateFolder.claim(options.state, **listens)
+        folder = StateFolder.claim(options.state, record)
         rest = ports.listen(options.host, options.port)
         grpc = ports.open_grpc_port(options)
         lifeline = Lifeline()
     else:
         lock, sockets = predecessor.lock_fd, Path(predecessor.sockets)
-        folder = StateFolder.adopt(options.state, lock=lock, sockets=sockets, **listens)
+        folder = StateFolder.adopt(options.state, record, lock=lock, sockets=sockets)
         rest = socket.socket(fileno=predecessor.rest_fd)
         grpc = socket.socket(fileno=predecessor.grpc_fd)
         lifeline = Lifeline(predecessor.lifeline_fds)
+    remember_database(folder.path, record)
     replacing = predecessor is not None
     gateways = {
         name: _spawn_gateway(options, rest, grpc, lifeline, accept_when_ready=replacing)
@@ -119,6 +124,21 @@ def check_options(options: UpOptions) -> None:
     check_exposure(options)
     if options.tls_certificate or options.tls_key:
         _check_certificate(options)
+
+
+def _record(options: UpOptions) -> RunningSupervisor:
+    certificate = options.tls_certificate
+    return RunningSupervisor(
+        pid=os.getpid(),
+        host=options.host,
+        port=options.port,
+        grpc_port=options.grpc_port,
+        workers=options.workers,
+        schema=newest_revision(),
+        tls_certificate=str(certificate) if certificate else None,
+        settings=installation_variables(),
+        pepper_in_environment=has_pepper(),
+    )
 
 
 def _check_certificate(options: UpOptions) -> None:
@@ -159,7 +179,7 @@ def _spawn_gateway(
 
 def _environment(options: UpOptions) -> dict[str, str]:
     return {
-        **process_environment(options, workers=options.workers),
+        **process_environment(options, None, workers=options.workers),
         "SLIPSTREAM_LOG_LEVEL": log_level(options),
         "SLIPSTREAM_LOG_FORMAT": options.log_format,
         "SLIPSTREAM_UNRESPONSIVE_SECONDS": str(options.unresponsive_seconds),

@@ -1,9 +1,13 @@
-"""The banner of `slipstream up`: URLs, and on the first start a call to try."""
+"""The banner of `slipstream up`: URLs, a call to try, and how to get a key for it."""
 
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from slipstream.demo.bootstrap import Demo
 from slipstream.demo.call import DemoCall
@@ -16,14 +20,16 @@ _POLL_SECONDS = 0.05
 
 
 class ReadyBanner:
-    """Prints the URLs once and, after a first start, a call to try.
+    """Prints the URLs and a call to try, once; after a first start with the demo's key.
 
     Attributes:
         demo: what the first start has created; None on every other start.
+        newest_call: a deployment to call, and input data for it; None if there is none.
     """
 
     def __init__(self, options: UpOptions, printer: StatusPrinter) -> None:
         self.demo: Demo | None = None
+        self.newest_call: tuple[str, Mapping[str, Any]] | None = None  # Any: JSON
         self._options = options
         self._printer = printer
         self._printed = False
@@ -56,8 +62,10 @@ class ReadyBanner:
         else:
             self._print_demo()
             self._print_worker()
-            self._printer.say("\nCreate an API key:  slipstream keys create --name NAME")
-            self._printer.say("What it can call:   slipstream deployments list")
+            state = self._state_option()
+            self._printer.say(f"\nCreate an API key:  slipstream keys create --name NAME{state}")
+            self._printer.say(f"What it can call:   slipstream deployments list{state}")
+            self._print_newest_call()
             self._printer.say(f"API documentation:  {self._options.url}/docs")
             self._printer.say("Ctrl-C stops everything.", "dim")
         self._printed = True
@@ -72,6 +80,21 @@ class ReadyBanner:
             text = "Try it. The API key in this line is shown only now, and is valid for a day:"
             self._printer.say(f"\n{text}\n", "bold")
             self._printer.say(self._call(self.demo).curl())
+
+    def _print_newest_call(self) -> None:
+        if self.demo is None and self.newest_call is not None:
+            deployment_id, input_data = self.newest_call
+            curl = self._trigger_call(deployment_id, "$KEY", input_data).curl()
+            # in double quotes, for the shell to insert the key
+            curl = curl.replace("'X-API-Key: $KEY'", '"X-API-Key: $KEY"')
+            key = f"KEY=$(slipstream keys create --name curl{self._state_option()})"
+            self._printer.say("\nCall it, with a key of your own:\n", "bold")
+            self._printer.say(f"{key}\n{curl}\n")
+
+    def _state_option(self) -> str:
+        state = self._options.state
+        default = state == Path(".slipstream").absolute()
+        return "" if default else f" --state {shlex.quote(str(state))}"
 
     def _print_worker(self) -> None:
         runs = self._options.worker_concurrency
@@ -96,11 +119,16 @@ class ReadyBanner:
         }
 
     def _call(self, demo: Demo) -> DemoCall:
+        return self._trigger_call(demo.deployment_id, demo.key, demo.input_data)
+
+    def _trigger_call(
+        self, deployment_id: str, key: str, input_data: Mapping[str, Any]
+    ) -> DemoCall:
         return DemoCall(
             host=reachable(self._options.host),
             port=self._options.port,
-            deployment_id=demo.deployment_id,
-            key=demo.key,
-            input_data=demo.input_data,
+            deployment_id=deployment_id,
+            key=key,
+            input_data=input_data,
             tls=self._options.tls,
         )

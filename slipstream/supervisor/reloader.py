@@ -50,7 +50,7 @@ class Successor:
     def exec(self, handover: Handover) -> NoReturn:
         """Become the new program."""
         environment = {**self._environment, VARIABLE: handover.pass_on()}
-        os.execve(self._command[0], self._command, environment)  # noqa: S606 - no shell
+        os.execve(self._command[0], self._command, environment)
 
     def _checked(self) -> dict[str, Any]:  # Any: JSON
         try:

@@ -25,8 +25,9 @@ from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.changes import ChangeFeed
 from gateway.storage.database import Database, create_engine, parse_url, with_immediate_transactions
-from gateway.storage.migrate import _SCRIPTS, migrate
+from gateway.storage.migrate import migrate
 from gateway.storage.paging import PageRequest
+from gateway.storage.schema_version import MIGRATIONS
 from gateway.storage.tables import Deployment, UtcTime
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from tests.gateway.databases import PostgresDatabase
@@ -57,7 +58,7 @@ async def first_tables(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
 async def _migrate_to(url: str, revision: str) -> None:
     def upgrade(connection: Connection) -> None:
         config = Config()
-        config.set_main_option("script_location", str(_SCRIPTS))
+        config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 

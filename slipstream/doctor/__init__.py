@@ -1,0 +1,1 @@
+"""The checks of `slipstream doctor`. Each yields findings; none raises or changes anything."""

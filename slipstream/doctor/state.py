@@ -1,0 +1,119 @@
+"""Checks of what is persistent: state folder, database, model store, inference servers."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.errors import StorageError
+from gateway.fleet.states import Desired, State
+from gateway.fleet.store import FleetStore
+from gateway.settings import Settings
+from gateway.storage.database import Database, parse_url
+from gateway.storage.migrate import check_revision, read_revision
+from gateway.storage.schema_version import newest_revision
+from gateway.storage.tables import InferenceServer
+from model_store.errors import StoreError
+from model_store.store import ModelStore
+from slipstream.doctor.finding import Finding, good, warning, wrong
+from telemetry.logs import reason_of
+
+_OTHER_FOLDER = "free it, or choose another state folder with --state"
+
+
+def check_state(settings: Settings) -> Iterator[Finding]:
+    """Check what is persistent."""
+    if settings.state.exists():
+        yield _check_writable("state folder", settings.state)
+    else:
+        yield good("state folder", f"{settings.state} does not exist yet; the first start makes it")
+    yield from _check_database(settings)
+    if settings.models.exists():
+        yield _check_writable("model store", settings.models)
+        yield from _check_models(ModelStore(settings.models))
+
+
+def read_servers(settings: Settings) -> list[InferenceServer]:
+    """Return the rows of all inference servers; the database must have this version's tables.
+
+    Raises:
+        SQLAlchemyError, OSError: the database cannot be used.
+    """
+    return asyncio.run(_servers(settings))
+
+
+async def _servers(settings: Settings) -> list[InferenceServer]:
+    db = Database(settings.database)
+    try:
+        return await FleetStore(db).all()
+    finally:
+        await db.close()
+
+
+def _check_writable(subject: str, folder: Path) -> Finding:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return wrong(subject, f"{folder} cannot be written: {error.strerror}", _OTHER_FOLDER)
+    return good(subject, f"{folder} can be written")
+
+
+def _check_database(settings: Settings) -> Iterator[Finding]:
+    try:
+        shown = parse_url(settings.database).render_as_string(hide_password=True)
+        found = asyncio.run(read_revision(settings.database))
+        check_revision(found, shown)
+        servers = read_servers(settings) if found == newest_revision() else []
+    except StorageError as error:
+        yield wrong("database", str(error), "restore a backup, or correct SLIPSTREAM_DATABASE_URL")
+        return
+    except (SQLAlchemyError, OSError) as error:
+        yield wrong("database", reason_of(error), "check that it runs and can be reached")
+        return
+    if found is None:
+        yield good("database", f"{shown} has no tables yet; the first start makes them")
+    elif found != newest_revision():
+        yield warning(
+            "database",
+            f"{shown} has schema {found}; the next start upgrades it to {newest_revision()}",
+            "make a backup first: docs/operations.md",
+        )
+    else:
+        yield good("database", f"{shown} is intact, and has the tables of this version")
+    for server in servers:
+        if server.desired == Desired.RUNNING and server.state == State.FAILED:
+            yield wrong(
+                "inference server",
+                f"{server.model} {server.version} has failed: {server.reason}",
+                f"fix the cause, then run: slipstream models serve {server.model} "
+                f"--version {server.version}",
+            )
+
+
+def _check_models(store: ModelStore) -> Iterator[Finding]:
+    intact = 0
+    for name in store.names():
+        for number in store.versions(name):
+            problems = _model_problems(store, name, number)
+            if problems:
+                yield wrong(
+                    "model store",
+                    f"{name} {number} is damaged: {'; '.join(problems)}",
+                    f"restore its files, or publish the model again as another version of {name}",
+                )
+            intact += not problems
+    yield good("model store", f"intact versions: {intact}")
+
+
+def _model_problems(store: ModelStore, name: str, number: int) -> list[str]:
+    try:
+        return store.find_changes(name, number)
+    except StoreError as error:
+        return [error.message]
+    except OSError as error:
+        return [str(error)]
