@@ -1,6 +1,6 @@
 """The tables that count what stored runs and events take.
 
-Triggers of the database, made by migration 0021, write each change of a row's `stored_bytes` to
+Triggers of the database, made by migration 0020, write each change of a row's `stored_bytes` to
 `storage_changes`, in the transaction of the change. Nothing is locked, so transactions do not wait
 for each other, and one that is rolled back counts nothing. The gateways add the changes to
 `storage_usage` every few seconds.
