@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -71,6 +72,15 @@ def trigger_many(runs: Runs, deployment: str, number: int) -> list[httpx.Respons
         return list(threads.map(lambda _: trigger(runs, deployment), range(number)))
 
 
+def readiness(up: Up) -> set[int]:
+    """Return what /readyz answers over many connections, so that each gateway is asked."""
+    found = set()
+    for _ in range(20):
+        with suppress(httpx.TransportError):  # accepted by one that has just been killed
+            found.add(httpx.get(f"{up.url}/readyz", timeout=TIMEOUT_SECONDS).status_code)
+    return found
+
+
 def metric(installation: Installation, name: str) -> int:
     """Return the value of a metric, 0 before it has one."""
     found = re.search(rf"^{re.escape(name)} (\S+)$", installation.http.get("/metrics").text, re.M)
@@ -110,11 +120,12 @@ def test_two_gateways_refuse_at_the_bound_and_accept_what_is_freed(
     for gateway in up.gateways():
         gateway.send_signal(signal.SIGKILL)
     eventually(up.gateways, lambda found: len(found) == 2)
+    eventually(lambda: readiness(up), lambda found: found == {200})
     installation.http.close()
     installation.http = runs.http = httpx.Client(
         base_url=up.url, headers=runs.http.headers, timeout=TIMEOUT_SECONDS
     )
-    eventually(lambda: trigger(runs, deployment).status_code, lambda status: status == 507)
+    problem_of(trigger(runs, deployment), 507, "storage_quota_exceeded")
     for answer in accepted[:2]:
         assert runs.cancel(answer.json()["flow_run_id"]).status_code == 202
     to = {"to": (now() + timedelta(minutes=1)).isoformat()}
