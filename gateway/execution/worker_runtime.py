@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from gateway.children.metrics import ChildMetrics
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor, lease_owner_name
 from gateway.fleet.store import FleetStore
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
-from gateway.flows.evaluation import build_evaluators
+from gateway.flows.processes import build_flow_processes
 from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
@@ -16,6 +17,7 @@ from gateway.storage.database import Database
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.servers import InferenceServers
 from gateway.webhooks.outbox import WebhookOutbox
+from telemetry.instruments import Registry
 
 
 class WorkerRuntime:
@@ -37,13 +39,13 @@ class WorkerRuntime:
         self._http = GuardedHttpClient(
             settings.webhook_allow, allow_http=settings.webhook_allow_http
         )
-        self._evaluators = build_evaluators(settings)
+        self._processes = build_flow_processes(settings, ChildMetrics(Registry()))
         self._executor = RunExecutor(
             RunStore(self._db, outbox=WebhookOutbox(self._feed, public_url=settings.public_url)),
-            CompiledFlowCache(self._db, self._evaluators),
+            CompiledFlowCache(self._db, self._processes),
             self._servers,
             self._http,
-            self._evaluators,
+            self._processes,
             owner=lease_owner_name("worker"),
             max_output_bytes=settings.max_body_bytes,
         )
@@ -62,7 +64,7 @@ class WorkerRuntime:
     async def close(self) -> None:
         """Stop the executor and close all connections."""
         await self._executor.close()
-        await self._evaluators.close()
+        await self._processes.close()
         await self._watcher.stop()
         await self._servers.close()
         await self._waker.stop()

@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
-from gateway.evaluator.pool import EvaluatorPool
 from gateway.flows import store
-from gateway.flows.evaluation import Evaluator
+from gateway.flows.processes import FlowProcesses
 from gateway.flows.flow_warnings import FlowWarning, ResolveVersion, flow_warnings
 from gateway.flows.plan import check_draft
 from gateway.flows.spec import parse_flow
@@ -44,15 +43,15 @@ class FlowService:
     """The flows of a profile. Deployments keep their versions when a flow changes."""
 
     def __init__(
-        self, db: Database, evaluators: EvaluatorPool, resolve_version: ResolveVersion
+        self, db: Database, processes: FlowProcesses, resolve_version: ResolveVersion
     ) -> None:
         self._db = db
-        self._evaluators = evaluators
+        self._processes = processes
         self._resolve_version = resolve_version
 
     async def create(self, profile_id: str, draft: Draft) -> Flow:
         """Save a new flow; raise INVALID_FLOW if its graph is invalid."""
-        await check_draft(draft.definition, Evaluator(self._evaluators, profile_id))
+        await check_draft(draft.definition, self._processes.evaluator(profile_id))
         async with self._db.write() as session:
             flow = Flow(
                 id=new_id(),
@@ -109,7 +108,7 @@ class FlowService:
         }
         if nodes is not None or edges is not None:
             # Before the transaction, which keeps others from writing.
-            await check_draft(new, Evaluator(self._evaluators, profile_id))
+            await check_draft(new, self._processes.evaluator(profile_id))
         async with self._db.write() as session:
             flow = await store.find_flow(session, profile_id, flow_id, lock=True)
             check_if_match(flow, if_match)

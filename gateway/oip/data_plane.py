@@ -53,7 +53,7 @@ class DataPlane:
         self._servers = servers
         self._readiness = readiness
         self._metrics = metrics
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
 
     def server_ready(self) -> bool:
         """Whether the gateway is ready."""
@@ -208,7 +208,7 @@ class DataPlane:
 
     def _timeout(self, request: pb.ModelInferRequest, remaining: float | None) -> float:
         asked = min_timeout(timeout_seconds(request), remaining)
-        return self._timeout_seconds if asked is None else min(self._timeout_seconds, asked)
+        return self.timeout_seconds if asked is None else min(self.timeout_seconds, asked)
 
 
 def _is_number(text: str) -> bool:

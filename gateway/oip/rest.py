@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 
 import orjson
 
@@ -19,7 +20,7 @@ from gateway.oip.access import ModelAccess
 from gateway.oip.data_plane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.oip.http_request import json_size, parse_index, parse_infer, parse_infer_copied
 from gateway.oip.http_response import as_json, render_infer
-from gateway.parser_process.client import LARGE_BODY_BYTES, ParserProcess
+from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.web.asgi import (
     DisconnectedError,
     Receive,
@@ -59,7 +60,7 @@ class V2App:
         access: ModelAccess,
         proxies: TrustedProxies,
         metrics: GatewayMetrics,
-        parser: ParserProcess,
+        parser: BodyParser,
         *,
         max_body_bytes: int,
     ) -> None:
@@ -108,7 +109,8 @@ class V2App:
             return await self._index(found["repository"] or "", headers, receive)
         name, version = found["name"], found["version"] or ""
         if verb == "infer":
-            work = partial(self._infer, name, version, headers, receive)
+            tenant = "" if identity is None else identity.profile_id
+            work = partial(self._infer, name, version, headers, receive, tenant)
             return await self._limited(self._access.rate_limit(identity), own, work)
         return await self._about_model(verb, name, version)
 
@@ -165,19 +167,20 @@ class V2App:
         return _ok([as_json(model) for model in index.models])
 
     async def _infer(
-        self, name: str, version: str, headers: dict[bytes, bytes], receive: Receive
+        self, name: str, version: str, headers: dict[bytes, bytes], receive: Receive, tenant: str
     ) -> Answer:
         body = await read_body(receive, headers, self._max_body_bytes)
         began = perf_counter()
+        given = headers.get(REQUEST_TIMEOUT_HEADER)
+        remaining = None if given is None else parse_request_timeout(given)
         if json_size(body, headers) > LARGE_BODY_BYTES:
-            parsed = await self._parser.run(parse_infer_copied, body, headers)
+            deadline = monotonic() + min(self._plane.timeout_seconds, remaining or math.inf)
+            parsed = await self._parser.run(tenant, deadline, parse_infer_copied, body, headers)
         else:
             parsed = parse_infer(body, headers)
         parsed.request.model_name = name
         parsed.request.model_version = version
         self._metrics.parse.observe(perf_counter() - began)
-        given = headers.get(REQUEST_TIMEOUT_HEADER)
-        remaining = None if given is None else parse_request_timeout(given)
         reply = await unless_disconnected(
             receive, self._plane.infer_raw(parsed.request, parsed.raws, remaining)
         )

@@ -7,13 +7,13 @@ from time import monotonic, perf_counter
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.body_parsing.parser import LARGE_BODY_BYTES
 from gateway.deployments.settings import ExecutionMode, OnTimeout
 from gateway.errors import GatewayError
 from gateway.execution.build import Execution
 from gateway.execution.compiled_flow import CompiledFlow
-from gateway.fast_path.body import parse_body
+from gateway.fast_path.body import parse_body, write_input
 from gateway.fast_path.deployment_call import DeploymentCall
-from gateway.flows.evaluation import Evaluator
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import read_idempotency
 from gateway.runs.responses import (
@@ -107,7 +107,7 @@ class _RunCall:
 
     async def _result(self) -> Answer:
         preferences = read_preferences(self._call.headers.get(PREFER))
-        idempotency = self._idempotency()
+        idempotency = await self._idempotency()
         wait_seconds = self._wait_seconds(preferences)
         is_sync = wait_seconds is None or wait_seconds
         mode = ExecutionMode.SYNC if is_sync else ExecutionMode.ASYNC
@@ -224,22 +224,31 @@ class _RunCall:
         headers.append((b"server-timing", server_timing(run)))
         return 200, headers, body
 
-    def _idempotency(self) -> Idempotency | None:
+    async def _idempotency(self) -> Idempotency | None:
         given = self._call.headers.get(IDEMPOTENCY_KEY)
         if given is None and self._deployment.require_idempotency_key:
             message = "Idempotency-Key: this deployment expects one with each call, such as a UUID"
             raise GatewayError(ErrorCode.IDEMPOTENCY_KEY_REQUIRED, message)
-        return read_idempotency(given, self._deployment.id, self._call.body)
+        body = self._call.body
+        if given is None or len(body) <= LARGE_BODY_BYTES:
+            return read_idempotency(given, self._deployment.id, body)
+        return await asyncio.to_thread(read_idempotency, given, self._deployment.id, body)
 
     async def _checked_input(self, compiled: CompiledFlow) -> bytes:
         """Return `input_data` as JSON, checked against the flow and its models."""
         began = perf_counter()
-        input_data = parse_body(self._call.body, self._call.headers, plain=True)
-        evaluator = Evaluator(self._execution.evaluators, self._deployment.profile_id)
-        deadline = monotonic() + self._call.timeout - (began - self._call.began)
-        checked = await compiled.plan.check_input(input_data, evaluator, deadline)
-        parser = self._call.services.parser
-        await compiled.tensors.check(input_data, checked, parser, deadline)
+        call, plan, tenant = self._call, compiled.plan, self._deployment.profile_id
+        parser, body, headers = call.services.parser, call.body, call.headers
+        deadline = monotonic() + call.timeout - (began - call.began)
+        input_data = None
+        if len(body) > LARGE_BODY_BYTES:
+            written = await parser.run(tenant, deadline, write_input, body, headers, plan.selection)
+        else:
+            input_data = parse_body(body, headers, plain=True)
+            written = plan.selection.write(input_data)
+        evaluator = self._execution.processes.evaluator(tenant)
+        checked = await plan.check_input(written, evaluator, deadline)
+        await compiled.tensors.check(input_data, checked, parser, tenant, deadline)
         self._parse_seconds = perf_counter() - began
         return checked
 

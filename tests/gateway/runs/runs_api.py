@@ -57,7 +57,7 @@ class RunsApi:
         for client in self._clients:
             await client.aclose()
         await self.waiter.stop()
-        await self.services.evaluators.close()
+        await self.services.flow_processes.close()
         await self.db.close()
 
     async def user(self, email: str = "ada@example.com") -> RunsApiUser:

@@ -17,8 +17,11 @@ import orjson
 import psutil
 import pytest
 
-from gateway.evaluator.errors import EvaluatorError, EvaluatorFailure
-from gateway.evaluator.pool import EvaluatorPool
+from gateway.children.errors import ChildError, ChildFailure
+from gateway.children.metrics import ChildMetrics
+from gateway.children.pool import ChildPool
+from gateway.children.program import ChildProgram
+from telemetry.instruments import Registry
 
 pytestmark = pytest.mark.processes
 
@@ -30,15 +33,28 @@ NEVER = {"expression": "round(input.v, input.d)", "v": 3, "d": -100_000_000}
 """Takes minutes, in one instruction."""
 
 
-def request(expression: str, **values: Any) -> bytes:
+def request(expression: str) -> bytes:
     """Return a request for the value of an expression."""
     node = {"id": "n", "type": "transform", "config": {"expression": expression}, "before": []}
-    program = orjson.dumps(node).decode()
-    return orjson.dumps({"kind": "evaluate", "program": program, "values": {"input": values}})
+    return orjson.dumps({"kind": "evaluate", "program": orjson.dumps(node).decode()})
+
+
+def pool_of(*, memory_bytes: int = MEMORY, cpu_seconds: float = PATIENCE, **more: Any) -> ChildPool:
+    """Return a pool of four evaluators."""
+    program = ChildProgram(
+        name="evaluator",
+        module=MODULE,
+        size=4,
+        memory_bytes=memory_bytes,
+        cpu_seconds=cpu_seconds,
+        max_reply_bytes=8 << 20,
+        **more,
+    )
+    return ChildPool(program, ChildMetrics(Registry()))
 
 
 async def ask(
-    pool: EvaluatorPool,
+    pool: ChildPool,
     expression: str,
     *,
     tenant: str = "a",
@@ -46,13 +62,14 @@ async def ask(
     **values: Any,
 ) -> Any:
     """Return the value of an expression."""
-    reply = await pool.ask(tenant, request(expression, **values), deadline=monotonic() + seconds)
+    body = orjson.dumps({"input": values})
+    reply = await pool.ask(tenant, request(expression), body, deadline=monotonic() + seconds)
     return orjson.loads(reply)["value"]
 
 
-async def failure(pool: EvaluatorPool, expression: str, **values: Any) -> EvaluatorFailure:
+async def failure(pool: ChildPool, expression: str, **values: Any) -> ChildFailure:
     """Return why an expression has no value."""
-    with pytest.raises(EvaluatorError) as caught:
+    with pytest.raises(ChildError) as caught:
         await ask(pool, expression, **values)
     return caught.value.failure
 
@@ -76,32 +93,32 @@ async def busy_evaluator(*, other: psutil.Process | None = None) -> psutil.Proce
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[EvaluatorPool]:
-    pool = EvaluatorPool(MODULE, size=4, memory_bytes=MEMORY, cpu_seconds=CPU_SECONDS)
+async def pool() -> AsyncIterator[ChildPool]:
+    pool = pool_of(cpu_seconds=CPU_SECONDS)
     yield pool
     await pool.close()
     assert evaluators() == []
 
 
 @pytest.fixture
-async def patient() -> AsyncIterator[EvaluatorPool]:
+async def patient() -> AsyncIterator[ChildPool]:
     """Return a pool that grants much CPU time."""
-    pool = EvaluatorPool(MODULE, size=4, memory_bytes=MEMORY, cpu_seconds=PATIENCE)
+    pool = pool_of()
     yield pool
     await pool.close()
     assert evaluators() == []
 
 
 @pytest.fixture
-async def small() -> AsyncIterator[EvaluatorPool]:
+async def small() -> AsyncIterator[ChildPool]:
     """Return a pool that grants little memory."""
-    pool = EvaluatorPool(MODULE, size=4, memory_bytes=128 << 20, cpu_seconds=PATIENCE)
+    pool = pool_of(memory_bytes=128 << 20)
     yield pool
     await pool.close()
     assert evaluators() == []
 
 
-async def test_evaluators_are_started_when_needed_and_kept(pool: EvaluatorPool) -> None:
+async def test_evaluators_are_started_when_needed_and_kept(pool: ChildPool) -> None:
     assert evaluators() == []
     assert await ask(pool, "input.x + 1", x=1) == 2
     (first,) = evaluators()
@@ -113,7 +130,7 @@ async def test_evaluators_are_started_when_needed_and_kept(pool: EvaluatorPool) 
     assert len(evaluators()) == 2
 
 
-async def test_a_pool_can_be_warmed(pool: EvaluatorPool) -> None:
+async def test_a_pool_can_be_warmed(pool: ChildPool) -> None:
     pool.warm()
     pool.warm()
     assert len(evaluators()) == 1
@@ -121,15 +138,15 @@ async def test_a_pool_can_be_warmed(pool: EvaluatorPool) -> None:
     assert len(evaluators()) == 1
 
 
-async def test_the_deadline_ends_any_evaluation(patient: EvaluatorPool) -> None:
+async def test_the_deadline_ends_any_evaluation(patient: ChildPool) -> None:
     began = monotonic()
-    assert await failure(patient, **NEVER, seconds=0.5) is EvaluatorFailure.DEADLINE
+    assert await failure(patient, **NEVER, seconds=0.5) is ChildFailure.DEADLINE
     assert monotonic() - began < 3
     assert await ask(patient, "input.x * 2", x=21) == 42
 
 
-async def test_the_cpu_limit_ends_any_evaluation(pool: EvaluatorPool) -> None:
-    assert await failure(pool, **NEVER) is EvaluatorFailure.CPU
+async def test_the_cpu_limit_ends_any_evaluation(pool: ChildPool) -> None:
+    assert await failure(pool, **NEVER) is ChildFailure.CPU
     assert await ask(pool, "input.x * 2", x=21) == 42
 
 
@@ -142,41 +159,41 @@ async def test_the_cpu_limit_ends_any_evaluation(pool: EvaluatorPool) -> None:
     ],
     ids=["compiled", "split", "join"],
 )
-async def test_the_memory_limit_ends_any_evaluation(small: EvaluatorPool, expression: str) -> None:
+async def test_the_memory_limit_ends_any_evaluation(small: ChildPool, expression: str) -> None:
     values = {"s": "x" * 2_000_000, "few": list(range(50)), "texts": ["x"] * 1_000}
-    assert await failure(small, expression, **values) is EvaluatorFailure.MEMORY
+    assert await failure(small, expression, **values) is ChildFailure.MEMORY
     assert await ask(small, "input.x * 2", x=21) == 42
 
 
-async def test_a_large_result_is_refused(patient: EvaluatorPool) -> None:
+async def test_a_large_result_is_refused(patient: ChildPool) -> None:
     text = "x" * 5_000_000
-    assert await failure(patient, "input.s + input.s", s=text) is EvaluatorFailure.SIZE
+    assert await failure(patient, "input.s + input.s", s=text) is ChildFailure.SIZE
     assert await ask(patient, "size(input.s)", s=text) == len(text)
 
 
-async def test_a_request_survives_one_death(patient: EvaluatorPool) -> None:
+async def test_a_request_survives_one_death(patient: ChildPool) -> None:
     loop = "input.xs.all(x, input.xs.all(y, x + y >= 0))"
     work = asyncio.create_task(ask(patient, loop, xs=list(range(1_800))))
     (await busy_evaluator()).kill()
     assert await work is True
 
 
-async def test_a_request_that_ends_two_evaluators_fails(patient: EvaluatorPool) -> None:
+async def test_a_request_that_ends_two_evaluators_fails(patient: ChildPool) -> None:
     work = asyncio.create_task(failure(patient, **NEVER))
     first = await busy_evaluator()
     first.kill()
     (await busy_evaluator(other=first)).kill()
-    assert await work is EvaluatorFailure.CRASH
+    assert await work is ChildFailure.CRASH
 
 
-async def test_an_idle_evaluator_that_was_killed_is_replaced(pool: EvaluatorPool) -> None:
+async def test_an_idle_evaluator_that_was_killed_is_replaced(pool: ChildPool) -> None:
     assert await ask(pool, "1 + 1") == 2
     (idle,) = evaluators()
     idle.kill()
     assert await ask(pool, "1 + 1") == 2
 
 
-async def test_a_cancelled_request_ends_its_evaluator(patient: EvaluatorPool) -> None:
+async def test_a_cancelled_request_ends_its_evaluator(patient: ChildPool) -> None:
     work = asyncio.create_task(ask(patient, **NEVER))
     busy = await busy_evaluator()
     work.cancel()
@@ -186,34 +203,32 @@ async def test_a_cancelled_request_ends_its_evaluator(patient: EvaluatorPool) ->
         await asyncio.sleep(0.01)
 
 
-async def test_one_tenant_cannot_take_all_places(patient: EvaluatorPool) -> None:
+async def test_one_tenant_cannot_take_all_places(patient: ChildPool) -> None:
     hogs = [asyncio.create_task(failure(patient, **NEVER, seconds=2)) for _ in range(20)]
     await busy_evaluator()
     began = monotonic()
     assert await ask(patient, "1 + 1", tenant="b") == 2
     assert monotonic() - began < 1.9
-    assert set(await asyncio.gather(*hogs)) == {EvaluatorFailure.DEADLINE}
+    assert set(await asyncio.gather(*hogs)) == {ChildFailure.DEADLINE}
 
 
 async def test_closing_ends_busy_evaluators() -> None:
-    pool = EvaluatorPool(MODULE, size=4, memory_bytes=MEMORY, cpu_seconds=PATIENCE)
+    pool = pool_of()
     work = asyncio.create_task(failure(pool, **NEVER))
     await busy_evaluator()
     await pool.close()
     assert evaluators() == []
-    assert await work is EvaluatorFailure.CLOSED
+    assert await work is ChildFailure.CLOSED
 
 
-PARENT = f"""
+PARENT = """
 import asyncio
-from time import monotonic
-from gateway.evaluator.pool import EvaluatorPool
+from tests.gateway.children.test_pool import NEVER, ask, pool_of
 
 async def main():
-    pool = EvaluatorPool({MODULE!r}, size=4, memory_bytes={MEMORY}, cpu_seconds=60)
-    await pool.ask("a", {request("1 + 1")!r}, deadline=monotonic() + 60)
-    never = {request(NEVER["expression"], v=3, d=NEVER["d"])!r}
-    await asyncio.gather(*(pool.ask(tenant, never, deadline=monotonic() + 60) for tenant in "ab"))
+    pool = pool_of(cpu_seconds=60)
+    await ask(pool, "1 + 1")
+    await asyncio.gather(*(ask(pool, **NEVER, tenant=tenant) for tenant in "ab"))
 
 asyncio.run(main())
 """
