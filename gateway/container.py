@@ -18,6 +18,7 @@ from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.metrics_access import MetricsAccess
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.sessions import SessionService
+from gateway.body_parsing.parser import build_parser
 from gateway.broker.worker_files import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
@@ -38,7 +39,6 @@ from gateway.oip.data_plane import DataPlane
 from gateway.oip.grpc_server import ListeningServer, start_grpc_server
 from gateway.oip.grpc_service import InferenceService
 from gateway.oip.rest import V2App
-from gateway.body_parsing.parser import build_parser
 from gateway.readiness import Readiness
 from gateway.runs.service import RunService
 from gateway.services import Services

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.auth.identity import Identity, Role, Scope
+from gateway.body_parsing.parser import build_parser
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.settings import DeploymentType, ExecutionMode
-from gateway.body_parsing.parser import build_parser
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import NodeEvent, Run
 from gateway.runs.service import RunService

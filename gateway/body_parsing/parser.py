@@ -84,8 +84,6 @@ class BodyParser:
         await self._pool.close()
 
 
-
-
 def _refusal(error: ChildError) -> GatewayError:
     match error.failure:
         case ChildFailure.OVERLOADED | ChildFailure.UNAVAILABLE:

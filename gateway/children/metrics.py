@@ -26,7 +26,8 @@ class ChildMetrics:
         )
         self.failures = registry.counter(
             "child_request_failures_total",
-            "Requests without a reply: deadline, cpu, memory, size, crash, overloaded, unavailable.",
+            "Requests without a reply, by what ended them (deadline, cpu, memory, size, crash), or "
+            "why none was made (overloaded, unavailable, closed).",
             ("program", "reason"),
         )
         self.restarts = registry.counter(

@@ -189,5 +189,5 @@ def _command(program: ChildProgram, descriptor: int, lifeline: int) -> list[str]
 
 def _environment(program: ChildProgram) -> dict[str, str]:
     """Return the environment: most programs need none of this process's secrets."""
-    inherited = dict(os.environ) if program.has_environment else {}
+    inherited = dict(os.environ) if program.has_environment else {}  # noqa: TID251 - passed on
     return {**inherited, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

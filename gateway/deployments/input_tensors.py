@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.deployments.fast_plan import FastInput
 from gateway.errors import GatewayError
 from gateway.flows.cel.paths import parse_path
@@ -14,7 +15,6 @@ from gateway.flows.node_types.inference import Inference
 from gateway.flows.plan import FlowPlan
 from gateway.flows.spec import FlowSpec, NodeType
 from gateway.models.pins import Pin
-from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from protos import large_json
 from protos.datatypes import DATATYPES, Datatype
 from protos.errors import ErrorCode, TensorError

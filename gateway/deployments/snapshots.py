@@ -8,16 +8,16 @@ from typing import Any
 
 import orjson
 
+from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.deployments.input_tensors import input_tensors
 from gateway.deployments.live_deployment import read_pins
 from gateway.errors import GatewayError
-from gateway.flows.processes import FlowProcesses
 from gateway.flows.input_validator import InputSelection, WrittenInput
 from gateway.flows.plan import check_flow, compile_plan
+from gateway.flows.processes import FlowProcesses
 from gateway.flows.spec import FlowSpec, input_config, parse_flow
 from gateway.flows.store import find_flow
 from gateway.models.service import ModelService
-from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.storage.database import Database
 from gateway.storage.tables import DeploymentVersion, Flow
 from protos.errors import ErrorCode

@@ -11,8 +11,8 @@ from gateway.execution.executor import RunExecutor, lease_owner_name
 from gateway.execution.launcher import RunLauncher
 from gateway.execution.pool import RunPool
 from gateway.execution.preloader import Preloader
-from gateway.flows.processes import FlowProcesses
 from gateway.execution.sweeper import RunMetrics, RunSweeper
+from gateway.flows.processes import FlowProcesses
 from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.cleanup import DeletedOwnerCleanup, Retention
 from gateway.runs.store import RunStore

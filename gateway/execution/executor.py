@@ -21,8 +21,8 @@ from gateway.errors import GatewayError
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.progress import ProgressReporter
 from gateway.flows import engine
-from gateway.flows.processes import FlowProcesses
 from gateway.flows.ports import HttpPort, Ports
+from gateway.flows.processes import FlowProcesses
 from gateway.flows.result import FlowResult
 from gateway.runs.run import Claim, FailureCode, LeaseStatus, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore

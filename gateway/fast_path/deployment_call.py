@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Protocol
 
+from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.deployments.fast_plan import FastPlan
 from gateway.deployments.settings import NotificationMethod, ResponseFormat
 from gateway.errors import GatewayError
@@ -17,7 +18,6 @@ from gateway.fast_path.call_record import DeploymentCallRecord
 from gateway.fast_path.replies import fast_body
 from gateway.fast_path.routes import ResolvedRoute, RouteResolver
 from gateway.fast_path.tensors import encode_body
-from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.upstream.inference_stream import InferenceStreamClient, templated
 from gateway.upstream.servers import InferenceServers
 from gateway.web.problems import Headers
@@ -44,7 +44,7 @@ class BatchCaller(Protocol):
     """Answers batches."""
 
     def start(self, call: DeploymentCall, items: list[bytes]) -> RunningCall:
-        """Have every item, the body of a call, answered; the call's `succeed` gets all results at once."""
+        """Have every item, the body of a call, answered; `succeed` of `call` gets all results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import GatewayError
 from gateway.children.errors import ChildError, ChildFailure
 from gateway.children.metrics import ChildMetrics
 from gateway.children.pool import ChildPool
 from gateway.children.program import ChildProgram
+from gateway.errors import GatewayError
 from gateway.flows.cel.values import NodeValues
 from gateway.flows.functions import FunctionCaller
 from gateway.flows.node_types.handler import NodeError
@@ -85,7 +85,12 @@ class Evaluator:
         return await self._functions.check(function, deadline)
 
     async def _ask(
-        self, request: Mapping[str, Any], deadline: float, *, otherwise: ErrorCode, body: bytes = b""
+        self,
+        request: Mapping[str, Any],
+        deadline: float,
+        *,
+        otherwise: ErrorCode,
+        body: bytes = b"",
     ) -> dict[str, Any]:
         """Return the answer; raise the code `otherwise` if the request takes too much."""
         try:

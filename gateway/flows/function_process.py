@@ -1,7 +1,8 @@
 """What a function process does: `python -m gateway.flows.function_process`.
 
-It calls the functions of installed packages, one at a time, in its main thread. Modules, connections
-and models stay in memory from call to call, and so does the event loop of async functions.
+It calls the functions of installed packages, one at a time, in its main thread. Modules,
+connections and models stay in memory from call to call, and so does the event loop of async
+functions.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class UnusableError(Exception):
 
 
 class FunctionProcess:
-    """Answers requests: `{"kind": "check" or "call", "function": name}`, with inputs as the body."""
+    """Answers requests: `{"kind": "check" or "call", "function"}` and inputs as the body."""
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()

@@ -51,7 +51,9 @@ class FunctionCaller:
         """See FunctionPort."""
         body = orjson.dumps(inputs)
         if len(body) > _MAX_BYTES:
-            message = f"{function}: its inputs take {len(body)} bytes, at most {_MAX_BYTES} are sent"
+            message = (
+                f"{function}: its inputs take {len(body)} bytes, at most {_MAX_BYTES} are sent"
+            )
             raise NodeError("python_failed", message)
         answer = await self._ask("call", function, body, deadline)
         if failure := answer.get("failure"):

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
 from gateway.flows import store
-from gateway.flows.processes import FlowProcesses
 from gateway.flows.flow_warnings import FlowWarning, ResolveVersion, flow_warnings
 from gateway.flows.plan import check_draft
+from gateway.flows.processes import FlowProcesses
 from gateway.flows.spec import parse_flow
 from gateway.ids import new_id
 from gateway.storage.audit_events import AuditFields, AuditTarget, record_event

@@ -12,6 +12,7 @@ import orjson
 
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.request_credentials import presented_key
+from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.errors import GatewayError
 from gateway.ids import new_id, request_id_of
 from gateway.limits.rate_limit import RateLimit
@@ -20,7 +21,6 @@ from gateway.oip.access import ModelAccess
 from gateway.oip.data_plane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.oip.http_request import json_size, parse_index, parse_infer, parse_infer_copied
 from gateway.oip.http_response import as_json, render_infer
-from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.web.asgi import (
     DisconnectedError,
     Receive,

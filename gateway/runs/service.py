@@ -7,14 +7,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 from gateway.auth.identity import Identity, Scope, check_covers
+from gateway.body_parsing.parser import BodyParser
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.deployments.snapshots import check_version_input
 from gateway.errors import GatewayError
+from gateway.flows.processes import FlowProcesses
 from gateway.ids import is_id, run_id_time
 from gateway.limits.rate_limiter import PollLimit, RateLimiter
-from gateway.body_parsing.parser import BodyParser
 from gateway.runs.event_stream import stream_run
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import NewRun, Run, RunStatus

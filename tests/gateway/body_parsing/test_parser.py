@@ -47,7 +47,11 @@ async def parser() -> AsyncIterator[BodyParser]:
 
 
 async def run(
-    parser: BodyParser, function: Callable[..., Any], body: bytes, *arguments: Any, tenant: str = "a"
+    parser: BodyParser,
+    function: Callable[..., Any],
+    body: bytes,
+    *arguments: Any,
+    tenant: str = "a",
 ) -> Any:
     """Return what a function makes of a body."""
     return await parser.run(tenant, monotonic() + TIMEOUT_SECONDS, function, body, *arguments)

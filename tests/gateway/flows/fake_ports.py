@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import orjson
 
-from gateway.errors import GatewayError
 from gateway.children.child import Answer
 from gateway.children.pool import ChildPool
+from gateway.errors import GatewayError
 from gateway.flows.evaluation import Evaluator
 from gateway.flows.evaluator_process import answer
 from gateway.flows.function_process import FunctionProcess

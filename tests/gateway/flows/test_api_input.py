@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import GatewayError
 from gateway.children.metrics import ChildMetrics
-from gateway.flows.processes import build_flow_processes
+from gateway.errors import GatewayError
 from gateway.flows.plan import FlowPlan
+from gateway.flows.processes import build_flow_processes
 from gateway.settings import Settings
 from telemetry.instruments import Registry
 from tests.gateway.flows.flow_builder import (

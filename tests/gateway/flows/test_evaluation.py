@@ -7,8 +7,8 @@ from time import monotonic
 
 import pytest
 
-from gateway.errors import GatewayError
 from gateway.children.metrics import ChildMetrics
+from gateway.errors import GatewayError
 from gateway.flows.processes import build_flow_processes
 from gateway.flows.programs import Program
 from gateway.settings import Settings

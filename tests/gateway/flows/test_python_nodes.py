@@ -172,7 +172,9 @@ async def test_the_environment_is_the_operators(
     )
 
 
-async def until_timeout(world: FakePorts, function: str, seconds: float) -> tuple[FlowResult, float]:
+async def until_timeout(
+    world: FakePorts, function: str, seconds: float
+) -> tuple[FlowResult, float]:
     """Run a function that never returns; return the result and the longest pause of this loop."""
     running = asyncio.create_task(
         execute(
