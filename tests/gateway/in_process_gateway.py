@@ -57,6 +57,7 @@ class InProcessGateway:
     async def close(self) -> None:
         """End the child processes, and give back the database's connections."""
         await self.services.flow_processes.close()
+        await self._container.parser.close()
         await self.db.close()
 
 
