@@ -31,22 +31,29 @@ class OutputLog:
         self._began = 0.0
         self._lines = 0
         self._omitted = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def write(self, pid: int, line: str) -> None:
         """Log a line, unless there were too many."""
         now = monotonic()
         if now - self._began > _PERIOD_SECONDS:
-            self._report_omitted()
+            self.report_omitted()
             self._began, self._lines = now, 0
         if self._lines >= self._max_lines:
+            if not self._omitted:
+                end = self._began + _PERIOD_SECONDS - now
+                self._timer = asyncio.get_running_loop().call_later(end, self.report_omitted)
             self._omitted += 1
             return
         self._lines += 1
         log.warning("child_output", program=self._program, pid=pid, text=_printable(line))
 
-    def _report_omitted(self) -> None:
+    def report_omitted(self) -> None:
+        """Log how many lines were omitted since the last time."""
         omitted, self._omitted = self._omitted, 0
         if omitted:
+            if self._timer is not None:
+                self._timer.cancel()
             log.warning("child_output_omitted", program=self._program, lines=omitted)
 
 

@@ -88,6 +88,7 @@ class ChildPool:
             timer.cancel()
         await asyncio.gather(*(process.end() for process in self._processes))
         self._processes.clear()
+        self._output.report_omitted()
 
     def _check_room(self, tenant: str, size: int) -> None:
         """Refuse what is too much to wait; one request alone never is."""

@@ -39,7 +39,13 @@ def request(expression: str) -> bytes:
     return orjson.dumps({"kind": "evaluate", "program": orjson.dumps(node).decode()})
 
 
-def pool_of(*, memory_bytes: int = MEMORY, cpu_seconds: float = PATIENCE, **more: Any) -> ChildPool:
+def pool_of(
+    registry: Registry | None = None,
+    *,
+    memory_bytes: int = MEMORY,
+    cpu_seconds: float = PATIENCE,
+    **more: Any,
+) -> ChildPool:
     """Return a pool of four evaluators."""
     program = ChildProgram(
         name="evaluator",
@@ -50,7 +56,7 @@ def pool_of(*, memory_bytes: int = MEMORY, cpu_seconds: float = PATIENCE, **more
         max_reply_bytes=8 << 20,
         **more,
     )
-    return ChildPool(program, ChildMetrics(Registry()))
+    return ChildPool(program, ChildMetrics(registry or Registry()))
 
 
 async def ask(
@@ -219,6 +225,42 @@ async def test_closing_ends_busy_evaluators() -> None:
     await pool.close()
     assert evaluators() == []
     assert await work is ChildFailure.CLOSED
+
+
+async def test_what_happens_is_measured() -> None:
+    registry = Registry()
+    pool = pool_of(registry, cpu_seconds=CPU_SECONDS)
+    assert await ask(pool, "1 + 1") == 2
+    assert await failure(pool, **NEVER) is ChildFailure.CPU
+    assert await failure(pool, **NEVER, seconds=0.2) is ChildFailure.DEADLINE
+    hogs = [asyncio.create_task(failure(pool, **NEVER, seconds=PATIENCE)) for _ in range(3)]
+    await busy_evaluator()
+    busy = values(registry)
+    assert busy["child_processes_busy", "evaluator"] == 2
+    assert busy["child_requests_waiting", "evaluator"] == 1
+    for hog in hogs:
+        hog.cancel()
+    await asyncio.gather(*hogs, return_exceptions=True)
+    found = values(registry)
+    assert found["child_processes_busy", "evaluator"] == 0
+    assert found["child_requests_waiting", "evaluator"] == 0
+    assert found["child_request_failures_total", "evaluator", "cpu"] == 1
+    assert found["child_request_failures_total", "evaluator", "deadline"] == 1
+    assert found["child_restarts_total", "evaluator", "cpu"] == 1
+    assert found["child_restarts_total", "evaluator", "deadline"] == 1
+    assert found["child_restarts_total", "evaluator", "cancelled"] == 2
+    assert found["child_request_seconds_count", "evaluator"] == 5
+    assert found["child_wait_seconds_count", "evaluator"] == 5
+    await pool.close()
+
+
+def values(registry: Registry) -> dict[tuple[str, ...], float]:
+    """Return what a registry exposes, by name and label values."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+    }
 
 
 PARENT = """

@@ -14,6 +14,7 @@ import pytest
 
 from tests.system.flow_documents import linear_flow, node, transform_flow
 from tests.system.installation import Installation
+from tests.system.runs import eventually
 
 NEVER = {"x": 3, "d": -100_000_000}
 """With `round(input.x, input.d)`: minutes, in one instruction."""
@@ -106,3 +107,36 @@ def test_a_schema_with_endless_checks_ends_at_the_deadline(installation: Install
         assert monotonic() - began < 5
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
     assert max(seconds) < 2
+
+
+def test_a_python_node_that_never_returns_ends_at_its_deadline(installation: Installation) -> None:
+    flow = linear_flow(
+        "Endless",
+        node("input", "api_input"),
+        node("f", "python", function="hang"),
+        node("output", "api_output"),
+    )
+    deployment = installation.deploy(flow, **QUICK)
+    shout = linear_flow(
+        "Shout",
+        node("input", "api_input"),
+        node("f", "python", function="shout", inputs={"text": "input.x"}),
+        node("output", "api_output"),
+    )
+    other = installation.deploy(shout, **QUICK | {"timeout_seconds": 30})
+    with probed(installation) as seconds:
+        for _ in range(2):
+            began = monotonic()
+            answer = installation.trigger(deployment, json={"input_data": {}})
+            assert monotonic() - began < 5
+            assert (answer.status_code, answer.json()["code"]) == (504, "run_timeout")
+            good = installation.trigger(other, json={"input_data": {"x": "hi"}})
+            assert good.json()["output_data"]["text"] == "HI"
+    assert max(seconds) < 2
+    eventually(lambda: spinning(installation), lambda found: not found)
+
+
+def spinning(installation: Installation) -> list[psutil.Process]:
+    """Return the processes that could still call a function, and use a core."""
+    found = [*installation.up.gateways(), *installation.up.children("function_process")]
+    return [process for process in found if process.cpu_percent(0.2) > 50]
