@@ -137,6 +137,6 @@ def test_a_python_node_that_never_returns_ends_at_its_deadline(installation: Ins
 
 
 def spinning(installation: Installation) -> list[psutil.Process]:
-    """Return the processes that could still call a function, and use a core."""
+    """Return the processes that could still call a function, and compute."""
     found = [*installation.up.gateways(), *installation.up.children("function_process")]
-    return [process for process in found if process.cpu_percent(0.2) > 50]
+    return [process for process in found if process.cpu_percent(0.5) > 10]
