@@ -17,7 +17,7 @@ from io import BufferedRWPair
 from pathlib import Path
 from socket import socket
 
-from gateway.children.messages import REPLY, REQUEST, ReplyFlag
+from gateway.children.messages import READY, REPLY, REQUEST, ReplyFlag
 
 _NICENESS = 5
 """Event loops and inference servers, which others wait for, go first."""
@@ -29,8 +29,11 @@ Answer = Callable[[bytes, bytes], bytes]
 """Returns the reply to a request and its body."""
 
 
-def serve(answer: Answer) -> None:
-    """Answer requests until the parent closes the socket. Reads the command line."""
+def serve(answer: Answer, prepare: Callable[[], object] = lambda: None) -> None:
+    """Answer requests until the parent closes the socket. Reads the command line.
+
+    `prepare` does first what must not count as time of a request.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--socket", type=int, required=True, metavar="FD")
     parser.add_argument("--lifeline", type=int, required=True, metavar="FD")
@@ -45,7 +48,10 @@ def serve(answer: Answer) -> None:
     os.nice(_NICENESS)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_DATA, options.memory_bytes)
+    prepare()
     with socket(fileno=options.socket) as connection, connection.makefile("rwb") as stream:
+        stream.write(READY)
+        stream.flush()
         while header := stream.read(REQUEST.size):
             flags, reply = _answered(stream, answer, header, options.max_reply_bytes)
             above = options.replaced_above_bytes

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from enum import IntFlag
 
+READY = b"\n"
+"""What a child sends first, when it can take requests."""
 REQUEST = struct.Struct("<QQdd")
 """Bytes of the request and of its body; seconds until the deadline; seconds of CPU time. Zero
 seconds: no timer."""

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from signal import SIGKILL
 from socket import SO_SNDBUF, SOL_SOCKET, socketpair
+from time import monotonic
 
 from gateway.children.errors import ChildDiedError
-from gateway.children.messages import REPLY, REQUEST, ReplyFlag
+from gateway.children.messages import READY, REPLY, REQUEST, ReplyFlag
 from gateway.children.output import OutputLog, OutputReader
 from gateway.children.program import ChildProgram
 
@@ -69,6 +71,8 @@ class ChildProcess:
         self._output = OutputReader(read_end, self._process.pid, output)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._reaping: asyncio.Task[int] | None = None
+        self._ready = False
+        self._start_timer = asyncio.get_running_loop().call_later(program.start_seconds, self.kill)
         self._header: bytes | None = None
         self.discarding: asyncio.Task[None] | None = None
         """Waits for the reply to a cancelled request, after which the process is kept or killed."""
@@ -91,18 +95,19 @@ class ChildProcess:
     async def ask(self, request: bytes, body: bytes, *, seconds: float) -> Reply:
         """Return the reply to a request that has `seconds`. The process is killed if there is none.
 
-        If this is cancelled, it goes on for the program's grace first, see `discarding`.
+        If this is cancelled, it goes on for the program's grace first, see `discarding`. One that
+        was not ready has nothing to stop, and is kept.
 
         Raises:
             ChildDiedError: it ended before, also by its own timers.
         """
         program = self._program
-        timers = (seconds, program.cpu_seconds or 0) if program.has_timers else (0, 0)
+        began = monotonic()
         try:
-            if self._streams is None:
-                self._streams = await asyncio.open_unix_connection(
-                    sock=self._socket, limit=_BUFFER_BYTES
-                )
+            await self._until_ready()
+            assert self._streams is not None
+            seconds -= monotonic() - began
+            timers = (max(seconds, 0), program.cpu_seconds or 0) if program.has_timers else (0, 0)
             header = REQUEST.pack(len(request), len(body), *timers)
             writer = self._streams[1]
             writer.writelines((header, request, body) if body else (header, request))
@@ -112,9 +117,11 @@ class ChildProcess:
             # Not `kill` at once: it may not have ended by its own signal yet.
             raise ChildDiedError(-min(await self.end(kill=False), 0)) from None
         except asyncio.CancelledError:
-            if program.cancel_grace_seconds and self._streams is not None:
-                self.discarding = asyncio.create_task(self._discard(program.cancel_grace_seconds))
-            else:
+            if self._ready and program.cancel_grace_seconds:
+                self.discarding = asyncio.create_task(
+                    self._discard(program.cancel_grace_seconds), name="child process discards"
+                )
+            elif self._ready or self._streams is None:
                 self.kill()
             raise
         except BaseException:
@@ -122,15 +129,30 @@ class ChildProcess:
             raise
 
     def kill(self) -> None:
-        """Kill the process; `end` waits for it."""
-        self._process.kill()
+        """Kill the process and what it has started; `end` waits for it."""
+        self._send_kill()
         self._close()
 
     async def end(self, *, kill: bool = True) -> int:
         """Wait for the end of the process, and return its exit status."""
         if kill:
-            self._process.kill()
+            self._send_kill()
         return await asyncio.shield(self._close())
+
+    def _send_kill(self) -> None:
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, SIGKILL)  # it leads a session of its own
+
+    async def _until_ready(self) -> None:
+        if self._streams is None:
+            self._streams = await asyncio.open_unix_connection(
+                sock=self._socket, limit=_BUFFER_BYTES
+            )
+        if not self._ready:
+            await self._streams[0].readexactly(len(READY))
+            self._ready = True
+            self._start_timer.cancel()
 
     async def _read(self) -> Reply:
         """Read a reply. What was read before this is cancelled is not lost."""
@@ -157,6 +179,7 @@ class ChildProcess:
 
     def _close(self) -> asyncio.Task[int]:
         if self._reaping is None:
+            self._start_timer.cancel()
             self._reaping = asyncio.create_task(self._reap(), name="child process ends")
         return self._reaping
 

@@ -24,6 +24,8 @@ class ChildProgram:
     replaced_above_bytes: int | None = 128 << 20
     """Resident memory of an idle process above which it is replaced: the allocator returns little
     of it. None: it may keep what it needs."""
+    start_seconds: float = 60.0
+    """After which a process that is not ready is killed."""
     idle_seconds: float | None = None
     """After which an idle process ends."""
     cancel_grace_seconds: float = 0.0

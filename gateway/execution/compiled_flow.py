@@ -61,5 +61,7 @@ class CompiledFlowCache:
         plan = compile_plan(spec)
         if plan.needs_evaluator:
             self._processes.evaluators.warm()
+        if plan.needs_functions:
+            self._processes.functions.warm()
         tensors = input_tensors(spec, plan, pins)
         return CompiledFlow(plan=plan, models=PinnedModels(pins), tensors=tensors)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from gateway.errors import GatewayError
 from gateway.flows.input_validator import InputSelection, WrittenInput
-from gateway.web.json_body import MAX_DEPTH, check_depth
+from gateway.web.json_body import MAX_DEPTH, check_depth, count_values
 from protos import large_json
 from protos.errors import ErrorCode
 from protos.large_json import NumberArray
@@ -42,8 +43,9 @@ def parse_body(body: bytes, headers: Mapping[bytes, bytes], *, plain: bool = Fal
 def write_input(
     body: bytes, headers: Mapping[bytes, bytes], selection: InputSelection
 ) -> WrittenInput:
-    """Return what a flow receives of `input_data`; raises as `parse_body`."""
-    return selection.write(parse_body(body, headers, plain=True))
+    """Return what a flow receives of a large `input_data`; raises as `parse_body`."""
+    input_data = parse_body(body, headers, plain=True)
+    return replace(selection.write(input_data), values=count_values(input_data))
 
 
 def parse_batch(body: bytes, headers: Mapping[bytes, bytes]) -> list[bytes]:

@@ -80,9 +80,9 @@ class Evaluator:
         answer = await self._ask(request, deadline, otherwise=ErrorCode.INVALID_FLOW)
         return [Compiled(**one) for one in answer["results"]]
 
-    async def check_function(self, function: str, deadline: float) -> str | None:
+    async def check_function(self, function: str) -> str | None:
         """See CompilerPort."""
-        return await self._functions.check(function, deadline)
+        return await self._functions.check(function)
 
     async def _ask(
         self,

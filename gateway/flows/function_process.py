@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -80,6 +81,13 @@ def load(name: str) -> Function:
     return loaded
 
 
+def load_all() -> None:
+    """Import all functions, so that no call has to wait for it. Calls report what went wrong."""
+    for name in entry_points(group=GROUP).names:
+        with suppress(UnusableError):
+            load(name)
+
+
 async def _awaited(result: Any) -> Any:
     return await result
 
@@ -107,4 +115,4 @@ def _failure(node_error: NodeError, **more: str) -> bytes:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    serve(FunctionProcess().answer)
+    serve(FunctionProcess().answer, load_all)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any, NoReturn
 
 import orjson
@@ -19,6 +20,10 @@ from protos.errors import ErrorCode
 _MODULE = "gateway.flows.function_process"
 _MAX_BYTES = 16 << 20
 """Of the inputs of one call, and of its result."""
+_START_SECONDS = 300.0
+"""For importing all functions."""
+_CHECK_SECONDS = 60.0
+"""For which saving a flow waits for that."""
 
 
 def build_functions(settings: Settings, metrics: ChildMetrics) -> ChildPool:
@@ -31,6 +36,7 @@ def build_functions(settings: Settings, metrics: ChildMetrics) -> ChildPool:
         cpu_seconds=None,
         max_reply_bytes=_MAX_BYTES,
         replaced_above_bytes=None,  # models stay in memory
+        start_seconds=_START_SECONDS,
         cancel_grace_seconds=1.0,  # so that a short call does not cost them
         has_environment=True,
         has_timers=False,
@@ -60,10 +66,14 @@ class FunctionCaller:
             raise NodeError(**failure)
         return Evaluated(value=answer["value"], notes=tuple(answer["notes"]))
 
-    async def check(self, function: str, deadline: float) -> str | None:
-        """Return why a function cannot be called; None if it can."""
+    async def check(self, function: str) -> str | None:
+        """Return why a function cannot be called; None if it can.
+
+        Raises:
+            GatewayError: DEADLINE_EXCEEDED, OVERLOADED, SHUTTING_DOWN.
+        """
         try:
-            answer = await self._ask("check", function, b"", deadline)
+            answer = await self._ask("check", function, b"", monotonic() + _CHECK_SECONDS)
         except NodeError as error:
             return error.message
         problem: str | None = answer.get("error")

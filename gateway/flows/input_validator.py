@@ -45,6 +45,8 @@ class WrittenInput:
     json: bytes
     errors: Sequence[Mapping[str, str]] = ()
     """Inputs that it refuses, each with `pointer` and `detail`."""
+    values: int = 0
+    """JSON values that it was written from, counted where it is large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

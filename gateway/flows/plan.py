@@ -89,6 +89,11 @@ class FlowPlan:
         """Whether its runs need an evaluator."""
         return any(node.program is not None for node in self.nodes)
 
+    @property
+    def needs_functions(self) -> bool:
+        """Whether its runs call functions of installed packages."""
+        return any(node.type == NodeType.PYTHON for node in self.nodes)
+
     def passes_input(self, name: str) -> bool:
         """Whether the flow receives the input `name`, if it is sent."""
         names = self.selection.names
@@ -126,7 +131,7 @@ class CompilerPort(Protocol):
         """
         ...
 
-    async def check_function(self, function: str, deadline: float) -> str | None:
+    async def check_function(self, function: str) -> str | None:
         """Return why a function cannot be called, once it was imported; None if it can.
 
         Raises:
@@ -197,7 +202,7 @@ class _Step:
         """Compile in an evaluator what is compiled there, and report errors."""
         for one in self.context.deferred:
             if isinstance(one.source, FunctionName):
-                problem = await compiler_port.check_function(one.source.name, deadline)
+                problem = await compiler_port.check_function(one.source.name)
                 if problem is not None:
                     self.context.add_error(one.field, f"'{one.source.name}': {problem}")
         await self._check_sources(compiler_port, deadline)

@@ -8,12 +8,13 @@ from time import monotonic, perf_counter
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.body_parsing.parser import LARGE_BODY_BYTES
-from gateway.deployments.settings import ExecutionMode, OnTimeout
+from gateway.deployments.settings import DeploymentType, ExecutionMode, OnTimeout
 from gateway.errors import GatewayError
 from gateway.execution.build import Execution
 from gateway.execution.compiled_flow import CompiledFlow
 from gateway.fast_path.body import parse_body, write_input
 from gateway.fast_path.deployment_call import DeploymentCall
+from gateway.flows.input_validator import WrittenInput
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import read_idempotency
 from gateway.runs.responses import (
@@ -23,7 +24,7 @@ from gateway.runs.responses import (
     run_location,
     server_timing,
 )
-from gateway.runs.run import CreatedRun, Idempotency, NewRun, Run, RunStatus
+from gateway.runs.run import MAX_SERVER_VALUES, CreatedRun, Idempotency, NewRun, Run, RunStatus
 from gateway.web.preferences import HEADER as PREFER
 from gateway.web.preferences import Preferences, read_preferences
 from gateway.web.problems import Answer, Headers
@@ -243,6 +244,7 @@ class _RunCall:
         input_data = None
         if len(body) > LARGE_BODY_BYTES:
             written = await parser.run(tenant, deadline, write_input, body, headers, plan.selection)
+            _check_value_count(written, self._deployment.type)
         else:
             input_data = parse_body(body, headers, plain=True)
             written = plan.selection.write(input_data)
@@ -260,6 +262,16 @@ class _RunCall:
         if wait is None:
             return 0.0 if preferences.respond_async else None
         return wait
+
+
+def _check_value_count(written: WrittenInput, where: DeploymentType) -> None:
+    if where is DeploymentType.SERVER and written.values > MAX_SERVER_VALUES:
+        message = (
+            f"input_data: expected at most {MAX_SERVER_VALUES} values (numbers, strings, objects, "
+            f"arrays) for deployment type server, got {written.values}: send less, or use the "
+            "type api or the mode fast"
+        )
+        raise GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)
 
 
 def _check_strictness(run: Run, preferences: Preferences) -> None:

@@ -66,10 +66,20 @@ def check_value_count(body: bytes) -> None:
     check_depth(body)
     check_unicode(body)
     try:
-        waiting: list[object] = [json.loads(body)]
+        count = count_values(json.loads(body))
     except ValueError as error:
         raise GatewayError(ErrorCode.INVALID_JSON, f"the body is not JSON: {error}") from None
-    count = 0
+    if count > MAX_VALUES:
+        message = (
+            f"the body: expected at most {MAX_VALUES} values (numbers, strings, objects, arrays), "
+            f"got {count}: send less per request"
+        )
+        raise GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)
+
+
+def count_values(document: object) -> int:
+    """Return how many numbers, strings, objects, arrays and so on a JSON document consists of."""
+    waiting, count = [document], 0
     while waiting:
         value = waiting.pop()
         count += 1
@@ -77,12 +87,7 @@ def check_value_count(body: bytes) -> None:
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
-    if count > MAX_VALUES:
-        message = (
-            f"the body: expected at most {MAX_VALUES} values (numbers, strings, objects, arrays), "
-            f"got {count}: send less per request"
-        )
-        raise GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)
+    return count
 
 
 def _is_deep(body: bytes) -> bool:

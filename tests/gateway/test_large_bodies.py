@@ -62,6 +62,20 @@ async def test_a_large_body_of_a_run_is_parsed_off_the_loop(served_gateway: Serv
             assert pause < 0.7 * pause_here
 
 
+async def test_a_gateway_executes_no_run_of_many_values(served_gateway: ServedGateway) -> None:
+    ada = await served_gateway.user("ada@example.com")
+    caller = await served_gateway.key_client(ada, Scope.MANAGE)
+    flow = flow_json()
+    flow["nodes"][1] = {"id": "model", "type": "wait", "config": {"seconds": 0}}
+    settings = {"execution_mode": "async", "deployment_type": "server"}
+    path = (await deploy(caller, flow, **settings))["trigger_path"]
+    for count, status in ((490_000, 202), (510_000, 413)):
+        body = CALL % (b"[%b{}]" % (b"{}," * count))
+        answer = await caller.post(path, content=body, headers=JSON)
+        assert answer.status_code == status, answer.text
+    assert "for deployment type server, got 510003" in answer.json()["message"]
+
+
 async def test_a_flow_of_many_values_is_refused_off_the_loop(
     served_gateway: ServedGateway,
 ) -> None:

@@ -229,29 +229,32 @@ async def test_closing_ends_busy_evaluators() -> None:
 
 async def test_what_happens_is_measured() -> None:
     registry = Registry()
-    pool = pool_of(registry, cpu_seconds=CPU_SECONDS)
-    assert await ask(pool, "1 + 1") == 2
-    assert await failure(pool, **NEVER) is ChildFailure.CPU
-    assert await failure(pool, **NEVER, seconds=0.2) is ChildFailure.DEADLINE
-    hogs = [asyncio.create_task(failure(pool, **NEVER, seconds=PATIENCE)) for _ in range(3)]
-    await busy_evaluator()
-    busy = values(registry)
+    pool = pool_of(registry, cpu_seconds=1.0)
+    try:
+        assert await ask(pool, "1 + 1") == 2
+        assert await failure(pool, **NEVER) is ChildFailure.CPU
+        assert await ask(pool, "1 + 1") == 2  # by a process that has started
+        assert await failure(pool, **NEVER, seconds=0.5) is ChildFailure.DEADLINE
+        hogs = [asyncio.create_task(failure(pool, **NEVER)) for _ in range(3)]
+        await busy_evaluator()
+        busy = values(registry)
+        for hog in hogs:
+            hog.cancel()
+        await asyncio.gather(*hogs, return_exceptions=True)
+        found = values(registry)
+    finally:
+        await pool.close()
     assert busy["child_processes_busy", "evaluator"] == 2
     assert busy["child_requests_waiting", "evaluator"] == 1
-    for hog in hogs:
-        hog.cancel()
-    await asyncio.gather(*hogs, return_exceptions=True)
-    found = values(registry)
     assert found["child_processes_busy", "evaluator"] == 0
     assert found["child_requests_waiting", "evaluator"] == 0
     assert found["child_request_failures_total", "evaluator", "cpu"] == 1
     assert found["child_request_failures_total", "evaluator", "deadline"] == 1
     assert found["child_restarts_total", "evaluator", "cpu"] == 1
     assert found["child_restarts_total", "evaluator", "deadline"] == 1
-    assert found["child_restarts_total", "evaluator", "cancelled"] == 2
-    assert found["child_request_seconds_count", "evaluator"] == 5
-    assert found["child_wait_seconds_count", "evaluator"] == 5
-    await pool.close()
+    assert found["child_restarts_total", "evaluator", "cancelled"] >= 1
+    assert found["child_request_seconds_count", "evaluator"] == 6
+    assert found["child_wait_seconds_count", "evaluator"] == 6
 
 
 def values(registry: Registry) -> dict[tuple[str, ...], float]:

@@ -99,7 +99,7 @@ async def run(
 
 def _tasks() -> set[asyncio.Task[Any]]:
     """Return all tasks but those that wait for the end of a child process that was killed."""
-    return {task for task in asyncio.all_tasks() if task.get_name() != "child process ends"}
+    return {task for task in asyncio.all_tasks() if not task.get_name().startswith("child process")}
 
 
 async def completed(

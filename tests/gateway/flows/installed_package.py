@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 SOURCE = """
+import time
+
+time.sleep(float(__import__("os").environ.get("SLOW_IMPORT", "0")))
 import asyncio
 import logging
 import os
 import signal
+import subprocess
 import sys
-import time
 
 log = logging.getLogger("flow_nodes")
 calls = 0
@@ -55,9 +58,19 @@ def busy(inputs):
 
 
 def hang(inputs):
+    if "file" in inputs:
+        with open(inputs["file"], "w") as file:
+            file.write(str(os.getpid()))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM})
     while True:
         pass
+
+
+def spawn(inputs):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open(inputs["file"], "w") as file:
+        file.write(str(child.pid))
+    time.sleep(600)
 
 
 async def hang_async(inputs):
@@ -109,6 +122,7 @@ greet = flow_nodes:greeter
 fail = flow_nodes:fail
 busy = flow_nodes:busy
 hang = flow_nodes:hang
+spawn = flow_nodes:spawn
 hang_async = flow_nodes:hang_async
 leave = flow_nodes:leave
 die = flow_nodes:die
