@@ -21,7 +21,6 @@ from gateway.children.messages import READY, REPLY, REQUEST, ReplyFlag
 
 _NICENESS = 5
 """Event loops and inference servers, which others wait for, go first."""
-_SHORTEST = 0.001
 _ENDING = {signal.SIGALRM, signal.SIGPROF, signal.SIGIO}
 """Signals that end this process, whatever its parent was started with."""
 
@@ -92,7 +91,7 @@ def _resident_bytes() -> int:
 def _set_timers(seconds: float, cpu_seconds: float) -> None:
     """Have SIGALRM at the deadline, or SIGPROF after the CPU time, end this process; 0: neither."""
     for timer, after in ((signal.ITIMER_REAL, seconds), (signal.ITIMER_PROF, cpu_seconds)):
-        signal.setitimer(timer, max(after, _SHORTEST) if after else 0)
+        signal.setitimer(timer, after)
 
 
 def _end_with_parent(lifeline: int) -> None:

@@ -20,6 +20,8 @@ from gateway.children.program import ChildProgram
 _BUFFER_BYTES = 4 << 20
 """Most requests and replies fit, so that each end is woken once. The kernel may grant less."""
 _REAP_SECONDS = 0.005
+_SHORTEST = 0.001
+"""Seconds of a timer; none would be no timer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +73,10 @@ class ChildProcess:
         self._output = OutputReader(read_end, self._process.pid, output)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._reaping: asyncio.Task[int] | None = None
-        self._ready = False
-        self._start_timer = asyncio.get_running_loop().call_later(program.start_seconds, self.kill)
         self._header: bytes | None = None
         self.discarding: asyncio.Task[None] | None = None
         """Waits for the reply to a cancelled request, after which the process is kept or killed."""
+        self._starting = asyncio.create_task(self._start(), name="child process starts")
 
     @property
     def pid(self) -> int:
@@ -102,14 +103,17 @@ class ChildProcess:
             ChildDiedError: it ended before, also by its own timers.
         """
         program = self._program
-        began = monotonic()
+        began, is_sent = monotonic(), False
         try:
-            await self._until_ready()
-            assert self._streams is not None
-            seconds -= monotonic() - began
-            timers = (max(seconds, 0), program.cpu_seconds or 0) if program.has_timers else (0, 0)
+            if not self._starting.done():
+                await asyncio.wait({self._starting})
+            if self._streams is None:
+                raise ConnectionError  # noqa: TRY301 - it has ended
+            left = max(seconds - (monotonic() - began), _SHORTEST)
+            timers = (left, program.cpu_seconds or 0) if program.has_timers else (0, 0)
             header = REQUEST.pack(len(request), len(body), *timers)
             writer = self._streams[1]
+            is_sent = True
             writer.writelines((header, request, body) if body else (header, request))
             await writer.drain()
             return await self._read()
@@ -117,11 +121,13 @@ class ChildProcess:
             # Not `kill` at once: it may not have ended by its own signal yet.
             raise ChildDiedError(-min(await self.end(kill=False), 0)) from None
         except asyncio.CancelledError:
-            if self._ready and program.cancel_grace_seconds:
+            if not is_sent:
+                raise
+            if program.cancel_grace_seconds:
                 self.discarding = asyncio.create_task(
                     self._discard(program.cancel_grace_seconds), name="child process discards"
                 )
-            elif self._ready or self._streams is None:
+            else:
                 self.kill()
             raise
         except BaseException:
@@ -144,15 +150,20 @@ class ChildProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, SIGKILL)  # it leads a session of its own
 
-    async def _until_ready(self) -> None:
-        if self._streams is None:
-            self._streams = await asyncio.open_unix_connection(
-                sock=self._socket, limit=_BUFFER_BYTES
-            )
-        if not self._ready:
-            await self._streams[0].readexactly(len(READY))
-            self._ready = True
-            self._start_timer.cancel()
+    async def _start(self) -> None:
+        """Wait until the process can take requests; kill it if that takes too long.
+
+        Raises nothing: a request notices that the process has ended.
+        """
+        with suppress(asyncio.IncompleteReadError):
+            try:
+                async with asyncio.timeout(self._program.start_seconds):
+                    self._streams = await asyncio.open_unix_connection(
+                        sock=self._socket, limit=_BUFFER_BYTES
+                    )
+                    await self._streams[0].readexactly(len(READY))
+            except OSError:  # TimeoutError included
+                self.kill()
 
     async def _read(self) -> Reply:
         """Read a reply. What was read before this is cancelled is not lost."""
@@ -179,7 +190,6 @@ class ChildProcess:
 
     def _close(self) -> asyncio.Task[int]:
         if self._reaping is None:
-            self._start_timer.cancel()
             self._reaping = asyncio.create_task(self._reap(), name="child process ends")
         return self._reaping
 
@@ -187,6 +197,8 @@ class ChildProcess:
         """Wait for the end of the process. Polls: child watchers need the main thread."""
         while (status := self._process.poll()) is None:  # noqa: ASYNC110
             await asyncio.sleep(_REAP_SECONDS)
+        self._starting.cancel()
+        await asyncio.wait({self._starting})
         os.close(self._lifeline)
         self._output.close()
         if self._streams is None:

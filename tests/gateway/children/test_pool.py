@@ -144,6 +144,21 @@ async def test_a_pool_can_be_warmed(pool: ChildPool) -> None:
     assert len(evaluators()) == 1
 
 
+async def test_a_process_that_does_not_start_is_ended() -> None:
+    pool = pool_of(start_seconds=0.001)
+    assert await failure(pool, "1 + 1") is ChildFailure.CRASH
+    await pool.close()
+
+
+async def test_a_process_that_starts_is_kept_when_its_request_is_cancelled(
+    pool: ChildPool,
+) -> None:
+    assert await failure(pool, "1 + 1", seconds=0.02) is ChildFailure.DEADLINE
+    (starting,) = evaluators()
+    assert await ask(pool, "1 + 1") == 2
+    assert evaluators() == [starting]
+
+
 async def test_the_deadline_ends_any_evaluation(patient: ChildPool) -> None:
     began = monotonic()
     assert await failure(patient, **NEVER, seconds=0.5) is ChildFailure.DEADLINE
