@@ -64,6 +64,7 @@ class Gateway:
         self._v2 = container.v2
         shell = RestMiddleware(
             cast("App", build_fastapi(container)),
+            container.parser,
             max_body_bytes=container.settings.max_body_bytes,
             timeout_seconds=container.settings.request_timeout_seconds,
         )

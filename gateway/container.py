@@ -19,6 +19,7 @@ from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.metrics_access import MetricsAccess
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.sessions import SessionService
+from gateway.body_parsing.parser import build_parser
 from gateway.broker.worker_files import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
@@ -39,7 +40,6 @@ from gateway.oip.data_plane import DataPlane
 from gateway.oip.grpc_server import ListeningServer, start_grpc_server
 from gateway.oip.grpc_service import InferenceService
 from gateway.oip.rest import V2App
-from gateway.parser_process.client import ParserProcess
 from gateway.readiness import Readiness
 from gateway.runs.service import RunService
 from gateway.services import Services
@@ -68,9 +68,9 @@ class Container:
         self._certificate = certificate
         self.db = Database(settings.database)
         self.feed = ChangeFeed(self.db)
-        self.services = Services(settings, self.db)
         self.metrics = GatewayMetrics()
         registry = self.metrics.registry
+        self.services = Services(settings, self.db, registry)
         self.shared = SharedRegistry(registry, settings.run / "metrics", f"gateway-{os.getpid()}")
 
         self.waker = Waker(self.services.fleet.store)
@@ -119,16 +119,16 @@ class Container:
             self.servers,
             self.metrics,
             webhooks=self.webhook_dispatcher,
-            evaluators=self.services.evaluators,
+            processes=self.services.flow_processes,
         )
-        self.parser = ParserProcess()
+        self.parser = build_parser(self.services.child_metrics)
         self.runs = RunService(
             self.db,
             self.execution.store,
             self.execution.waiter,
             self.deployment_cache,
             self.execution.launcher.launch,
-            evaluators=self.services.evaluators,
+            processes=self.services.flow_processes,
             parser=self.parser,
             rate_limiter=self.limits.rate_limiter,
             retention_days=settings.run_retention_days,
@@ -229,7 +229,7 @@ class Container:
         await self.recorder.close()
         await self.key_usage.close()
         await self.execution.close()
-        await self.services.evaluators.close()
+        await self.services.flow_processes.close()
         await self.webhook_dispatcher.close(max(_DELIVERY_SECONDS, self._drain_seconds_left()))
         await self.usage.close()
         await self.watcher.stop()

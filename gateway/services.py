@@ -13,13 +13,14 @@ from gateway.audit.service import AuditLog
 from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
 from gateway.auth.service import ApiKeyService
+from gateway.children.metrics import ChildMetrics
 from gateway.deployments.rollout import Rollout
 from gateway.deployments.service import DeploymentService
 from gateway.deployments.snapshots import Snapshotter
 from gateway.deployments.versions import VersionService
 from gateway.fleet.service import InferenceServerService
 from gateway.fleet.store import FleetStore, delete_stopped
-from gateway.flows.evaluation import build_evaluators
+from gateway.flows.processes import build_flow_processes
 from gateway.flows.service import FlowService
 from gateway.models.service import ModelService
 from gateway.models.upload_quotas import QuotaLimits, UploadQuotas
@@ -31,6 +32,7 @@ from gateway.webhooks.endpoints import EndpointLifecycle
 from gateway.webhooks.secret_box import SecretBox
 from model_store.store import ModelStore
 from model_store.verification import Verifier
+from telemetry.instruments import Registry
 
 _VERIFY = ("-m", "inference_server.runtime.verify")
 
@@ -38,7 +40,8 @@ _VERIFY = ("-m", "inference_server.runtime.verify")
 class Services:
     """One object of each service. Raises StorageError if the pepper cannot be loaded."""
 
-    def __init__(self, settings: Settings, db: Database) -> None:
+    def __init__(self, settings: Settings, db: Database, registry: Registry | None = None) -> None:
+        """Create the services; metrics are registered in `registry`, where there is one."""
         self.store = ModelStore(settings.models)
         self.verifier = Verifier([sys.executable, *_VERIFY])
         quotas = UploadQuotas(
@@ -63,8 +66,9 @@ class Services:
         self.secret_box = SecretBox(pepper)
         self.keys = ApiKeyService(db, self.hasher, old_after_days=settings.key_age_warning_days)
         self.passwords = PasswordService()
-        self.evaluators = build_evaluators(settings)
-        self.flows = FlowService(db, self.evaluators, self.models.resolve)
+        self.child_metrics = ChildMetrics(registry or Registry())
+        self.flow_processes = build_flow_processes(settings, self.child_metrics)
+        self.flows = FlowService(db, self.flow_processes, self.models.resolve)
         self.fleet = InferenceServerService(
             db, FleetStore(db), self.models.resolve, self.flows.models_of
         )
@@ -73,7 +77,7 @@ class Services:
             self.secret_box, http
         )  # which looks where a URL leads, and opens nothing
         self.users = UserService(db, self.passwords, webhook_endpoints.delete)
-        snapshots = Snapshotter(db, self.models, self.evaluators)
+        snapshots = Snapshotter(db, self.models, self.flow_processes)
         self.deployments = DeploymentService(db, self.keys, snapshots, webhook_endpoints)
         self.usage = UsageService(db)
         self.versions = VersionService(db, snapshots, Rollout(self.fleet.store))

@@ -79,9 +79,14 @@ class Settings(BaseSettings):
     """Processes per gateway or worker process that evaluate expressions and schemas, at most. They
     are started when they are needed. One user has at most half of them at a time."""
     evaluator_memory_bytes: int = Field(default=512 * 1024 * 1024, ge=128 * 1024 * 1024)
-    """Address space of such a process."""
+    """Memory that such a process may allocate."""
     evaluation_seconds: float = Field(default=10.0, gt=0, le=3600)
     """CPU time of one evaluation."""
+    function_processes: int = Field(default=16, ge=1, le=256)
+    """Processes per gateway or worker process that call the functions of Python nodes, at most, and
+    so calls at a time. One user has at most half of them at a time."""
+    function_memory_bytes: int = Field(default=4 * 1024**3, ge=256 * 1024**2)
+    """Memory that such a process may allocate."""
     tls_certificate: Path | None = None
     """PEM file with the certificate and chain of REST and gRPC, which both use TLS then. Needs
     tls_key; reloaded when it changes."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.auth.identity import Identity, Role, Scope
+from gateway.body_parsing.parser import build_parser
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.settings import DeploymentType, ExecutionMode
-from gateway.parser_process.client import ParserProcess
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import NodeEvent, Run
 from gateway.runs.service import RunService
@@ -24,14 +24,14 @@ class RunAdmin:
     def __init__(self, workspace: Workspace) -> None:
         db = workspace.db
         self._store = store = RunStore(db)
-        self._parser = ParserProcess()
+        self._parser = build_parser(workspace.services.child_metrics)
         self._service = RunService(
             db,
             store,
             RunWaiter(db, store),
             DeploymentCache(db, ChangeFeed(db)),
             _leave_queued,
-            evaluators=workspace.services.evaluators,
+            processes=workspace.services.flow_processes,
             parser=self._parser,
             retention_days=workspace.settings.run_retention_days,
         )

@@ -49,7 +49,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         try:
             yield Workspace(settings=settings, db=db, services=services, profile=profile)
         finally:
-            await services.evaluators.close()
+            await services.flow_processes.close()
     finally:
         await db.close()
 

@@ -1,14 +1,15 @@
 """One /metrics endpoint for several processes, which share their metrics through a folder.
 
 A scrape reaches one process of many, which adds up the snapshots of all. The snapshot of a process
-that has died remains, so that no counter decreases while the service runs; the supervisor empties
-the folder at start.
+that has died remains, so that no counter decreases while the service runs; its gauges do not count
+any more. The supervisor empties the folder at start.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -17,10 +18,19 @@ import orjson
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from telemetry.instruments import AnyMetricFamily, Histogram, MetricFamily, Registry, to_prometheus
+from telemetry.instruments import (
+    AnyMetricFamily,
+    Gauge,
+    Histogram,
+    MetricFamily,
+    Registry,
+    to_prometheus,
+)
 
 _SUFFIX = ".json"
 _PUBLISH_SECONDS = 1.0
+_CURRENT_SECONDS = 10.0
+"""Age of the snapshot of a process that no longer runs, or not well."""
 
 
 class SharedRegistry(Collector):
@@ -46,7 +56,7 @@ class SharedRegistry(Collector):
         self.publish()
 
     def publish(self) -> None:
-        """Write this process's snapshot: counters and histograms, whose values can be added up."""
+        """Write this process's snapshot; the values of all processes are added up."""
         snapshot = {
             family.name: [
                 [
@@ -72,7 +82,9 @@ class SharedRegistry(Collector):
             for labels, child in self._registry.children_of(family):
                 value = [child.counts, child.total] if isinstance(child, Histogram) else child.value
                 _add(total, labels, value)
-            for snapshot in others:
+            for snapshot, is_current in others:
+                if family.make is Gauge and not is_current:
+                    continue
                 for labels, value in snapshot.get(family.name, ()):
                     if not self._registry.is_removed(family.labels, labels):
                         _add(total, tuple(labels), value)
@@ -86,15 +98,16 @@ class SharedRegistry(Collector):
             if label in family.labels:
                 position = family.labels.index(label)
                 found.update(values[position] for values in list(family.children))
-                for snapshot in siblings:
+                for snapshot, _ in siblings:
                     found.update(values[position] for values, _ in snapshot.get(family.name, ()))
         return found
 
     # Any: read from JSON that `publish` wrote
-    def _siblings(self) -> list[dict[str, Any]]:
-        """Return the snapshots of the other processes, dead ones included."""
+    def _siblings(self) -> list[tuple[dict[str, Any], bool]]:
+        """Return the snapshots of the other processes, and whether each still publishes."""
+        latest = time.time() - _CURRENT_SECONDS
         return [
-            orjson.loads(path.read_bytes())
+            (orjson.loads(path.read_bytes()), path.stat().st_mtime > latest)
             for path in sorted(self._folder.glob(f"*{_SUFFIX}"))
             if path != self._file
         ]

@@ -8,17 +8,17 @@ from typing import Any
 
 import orjson
 
+from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.deployments.input_tensors import input_tensors
 from gateway.deployments.live_deployment import read_pins
 from gateway.errors import GatewayError
-from gateway.evaluator.pool import EvaluatorPool
-from gateway.flows.evaluation import Evaluator
+from gateway.flows.input_validator import InputSelection, WrittenInput
 from gateway.flows.plan import check_flow, compile_plan
+from gateway.flows.processes import FlowProcesses
 from gateway.flows.spec import FlowSpec, input_config, parse_flow
 from gateway.flows.store import find_flow
 from gateway.models.pins import Pin
 from gateway.models.service import ModelService
-from gateway.parser_process.client import ParserProcess
 from gateway.storage.database import Database
 from gateway.storage.tables import DeploymentVersion, Flow
 from protos.errors import ErrorCode
@@ -71,10 +71,10 @@ class FlowSnapshot:
 class Snapshotter:
     """Takes snapshots, and checks whether the models of a version still exist."""
 
-    def __init__(self, db: Database, models: ModelService, evaluators: EvaluatorPool) -> None:
+    def __init__(self, db: Database, models: ModelService, processes: FlowProcesses) -> None:
         self._db = db
         self._models = models
-        self._evaluators = evaluators
+        self._processes = processes
 
     async def take(self, profile_id: str, flow_id: str) -> FlowSnapshot:
         """Return the flow's draft with its models pinned.
@@ -85,7 +85,7 @@ class Snapshotter:
         """
         async with self._db.read() as session:
             flow = await find_flow(session, profile_id, flow_id)
-        spec = await check_flow(flow.definition, Evaluator(self._evaluators, profile_id))
+        spec = await check_flow(flow.definition, self._processes.evaluator(profile_id))
         pins = await pin_models(spec, self._models, profile_id)
         models = {node_id: pin.to_json() for node_id, pin in pins.items()}
         return FlowSnapshot(flow=flow, models=models)
@@ -134,9 +134,10 @@ def models_of(version: DeploymentVersion) -> set[tuple[str, int]]:
 
 async def check_version_input(
     db: Database,
-    evaluator: Evaluator,
-    parser: ParserProcess,
+    processes: FlowProcesses,
+    parser: BodyParser,
     *,
+    profile_id: str,
     deployment_id: str,
     version: int,
     input_data: bytes,
@@ -154,14 +155,24 @@ async def check_version_input(
         raise GatewayError(ErrorCode.GONE, message)
     spec = parse_flow(row.definition)
     plan = compile_plan(spec)
-    given = orjson.loads(input_data)
     deadline = monotonic() + _CHECK_SECONDS
+    given = None
+    if len(input_data) > LARGE_BODY_BYTES:
+        written = await parser.run(profile_id, deadline, _write, input_data, plan.selection)
+    else:
+        given = orjson.loads(input_data)
+        written = plan.selection.write(given)
     try:
-        checked = await plan.check_input(given, evaluator, deadline)
-        await input_tensors(spec, plan, read_pins(row)).check(given, checked, parser, deadline)
+        checked = await plan.check_input(written, processes.evaluator(profile_id), deadline)
+        tensors = input_tensors(spec, plan, read_pins(row))
+        await tensors.check(given, checked, parser, profile_id, deadline)
     except GatewayError as error:
         if error.code not in _REFUSALS:
             raise
         message = f"version {version} does not accept this run's input: {error.message}"
         raise GatewayError(error.code, message, errors=error.errors) from error
     return checked
+
+
+def _write(input_data: bytes, selection: InputSelection) -> WrittenInput:
+    return selection.write(orjson.loads(input_data))

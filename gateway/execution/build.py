@@ -9,13 +9,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.broker.broker import parse_broker_url
 from gateway.broker.worker_files import WakeFile
-from gateway.evaluator.pool import EvaluatorPool
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor, lease_owner_name
 from gateway.execution.launcher import RunLauncher
 from gateway.execution.pool import RunPool
 from gateway.execution.preloader import Preloader
 from gateway.execution.sweeper import RunMetrics, RunSweeper
+from gateway.flows.processes import FlowProcesses
 from gateway.metrics import GatewayMetrics
 from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.cleanup import DeletedOwnerCleanup
@@ -41,7 +41,7 @@ class Execution:
     waiter: RunWaiter
     cleanup: DeletedOwnerCleanup
     compiled_flows: CompiledFlowCache
-    evaluators: EvaluatorPool
+    processes: FlowProcesses
     preloader: Preloader
     metrics: RunMetrics
     launcher: RunLauncher
@@ -94,21 +94,21 @@ def build_execution(
     gateway_metrics: GatewayMetrics,
     *,
     webhooks: WebhookDispatcher,
-    evaluators: EvaluatorPool,
+    processes: FlowProcesses,
 ) -> Execution:
     """Wire the parts; raise BrokerError if the broker's URL is invalid."""
     outbox = WebhookOutbox(feed, public_url=settings.public_url, on_written=webhooks.wake)
     limits = StorageLimits.of(settings)
     quota = StorageQuota(limits, folder=db.folder, on_refusal=gateway_metrics.count_refusal)
     store = RunStore(db, outbox=outbox, quota=quota)
-    compiled_flows = CompiledFlowCache(db, evaluators)
+    compiled_flows = CompiledFlowCache(db, processes)
     http = GuardedHttpClient(settings.webhook_allow, allow_http=settings.webhook_allow_http)
     executor = RunExecutor(
         store,
         compiled_flows,
         servers,
         http,
-        evaluators,
+        processes,
         owner=lease_owner_name("gateway"),
         max_output_bytes=settings.max_body_bytes,
     )
@@ -131,7 +131,7 @@ def build_execution(
         waiter=RunWaiter(db, store),
         cleanup=cleanup,
         compiled_flows=compiled_flows,
-        evaluators=evaluators,
+        processes=processes,
         preloader=Preloader(db, feed, compiled_flows),
         metrics=metrics,
         launcher=launcher,

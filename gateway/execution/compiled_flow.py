@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from gateway.deployments.input_tensors import InputTensors, input_tensors
 from gateway.deployments.live_deployment import read_pins
 from gateway.errors import GatewayError
-from gateway.evaluator.pool import EvaluatorPool
 from gateway.execution.inference_client import PinnedModels
 from gateway.flows.plan import FlowPlan, compile_plan
+from gateway.flows.processes import FlowProcesses
 from gateway.flows.spec import parse_flow
 from gateway.storage.cache import Cache
 from gateway.storage.database import Database
@@ -33,9 +33,9 @@ class CompiledFlow:
 class CompiledFlowCache:
     """Compiled flows by deployment version."""
 
-    def __init__(self, db: Database, evaluators: EvaluatorPool, *, size: int = 1_000) -> None:
+    def __init__(self, db: Database, processes: FlowProcesses, *, size: int = 1_000) -> None:
         self._db = db
-        self._evaluators = evaluators
+        self._processes = processes
         self._cache: Cache[VersionKey, CompiledFlow] = Cache(self._load, size=size)
 
     def get(self, deployment_id: str, version: int) -> CompiledFlow | None:
@@ -60,6 +60,8 @@ class CompiledFlowCache:
         spec, pins = parse_flow(row.definition), read_pins(row)
         plan = compile_plan(spec)
         if plan.needs_evaluator:
-            self._evaluators.warm()
+            self._processes.evaluators.warm()
+        if plan.needs_functions:
+            self._processes.functions.warm()
         tensors = input_tensors(spec, plan, pins)
         return CompiledFlow(plan=plan, models=PinnedModels(pins), tensors=tensors)

@@ -18,12 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.settings import ExecutionMode
 from gateway.errors import GatewayError
-from gateway.evaluator.pool import EvaluatorPool
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.progress import ProgressReporter
 from gateway.flows import engine
-from gateway.flows.evaluation import Evaluator
 from gateway.flows.ports import HttpPort, Ports
+from gateway.flows.processes import FlowProcesses
 from gateway.flows.result import FlowResult
 from gateway.runs.run import Claim, FailureCode, LeaseStatus, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore
@@ -73,7 +72,7 @@ class RunExecutor:
         compiled_flows: CompiledFlowCache,
         servers: InferenceServers,
         http: HttpPort,
-        evaluators: EvaluatorPool,
+        processes: FlowProcesses,
         *,
         owner: str,
         max_output_bytes: int,
@@ -82,7 +81,7 @@ class RunExecutor:
         self._compiled_flows = compiled_flows
         self._servers = servers
         self._http = http
-        self._evaluators = evaluators
+        self._processes = processes
         self.owner = owner
         self._max_output_bytes = max_output_bytes
         self._held: dict[str, _HeldRun] = {}
@@ -172,8 +171,12 @@ class RunExecutor:
         models = compiled.models.client(
             self._servers, boot_wait_seconds=_BOOT_WAIT_SECONDS[claim.mode]
         )
-        evaluator = Evaluator(self._evaluators, claim.profile_id)
-        ports = Ports(inference=models, http=self._http, evaluator=evaluator)
+        ports = Ports(
+            inference=models,
+            http=self._http,
+            evaluator=self._processes.evaluator(claim.profile_id),
+            functions=self._processes.function_caller(claim.profile_id),
+        )
         progress = ProgressReporter(
             lambda nodes: self._store.report(claim.run_id, claim.attempt, nodes)
         )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from gateway.children.metrics import ChildMetrics
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor, lease_owner_name
 from gateway.execution.model_connections import ModelConnections
-from gateway.flows.evaluation import build_evaluators
+from gateway.flows.processes import build_flow_processes
 from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.storage_quota import StorageLimits, StorageQuota
 from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.webhooks.outbox import WebhookOutbox
+from telemetry.instruments import Registry
 
 
 class WorkerRuntime:
@@ -23,14 +25,14 @@ class WorkerRuntime:
         self._http = GuardedHttpClient(
             settings.webhook_allow, allow_http=settings.webhook_allow_http
         )
-        self._evaluators = build_evaluators(settings)
+        self._processes = build_flow_processes(settings, ChildMetrics(Registry()))
         outbox = WebhookOutbox(self._connections.feed, public_url=settings.public_url)
         self._executor = RunExecutor(
             RunStore(self._db, outbox=outbox, quota=StorageQuota(StorageLimits.of(settings))),
-            CompiledFlowCache(self._db, self._evaluators),
+            CompiledFlowCache(self._db, self._processes),
             self._connections.servers,
             self._http,
-            self._evaluators,
+            self._processes,
             owner=lease_owner_name("worker"),
             max_output_bytes=settings.max_body_bytes,
         )
@@ -47,7 +49,7 @@ class WorkerRuntime:
     async def close(self) -> None:
         """Stop the executor and close all connections."""
         await self._executor.close()
-        await self._evaluators.close()
+        await self._processes.close()
         await self._connections.close()
         await self._http.close()
         await self._db.close()

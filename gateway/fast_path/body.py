@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from gateway.errors import GatewayError
-from gateway.web.json_body import MAX_DEPTH, check_depth
+from gateway.flows.input_validator import InputSelection, WrittenInput
+from gateway.web.json_body import MAX_DEPTH, check_depth, count_values
 from protos import large_json
 from protos.errors import ErrorCode
 from protos.large_json import NumberArray
@@ -38,8 +40,16 @@ def parse_body(body: bytes, headers: Mapping[bytes, bytes], *, plain: bool = Fal
     raise GatewayError(ErrorCode.INVALID_REQUEST, message)
 
 
-def parse_batch(body: bytes, headers: Mapping[bytes, bytes]) -> list[Any]:
-    """Return the items of a batch, each the `input_data` of a call; raises as `parse_body`."""
+def write_input(
+    body: bytes, headers: Mapping[bytes, bytes], selection: InputSelection
+) -> WrittenInput:
+    """Return what a flow receives of a large `input_data`; raises as `parse_body`."""
+    input_data = parse_body(body, headers, plain=True)
+    return replace(selection.write(input_data), values=count_values(input_data))
+
+
+def parse_batch(body: bytes, headers: Mapping[bytes, bytes]) -> list[bytes]:
+    """Return the items of a batch, each as the body of a call; raises as `parse_body`."""
     items = _parse(body, headers, plain=True).get("input_data", _ABSENT) if body else _ABSENT
     if type(items) is not list:
         message = f"input_data: expected an array of objects, got {_kind(items)}"
@@ -47,7 +57,7 @@ def parse_batch(body: bytes, headers: Mapping[bytes, bytes]) -> list[Any]:
     if not 0 < len(items) <= MAX_BATCH_ITEMS:
         message = f"input_data: expected 1 to {MAX_BATCH_ITEMS} items, got {len(items)}"
         raise GatewayError(ErrorCode.INVALID_REQUEST, message)
-    return items
+    return [orjson.dumps({"input_data": item}) for item in items]
 
 
 _ABSENT = object()

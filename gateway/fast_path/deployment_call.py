@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Any, Protocol
+from time import monotonic, perf_counter
+from typing import Protocol
 
+from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.deployments.fast_plan import FastPlan
 from gateway.deployments.settings import NotificationMethod, ResponseFormat
 from gateway.errors import GatewayError
@@ -17,7 +18,6 @@ from gateway.fast_path.call_record import DeploymentCallRecord
 from gateway.fast_path.replies import fast_body
 from gateway.fast_path.routes import ResolvedRoute, RouteResolver
 from gateway.fast_path.tensors import encode_body
-from gateway.parser_process.client import LARGE_BODY_BYTES, ParserProcess
 from gateway.upstream.inference_stream import InferenceStreamClient, templated
 from gateway.upstream.servers import InferenceServers
 from gateway.web.problems import Headers
@@ -43,9 +43,8 @@ class RunCaller(Protocol):
 class BatchCaller(Protocol):
     """Answers batches."""
 
-    # Any: JSON values
-    def start(self, call: DeploymentCall, items: list[Any]) -> RunningCall:
-        """Have every item answered; the call's `succeed` gets all results at once."""
+    def start(self, call: DeploymentCall, items: list[bytes]) -> RunningCall:
+        """Have every item, the body of a call, answered; `succeed` of `call` gets all results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +53,7 @@ class CallServices:
 
     resolver: RouteResolver
     servers: InferenceServers
-    parser: ParserProcess
+    parser: BodyParser
     accounting: Accounting
     runs: RunCaller
     batches: BatchCaller
@@ -210,8 +209,11 @@ class LargeBodyCall:
         call = self._call
         began = perf_counter()
         try:
-            parser = call.services.parser
-            encoded = await parser.run(encode_body, body, call.headers, plan, call.timeout)
+            assert call.route is not None
+            tenant, deadline = call.route.deployment.profile_id, monotonic() + call.timeout
+            encoded = await call.services.parser.run(
+                tenant, deadline, encode_body, body, call.headers, plan, call.timeout
+            )
             call.send_parsed(*encoded, perf_counter() - began)
         except Exception as error:  # noqa: BLE001 - `fail` knows which are bugs
             call.fail(error)

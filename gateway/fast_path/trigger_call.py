@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from time import perf_counter
-from typing import Any
+from time import monotonic, perf_counter
 
 from gateway.auth.identity import Identity
+from gateway.body_parsing.parser import LARGE_BODY_BYTES
+from gateway.deployments.live_deployment import LiveDeployment
 from gateway.errors import GatewayError
 from gateway.fast_path.body import parse_batch
 from gateway.fast_path.deployment_call import CallServices, DeploymentCall
@@ -179,16 +180,16 @@ class TriggerCall(HttpCall, DeploymentCall):
                 return
             self.response_format = url.response_format or self.response_format
             if url.is_batch:
-                self._run_task(self._start_batch(route, parse_batch(body, self.headers)))
+                self._run_task(self._start_batch(route, body))
             else:
                 self.execute(route, body)
         except Exception as error:
             self.fail(error)
 
-    # Any: JSON values
-    async def _start_batch(self, route: ResolvedRoute, items: list[Any]) -> None:
+    async def _start_batch(self, route: ResolvedRoute, body: bytes) -> None:
         """Start a batch when the rate limit admits all its items."""
         try:
+            items = await self._parse_batch(route.deployment, body)
             if route.rate_limit is not None:
                 await route.rate_limit.acquire(len(items))
                 self._holds_limit = True
@@ -199,6 +200,14 @@ class TriggerCall(HttpCall, DeploymentCall):
         except Exception as error:
             self._task = None
             self.fail(error)
+
+    async def _parse_batch(self, deployment: LiveDeployment, body: bytes) -> list[bytes]:
+        if len(body) <= LARGE_BODY_BYTES:
+            return parse_batch(body, self.headers)
+        deadline = monotonic() + deployment.timeout_seconds
+        return await self.services.parser.run(
+            deployment.profile_id, deadline, parse_batch, body, self.headers
+        )
 
     # results
 

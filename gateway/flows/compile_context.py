@@ -18,12 +18,22 @@ MAX_EXPRESSIONS = 5_000
 """Of a flow: the event loop compiles one, or sees that an evaluator has to, in about 5 µs."""
 
 
+@dataclass(frozen=True, slots=True)
+class FunctionName:
+    """The entry point of a Python node."""
+
+    name: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred:
-    """What an evaluator still has to compile: an expression, or a JSON Schema (Any: JSON)."""
+    """What is still to be compiled in another process: an expression, or a JSON Schema (Any: JSON).
+
+    Of a function, whether it can be imported.
+    """
 
     field: str
-    source: str | Mapping[str, Any]
+    source: str | Mapping[str, Any] | FunctionName
 
 
 class CompileContext:
@@ -110,6 +120,10 @@ class CompileContext:
     def schema(self, field: str, schema: Mapping[str, Any]) -> None:
         """Have the JSON Schema at `field` checked (Any: JSON)."""
         self.deferred.append(Deferred(field=field, source=schema))
+
+    def function(self, field: str, function: FunctionName) -> None:
+        """Have the function at `field` imported, to see whether it can be called."""
+        self.deferred.append(Deferred(field=field, source=function))
 
     def check_roots(self, field: str, source: str, roots: Collection[str]) -> None:
         """Report nodes that the expression at `field` reads and cannot."""

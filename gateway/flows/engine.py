@@ -49,7 +49,7 @@ async def execute(
     Args:
         plan: the compiled flow.
         input_data: what `plan.check_input` returned.
-        ports: models, HTTP and evaluators.
+        ports: models, HTTP, evaluators and functions.
         deadline: `time.monotonic()`. Nodes that still run then are cancelled; the same applies
             once `cancelled` is set, or this call is cancelled.
         cancelled: cancels the run.
@@ -142,13 +142,15 @@ class _FlowRun:
         while True:
             try:
                 prepared = await self._prepare(node)
-                output = prepared.value
+                output, notes = prepared.value, prepared.notes
                 if node.perform is not None:
                     output = await node.perform(self._context, output)
+                    if isinstance(output, Evaluated):
+                        output, notes = output.value, (*notes, *output.notes)
             except (NodeError, GatewayError, ExpressionError) as error:
                 failure = NodeError.of(error)
             else:
-                return _StepResult(output=output, attempts=attempt, notes=prepared.notes)
+                return _StepResult(output=output, attempts=attempt, notes=notes)
             pause = max(node.retry.delay(attempt), failure.retry_after or 0.0)
             retry = failure.retryable and attempt < node.retry.attempts
             if not retry or monotonic() + pause >= self._deadline:

@@ -8,10 +8,13 @@ from typing import Any
 
 import orjson
 
+from gateway.children.errors import ChildError, ChildFailure
+from gateway.children.metrics import ChildMetrics
+from gateway.children.pool import ChildPool
+from gateway.children.program import ChildProgram
 from gateway.errors import GatewayError
-from gateway.evaluator.errors import EvaluatorError, EvaluatorFailure
-from gateway.evaluator.pool import EvaluatorPool
 from gateway.flows.cel.values import NodeValues
+from gateway.flows.functions import FunctionCaller
 from gateway.flows.node_types.handler import NodeError
 from gateway.flows.programs import Compiled, Evaluated, Program
 from gateway.settings import Settings
@@ -20,23 +23,29 @@ from protos.errors import ErrorCode
 _MODULE = "gateway.flows.evaluator_process"
 _MAX_VALUES = 8 << 20
 """Bytes of the values that one node's expressions read."""
+_MAX_RESULT = 8 << 20
+"""Bytes of what they return."""
 
 
-def build_evaluators(settings: Settings) -> EvaluatorPool:
+def build_evaluators(settings: Settings, metrics: ChildMetrics) -> ChildPool:
     """Return the evaluators of this process, none of which is started."""
-    return EvaluatorPool(
-        _MODULE,
+    program = ChildProgram(
+        name="evaluator",
+        module=_MODULE,
         size=settings.evaluators,
         memory_bytes=settings.evaluator_memory_bytes,
         cpu_seconds=settings.evaluation_seconds,
+        max_reply_bytes=_MAX_RESULT,
     )
+    return ChildPool(program, metrics)
 
 
 class Evaluator:
     """Evaluates for one tenant: the engine's EvaluatorPort, SchemaPort and CompilerPort."""
 
-    def __init__(self, pool: EvaluatorPool, tenant: str) -> None:
+    def __init__(self, pool: ChildPool, functions: FunctionCaller, tenant: str) -> None:
         self._pool = pool
+        self._functions = functions
         self._tenant = tenant
 
     async def evaluate(self, program: Program, values: NodeValues, deadline: float) -> Evaluated:
@@ -45,8 +54,8 @@ class Evaluator:
         if len(read) > _MAX_VALUES:
             message = f"its expressions read {len(read)} bytes, at most {_MAX_VALUES} are allowed"
             raise GatewayError(ErrorCode.EVALUATION_LIMIT, message)
-        request = {"kind": "evaluate", "program": program.text, "values": orjson.Fragment(read)}
-        answer = await self._ask(request, deadline, otherwise=ErrorCode.EVALUATION_LIMIT)
+        request = {"kind": "evaluate", "program": program.text}
+        answer = await self._ask(request, deadline, otherwise=ErrorCode.EVALUATION_LIMIT, body=read)
         if "code" in answer:
             raise NodeError(answer["code"], answer["message"])
         return Evaluated(value=answer["value"], notes=tuple(answer["notes"]))
@@ -55,12 +64,10 @@ class Evaluator:
         self, schema: str, input_data: bytes, deadline: float
     ) -> Sequence[Mapping[str, str]]:
         """See SchemaPort."""
-        request = {
-            "kind": "validate",
-            "schema": schema,
-            "input_data": orjson.Fragment(input_data),
-        }
-        answer = await self._ask(request, deadline, otherwise=ErrorCode.INVALID_INPUT)
+        request = {"kind": "validate", "schema": schema}
+        answer = await self._ask(
+            request, deadline, otherwise=ErrorCode.INVALID_INPUT, body=input_data
+        )
         errors: Sequence[Mapping[str, str]] = answer["errors"]
         return errors
 
@@ -73,19 +80,30 @@ class Evaluator:
         answer = await self._ask(request, deadline, otherwise=ErrorCode.INVALID_FLOW)
         return [Compiled(**one) for one in answer["results"]]
 
+    async def check_function(self, function: str) -> str | None:
+        """See CompilerPort."""
+        return await self._functions.check(function)
+
     async def _ask(
-        self, request: Mapping[str, Any], deadline: float, *, otherwise: ErrorCode
+        self,
+        request: Mapping[str, Any],
+        deadline: float,
+        *,
+        otherwise: ErrorCode,
+        body: bytes = b"",
     ) -> dict[str, Any]:
         """Return the answer; raise the code `otherwise` if the request takes too much."""
         try:
-            reply = await self._pool.ask(self._tenant, orjson.dumps(request), deadline=deadline)
-        except EvaluatorError as error:
+            reply = await self._pool.ask(
+                self._tenant, orjson.dumps(request), body, deadline=deadline
+            )
+        except ChildError as error:
             code = otherwise
-            if error.failure is EvaluatorFailure.CLOSED:
+            if error.failure is ChildFailure.CLOSED:
                 code = ErrorCode.SHUTTING_DOWN
-            elif error.failure is EvaluatorFailure.UNAVAILABLE:
+            elif error.failure in (ChildFailure.UNAVAILABLE, ChildFailure.OVERLOADED):
                 code = ErrorCode.OVERLOADED
-            elif error.failure is EvaluatorFailure.DEADLINE and code != ErrorCode.INVALID_FLOW:
+            elif error.failure is ChildFailure.DEADLINE and code != ErrorCode.INVALID_FLOW:
                 code = ErrorCode.DEADLINE_EXCEEDED  # the call's own
             raise GatewayError(code, _MESSAGES[otherwise].format(error.message)) from None
         answer: dict[str, Any] = orjson.loads(reply)

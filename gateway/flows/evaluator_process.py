@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from gateway.evaluator.child import serve
+from gateway.children.child import serve
 from gateway.flows.cel.conversion import CelValues
 from gateway.flows.cel.expression import compile_expression
 from gateway.flows.cel.values import ExpressionError
@@ -30,14 +30,14 @@ Json = dict[str, Any]
 """Any: JSON."""
 
 
-def answer(request: bytes) -> bytes:
-    """Answer one request; MemoryError is for the caller."""
+def answer(request: bytes, body: bytes) -> bytes:
+    """Answer one request about the JSON in `body`; MemoryError is for the caller."""
     task = orjson.loads(request)
     match task["kind"]:
         case "evaluate":
-            return _evaluate(task["program"], task["values"])
+            return _evaluate(task["program"], orjson.loads(body))
         case "validate":
-            return orjson.dumps({"errors": _validate(task["schema"], task["input_data"])})
+            return orjson.dumps({"errors": _validate(task["schema"], orjson.loads(body))})
         case _:
             sources = json.loads(task["sources"])
             return orjson.dumps({"results": [_compile(source) for source in sources]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
@@ -37,61 +38,78 @@ class SchemaPort(Protocol):
         ...
 
 
-class InputValidator:
-    """Validates the input of one flow. Any: JSON."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenInput:
+    """The inputs that a flow receives, as JSON."""
 
-    def __init__(self, schema: Mapping[str, Any] | None, *, reject: bool) -> None:
-        """Create one; with `reject`, inputs that the schema does not name are refused."""
-        self._schema = None if schema is None else json.dumps(schema, ensure_ascii=False)
-        self._reject = reject
-        self._names = _known_names(schema or {})
-        self._expected = ", ".join(f"'{one}'" for one in sorted(self._names or ()))[:1_000]
+    json: bytes
+    errors: Sequence[Mapping[str, str]] = ()
+    """Inputs that it refuses, each with `pointer` and `detail`."""
+    values: int = 0
+    """JSON values that it was written from, counted where it is large."""
 
-    def passes(self, name: str) -> bool:
-        """Whether the flow receives the input `name`, if it is sent."""
-        return self._names is None or name in self._names
 
-    async def validate(
-        self, input_data: Mapping[str, Any], schemas: SchemaPort, deadline: float
-    ) -> bytes:
-        """Return the inputs that the flow receives as JSON, without additional ones.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSelection:
+    """Which inputs one flow receives. Small, to be sent to where large inputs are parsed."""
 
-        Raises:
-            GatewayError: INVALID_INPUT with the first errors, each with its pointer; those of
-                SchemaPort.
-        """
-        errors: list[Mapping[str, str]] = []
-        known = input_data
-        if self._names is not None:
-            known = {name: input_data[name] for name in self._names if name in input_data}
-            if self._reject and len(known) < len(input_data):
-                errors += self._unknown(input_data)
-        written = orjson.dumps(known)
-        if self._schema is not None:
-            errors += await schemas.validate(self._schema, written, deadline)
-        if errors:
-            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-            message = f"{errors[0]['pointer']}: {errors[0]['detail']}{more}"
-            raise GatewayError(ErrorCode.INVALID_INPUT, message, errors=errors)
-        return written
+    names: tuple[str, ...] | None
+    """None: all."""
+    reject: bool
+    """Whether others are refused; else they are dropped."""
+
+    def write(self, input_data: Mapping[str, Any]) -> WrittenInput:
+        """Return the inputs that the flow receives (Any: JSON), without additional ones."""
+        if self.names is None:
+            return WrittenInput(json=orjson.dumps(input_data))
+        known = {name: input_data[name] for name in self.names if name in input_data}
+        refuses = self.reject and len(known) < len(input_data)
+        errors = self._unknown(input_data) if refuses else ()
+        return WrittenInput(json=orjson.dumps(known), errors=errors)
 
     def _unknown(self, input_data: Mapping[str, Any]) -> list[Mapping[str, str]]:
-        assert self._names is not None
-        unknown = (name for name in input_data if name not in self._names)
+        names = frozenset(self.names or ())
+        expected = ", ".join(f"'{one}'" for one in sorted(names))[:1_000]
+        unknown = (name for name in input_data if name not in names)
         return [
             {
-                "detail": f"unknown input '{name[:100]}'; expected one of {self._expected}",
+                "detail": f"unknown input '{name[:100]}'; expected one of {expected}",
                 "pointer": f"#/input_data/{pointer_token(name)}",
             }
             for name in islice(unknown, _SHOWN)
         ]
 
 
-def _known_names(schema: Mapping[str, Any]) -> dict[str, None] | None:
+class InputValidator:
+    """Validates the input of one flow. Any: JSON."""
+
+    def __init__(self, schema: Mapping[str, Any] | None, *, reject: bool) -> None:
+        """Create one; with `reject`, inputs that the schema does not name are refused."""
+        self._schema = None if schema is None else json.dumps(schema, ensure_ascii=False)
+        self.selection = InputSelection(names=_known_names(schema or {}), reject=reject)
+
+    async def validate(self, written: WrittenInput, schemas: SchemaPort, deadline: float) -> bytes:
+        """Return the inputs that the flow receives, as `selection` wrote them.
+
+        Raises:
+            GatewayError: INVALID_INPUT with the first errors, each with its pointer; those of
+                SchemaPort.
+        """
+        errors = [*written.errors]
+        if self._schema is not None:
+            errors += await schemas.validate(self._schema, written.json, deadline)
+        if errors:
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            message = f"{errors[0]['pointer']}: {errors[0]['detail']}{more}"
+            raise GatewayError(ErrorCode.INVALID_INPUT, message, errors=errors)
+        return written.json
+
+
+def _known_names(schema: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Return the names of all allowed inputs, or None if the schema does not restrict them."""
     properties = schema.get("properties")
     if not isinstance(properties, dict) or any(word in schema for word in _OPEN_KEYWORDS):
         return None
     if schema.get("additionalProperties", False) is not False:
         return None
-    return dict.fromkeys(properties)
+    return tuple(properties)

@@ -16,10 +16,15 @@ from typing import Any, Protocol
 from gateway.errors import GatewayError
 from gateway.flows.cel.local import local_expression
 from gateway.flows.cel.values import CEL_TYPES
-from gateway.flows.compile_context import MAX_EXPRESSIONS, CompileContext, Deferred
+from gateway.flows.compile_context import (
+    MAX_EXPRESSIONS,
+    CompileContext,
+    Deferred,
+    FunctionName,
+)
 from gateway.flows.failure_policy import ErrorPolicy, RetryPolicy
 from gateway.flows.graph import Edge, ancestors, predecessors, topological
-from gateway.flows.input_validator import InputValidator, SchemaPort
+from gateway.flows.input_validator import InputSelection, InputValidator, SchemaPort, WrittenInput
 from gateway.flows.node_types.api_input import ApiInput
 from gateway.flows.node_types.handler import Perform, Prepare
 from gateway.flows.node_types.registry import HANDLERS
@@ -84,20 +89,31 @@ class FlowPlan:
         """Whether its runs need an evaluator."""
         return any(node.program is not None for node in self.nodes)
 
+    @property
+    def needs_functions(self) -> bool:
+        """Whether its runs call functions of installed packages."""
+        return any(node.type == NodeType.PYTHON for node in self.nodes)
+
     def passes_input(self, name: str) -> bool:
         """Whether the flow receives the input `name`, if it is sent."""
-        return self._input.passes(name)
+        names = self.selection.names
+        return names is None or name in names
+
+    @property
+    def selection(self) -> InputSelection:
+        """Which inputs the flow receives."""
+        return self._input.selection
 
     async def check_input(
-        self, input_data: Mapping[str, Any], schemas: SchemaPort, deadline: float
+        self, written: WrittenInput, schemas: SchemaPort, deadline: float
     ) -> bytes:
-        """Validate `input_data` and return the inputs to pass to `execute`, as JSON.
+        """Validate what `selection` wrote, and return the inputs to pass to `execute`, as JSON.
 
         Raises:
             GatewayError: INVALID_INPUT with the first errors, each with its pointer; see
                 SchemaPort.
         """
-        return await self._input.validate(input_data, schemas, deadline)
+        return await self._input.validate(written, schemas, deadline)
 
 
 class CompilerPort(Protocol):
@@ -112,6 +128,14 @@ class CompilerPort(Protocol):
 
         Raises:
             GatewayError: INVALID_FLOW if it takes too much.
+        """
+        ...
+
+    async def check_function(self, function: str) -> str | None:
+        """Return why a function cannot be called, once it was imported; None if it can.
+
+        Raises:
+            GatewayError: DEADLINE_EXCEEDED, OVERLOADED.
         """
         ...
 
@@ -176,11 +200,24 @@ class _Step:
 
     async def check_deferred(self, compiler_port: CompilerPort, deadline: float) -> None:
         """Compile in an evaluator what is compiled there, and report errors."""
-        deferred = self.context.deferred
+        for one in self.context.deferred:
+            if isinstance(one.source, FunctionName):
+                problem = await compiler_port.check_function(one.source.name)
+                if problem is not None:
+                    self.context.add_error(one.field, f"'{one.source.name}': {problem}")
+        await self._check_sources(compiler_port, deadline)
+
+    async def _check_sources(self, compiler_port: CompilerPort, deadline: float) -> None:
+        deferred: list[Deferred] = []
+        sources: list[str | Mapping[str, Any]] = []
+        for one in self.context.deferred:
+            if not isinstance(one.source, FunctionName):
+                deferred.append(one)
+                sources.append(one.source)
         if not deferred:
             return
         try:
-            results = await compiler_port.compile([one.source for one in deferred], deadline)
+            results = await compiler_port.compile(sources, deadline)
         except GatewayError as error:
             if error.code != ErrorCode.INVALID_FLOW:
                 raise

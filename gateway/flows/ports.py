@@ -1,4 +1,4 @@
-"""The ports through which the flow engine calls models, HTTP services and evaluators.
+"""The ports through which the flow engine calls models, HTTP services, evaluators and functions.
 
 The engine does not close a port and may use one for several nodes and several runs at once. If it
 cancels a call, at the deadline or because the run was cancelled, the port must stop the work behind
@@ -70,6 +70,21 @@ class EvaluatorPort(Protocol):
         ...
 
 
+class FunctionPort(Protocol):
+    """Calls functions of installed packages, where they can be killed."""
+
+    async def call(self, function: str, inputs: Any, deadline: float) -> Evaluated:
+        """Return what the entry point `function` returns, before `deadline` (`time.monotonic()`).
+
+        Any: JSON, which the function takes.
+
+        Raises:
+            NodeError: the call failed.
+            GatewayError: DEADLINE_EXCEEDED, OVERLOADED, SHUTTING_DOWN.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """The ports of one run."""
@@ -77,3 +92,4 @@ class Ports:
     inference: InferencePort
     http: HttpPort
     evaluator: EvaluatorPort
+    functions: FunctionPort

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,10 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
-from gateway.evaluator.pool import EvaluatorPool
 from gateway.flows import store
-from gateway.flows.evaluation import Evaluator
 from gateway.flows.flow_warnings import FlowWarning, ResolveVersion, flow_warnings
 from gateway.flows.plan import check_draft, check_flow
+from gateway.flows.processes import FlowProcesses
 from gateway.flows.spec import parse_flow
 from gateway.flows.validation import ValidationErrors
 from gateway.ids import new_id
@@ -45,15 +45,15 @@ class FlowService:
     """The flows of a profile. Deployments keep their versions when a flow changes."""
 
     def __init__(
-        self, db: Database, evaluators: EvaluatorPool, resolve_version: ResolveVersion
+        self, db: Database, processes: FlowProcesses, resolve_version: ResolveVersion
     ) -> None:
         self._db = db
-        self._evaluators = evaluators
+        self._processes = processes
         self._resolve_version = resolve_version
 
     async def create(self, profile_id: str, draft: Draft) -> Flow:
         """Save a new flow; raise INVALID_FLOW if its graph is invalid."""
-        await check_draft(draft.definition, Evaluator(self._evaluators, profile_id))
+        await self._check(draft.definition, profile_id)
         async with self._db.write() as session:
             flow = Flow(
                 id=new_id(),
@@ -76,7 +76,7 @@ class FlowService:
         Raises:
             GatewayError: INVALID_FLOW with all errors, each with its pointer.
         """
-        evaluator = Evaluator(self._evaluators, profile_id)
+        evaluator = self._processes.evaluator(profile_id)
         check = check_flow if to_deploy else check_draft
         await check(draft.definition, evaluator)
         warnings = await flow_warnings(profile_id, draft.definition, self._resolve_version)
@@ -99,6 +99,7 @@ class FlowService:
 
     async def warnings_about(self, flow: Flow) -> list[FlowWarning]:
         """Return what keeps a flow that was saved from being deployed, as things are."""
+        await asyncio.sleep(0)  # each of these walks takes milliseconds for a large flow
         return await flow_warnings(flow.profile_id, flow.definition, self._resolve_version)
 
     async def models_of(self, profile_id: str, flow_id: str) -> Sequence[tuple[str, str]]:
@@ -131,7 +132,7 @@ class FlowService:
         }
         if nodes is not None or edges is not None:
             # Before the transaction, which keeps others from writing.
-            await check_draft(new, Evaluator(self._evaluators, profile_id))
+            await self._check(new, profile_id)
         async with self._db.write() as session:
             flow = await store.find_flow(session, profile_id, flow_id, lock=True)
             check_if_match(flow, if_match)
@@ -164,6 +165,11 @@ class FlowService:
             await session.delete(flow)
             await _record(session, "delete", flow, before=_seen(flow))
             await record_change(session, ChangeKind.FLOW, flow.id)
+
+    async def _check(self, definition: Mapping[str, Any], profile_id: str) -> None:
+        await asyncio.sleep(0)
+        await check_draft(definition, self._processes.evaluator(profile_id))
+        await asyncio.sleep(0)
 
 
 def _seen(flow: Flow) -> dict[str, Any]:

@@ -34,6 +34,8 @@ class NodeType(StrEnum):
     """Provides the call's `input_data`."""
     INFERENCE = "inference"
     """Calls a model."""
+    PYTHON = "python"
+    """Calls a function of an installed package."""
     API_OUTPUT = "api_output"
     """Builds the call's `output_data`."""
 

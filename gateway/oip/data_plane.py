@@ -60,7 +60,7 @@ class DataPlane:
         self._no_servers = InferenceServers(max_message_bytes=0, drain_seconds=0)
         self._readiness = readiness
         self._metrics = metrics
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
 
     def server_ready(self) -> bool:
         """Whether the gateway is ready."""
@@ -248,7 +248,7 @@ class DataPlane:
 
     def _timeout(self, request: pb.ModelInferRequest, remaining: float | None) -> float:
         asked = min_timeout(timeout_seconds(request), remaining)
-        return self._timeout_seconds if asked is None else min(self._timeout_seconds, asked)
+        return self.timeout_seconds if asked is None else min(self.timeout_seconds, asked)
 
 
 def _version(servers: InferenceServers, name: str, text: str) -> int:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 
 import orjson
 
 from gateway.auth.identity import Identity
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.request_credentials import presented_key
+from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.errors import GatewayError
 from gateway.ids import new_id, request_id_of
 from gateway.limits.rate_limit import RateLimit
@@ -20,7 +22,6 @@ from gateway.oip.access import ModelAccess
 from gateway.oip.data_plane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.oip.http_request import json_size, parse_index, parse_infer, parse_infer_copied
 from gateway.oip.http_response import as_json, render_infer
-from gateway.parser_process.client import LARGE_BODY_BYTES, ParserProcess
 from gateway.web.asgi import (
     DisconnectedError,
     Receive,
@@ -60,7 +61,7 @@ class V2App:
         access: ModelAccess,
         proxies: TrustedProxies,
         metrics: GatewayMetrics,
-        parser: ParserProcess,
+        parser: BodyParser,
         *,
         max_body_bytes: int,
     ) -> None:
@@ -181,15 +182,17 @@ class V2App:
     ) -> Answer:
         body = await read_body(receive, headers, self._max_body_bytes)
         began = perf_counter()
+        given = headers.get(REQUEST_TIMEOUT_HEADER)
+        remaining = None if given is None else parse_request_timeout(given)
         if json_size(body, headers) > LARGE_BODY_BYTES:
-            parsed = await self._parser.run(parse_infer_copied, body, headers)
+            deadline = monotonic() + min(self._plane.timeout_seconds, remaining or math.inf)
+            tenant = "" if caller is None else caller.profile_id
+            parsed = await self._parser.run(tenant, deadline, parse_infer_copied, body, headers)
         else:
             parsed = parse_infer(body, headers)
         parsed.request.model_name = name
         parsed.request.model_version = version
         self._metrics.parse.observe(perf_counter() - began)
-        given = headers.get(REQUEST_TIMEOUT_HEADER)
-        remaining = None if given is None else parse_request_timeout(given)
         reply = await unless_disconnected(
             receive, self._plane.infer_raw(caller, parsed.request, parsed.raws, remaining)
         )

@@ -13,6 +13,9 @@ from gateway.limits.policy import ConcurrencyLimit
 
 MAX_INPUT_BYTES = 16 * 1024 * 1024
 """Maximum size of `input_data`."""
+MAX_SERVER_VALUES = 500_000
+"""Maximum number of JSON values in `input_data` over 1 MiB, for type `server`: the gateway's event
+loop reads and writes them in up to 0.1 µs each."""
 MAX_OUTPUT_BYTES = 16 * 1024 * 1024
 """Maximum size of `output_data`; a run with more fails."""
 MAX_NODE_OUTPUTS_BYTES = 4 * 1024 * 1024

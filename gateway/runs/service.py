@@ -7,16 +7,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 from gateway.auth.identity import Identity, Scope, check_covers
+from gateway.body_parsing.parser import BodyParser
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.deployments.snapshots import check_version_input
 from gateway.errors import GatewayError
-from gateway.evaluator.pool import EvaluatorPool
-from gateway.flows.evaluation import Evaluator
+from gateway.flows.processes import FlowProcesses
 from gateway.ids import is_id, run_id_time
 from gateway.limits.rate_limiter import PollLimit, RateLimiter
-from gateway.parser_process.client import ParserProcess
 from gateway.runs.deletion import delete_finished_runs
 from gateway.runs.event_stream import stream_run
 from gateway.runs.queries import RunFilter
@@ -43,8 +42,8 @@ class RunService:
         deployments: DeploymentCache,
         launch: Launch,
         *,
-        evaluators: EvaluatorPool,
-        parser: ParserProcess,
+        processes: FlowProcesses,
+        parser: BodyParser,
         retention_days: int,
         rate_limiter: RateLimiter | None = None,
     ) -> None:
@@ -54,7 +53,7 @@ class RunService:
         self._waiter = waiter
         self._deployments = deployments
         self._launch = launch
-        self._evaluators = evaluators
+        self._processes = processes
         self._parser = parser
         self._rate_limiter = rate_limiter
         self._retention_days = retention_days
@@ -154,11 +153,11 @@ class RunService:
         input_data = await self._input(run)
         live = await self._deployments.find(run.deployment_id, run.profile_id)
         new = _retry_of(run, live, input_data, latest=latest, key_id=actor.key_id)
-        evaluator = Evaluator(self._evaluators, run.profile_id)
         checked = await check_version_input(
             self._db,
-            evaluator,
+            self._processes,
             self._parser,
+            profile_id=run.profile_id,
             deployment_id=new.deployment_id,
             version=new.version,
             input_data=input_data,

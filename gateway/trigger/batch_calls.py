@@ -26,8 +26,8 @@ Json = dict[str, Any]
 class BatchCalls:
     """Answers a batch by answering its items as single calls."""
 
-    def start(self, call: DeploymentCall, items: list[Any]) -> _Batch:
-        """Have every item answered; `call` gets all results at once.
+    def start(self, call: DeploymentCall, items: list[bytes]) -> _Batch:
+        """Have every item, the body of a call, answered; `call` gets all results at once.
 
         An item's error is the result of that item.
         """
@@ -39,7 +39,7 @@ class BatchCalls:
 class _Batch:
     """The items of one batch, and their results."""
 
-    def __init__(self, call: DeploymentCall, items: list[Any]) -> None:
+    def __init__(self, call: DeploymentCall, items: list[bytes]) -> None:
         self._call = call
         self._items = items
         self._finished = False
@@ -64,7 +64,7 @@ class _Batch:
             index = self._next
             self._next += 1
             item = self._in_flight[index] = _Item(self._call, self, index)
-            item.start(orjson.dumps({"input_data": self._items[index]}))
+            item.start(self._items[index])
         self._starting = False
         if not self._finished and len(self._results) == len(self._items):
             self._finished = True

@@ -7,13 +7,14 @@ from time import monotonic, perf_counter
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.deployments.settings import ExecutionMode, OnTimeout
+from gateway.body_parsing.parser import LARGE_BODY_BYTES
+from gateway.deployments.settings import DeploymentType, ExecutionMode, OnTimeout
 from gateway.errors import GatewayError
 from gateway.execution.build import Execution
 from gateway.execution.compiled_flow import CompiledFlow
-from gateway.fast_path.body import parse_body
+from gateway.fast_path.body import parse_body, write_input
 from gateway.fast_path.deployment_call import DeploymentCall
-from gateway.flows.evaluation import Evaluator
+from gateway.flows.input_validator import WrittenInput
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import read_idempotency
 from gateway.runs.responses import (
@@ -23,7 +24,7 @@ from gateway.runs.responses import (
     run_location,
     server_timing,
 )
-from gateway.runs.run import CreatedRun, Idempotency, NewRun, Run, RunStatus
+from gateway.runs.run import MAX_SERVER_VALUES, CreatedRun, Idempotency, NewRun, Run, RunStatus
 from gateway.web.preferences import HEADER as PREFER
 from gateway.web.preferences import Preferences, read_preferences
 from gateway.web.problems import Answer, Headers
@@ -107,7 +108,7 @@ class _RunCall:
 
     async def _result(self) -> Answer:
         preferences = read_preferences(self._call.headers.get(PREFER))
-        idempotency = self._idempotency()
+        idempotency = await self._idempotency()
         wait_seconds = self._wait_seconds(preferences)
         is_sync = wait_seconds is None or wait_seconds
         mode = ExecutionMode.SYNC if is_sync else ExecutionMode.ASYNC
@@ -233,22 +234,32 @@ class _RunCall:
         headers.append((b"server-timing", server_timing(run)))
         return 200, headers, body
 
-    def _idempotency(self) -> Idempotency | None:
+    async def _idempotency(self) -> Idempotency | None:
         given = self._call.headers.get(IDEMPOTENCY_KEY)
         if given is None and self._deployment.require_idempotency_key:
             message = "Idempotency-Key: this deployment expects one with each call, such as a UUID"
             raise GatewayError(ErrorCode.IDEMPOTENCY_KEY_REQUIRED, message)
-        return read_idempotency(given, self._deployment.id, self._call.body)
+        body = self._call.body
+        if given is None or len(body) <= LARGE_BODY_BYTES:
+            return read_idempotency(given, self._deployment.id, body)
+        return await asyncio.to_thread(read_idempotency, given, self._deployment.id, body)
 
     async def _checked_input(self, compiled: CompiledFlow) -> bytes:
         """Return `input_data` as JSON, checked against the flow and its models."""
         began = perf_counter()
-        input_data = parse_body(self._call.body, self._call.headers, plain=True)
-        evaluator = Evaluator(self._execution.evaluators, self._deployment.profile_id)
-        deadline = monotonic() + self._call.timeout - (began - self._call.began)
-        checked = await compiled.plan.check_input(input_data, evaluator, deadline)
-        parser = self._call.services.parser
-        await compiled.tensors.check(input_data, checked, parser, deadline)
+        call, plan, tenant = self._call, compiled.plan, self._deployment.profile_id
+        parser, body, headers = call.services.parser, call.body, call.headers
+        deadline = monotonic() + call.timeout - (began - call.began)
+        input_data = None
+        if len(body) > LARGE_BODY_BYTES:
+            written = await parser.run(tenant, deadline, write_input, body, headers, plan.selection)
+            _check_value_count(written, self._deployment.type)
+        else:
+            input_data = parse_body(body, headers, plain=True)
+            written = plan.selection.write(input_data)
+        evaluator = self._execution.processes.evaluator(tenant)
+        checked = await plan.check_input(written, evaluator, deadline)
+        await compiled.tensors.check(input_data, checked, parser, tenant, deadline)
         self._parse_seconds = perf_counter() - began
         return checked
 
@@ -260,6 +271,16 @@ class _RunCall:
         if wait is None:
             return 0.0 if preferences.respond_async else None
         return wait
+
+
+def _check_value_count(written: WrittenInput, where: DeploymentType) -> None:
+    if where is DeploymentType.SERVER and written.values > MAX_SERVER_VALUES:
+        message = (
+            f"input_data: expected at most {MAX_SERVER_VALUES} values (numbers, strings, objects, "
+            f"arrays) for deployment type server, got {written.values}: send less, or use the "
+            "type api or the mode fast"
+        )
+        raise GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)
 
 
 def _check_strictness(run: Run, preferences: Preferences) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from time import monotonic
 
+from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.errors import GatewayError
 from gateway.ids import new_id, request_id_of
 from gateway.web.asgi import (
@@ -17,7 +20,12 @@ from gateway.web.asgi import (
     send_answer,
     too_large,
 )
-from gateway.web.json_body import check_depth, check_unicode
+from gateway.web.json_body import (
+    check_depth,
+    check_unicode,
+    check_value_count,
+    may_have_many_values,
+)
 from gateway.web.problems import Headers, problem
 from gateway.web.security_headers import with_security_headers
 from gateway.web.unexpected_errors import as_gateway_error
@@ -30,9 +38,12 @@ class RestMiddleware:
     `max_body_bytes` is a limit for all of them.
     """
 
-    def __init__(self, app: App, *, max_body_bytes: int, timeout_seconds: float = 120.0) -> None:
+    def __init__(
+        self, app: App, parser: BodyParser, *, max_body_bytes: int, timeout_seconds: float = 120.0
+    ) -> None:
         """Allow `timeout_seconds` until a response begins."""
         self._app = app
+        self._parser = parser
         self._timeout_seconds = timeout_seconds
         self._max_body_bytes = max_body_bytes
 
@@ -45,6 +56,7 @@ class RestMiddleware:
             send,
             request_id,
             headers,
+            check_large=partial(self._check_large, scope),
             max_body_bytes=self._max_body_bytes,
             on_stream=scope.get("extensions", {}).get(STREAMED_BODY),
         )
@@ -64,6 +76,13 @@ class RestMiddleware:
         except Exception as error:
             timed_out = isinstance(error, TimeoutError) and timeout.expired()
             await request.refuse(self._timed_out() if timed_out else error)
+
+    async def _check_large(self, scope: Scope, body: bytes) -> None:
+        """Check JSON that would hold up the event loop."""
+        identity = scope["state"].get("identity")
+        tenant = "" if identity is None else identity.profile_id
+        deadline = monotonic() + self._timeout_seconds
+        await self._parser.run(tenant, deadline, check_value_count, body)
 
     def _timed_out(self) -> GatewayError:
         message = (
@@ -95,6 +114,7 @@ class _BoundedRequest:
         request_id: bytes,
         headers: Mapping[bytes, bytes],
         *,
+        check_large: Callable[[bytes], Awaitable[None]],
         max_body_bytes: int,
         on_stream: Callable[[], None] | None,
     ) -> None:
@@ -104,6 +124,7 @@ class _BoundedRequest:
         """Ends the request, unless its response has begun."""
         self._declared = headers.get(b"content-length", b"0")
         self._is_json = _is_json(headers)
+        self._check_large = check_large
         self._max_body_bytes = max_body_bytes
         self._on_stream = on_stream
         self._limit: int | None = max_body_bytes
@@ -137,7 +158,7 @@ class _BoundedRequest:
         """Return the next part of the body; over a limit, respond with an error and disconnect."""
         message = await self._receive()
         try:
-            self._check(message)
+            await self._check(message)
         except GatewayError as refusal:
             if not self._started:
                 await self.refuse(refusal)
@@ -145,7 +166,7 @@ class _BoundedRequest:
                 return {"type": "http.disconnect"}
         return message
 
-    def _check(self, message: Message) -> None:
+    async def _check(self, message: Message) -> None:
         chunk: bytes = message.get("body", b"")
         self._size += len(chunk)
         if self._limit is not None and self._size > self._limit:
@@ -155,8 +176,11 @@ class _BoundedRequest:
             if not message.get("more_body", False):
                 body = b"".join(self._chunks)
                 self._chunks.clear()
-                check_depth(body)
-                check_unicode(body)
+                if len(body) > LARGE_BODY_BYTES or may_have_many_values(body):
+                    await self._check_large(body)
+                else:
+                    check_depth(body)
+                    check_unicode(body)
 
     async def send(self, message: Message) -> None:
         """Send a part of the response, with the request id in its headers."""

@@ -98,8 +98,8 @@ def run(
     """Run a flow's draft once, without deploying it, and show the output of each node.
 
     It runs in this process, with the engine and the checks of deployments: HTTP nodes send their
-    requests, Python nodes run here, and models are called where they are served. No run is
-    recorded. Exit status: 0 completed; 1 failed or refused.
+    requests, Python nodes run in a child of it, and models are called where they are served. No run
+    is recorded. Exit status: 0 completed; 1 failed or refused.
 
     [dim]slipstream flows run flow.json --input '{"x": [[5.1, 3.5, 1.4, 0.2]]}'[/]
     [dim]slipstream flows run 0b9c… --input @input.json --json | jq .node_outputs[/]
@@ -108,7 +108,9 @@ def run(
         definition = _definition(session, flow)
         input_data = None if data is None else _input_data(data)
         workspace, services = session.workspace, session.services
-        runner = DraftRunner(workspace.settings, workspace.db, services.models, services.evaluators)
+        runner = DraftRunner(
+            workspace.settings, workspace.db, services.models, services.flow_processes
+        )
         work = runner.run(session.profile_id, definition, input_data, timeout_seconds=timeout)
         try:
             result = session.run(work)

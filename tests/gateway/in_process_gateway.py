@@ -55,8 +55,9 @@ class InProcessGateway:
         return build_fastapi(self._container).openapi()
 
     async def close(self) -> None:
-        """End the evaluators, and give back the database's connections."""
-        await self.services.evaluators.close()
+        """End the child processes, and give back the database's connections."""
+        await self.services.flow_processes.close()
+        await self._container.parser.close()
         await self.db.close()
 
 

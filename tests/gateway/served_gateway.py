@@ -98,7 +98,7 @@ class ServedGateway:
         await self.container.feed.stop()
         await self.container.parser.close()
         self.services.passwords.close()
-        await self.services.evaluators.close()
+        await self.services.flow_processes.close()
         await self.db.close()
 
     # Any: a document

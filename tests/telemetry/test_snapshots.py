@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -121,6 +122,24 @@ def test_a_process_ignores_an_older_snapshot_with_its_name(tmp_path: Path) -> No
     old.shared.publish()
     assert ProcessMetrics(tmp_path, "gateway-2").scraped() == {("calls_total", "a"): 5}
     assert ProcessMetrics(tmp_path, "gateway-1").scraped() == {}
+
+
+def test_gauges_of_dead_processes_do_not_count(tmp_path: Path) -> None:
+    registries = [Registry() for _ in range(2)]
+    for number, registry in enumerate(registries):
+        registry.gauge("busy", "Busy.").child().set(3.0 + number)
+    mine, other = (
+        SharedRegistry(registry, tmp_path, f"gateway-{number}")
+        for number, registry in enumerate(registries)
+    )
+    other.publish()
+    assert values(mine) == [7]
+    os.utime(tmp_path / "gateway-1.json", (0, 0))
+    assert values(mine) == [3]
+
+
+def values(shared: SharedRegistry) -> list[float]:
+    return [sample.value for metric in shared.collect() for sample in metric.samples]
 
 
 def test_counters_never_decrease_while_others_publish(tmp_path: Path) -> None:

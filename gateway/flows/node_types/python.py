@@ -3,29 +3,20 @@
 A package registers functions under the entry-point group `slipstream.nodes`. A function takes one
 argument, the node's inputs as a dict, and returns JSON; it may be async. Any exception fails the
 node. TimeoutError, ConnectionError, and exceptions with a true attribute `retryable` are retryable.
-A function that is not async runs in a thread. Threads cannot be interrupted: after the deadline the
-result is discarded.
+Functions are imported and called in processes of their own, see `gateway.flows.function_process`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
-from gateway.errors import GatewayError
-from gateway.flows.compile_context import CompileContext
+from gateway.flows.compile_context import CompileContext, FunctionName
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.node_types.handler import (
-    NodeError,
-    NodeHandler,
-    Perform,
-    Prepare,
-    RunContext,
-)
+from gateway.flows.node_types.handler import NodeHandler, Perform, Prepare, RunContext
+from gateway.flows.programs import Evaluated
 
 GROUP = "slipstream.nodes"
 
@@ -56,62 +47,25 @@ def _prepare(config: Python, context: CompileContext) -> Prepare:
 
 
 def _perform(config: Python, context: CompileContext) -> Perform:
-    function = _load(config.function, context)
-    waits = _is_async(function)
+    _check_installed(config.function, context)
 
-    async def call(_run: RunContext, inputs: dict[str, Any]) -> Any:
-        try:
-            if waits:
-                return await function(inputs)
-            return await asyncio.to_thread(function, inputs)
-        except (GatewayError, NodeError):
-            raise
-        except Exception as error:
-            raise _failure(config.function, error) from error
+    async def call(run: RunContext, inputs: dict[str, Any]) -> Evaluated:
+        return await run.ports.functions.call(config.function, inputs, run.deadline)
 
     return call
 
 
-def _load(name: str, context: CompileContext) -> Callable[[dict[str, Any]], Any]:
-    found = entry_points(group=GROUP)
-    if name not in found.names:
-        if found.names:
-            installed = f"expected one of {', '.join(sorted(found.names))}"
-        else:
-            installed = "no Python nodes are installed"
-        context.add_error("function", f"unknown Python node '{name}': {installed}")
-        return _no_function
-    try:
-        function = found[name].load()
-    except Exception as error:  # noqa: BLE001 - importing a third-party package may raise anything
-        context.add_error("function", f"'{name}' cannot be imported: {error!r}")
-        return _no_function
-    if not callable(function):
-        context.add_error(
-            "function", f"'{name}': expected a function, got {type(function).__name__}"
-        )
-        return _no_function
-    loaded: Callable[[dict[str, Any]], Any] = function
-    return loaded
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        type(function).__call__
-    )
-
-
-def _failure(name: str, error: Exception) -> NodeError:
-    retryable = isinstance(error, TimeoutError | ConnectionError)
-    return NodeError(
-        "python_failed",
-        f"{name}: {type(error).__name__}: {error}"[:1000],
-        retryable=bool(getattr(error, "retryable", retryable)),
-    )
-
-
-def _no_function(_inputs: dict[str, Any]) -> None:
-    return None
+def _check_installed(name: str, context: CompileContext) -> None:
+    """Report a name that is not installed. It is not imported here: that may take seconds."""
+    names = entry_points(group=GROUP).names
+    if name in names:
+        context.function("function", FunctionName(name))
+        return
+    if names:
+        installed = f"expected one of {', '.join(sorted(names))}"
+    else:
+        installed = "no Python nodes are installed"
+    context.add_error("function", f"unknown Python node '{name}': {installed}")
 
 
 HANDLER = NodeHandler(type="python", read=_read, prepare=_prepare, perform=_perform)

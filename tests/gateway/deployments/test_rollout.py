@@ -26,7 +26,9 @@ class Site:
         self.services = in_process_gateway.services
         self.fleet = in_process_gateway.services.fleet.store
         services = in_process_gateway.services
-        self.snapshots = Snapshotter(in_process_gateway.db, services.models, services.evaluators)
+        self.snapshots = Snapshotter(
+            in_process_gateway.db, services.models, services.flow_processes
+        )
         self.profile_id = profile.id
         self.in_process_gateway = in_process_gateway
         self.id = ""

@@ -8,10 +8,13 @@ from typing import Any, TypeVar
 
 import orjson
 
+from gateway.children.child import Answer
+from gateway.children.pool import ChildPool
 from gateway.errors import GatewayError
-from gateway.evaluator.pool import EvaluatorPool
 from gateway.flows.evaluation import Evaluator
 from gateway.flows.evaluator_process import answer
+from gateway.flows.function_process import FunctionProcess
+from gateway.flows.functions import FunctionCaller
 from gateway.flows.ports import ModelCall, Ports
 from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
@@ -19,18 +22,27 @@ from protos.errors import ErrorCode
 T = TypeVar("T")
 
 
-class InProcessPool(EvaluatorPool):
-    """Does at once, in this process, what an evaluator does. Cannot be killed."""
+class InProcessPool(ChildPool):
+    """Does at once, in this process, what a child process does. Cannot be killed."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Answer) -> None:
         """Start nothing."""
+        self._answer = answer
 
-    async def ask(self, _tenant: str, request: bytes, *, deadline: float) -> bytes:  # noqa: ARG002
+    async def ask(
+        self,
+        _tenant: str,
+        request: bytes,
+        body: bytes = b"",
+        *,
+        deadline: float,  # noqa: ARG002
+    ) -> bytes:
         """Answer."""
-        return answer(request)
+        return self._answer(request, body)
 
 
-EVALUATOR = Evaluator(InProcessPool(), "a tenant")
+FUNCTIONS = FunctionCaller(InProcessPool(FunctionProcess().answer), "a tenant")
+EVALUATOR = Evaluator(InProcessPool(answer), FUNCTIONS, "a tenant")
 
 
 def result_of(work: Coroutine[Any, Any, T]) -> T:
@@ -88,9 +100,15 @@ async def not_found(_call: OutboundRequest) -> OutboundResponse:
 class FakePorts:
     """All ports; records the calls and the maximum number of concurrent ones."""
 
-    def __init__(self, model: Model = echo, service: Service = not_found) -> None:
+    def __init__(
+        self,
+        model: Model = echo,
+        service: Service = not_found,
+        functions: FunctionCaller = FUNCTIONS,
+    ) -> None:
         self._model = model
         self._service = service
+        self._functions = functions
         self.inferences: list[ModelCall] = []
         self.requests: list[OutboundRequest] = []
         self.deadlines: list[float] = []
@@ -101,7 +119,7 @@ class FakePorts:
     @property
     def ports(self) -> Ports:
         """The ports for the engine; expressions are evaluated in this process."""
-        return Ports(inference=self, http=self, evaluator=EVALUATOR)
+        return Ports(inference=self, http=self, evaluator=EVALUATOR, functions=self._functions)
 
     async def infer(self, call: ModelCall, deadline: float) -> dict[str, Any]:
         """Call the model."""

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.children.metrics import ChildMetrics
 from gateway.errors import GatewayError
-from gateway.flows.evaluation import Evaluator, build_evaluators
 from gateway.flows.plan import FlowPlan
+from gateway.flows.processes import build_flow_processes
 from gateway.settings import Settings
+from telemetry.instruments import Registry
 from tests.gateway.flows.flow_builder import (
     OUTPUT,
     build_flow,
@@ -191,15 +193,16 @@ def doubling(times: int) -> dict[str, Any]:
 @pytest.mark.processes
 async def test_validation_time_is_bounded() -> None:
     checked = plan(doubling(40))
-    pool = build_evaluators(Settings(evaluation_seconds=0.3, evaluators=1))
-    evaluator = Evaluator(pool, "a tenant")
+    settings = Settings(evaluation_seconds=0.3, evaluators=1)
+    processes = build_flow_processes(settings, ChildMetrics(Registry()))
+    evaluator, written = processes.evaluator("a tenant"), checked.selection.write({"x": 1})
     with pytest.raises(GatewayError, match=r"more than 0\.3 s of CPU time; send less") as caught:
-        await checked.check_input({"x": 1}, evaluator, monotonic() + 60)
+        await checked.check_input(written, evaluator, monotonic() + 60)
     assert caught.value.code == "invalid_input"
     with pytest.raises(GatewayError) as caught:
-        await checked.check_input({"x": 1}, evaluator, monotonic() + 0.1)
+        await checked.check_input(written, evaluator, monotonic() + 0.1)
     assert caught.value.code == "deadline_exceeded"
-    await pool.close()
+    await processes.close()
 
 
 def test_unique_items_takes_linear_time() -> None:

@@ -7,10 +7,12 @@ from time import monotonic
 
 import pytest
 
+from gateway.children.metrics import ChildMetrics
 from gateway.errors import GatewayError
-from gateway.flows.evaluation import Evaluator, build_evaluators
+from gateway.flows.processes import build_flow_processes
 from gateway.flows.programs import Program
 from gateway.settings import Settings
+from telemetry.instruments import Registry
 from tests.gateway.flows.fake_ports import EVALUATOR
 from tests.gateway.flows.flow_builder import (
     INPUT,
@@ -57,10 +59,11 @@ async def test_a_missing_member_is_reported_with_the_existing_ones() -> None:
 
 
 async def test_nothing_is_evaluated_after_the_end() -> None:
-    pool = build_evaluators(Settings())
-    await pool.close()
+    processes = build_flow_processes(Settings(), ChildMetrics(Registry()))
+    await processes.close()
+    evaluator = processes.evaluator("a tenant")
     with pytest.raises(GatewayError) as caught:
-        await Evaluator(pool, "t").evaluate(PROGRAM, {"input": {"text": ""}}, monotonic() + 9)
+        await evaluator.evaluate(PROGRAM, {"input": {"text": ""}}, monotonic() + 9)
     assert caught.value.code == "shutting_down"
 
 

@@ -45,7 +45,8 @@ class RunsApi:
         self.service = self._container.runs
         self.service._launch = self.launcher.launch  # nothing executes here
         app = build_fastapi(self._container)
-        self.app = RestMiddleware(cast("App", app), max_body_bytes=2**20)
+        parser = self._container.parser
+        self.app = RestMiddleware(cast("App", app), parser, max_body_bytes=2**20)
         self._clients: list[httpx.AsyncClient] = []
 
     async def open(self) -> None:
@@ -57,7 +58,8 @@ class RunsApi:
         for client in self._clients:
             await client.aclose()
         await self.waiter.stop()
-        await self.services.evaluators.close()
+        await self.services.flow_processes.close()
+        await self._container.parser.close()
         await self.db.close()
 
     async def user(self, email: str = "ada@example.com") -> RunsApiUser:

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
-from gateway.web.json_body import MAX_DEPTH, check_depth, check_unicode
+from gateway.web.json_body import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    check_depth,
+    check_unicode,
+    check_value_count,
+    may_have_many_values,
+)
 from protos.errors import ErrorCode
 
 TRICKY = st.sampled_from(["", "]", "[" * 80, '"', "\\", '\\"]', "[{", '"]', "é[", "\\\\"])
@@ -69,3 +76,18 @@ def test_text_that_is_not_unicode_is_refused(body: bytes) -> None:
 def test_any_unicode_text_is_accepted(text: str) -> None:
     check_unicode(json.dumps({text: text}).encode())
     check_unicode(json.dumps({text: text}, ensure_ascii=False).encode())
+
+
+def test_values_are_counted_and_commas_in_strings_are_not() -> None:
+    most = orjson.dumps({"a": [0] * (MAX_VALUES - 4), "b": ",[{" * MAX_VALUES, "c": {}})
+    assert may_have_many_values(most)
+    check_value_count(most)
+    with pytest.raises(GatewayError, match=f"at most {MAX_VALUES} values .*, got {MAX_VALUES + 1}"):
+        check_value_count(most[:-2] + b'"d":0}}')
+    assert not may_have_many_values(orjson.dumps([0] * MAX_VALUES))
+
+
+def test_what_is_no_json_is_no_document_of_many_values() -> None:
+    with pytest.raises(GatewayError, match="the body is not JSON") as caught:
+        check_value_count(b"[" + b"{}," * MAX_VALUES)
+    assert caught.value.code is ErrorCode.INVALID_JSON

@@ -7,10 +7,15 @@ from collections.abc import AsyncIterator
 
 import httpx
 
+from gateway.body_parsing.parser import build_parser
+from gateway.children.metrics import ChildMetrics
 from gateway.web.asgi import Receive, Scope, Send
 from gateway.web.middleware import RestMiddleware
+from telemetry.instruments import Registry
 
 SECONDS = 0.2
+PARSER = build_parser(ChildMetrics(Registry()))
+"""Not started by small bodies."""
 
 
 async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -28,7 +33,7 @@ async def slow(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def client() -> httpx.AsyncClient:
-    shell = RestMiddleware(slow, max_body_bytes=1000, timeout_seconds=SECONDS)
+    shell = RestMiddleware(slow, PARSER, max_body_bytes=1000, timeout_seconds=SECONDS)
     return httpx.AsyncClient(transport=httpx.ASGITransport(shell), base_url="http://shell")
 
 
@@ -62,7 +67,7 @@ async def test_deep_json_is_refused_in_any_chunks() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    shell = RestMiddleware(reading, max_body_bytes=1000)
+    shell = RestMiddleware(reading, PARSER, max_body_bytes=1000)
     transport = httpx.ASGITransport(shell)
     async with httpx.AsyncClient(transport=transport, base_url="http://shell") as http:
         deep = await http.post("/node/flows/", content=pieces())

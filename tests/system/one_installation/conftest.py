@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import onnx_models
+from tests.gateway.flows.installed_package import write_nodes
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.grpcio_gateway import grpcio_gateway
 from tests.system.installation import Installation
@@ -14,9 +15,10 @@ from tests.system.installation import Installation
 
 @pytest.fixture(scope="package")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Serve `iris` (the demo), `mixed`, `mlp` and `nan`."""
+    """Serve `iris` (the demo), `mixed`, `mlp` and `nan`; the package `flow_nodes` is installed."""
     folder = tmp_path_factory.mktemp("system")
-    up = Up(folder / "state", "--workers", "2", *NO_WORKER)
+    write_nodes(folder)
+    up = Up(folder / "state", "--workers", "2", *NO_WORKER, PYTHONPATH=str(folder))
     up.until("documentation")
     running = Installation(up)
     for name, build in (

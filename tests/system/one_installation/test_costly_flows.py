@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from tests.system.flow_documents import linear_flow, node, transform_flow
 from tests.system.installation import Installation
+from tests.system.runs import eventually
 
 NEVER = {"x": 3, "d": -100_000_000}
 """With `round(input.x, input.d)`: minutes, in one instruction."""
@@ -106,3 +108,33 @@ def test_a_schema_with_endless_checks_ends_at_the_deadline(installation: Install
         assert monotonic() - began < 5
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
     assert max(seconds) < 2
+
+
+def test_a_python_node_that_never_returns_ends_at_its_deadline(
+    installation: Installation, tmp_path: Path
+) -> None:
+    endless = installation.deploy(python_flow("hang", file="input.file"), **QUICK)
+    quick = installation.deploy(python_flow("shout", text="input.x"), **QUICK)
+    file = tmp_path / "process"
+    with probed(installation) as seconds:
+        for _ in range(2):
+            began = monotonic()
+            answer = installation.trigger(endless, json={"input_data": {"file": str(file)}})
+            assert monotonic() - began < 5
+            assert (answer.status_code, answer.json()["code"]) == (504, "run_timeout")
+            process = int(file.read_text())
+            assert process not in {gateway.pid for gateway in installation.up.gateways()}
+            eventually(lambda pid=process: psutil.pid_exists(pid), lambda found: not found)
+            good = installation.trigger(quick, json={"input_data": {"x": "hi"}})
+            assert good.json()["output_data"]["text"] == "HI"
+    assert max(seconds) < 2
+
+
+def python_flow(function: str, **inputs: str) -> dict[str, Any]:
+    """Return a flow with one call of a function."""
+    return linear_flow(
+        function,
+        node("input", "api_input"),
+        node("f", "python", function=function, inputs=inputs),
+        node("output", "api_output"),
+    )

@@ -1,44 +1,46 @@
-"""Why an evaluation has no result."""
+"""Why a request to a child process has no reply."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 
-class EvaluatorFailure(StrEnum):
-    """What ended an evaluation."""
+class ChildFailure(StrEnum):
+    """What ended a request."""
 
     DEADLINE = "deadline"
     """The deadline of the call passed."""
     CPU = "cpu"
-    """It used the CPU time that one evaluation has."""
+    """It used the CPU time that one request has."""
     MEMORY = "memory"
-    """It needs more memory than an evaluator may use."""
+    """It needs more memory than a process may use."""
     SIZE = "size"
-    """Its values or its result are too large."""
+    """Its reply is too large."""
     CRASH = "crash"
-    """Two evaluators ended while they worked on it."""
+    """The processes that worked on it ended."""
+    OVERLOADED = "overloaded"
+    """Too many bytes wait already."""
     UNAVAILABLE = "unavailable"
     """No process can be started."""
     CLOSED = "closed"
     """This process shuts down."""
 
 
-class EvaluatorError(Exception):
-    """An evaluation has no result.
+class ChildError(Exception):
+    """A request has no reply.
 
     Attributes:
         failure: why.
         message: the same in words, with the limit.
     """
 
-    def __init__(self, failure: EvaluatorFailure, message: str) -> None:
+    def __init__(self, failure: ChildFailure, message: str) -> None:
         super().__init__(message)
         self.failure = failure
         self.message = message
 
 
-class EvaluatorDiedError(Exception):
+class ChildDiedError(Exception):
     """The process ended before it had replied.
 
     Attributes:

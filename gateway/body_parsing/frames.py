@@ -1,7 +1,6 @@
-"""What gateway and parser process send each other: frames, each with its length.
+"""What gateway and body parser send each other.
 
-A job is two frames, the function with its arguments and the body; an outcome is one. Pickle is safe
-here: both ends are ours, on a socket that no other process has.
+Pickle is safe here: both ends are ours, on a socket that no other process has.
 """
 
 from __future__ import annotations
@@ -9,14 +8,10 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from struct import Struct
 from typing import Any
 
 from gateway.errors import GatewayError
 from protos.errors import ErrorCode, TensorError
-
-LENGTH = Struct(">Q")
-"""Precedes each frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +53,8 @@ class Failure:
         return GatewayError(self.code, self.message, errors=self.errors)
 
 
-def encode_frame(content: bytes) -> tuple[bytes, bytes]:
-    """Return the pieces of a frame."""
-    return LENGTH.pack(len(content)), content
-
-
 def to_bytes(content: Job | Result | Failure) -> bytes:
-    """Return the content of a frame."""
+    """Return a message."""
     return pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 
 class Turns:
     """A semaphore of which one tenant holds at most half.
 
     A free place goes to the waiting tenant that holds the fewest, and among these to the one that
-    was served longest ago. So a tenant whose evaluations are slow waits for itself.
+    was served longest ago. So a tenant whose requests are slow waits for itself.
     """
 
     def __init__(self, places: int) -> None:
@@ -21,17 +19,20 @@ class Turns:
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
-    @asynccontextmanager
-    async def turn(self, tenant: str) -> AsyncIterator[None]:
-        """Hold a place."""
+    async def acquire(self, tenant: str) -> None:
+        """Take a place when it is the tenant's turn."""
         if self._free and self._held[tenant] < self._share and not self._waiting:
             self._take(tenant)
         else:
             await self._wait(tenant)
-        try:
-            yield
-        finally:
-            self._give_back(tenant)
+
+    def release(self, tenant: str) -> None:
+        """Give a place back."""
+        self._free += 1
+        self._held[tenant] -= 1
+        if not self._held[tenant]:
+            del self._held[tenant]
+        self._hand_out()
 
     async def _wait(self, tenant: str) -> None:
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -43,19 +44,12 @@ class Turns:
             if place.cancelled():
                 self._forget(tenant, place)
             else:  # it was given the place in the same turn of the loop
-                self._give_back(tenant)
+                self.release(tenant)
             raise
 
     def _take(self, tenant: str) -> None:
         self._free -= 1
         self._held[tenant] += 1
-
-    def _give_back(self, tenant: str) -> None:
-        self._free += 1
-        self._held[tenant] -= 1
-        if not self._held[tenant]:
-            del self._held[tenant]
-        self._hand_out()
 
     def _hand_out(self) -> None:
         while self._free:

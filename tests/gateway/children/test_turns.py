@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from gateway.evaluator.turns import Turns
+from gateway.children.turns import Turns
 
 
 class Visitors:
@@ -30,12 +30,13 @@ class Visitors:
 
     async def _visit(self, name: str) -> None:
         with suppress(asyncio.CancelledError):
-            async with self._turns.turn(name[0]):
-                self.inside.append(name)
-                try:
-                    await asyncio.Event().wait()
-                finally:
-                    self.inside.remove(name)
+            await self._turns.acquire(name[0])
+            self.inside.append(name)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.inside.remove(name)
+                self._turns.release(name[0])
 
     async def _settle(self) -> None:
         for _ in range(10):

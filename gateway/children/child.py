@@ -1,8 +1,7 @@
-"""The evaluator process: answers one request at a time, under limits that the kernel enforces.
+"""The child's side: answers one request at a time, under limits that the kernel enforces.
 
 None of them needs this process to cooperate, which may spend seconds in one instruction: timers
-whose signals end it, a limit of its address space, and a pipe to the gateway whose end sends a
-signal, too.
+whose signals end it, a limit of its data, and a pipe to its parent whose end sends a signal, too.
 """
 
 from __future__ import annotations
@@ -18,60 +17,68 @@ from io import BufferedRWPair
 from pathlib import Path
 from socket import socket
 
-from gateway.evaluator.messages import MAX_REPLY_BYTES, REPLY, REQUEST, ReplyFlag
+from gateway.children.messages import READY, REPLY, REQUEST, ReplyFlag
 
 _NICENESS = 5
 """Event loops and inference servers, which others wait for, go first."""
-_LARGE_BYTES = 128 << 20
-"""Resident memory above which a process is replaced: the allocator returns little of it."""
-_SHORTEST = 0.001
 _ENDING = {signal.SIGALRM, signal.SIGPROF, signal.SIGIO}
-"""Signals that end this process, whatever the gateway was started with."""
+"""Signals that end this process, whatever its parent was started with."""
 
-Answer = Callable[[bytes], bytes]
+Answer = Callable[[bytes, bytes], bytes]
+"""Returns the reply to a request and its body."""
 
 
-def serve(answer: Answer) -> None:
-    """Answer requests until the gateway closes the socket."""
+def serve(answer: Answer, prepare: Callable[[], object] = lambda: None) -> None:
+    """Answer requests until the parent closes the socket. Reads the command line.
+
+    `prepare` does first what must not count as time of a request.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--socket", type=int, required=True, metavar="FD")
     parser.add_argument("--lifeline", type=int, required=True, metavar="FD")
     parser.add_argument("--memory-bytes", type=int, required=True)
+    parser.add_argument("--max-reply-bytes", type=int, required=True)
+    parser.add_argument("--replaced-above-bytes", type=int)
     options = parser.parse_args()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
-    _end_with_gateway(options.lifeline)
+    _end_with_parent(options.lifeline)
     os.nice(_NICENESS)
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_AS, options.memory_bytes)
+    _limit(resource.RLIMIT_DATA, options.memory_bytes)
+    prepare()
     with socket(fileno=options.socket) as connection, connection.makefile("rwb") as stream:
+        stream.write(READY)
+        stream.flush()
         while header := stream.read(REQUEST.size):
-            length, seconds, cpu_seconds = REQUEST.unpack(header)
-            if _reply(stream, answer, length, (seconds, cpu_seconds)) & ReplyFlag.LAST:
+            flags, reply = _answered(stream, answer, header, options.max_reply_bytes)
+            above = options.replaced_above_bytes
+            if above is not None and _resident_bytes() > above:
+                flags |= ReplyFlag.LAST
+            stream.write(REPLY.pack(len(reply), flags))
+            stream.write(reply)
+            stream.flush()
+            if flags & ReplyFlag.LAST:
                 return
 
 
-def _reply(
-    stream: BufferedRWPair, answer: Answer, length: int, seconds: tuple[float, float]
-) -> ReplyFlag:
-    """Answer one request; return the flags of the reply."""
-    flags = ReplyFlag(0)
-    body = b""
-    _set_timers(*(max(one, _SHORTEST) for one in seconds))
+def _answered(
+    stream: BufferedRWPair, answer: Answer, header: bytes, max_reply_bytes: int
+) -> tuple[ReplyFlag, bytes]:
+    """Return the reply to the request that follows on the stream."""
+    request_bytes, body_bytes, seconds, cpu_seconds = REQUEST.unpack(header)
+    _set_timers(seconds, cpu_seconds)
     try:
-        body = answer(stream.read(length))
+        reply = answer(stream.read(request_bytes), stream.read(body_bytes))
     except MemoryError:
-        flags = ReplyFlag.OUT_OF_MEMORY | ReplyFlag.LAST
-    _set_timers(0, 0)
-    if len(body) > MAX_REPLY_BYTES:
-        flags, body = ReplyFlag.TOO_LARGE, b""
-    if _resident_bytes() > _LARGE_BYTES:
-        flags |= ReplyFlag.LAST
-    stream.write(REPLY.pack(len(body), flags))
-    stream.write(body)
-    stream.flush()
-    return flags
+        return ReplyFlag.OUT_OF_MEMORY | ReplyFlag.LAST, b""
+    finally:
+        if seconds or cpu_seconds:
+            _set_timers(0, 0)
+    if len(reply) > max_reply_bytes:
+        return ReplyFlag.TOO_LARGE, b""
+    return ReplyFlag(0), reply
 
 
 def _resident_bytes() -> int:
@@ -83,11 +90,11 @@ def _resident_bytes() -> int:
 
 def _set_timers(seconds: float, cpu_seconds: float) -> None:
     """Have SIGALRM at the deadline, or SIGPROF after the CPU time, end this process; 0: neither."""
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    for timer, after in ((signal.ITIMER_REAL, seconds), (signal.ITIMER_PROF, cpu_seconds)):
+        signal.setitimer(timer, after)
 
 
-def _end_with_gateway(lifeline: int) -> None:
+def _end_with_parent(lifeline: int) -> None:
     """Have SIGIO end this process when the other end of the pipe `lifeline` is closed."""
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
     flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)

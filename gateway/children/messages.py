@@ -1,0 +1,25 @@
+"""What this process and a child exchange over their socket: a header, then what it announces."""
+
+from __future__ import annotations
+
+import struct
+from enum import IntFlag
+
+READY = b"\n"
+"""What a child sends first, when it can take requests."""
+REQUEST = struct.Struct("<QQdd")
+"""Bytes of the request and of its body; seconds until the deadline; seconds of CPU time. Zero
+seconds: no timer."""
+REPLY = struct.Struct("<QB")
+"""Bytes of the reply; a ReplyFlag."""
+
+
+class ReplyFlag(IntFlag):
+    """What a reply says about its process."""
+
+    OUT_OF_MEMORY = 1
+    """There is no reply: the work needs more memory than the process may use."""
+    TOO_LARGE = 2
+    """There is no reply: it is larger than the program allows."""
+    LAST = 4
+    """The process ends: it has grown, and a new one is smaller."""
