@@ -62,6 +62,7 @@ class SettingsIn(BaseModel):
     callback_url: CallbackUrl | None = _DEFAULTS.callback_url
     webhook_events: list[WebhookEvent] = list(_DEFAULTS.webhook_events)
     response_format: ResponseFormat = _DEFAULTS.response_format
+    """`auto`: `envelope` for callers that use JavaScript's `fetch`, `flat` for all others."""
     queue_timeout_seconds: Seconds | None = _DEFAULTS.queue_timeout_seconds
     """How long a run may wait for a worker before it fails; null: unlimited."""
     cold_start_wait_seconds: ColdStart = _DEFAULTS.cold_start_wait_seconds

@@ -5,6 +5,7 @@ Settings belong to the deployment, not to a version; a version pins the graph an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypedDict
@@ -44,10 +45,21 @@ class NotificationMethod(StrEnum):
 class ResponseFormat(StrEnum):
     """The format of response bodies."""
 
+    AUTO = "auto"
+    """`envelope` for callers that use JavaScript's `fetch`, `flat` for all others."""
     FLAT = "flat"
     """The fields of the run, repeated as `data`."""
     ENVELOPE = "envelope"
     """`status: success`, `message`, and the run as `data`."""
+
+
+FETCH_MODE = "sec-fetch-mode"
+"""A header that browsers and Node send with each `fetch`, and that scripts cannot set."""
+FORMAT_OF_FETCH_MODE: Mapping[str | bytes | None, ResponseFormat] = {
+    b"cors": ResponseFormat.ENVELOPE,
+    "cors": ResponseFormat.ENVELOPE,
+}
+"""With `auto`: the format by that header's value; all other values get FLAT."""
 
 
 class OnTimeout(StrEnum):
@@ -99,7 +111,7 @@ class DeploymentSettings:
     notification_method: NotificationMethod = NotificationMethod.NONE
     callback_url: str | None = None
     webhook_events: tuple[WebhookEvent, ...] = (WebhookEvent.COMPLETED, WebhookEvent.FAILED)
-    response_format: ResponseFormat = ResponseFormat.FLAT
+    response_format: ResponseFormat = ResponseFormat.AUTO
     queue_timeout_seconds: int | None = None
     """None: unlimited."""
     cold_start_wait_seconds: int = 20

@@ -22,6 +22,7 @@ from gateway.flows.plan import FlowPlan, PlanNode
 from gateway.flows.ports import Ports
 from gateway.flows.programs import Evaluated
 from gateway.flows.result import FlowError, FlowErrorCode, FlowResult, NodeResult, NodeStatus
+from gateway.flows.spec import NodeType
 from protos.errors import ErrorCode
 
 _MAX_TURN = 0.01
@@ -223,10 +224,18 @@ class _FlowRun:
         self, node: PlanNode, status: NodeStatus, value: Any = None, length: int = 0, **more: Any
     ) -> None:
         """Record and report the result of a node."""
-        output, used = truncated(value, length, self._output_bytes_left)
-        self._output_bytes_left = max(0, self._output_bytes_left - used)
+        # The caller has the input, and the output of the only api_output is `output_data`.
+        repeats = node.type == NodeType.API_INPUT or self._plan.outputs == (node.id,)
+        if not repeats:
+            more["output"], used = truncated(value, length, self._output_bytes_left)
+            self._output_bytes_left = max(0, self._output_bytes_left - used)
         result = NodeResult(
-            id=node.id, name=node.name, type=node.type, status=status, output=output, **more
+            id=node.id,
+            name=node.name,
+            type=node.type,
+            status=status,
+            shows_output=not repeats,
+            **more,
         )
         self._ended[node.id] = result
         if self._report is not None:

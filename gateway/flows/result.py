@@ -50,6 +50,7 @@ class NodeResult:
     status: NodeStatus
     output: Any = None
     """Any: JSON; if it is too large, `{"truncated": true, "bytes": …, "preview": …}`."""
+    shows_output: bool = True
     duration_seconds: float = 0.0
     """From the start of the first attempt to the end of the last one."""
     error: dict[str, str] | None = None
@@ -64,9 +65,10 @@ class NodeResult:
             "name": self.name,
             "type": self.type,
             "status": self.status.value,
-            "output": self.output,
             "duration_seconds": self.duration_seconds,
         }
+        if self.shows_output:
+            members["output"] = self.output
         if self.error is not None:
             members["error"] = self.error
         if self.attempts > 1:

@@ -19,7 +19,10 @@ CorsOrigins = Annotated[
     list[str] | None,
     typer.Option(help="Origin whose pages may call it, or *; can be repeated."),
 ]
-Format = Annotated[ResponseFormat | None, typer.Option(help="Format of responses.")]
+Format = Annotated[
+    ResponseFormat | None,
+    typer.Option(help="Format of responses; auto: envelope for fetch, else flat."),
+]
 CallbackUrl = Annotated[
     str | None,
     typer.Option(

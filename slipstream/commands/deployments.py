@@ -99,7 +99,7 @@ def create(
 
     In mode fast an inference server is started for its model, unless it has been stopped.
 
-    Defaults: mode sync, type api, a timeout of 3600 seconds, flat responses.
+    Defaults: mode sync, type api, a timeout of 3600 seconds, response format auto.
 
     [dim]slipstream deployments create --flow 0b9c… --mode fast[/]
     [dim]slipstream deployments create --flow 0b9c… --preset background[/]

@@ -28,7 +28,7 @@ async def test_a_deployment_with_the_defaults_is_the_documented_one(
         "notification_method": "none",
         "callback_url": None,
         "webhook_events": ["run.completed", "run.failed"],
-        "response_format": "flat",
+        "response_format": "auto",
         "queue_timeout_seconds": None,
         "cold_start_wait_seconds": 20,
         "on_timeout": "stop",

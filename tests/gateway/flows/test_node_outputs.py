@@ -51,6 +51,6 @@ async def test_many_truncation_markers_stay_small() -> None:
         *(node(one, "transform", expression="input.x") for one in ids),
     )
     outcome = await run(flow, {"x": "x" * 10_000}, max_output_bytes=25_000)
-    outputs = [output["output"] for output in outcome.node_outputs.values()]
+    outputs = [outcome.node_outputs[one]["output"] for one in ids]
     assert len(str(outputs)) < 25_000 + 200 * 100
     assert outputs[-1] == {"truncated": True, "bytes": 10_002}
