@@ -18,6 +18,7 @@ from gateway.deployments.settings import (
     DeploymentStatus,
     DeploymentType,
     ExecutionMode,
+    NonFinite,
     NotificationMethod,
     OnTimeout,
     RecordRuns,
@@ -63,6 +64,9 @@ class SettingsIn(BaseModel):
     webhook_events: list[WebhookEvent] = list(_DEFAULTS.webhook_events)
     response_format: ResponseFormat = _DEFAULTS.response_format
     """`auto`: `envelope` for callers that use JavaScript's `fetch`, `flat` for all others."""
+    non_finite: NonFinite = _DEFAULTS.non_finite
+    """What stands for NaN and infinities in `output_data`: the strings "NaN", "Infinity" and
+    "-Infinity", null, or an error."""
     queue_timeout_seconds: Seconds | None = _DEFAULTS.queue_timeout_seconds
     """How long a run may wait for a worker before it fails; null: unlimited."""
     cold_start_wait_seconds: ColdStart = _DEFAULTS.cold_start_wait_seconds
@@ -191,6 +195,7 @@ class DeploymentOut(BaseModel):
     callback_url: str | None
     webhook_events: list[WebhookEvent]
     response_format: ResponseFormat
+    non_finite: NonFinite
     queue_timeout_seconds: int | None
     cold_start_wait_seconds: int
     on_timeout: OnTimeout

@@ -62,6 +62,17 @@ FORMAT_OF_FETCH_MODE: Mapping[str | bytes | None, ResponseFormat] = {
 """With `auto`: the format by that header's value; all other values get FLAT."""
 
 
+class NonFinite(StrEnum):
+    """What stands for NaN and infinities, which JSON does not have, in `output_data`."""
+
+    STRING = "string"
+    """"NaN", "Infinity" and "-Infinity", as in protobuf's JSON."""
+    NULL = "null"
+    """null: they are lost."""
+    ERROR = "error"
+    """Nothing: the call fails."""
+
+
 class OnTimeout(StrEnum):
     """What happens to a sync run at its timeout."""
 
@@ -112,6 +123,7 @@ class DeploymentSettings:
     callback_url: str | None = None
     webhook_events: tuple[WebhookEvent, ...] = (WebhookEvent.COMPLETED, WebhookEvent.FAILED)
     response_format: ResponseFormat = ResponseFormat.AUTO
+    non_finite: NonFinite = NonFinite.STRING
     queue_timeout_seconds: int | None = None
     """None: unlimited."""
     cold_start_wait_seconds: int = 20
@@ -139,6 +151,7 @@ class SettingsChange(TypedDict, total=False):
     callback_url: str | None
     webhook_events: list[WebhookEvent]
     response_format: ResponseFormat
+    non_finite: NonFinite
     queue_timeout_seconds: int | None
     cold_start_wait_seconds: int
     on_timeout: OnTimeout

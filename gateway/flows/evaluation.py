@@ -12,8 +12,9 @@ from gateway.errors import GatewayError
 from gateway.evaluator.errors import EvaluatorError, EvaluatorFailure
 from gateway.evaluator.pool import EvaluatorPool
 from gateway.flows.cel.values import NodeValues
+from gateway.flows.json_output import dump_values, load_values
 from gateway.flows.node_types.handler import NodeError
-from gateway.flows.programs import Compiled, Evaluated, Program
+from gateway.flows.programs import Compiled, Program
 from gateway.settings import Settings
 from protos.errors import ErrorCode
 
@@ -39,9 +40,9 @@ class Evaluator:
         self._pool = pool
         self._tenant = tenant
 
-    async def evaluate(self, program: Program, values: NodeValues, deadline: float) -> Evaluated:
+    async def evaluate(self, program: Program, values: NodeValues, deadline: float) -> Any:
         """See EvaluatorPort."""
-        read = orjson.dumps(program.select(values))
+        read = dump_values(program.select(values))
         if len(read) > _MAX_VALUES:
             message = f"its expressions read {len(read)} bytes, at most {_MAX_VALUES} are allowed"
             raise GatewayError(ErrorCode.EVALUATION_LIMIT, message)
@@ -49,7 +50,7 @@ class Evaluator:
         answer = await self._ask(request, deadline, otherwise=ErrorCode.EVALUATION_LIMIT)
         if "code" in answer:
             raise NodeError(answer["code"], answer["message"])
-        return Evaluated(value=answer["value"], notes=tuple(answer["notes"]))
+        return answer["value"]
 
     async def validate(
         self, schema: str, input_data: bytes, deadline: float
@@ -88,7 +89,7 @@ class Evaluator:
             elif error.failure is EvaluatorFailure.DEADLINE and code != ErrorCode.INVALID_FLOW:
                 code = ErrorCode.DEADLINE_EXCEEDED  # the call's own
             raise GatewayError(code, _MESSAGES[otherwise].format(error.message)) from None
-        answer: dict[str, Any] = orjson.loads(reply)
+        answer: dict[str, Any] = load_values(reply)
         return answer
 
 

@@ -18,7 +18,7 @@ from gateway.flows.cel.expression import compile_expression
 from gateway.flows.cel.values import ExpressionError
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.json_output import dump_json
+from gateway.flows.json_output import dump_values, load_values
 from gateway.flows.node_types.handler import NodeError, Prepare
 from gateway.flows.node_types.registry import HANDLERS
 from gateway.flows.validation import InvalidSchemaError, ValidationErrors
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 
 def answer(request: bytes) -> bytes:
     """Answer one request; MemoryError is for the caller."""
-    task = orjson.loads(request)
+    task = load_values(request)
     match task["kind"]:
         case "evaluate":
             return _evaluate(task["program"], task["values"])
@@ -45,13 +45,13 @@ def answer(request: bytes) -> bytes:
 
 def _evaluate(program: str, values: Json) -> bytes:
     try:
-        value, notes = dump_json(_prepare(program)(CelValues(values)))
+        value = dump_values(_prepare(program)(CelValues(values)))
     except (NodeError, ExpressionError, RecursionError) as error:
         if isinstance(error, RecursionError):
             error = NodeError("expression_failed", "its values are nested too deeply")
         failure = NodeError.of(error)
         return orjson.dumps({"code": failure.code, "message": failure.message})
-    return orjson.dumps({"value": orjson.Fragment(value), "notes": notes})
+    return orjson.dumps({"value": orjson.Fragment(value)})
 
 
 @lru_cache(maxsize=_KEPT)

@@ -49,7 +49,8 @@ class NodeResult:
     type: str
     status: NodeStatus
     output: Any = None
-    """Any: JSON; if it is too large, `{"truncated": true, "bytes": …, "preview": …}`."""
+    """Any: JSON; if it is too large, `{"truncated": true, "bytes": …, "preview": …}`. NaN and
+    infinities are strings."""
     shows_output: bool = True
     duration_seconds: float = 0.0
     """From the start of the first attempt to the end of the last one."""
@@ -85,6 +86,8 @@ class FlowResult:
     status: Literal["completed", "failed", "cancelled"]
     output_data: dict[str, Any] | None
     """None unless the run completed."""
+    non_finite: bool
+    """Whether there may be NaN or infinities in `output_data`."""
     node_outputs: dict[str, dict[str, Any]]
     """All nodes of the flow, by node id."""
     error: FlowError | None

@@ -167,6 +167,7 @@ def _rounded(seconds: float | None) -> float | None:
 ERROR_CODES: Mapping[str, ErrorCode] = {
     FailureCode.FLOW_FAILED: ErrorCode.FLOW_FAILED,
     FailureCode.EVALUATION_LIMIT: ErrorCode.EVALUATION_LIMIT,
+    FailureCode.NON_FINITE_OUTPUT: ErrorCode.NON_FINITE_OUTPUT,
     FailureCode.TIMEOUT: ErrorCode.RUN_TIMEOUT,
     FailureCode.QUEUE_TIMEOUT: ErrorCode.QUEUE_TIMEOUT,
     FailureCode.WORKER_LOST: ErrorCode.WORKER_LOST,

@@ -43,6 +43,8 @@ class FailureCode(StrEnum):
     """A node failed."""
     EVALUATION_LIMIT = "evaluation_limit"
     """An expression took too much."""
+    NON_FINITE_OUTPUT = "non_finite_output"
+    """`output_data` has NaN or an infinity, and the deployment allows none."""
     TIMEOUT = "timeout"
     """It exceeded its timeout."""
     QUEUE_TIMEOUT = "queue_timeout"
