@@ -18,7 +18,7 @@ import orjson
 from protos.datatypes import Datatype
 from protos.errors import TensorError
 from protos.large_json import NumberArray
-from protos.non_finite import NON_FINITE, non_finite_name
+from protos.non_finite import NON_FINITE, dump_with_strings, non_finite_name
 from protos.tensors import element_count, encode_raw
 
 _EXACT_INTEGERS = 2**53
@@ -137,10 +137,8 @@ def dump_tensor(value: object) -> bytes:
     written = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
     if b"null" not in written:
         return written
-    if isinstance(value, float):
-        return b'"%b"' % non_finite_name(value).encode()
     if not isinstance(value, np.ndarray):
-        return written  # strings
+        return dump_with_strings(value)
     names = [
         b'"%b"' % non_finite_name(number).encode() for number in value[~np.isfinite(value)].tolist()
     ]

@@ -21,6 +21,7 @@ from gateway.deployments.input_tensors import (
 from gateway.deployments.settings import NonFinite
 from gateway.errors import GatewayError
 from gateway.fast_path.body import parse_body
+from gateway.models.pins import ClassLabels
 from gateway.runs.output_data import check_finite
 from gateway.upstream.inference_stream import ID_BYTES
 from protos import open_inference_pb2 as pb
@@ -46,18 +47,21 @@ class _Field:
     end: int
     dtype: np.dtype | None
     """Of an array that orjson writes as it lies in the reply; None: use `decode`."""
+    class_labels: ClassLabels | None
+    """Of probabilities [N, classes], which are N objects in JSON: class → probability."""
 
     def decode(self, message: bytes) -> object:
         """Return the value, as orjson writes it."""
         raw = memoryview(message)[self.start : self.end]
-        return to_json(
-            decode_raw(raw, self.datatype, self.shape, tensor=self.tensor), self.datatype
-        )
+        array = decode_raw(raw, self.datatype, self.shape, tensor=self.tensor)
+        if self.class_labels is not None:
+            return _by_class(array, self.class_labels)
+        return to_json(array, self.datatype)
 
     def restore_non_finite(self, values: dict[str, Any], message: bytes) -> None:
         """Put NaN and infinities into `values`, where JSON has null. Any: JSON."""
         array = self.decode(message)
-        if isinstance(array, float):
+        if isinstance(array, float) or self.class_labels is not None:
             values[self.name] = array
         elif isinstance(array, np.ndarray):
             for index in np.argwhere(~np.isfinite(array)).tolist():
@@ -165,11 +169,23 @@ class TensorCodec:
                 raise GatewayError(ErrorCode.INFERENCE_FAILED, message)
             name, shape, start, end = tensors[output.name]
             datatype = DATATYPES[name]
-            is_plain = shape and datatype.is_native_number
+            labels = output.spec.class_labels
+            is_plain = shape and datatype.is_native_number and labels is None
             fits = math.prod(shape) * datatype.size == end - start
             dtype = datatype.dtype if is_plain and fits else None
-            fields.append(_Field(output.field, output.name, datatype, shape, start, end, dtype))
+            place = shape, start, end
+            fields.append(_Field(output.field, output.name, datatype, *place, dtype, labels))
         return fields
+
+
+def _by_class(array: np.ndarray, labels: ClassLabels) -> list[dict[str, float]]:
+    """Return an object for each row of `array`, FP32 [N, classes]."""
+    # by orjson, which writes a float32 with the digits that it has
+    rows = orjson.loads(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
+    for row, column in np.argwhere(~np.isfinite(array)).tolist():
+        rows[row][column] = float(array[row, column])
+    names = [str(label) for label in labels]
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _dump_non_finite(data: Mapping[str, Any], non_finite: NonFinite) -> bytes:

@@ -9,13 +9,12 @@ from fastapi import Depends, Request
 from gateway.auth.access import Manager, administrator, manager
 from gateway.dependencies import from_app
 from gateway.errors import GatewayError
-from gateway.models.schemas import LabelIn, ModelOut, ModelPage
+from gateway.models.schemas import LabelIn, ModelOut, ModelPage, ModelVersionOut
 from gateway.models.service import ModelService
 from gateway.models.uploads import receive_upload
 from gateway.operations import BodyLimit, DocumentedRouter
 from gateway.storage.paging import PageRequest
 from model_store.errors import StoreError
-from model_store.manifest import Manifest
 from model_store.names import parse_version
 from protos.errors import ErrorCode
 
@@ -56,11 +55,11 @@ async def upload(
     request: Request,
     name: str | None = None,
     version: str | None = None,
-) -> Manifest:
+) -> ModelVersionOut:
     """Publish a model version: the .onnx file as the body, or a form with external data.
 
     `name` and `version` are in the query or in the form. Without a version, the next one is
-    assigned.
+    assigned. `warnings` says what of the model is not served.
     """
     owner = identity.profile_id
     async with receive_upload(request, service.quotas, owner) as upload:
@@ -70,7 +69,8 @@ async def upload(
             raise GatewayError(ErrorCode.INVALID_REQUEST, message)
         number = version or upload.fields.get("version")
         wanted = None if not number else _parse_version(number)
-        return await service.publish(upload.folder, model, wanted, owner=owner)
+        published = await service.publish(upload.folder, model, wanted, owner=owner)
+        return ModelVersionOut.of(published)
 
 
 @router.get("/")
@@ -86,9 +86,9 @@ async def show(service: Service, name: str) -> ModelOut:
 
 
 @router.get("/{name}/versions/{version}/")
-async def show_version(service: Service, name: str, version: str) -> Manifest:
+async def show_version(service: Service, name: str, version: str) -> ModelVersionOut:
     """Show the manifest of a version: `latest`, a number or a label."""
-    return await service.manifest(name, version)
+    return ModelVersionOut.of(await service.manifest(name, version))
 
 
 @router.delete("/{name}/versions/{version}/", status_code=204, dependencies=_ADMINISTERS)

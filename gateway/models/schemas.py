@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Self
 
 from pydantic import BaseModel, Field
 
 from gateway.models.service import ModelEntry
 from gateway.storage.paging import Page
+from model_store.manifest import Manifest
+from model_store.servable import ModelWarning, warnings_of
 
 
 class ModelOut(BaseModel):
@@ -43,6 +47,19 @@ class ModelPage(BaseModel):
         """Return the response body."""
         items = [ModelOut.of(entry) for entry in page.items if entry.versions]
         return cls(items=items, next_cursor=page.next_cursor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersionOut(Manifest):
+    """A version: its manifest, and what of the model is not served."""
+
+    warnings: Sequence[ModelWarning] = ()
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """Return the response body."""
+        members = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
+        return cls(**members, warnings=warnings_of(manifest))
 
 
 class LabelIn(BaseModel):

@@ -13,16 +13,18 @@ from rich.console import RenderableType
 from gateway.errors import GatewayError
 from gateway.fleet.schemas import ServerOut, ServerSettingsIn
 from gateway.fleet.states import Desired, State
-from gateway.models.schemas import ModelOut, ModelPage
+from gateway.models.schemas import ModelOut, ModelPage, ModelVersionOut
 from gateway.storage.tables import InferenceServer
-from model_store.manifest import Manifest
+from model_store.manifest import Manifest, TensorSpec
 from protos.errors import ErrorCode
 from slipstream import options
-from slipstream.commands.tables import Columns, model_table
+from slipstream.commands.tables import Columns, model_table, shortened
 from slipstream.session import open_session, validated
 from slipstream.terminal import facts, table
 
 commands = typer.Typer(no_args_is_help=True)
+_MAX_CLASSES_LENGTH = 60
+"""Characters."""
 
 Name = Annotated[str, typer.Argument(help="Name of the model.", metavar="NAME")]
 Which = Annotated[str, typer.Option("--version", help="A number, a label or `latest`.")]
@@ -58,12 +60,14 @@ def add(
         models = session.services.models
         with session.terminal.progress(f"Checking and publishing {path}"):
             manifest = session.run(models.publish(path, name, version))
+        published = ModelVersionOut.of(manifest)
+        session.terminal.warn(warning.message for warning in published.warnings)
         views = [f"Model '{name}' version {manifest.version} is published."]
         if serve:
             fleet = session.services.fleet
             server = session.run(fleet.serve_model(name, str(manifest.version)))
             views.append(_started_line(server))
-        session.terminal.show(_manifest_document(manifest), *views)
+        session.terminal.show(_manifest_document(published), *views)
 
 
 @commands.command("list")
@@ -89,7 +93,7 @@ def show(
     """Show one version: its files, its inputs and its outputs."""
     with open_session(state, as_json=as_json) as session:
         manifest = session.run(session.services.models.manifest(name, version))
-        document = _manifest_document(manifest)
+        document = _manifest_document(ModelVersionOut.of(manifest))
         session.terminal.show(document, _manifest_facts(manifest), "", _manifest_tensors(manifest))
 
 
@@ -268,13 +272,19 @@ def _manifest_facts(manifest: Manifest) -> RenderableType:
 
 def _manifest_tensors(manifest: Manifest) -> RenderableType:
     rows = [
-        (direction, spec.name, spec.datatype, _shape(spec.shape), "optional" * spec.optional)
+        (direction, spec.name, spec.datatype, _shape(spec.shape), _remark(spec))
         for direction, specs in (("in", manifest.inputs), ("out", manifest.outputs))
         for spec in specs
     ]
     rows += [("in", n, kind, "", "not served") for n, kind in manifest.unsupported_inputs.items()]
     rows += [("out", n, kind, "", "not served") for n, kind in manifest.unsupported_outputs.items()]
     return table(("", "tensor", "datatype", "shape", ""), rows, empty="It has no tensors.")
+
+
+def _remark(spec: TensorSpec) -> str:
+    if spec.class_labels is not None:
+        return f"classes {shortened(', '.join(map(str, spec.class_labels)), _MAX_CLASSES_LENGTH)}"
+    return "optional" * spec.optional
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

@@ -124,7 +124,6 @@ UNFIT: list[tuple[dict[str, Any], str, str]] = [
     (flow_json("nothing"), "fast", "there is no model 'nothing'"),
     (flow_json("nothing"), "sync", "there is no model 'nothing'"),
     (flow_json(version="9"), "fast", "no version or label '9'"),
-    (flow_json("joined"), "fast", "no tensor"),
     (flow_json(inputs={"x": "input.a + 1"}), "fast", "more than a path"),
     (flow_json() | {"edges": []}, "fast", "'model' is not reachable from 'input'"),
     (flow_json() | {"edges": []}, "async", "'model' is not reachable from 'input'"),
