@@ -96,7 +96,7 @@ class InputTensors:
     """The tensors that callers of one version of a flow send."""
 
     def __init__(self, sources: Sequence[FastInput]) -> None:
-        self._sources = tuple(sources)
+        self.sources = tuple(sources)
         self._inputs = [tensor_input(source) for source in sources]
 
     async def check(
@@ -119,7 +119,7 @@ class InputTensors:
             return
         try:
             async with asyncio.timeout(max(0.0, deadline - monotonic())):
-                await parser.run(_check_json, written, self._sources)
+                await parser.run(_check_json, written, self.sources)
         except TimeoutError:
             message = "input_data was not checked before the call's deadline: send less data"
             raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message) from None

@@ -254,6 +254,9 @@ class _FlowRun:
                 code = "evaluation_limit"
             elif error.code == ErrorCode.NO_ACTIVE_INFERENCE:
                 code = "no_active_inference"
+            elif error.unfit_value and node.depends_on_input:
+                is_tensor = error.code == ErrorCode.INVALID_TENSOR
+                code = "invalid_tensor" if is_tensor else "invalid_input"
             self._fail_run(code, error.message, node)
 
     def _time_out(self, node: PlanNode | None) -> None:

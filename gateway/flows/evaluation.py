@@ -49,7 +49,7 @@ class Evaluator:
         request = {"kind": "evaluate", "program": program.text, "values": orjson.Fragment(read)}
         answer = await self._ask(request, deadline, otherwise=ErrorCode.EVALUATION_LIMIT)
         if "code" in answer:
-            raise NodeError(answer["code"], answer["message"])
+            raise NodeError(answer["code"], answer["message"], unfit_value=answer["unfit_value"])
         return answer["value"]
 
     async def validate(

@@ -50,7 +50,13 @@ def _evaluate(program: str, values: Json) -> bytes:
         if isinstance(error, RecursionError):
             error = NodeError("expression_failed", "its values are nested too deeply")
         failure = NodeError.of(error)
-        return orjson.dumps({"code": failure.code, "message": failure.message})
+        return orjson.dumps(
+            {
+                "code": failure.code,
+                "message": failure.message,
+                "unfit_value": failure.unfit_value,
+            }
+        )
     return orjson.dumps({"value": orjson.Fragment(value)})
 
 

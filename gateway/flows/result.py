@@ -27,6 +27,8 @@ FlowErrorCode = Literal[
     "inference_unavailable",
     "no_active_inference",
     "evaluation_limit",
+    "invalid_input",
+    "invalid_tensor",
 ]
 
 

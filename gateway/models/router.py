@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from gateway.auth.access import Manager, administrator, manager
 from gateway.dependencies import from_app
 from gateway.errors import GatewayError
-from gateway.models.schemas import LabelIn, ModelOut, ModelPage, ModelVersionOut
+from gateway.models.schemas import LabelIn, ManifestOut, ModelOut, ModelPage
 from gateway.models.service import ModelService
 from gateway.models.uploads import receive_upload
 from gateway.operations import BodyLimit, DocumentedRouter
@@ -55,7 +55,7 @@ async def upload(
     request: Request,
     name: str | None = None,
     version: str | None = None,
-) -> ModelVersionOut:
+) -> ManifestOut:
     """Publish a model version: the .onnx file as the body, or a form with external data.
 
     `name` and `version` are in the query or in the form. Without a version, the next one is
@@ -70,7 +70,7 @@ async def upload(
         number = version or upload.fields.get("version")
         wanted = None if not number else _parse_version(number)
         published = await service.publish(upload.folder, model, wanted, owner=owner)
-        return ModelVersionOut.of(published)
+        return ManifestOut.of(published)
 
 
 @router.get("/")
@@ -86,9 +86,9 @@ async def show(service: Service, name: str) -> ModelOut:
 
 
 @router.get("/{name}/versions/{version}/")
-async def show_version(service: Service, name: str, version: str) -> ModelVersionOut:
+async def show_version(service: Service, name: str, version: str) -> ManifestOut:
     """Show the manifest of a version: `latest`, a number or a label."""
-    return ModelVersionOut.of(await service.manifest(name, version))
+    return ManifestOut.of(await service.manifest(name, version))
 
 
 @router.delete("/{name}/versions/{version}/", status_code=204, dependencies=_ADMINISTERS)

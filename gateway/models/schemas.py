@@ -50,7 +50,7 @@ class ModelPage(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelVersionOut(Manifest):
+class ManifestOut(Manifest):
     """A version: its manifest, and what of the model is not served."""
 
     warnings: Sequence[ModelWarning] = ()

@@ -167,6 +167,8 @@ def _rounded(seconds: float | None) -> float | None:
 ERROR_CODES: Mapping[str, ErrorCode] = {
     FailureCode.FLOW_FAILED: ErrorCode.FLOW_FAILED,
     FailureCode.EVALUATION_LIMIT: ErrorCode.EVALUATION_LIMIT,
+    FailureCode.INVALID_INPUT: ErrorCode.INVALID_INPUT,
+    FailureCode.INVALID_TENSOR: ErrorCode.INVALID_TENSOR,
     FailureCode.NON_FINITE_OUTPUT: ErrorCode.NON_FINITE_OUTPUT,
     FailureCode.TIMEOUT: ErrorCode.RUN_TIMEOUT,
     FailureCode.QUEUE_TIMEOUT: ErrorCode.QUEUE_TIMEOUT,
@@ -176,6 +178,11 @@ ERROR_CODES: Mapping[str, ErrorCode] = {
     FailureCode.CANCELLED: ErrorCode.RUN_CANCELLED,
     FailureCode.CANCELLED_BY_SHUTDOWN: ErrorCode.SHUTTING_DOWN,
 }
+_OF_NODES = frozenset(
+    {ErrorCode.FLOW_FAILED, ErrorCode.EVALUATION_LIMIT}
+    | {ErrorCode.INVALID_INPUT, ErrorCode.INVALID_TENSOR}
+)
+"""Codes whose message names the node."""
 _RETRY_SECONDS = 1.0
 
 
@@ -205,7 +212,6 @@ def _error_message(run: Run, code: ErrorCode) -> str:
     error = run.error
     if error is None:
         return "the run was cancelled"
-    of_node = code in (ErrorCode.FLOW_FAILED, ErrorCode.EVALUATION_LIMIT)
-    if of_node and error.node_id is not None:
+    if code in _OF_NODES and error.node_id is not None:
         return f"node '{error.node_id}': {error.message}"
     return error.message

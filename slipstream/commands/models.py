@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from gateway.errors import GatewayError
 from gateway.fleet.schemas import ServerOut, ServerSettingsIn
 from gateway.fleet.states import Desired, State
-from gateway.models.schemas import ModelOut, ModelPage, ModelVersionOut
+from gateway.models.schemas import ManifestOut, ModelOut, ModelPage
 from gateway.storage.tables import InferenceServer
 from model_store.manifest import Manifest, TensorSpec
 from protos.errors import ErrorCode
@@ -60,7 +60,7 @@ def add(
         models = session.services.models
         with session.terminal.progress(f"Checking and publishing {path}"):
             manifest = session.run(models.publish(path, name, version))
-        published = ModelVersionOut.of(manifest)
+        published = ManifestOut.of(manifest)
         session.terminal.warn(warning.message for warning in published.warnings)
         views = [f"Model '{name}' version {manifest.version} is published."]
         if serve:
@@ -93,7 +93,7 @@ def show(
     """Show one version: its files, its inputs and its outputs."""
     with open_session(state, as_json=as_json) as session:
         manifest = session.run(session.services.models.manifest(name, version))
-        document = _manifest_document(ModelVersionOut.of(manifest))
+        document = _manifest_document(ManifestOut.of(manifest))
         session.terminal.show(document, _manifest_facts(manifest), "", _manifest_tensors(manifest))
 
 
