@@ -144,7 +144,9 @@ class BootSequence:
         self._memory_limit.add_model(self._model, size, fixed=settings.memory_bytes)
         specs = (*manifest.inputs, *manifest.outputs)
         unranked = [spec.name for spec in specs if spec.shape is None]
-        return ModelSession(model, threads=intra_op, unranked=unranked), manifest
+        labels = {spec.name: spec.class_labels for spec in specs if spec.class_labels}
+        session = ModelSession(model, threads=intra_op, unranked=unranked, class_labels=labels)
+        return session, manifest
 
     def _connect(self, session: ModelSession, manifest: Manifest, warmup: WarmupResult) -> None:
         """Give the served model its input reader, response encoder and executor."""

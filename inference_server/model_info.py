@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import orjson
+
 from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError
 from inference_server.lifecycle import Lifecycle, LifecycleState
@@ -110,6 +112,7 @@ def _metadata(name: str, version: int, signature: Signature) -> pb.ModelMetadata
     both = (*signature.inputs, *signature.outputs)
     properties = {  # what the protocol has no field for
         "optional_inputs": _names([spec for spec in signature.inputs if spec.optional]),
+        "class_labels": _class_labels(signature.outputs),
         "any_rank": _names([spec for spec in both if spec.shape is None]),
         "unsupported_inputs": _names_and_types(signature.unsupported_inputs),
         "unsupported_outputs": _names_and_types(signature.unsupported_outputs),
@@ -120,6 +123,12 @@ def _metadata(name: str, version: int, signature: Signature) -> pb.ModelMetadata
 
 def _names(specs: Sequence[TensorSpec]) -> str:
     return ", ".join(spec.name for spec in specs)
+
+
+def _class_labels(outputs: Sequence[TensorSpec]) -> str:
+    """Return the classes of each output that has some, as a JSON object."""
+    labels = {spec.name: spec.class_labels for spec in outputs if spec.class_labels}
+    return orjson.dumps(labels).decode() if labels else ""
 
 
 def _names_and_types(unsupported: Mapping[str, str]) -> str:

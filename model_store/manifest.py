@@ -11,6 +11,7 @@ import orjson
 from model_store.errors import StoreError
 from protos.errors import ErrorCode
 
+ClassLabels = tuple[int | str, ...]
 PLATFORM = "onnxruntime_onnx"
 """The platform's name in the Open Inference Protocol's model metadata."""
 
@@ -26,6 +27,9 @@ class TensorSpec:
     """-1 is any size, () a scalar, None a tensor of any rank."""
     optional: bool = False
     """Whether a request may omit this input."""
+    class_labels: ClassLabels | None = None
+    """The class of each column, of an output with probabilities by class; it is a map in the model
+    (ZipMap), and served as a tensor [N, classes]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +116,7 @@ def _parsed_fields(document: dict[str, Any], cls: type[Inspection | Manifest]) -
     """
     known = {field.name: document[field.name] for field in fields(cls) if field.name in document}
     for key in ("inputs", "outputs"):
-        known[key] = tuple(_parse_tensor(spec) for spec in known[key])
+        known[key] = tuple(parse_tensor(spec) for spec in known[key])
     if "files" in known:
         known["files"] = tuple(File(**file) for file in known["files"])
     if "external_data" in known:
@@ -120,6 +124,11 @@ def _parsed_fields(document: dict[str, Any], cls: type[Inspection | Manifest]) -
     return known
 
 
-def _parse_tensor(spec: dict[str, Any]) -> TensorSpec:
-    shape = spec["shape"]
-    return TensorSpec(**{**spec, "shape": None if shape is None else tuple(map(int, shape))})
+def parse_tensor(spec: Mapping[str, Any]) -> TensorSpec:
+    """Read a TensorSpec from JSON (Any); raise TypeError, ValueError or KeyError for others."""
+    shape, labels = spec["shape"], spec.get("class_labels")
+    lists = {
+        "shape": None if shape is None else tuple(map(int, shape)),
+        "class_labels": None if labels is None else tuple(labels),
+    }
+    return TensorSpec(**{**spec, **lists})

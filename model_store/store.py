@@ -28,6 +28,7 @@ from model_store.names import (
     is_version,
     parse_version,
 )
+from model_store.servable import check_servable
 from model_store.staging import StagingArea, stage_model
 from model_store.usage import StoreUsage
 from model_store.verification import Verifier
@@ -70,7 +71,8 @@ class ModelStore:
         last step is left, and no other process can publish meanwhile; what it raises refuses it.
 
         Raises:
-            StoreError: INVALID_MODEL if `verifier` refuses the copy, INVALID_REQUEST if the source
+            StoreError: INVALID_MODEL if `verifier` refuses the copy, or nothing of the model can be
+                served; INVALID_REQUEST if the source
                 is not a regular file, CONFLICT if the version exists. Nothing is left behind.
         """
         check_name(name)
@@ -79,6 +81,7 @@ class ModelStore:
         self._root.mkdir(parents=True, exist_ok=True)
         with self._staging.folder() as staged:
             copies, inspection = stage_model(source, staged, verifier)
+            check_servable(inspection)
             with self._lock:
                 number = version or self._next_version(name)
                 manifest = _manifest(name, number, copies, inspection)

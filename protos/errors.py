@@ -401,6 +401,19 @@ class ErrorCode(StrEnum):
             "raise SLIPSTREAM_INFERENCE_MAX_MESSAGE_BYTES and SLIPSTREAM_INFERENCE_MEMORY_BYTES."
         ),
     )
+    NON_FINITE_OUTPUT = ErrorSpec(
+        name="non_finite_output",
+        http=500,
+        grpc="INTERNAL",
+        meaning=(
+            "The result has NaN or an infinity, and the deployment's setting `non_finite` is "
+            "`error`."
+        ),
+        advice=(
+            "Send another input, or have the deployment's owner set `non_finite` to `string`, which"
+            " shows such numbers as strings."
+        ),
+    )
     FLOW_FAILED = ErrorSpec(
         name="flow_failed",
         http=500,

@@ -1,7 +1,8 @@
 """Tensors as JSON: conversion between numbers, booleans and strings, nested or flat, and numpy.
 
-FP16 and BF16 are ordinary numbers in JSON. BYTES elements are strings, UTF-8 on the wire. There are
-no implicit conversions: "1" is not a number, 1.5 not an integer, 300 not a UINT8.
+FP16 and BF16 are ordinary numbers in JSON. Of all floating-point datatypes, NaN and infinities are
+strings (`protos.non_finite`). BYTES elements are strings, UTF-8 on the wire. There are no implicit
+conversions: "1" is not a number, 1.5 not an integer, 300 not a UINT8.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import numpy as np
+import orjson
 
 from protos.datatypes import Datatype
 from protos.errors import TensorError
 from protos.large_json import NumberArray
+from protos.non_finite import NON_FINITE, dump_with_strings, non_finite_name
 from protos.tensors import element_count, encode_raw
 
 _EXACT_INTEGERS = 2**53
@@ -116,8 +119,8 @@ def _is_matrix(rows: list[object], width: int) -> bool:
 def to_json(array: np.ndarray, datatype: Datatype) -> object:
     """Return an object that orjson (with OPT_SERIALIZE_NUMPY) serializes as this tensor's JSON.
 
-    NaN and infinities, which JSON does not have, become null. In BYTES elements that are not UTF-8,
-    invalid bytes become U+FFFD.
+    orjson writes NaN and infinities as null, `dump_tensor` as strings. In BYTES elements that are
+    not UTF-8, invalid bytes become U+FFFD.
     """
     if not datatype.size:
         return _decode_elements(array.tolist())
@@ -127,6 +130,20 @@ def to_json(array: np.ndarray, datatype: Datatype) -> object:
         scalar: object = array.item()
         return scalar
     return np.ascontiguousarray(array)
+
+
+def dump_tensor(value: object) -> bytes:
+    """Return what `to_json` returned as JSON, with NaN and infinities as strings."""
+    written = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    if b"null" not in written:
+        return written
+    if not isinstance(value, np.ndarray):
+        return dump_with_strings(value)
+    names = [
+        b'"%b"' % non_finite_name(number).encode() for number in value[~np.isfinite(value)].tolist()
+    ]
+    parts = written.split(b"null")
+    return b"".join(chain.from_iterable(zip(parts, [*names, b""], strict=True)))
 
 
 def _array(value: object, datatype: Datatype, tensor: str) -> np.ndarray:
@@ -180,6 +197,9 @@ def _strings(value: object, tensor: str) -> np.ndarray:
 def _numbers(value: object, datatype: Datatype, tensor: str) -> np.ndarray:
     boolean = datatype.dtype.kind == _BOOLEAN
     types = _element_types(value)
+    if str in types and _is_floating(datatype):
+        value = _with_non_finite(value)
+        types = _element_types(value)
     if list in types:
         raise TensorError(_ragged(tensor, datatype))
     if not types <= (_BOOLEANS if boolean else _NUMBERS):
@@ -197,10 +217,21 @@ def _numbers(value: object, datatype: Datatype, tensor: str) -> np.ndarray:
     return _floats(array, datatype, tensor)
 
 
+def _is_floating(datatype: Datatype) -> bool:
+    return datatype.size > 0 and datatype.dtype.kind not in (_BOOLEAN, *_INTEGERS)
+
+
+def _with_non_finite(value: object) -> object:
+    """Return numbers in place of the strings for NaN and infinities."""
+    if type(value) is list:
+        return [_with_non_finite(member) for member in value]
+    return NON_FINITE.get(value, value) if type(value) is str else value
+
+
 def _floats(array: np.ndarray, datatype: Datatype, tensor: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         cast = array.astype(datatype.dtype)
-    if not np.isfinite(cast).all() and np.isfinite(array).all():
+    if not np.array_equal(np.isfinite(cast), np.isfinite(array)):
         raise TensorError(f"tensor '{tensor}': a number is out of range for {datatype.name}")
     return cast
 
@@ -253,7 +284,10 @@ def _expected_range(tensor: str, datatype: Datatype) -> str:
 
 
 def _mismatch(tensor: str, datatype: Datatype, value: object) -> str:
-    return f"tensor '{tensor}': expected {datatype.name} values, got {reprlib.repr(value)}"
+    message = f"tensor '{tensor}': expected {datatype.name} values, got {reprlib.repr(value)}"
+    if _is_floating(datatype) and not _element_types(value).isdisjoint((str, type(None))):
+        message += '; send NaN and infinities as "NaN", "Infinity" and "-Infinity"'
+    return message
 
 
 def _ragged(tensor: str, datatype: Datatype) -> str:

@@ -128,10 +128,15 @@ def sequence_input(path: Path) -> Path:
     return _save(path, nodes, [x], [_tensor("y", "FP32", ("M",))])
 
 
-def map_output(path: Path) -> Path:
-    """As scikit-learn's ZipMap: `x` FP32 [N, 3] → `best` INT64 [N], `probabilities` seq(map)."""
+def map_output(path: Path, labels: Sequence[int] | Sequence[str] = (0, 1, 2)) -> Path:
+    """As scikit-learn's ZipMap: `x` FP32 [N, 3] → `best` INT64 [N], `probabilities` seq(map).
+
+    `probabilities` has the values of `x`, by label.
+    """
+    is_text = isinstance(labels[0], str)
+    key_type = TensorProto.STRING if is_text else TensorProto.INT64
     maps = helper.make_map_type_proto(
-        TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+        key_type, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
     )
     probabilities = helper.make_value_info("probabilities", helper.make_sequence_type_proto(maps))
     nodes = [
@@ -141,7 +146,7 @@ def map_output(path: Path) -> Path:
             ["x"],
             ["probabilities"],
             domain="ai.onnx.ml",
-            classlabels_int64s=[0, 1, 2],
+            **{"classlabels_strings" if is_text else "classlabels_int64s": list(labels)},
         ),
     ]
     outputs = [_tensor("best", "INT64", ("N",)), probabilities]
@@ -166,6 +171,17 @@ def external_data(path: Path, location: str = "weights.bin", *, write: bool = Tr
     nodes = [helper.make_node("Add", ["x", "w"], ["y"])]
     inputs, outputs = [_tensor("x", "FP32", ("N", 300))], [_tensor("y", "FP32", ("N", 300))]
     return _save(path, nodes, inputs, outputs, [tensor])
+
+
+def float8_output(path: Path, *, alone: bool) -> Path:
+    """`x` FP32 [N] → `small`, of a datatype that the protocol cannot carry; else `y` = `x`, too."""
+    nodes = [helper.make_node("Cast", ["x"], ["small"], to=TensorProto.FLOAT8E4M3FN)]
+    small = helper.make_tensor_value_info("small", TensorProto.FLOAT8E4M3FN, ["N"])
+    outputs = [small]
+    if not alone:
+        nodes.append(helper.make_node("Identity", ["x"], ["y"]))
+        outputs.append(_tensor("y", "FP32", ("N",)))
+    return _save(path, nodes, [_tensor("x", "FP32", ("N",))], outputs, opset=21)
 
 
 def over_rows(path: Path) -> Path:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.deployments.graph_diff import GraphDiff, diff_graphs, same
+from gateway.deployments.graph_diff import GraphDiff, diff_graphs
 from gateway.deployments.schema_diff import SchemaChange, accepted_schema, diff_schemas
+from gateway.models.pins import Pin
 
 # Any, throughout: JSON, as it is kept in `DeploymentVersion`
 Json = Mapping[str, Any]
@@ -92,7 +93,7 @@ def _models(before: Mapping[str, Json], after: Mapping[str, Json]) -> tuple[Mode
                     node=node,
                     before=_pinned(old),
                     after=_pinned(new),
-                    signature_changed=not same(_signature(old), _signature(new)),
+                    signature_changed=_signature(old) != _signature(new),
                 )
             )
     return tuple(changed)
@@ -102,5 +103,8 @@ def _pinned(pin: Json | None) -> PinnedVersion | None:
     return None if pin is None else PinnedVersion(model=pin["model"], version=pin["version"])
 
 
-def _signature(pin: Json | None) -> object:
-    return None if pin is None else [pin["inputs"], pin["outputs"]]
+def _signature(stored: Json | None) -> object:
+    if stored is None:
+        return None
+    pin = Pin.from_json(stored)
+    return pin.inputs, pin.outputs

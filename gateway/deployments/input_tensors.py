@@ -94,7 +94,7 @@ class InputTensors:
     """The tensors that callers of one version of a flow send."""
 
     def __init__(self, sources: Sequence[FastInput]) -> None:
-        self._sources = tuple(sources)
+        self.sources = tuple(sources)
         self._inputs = [tensor_input(source) for source in sources]
 
     async def check(
@@ -123,7 +123,7 @@ class InputTensors:
         if input_data is not None and len(written) * len(self._inputs) <= LARGE_BODY_BYTES:
             _check(self._inputs, input_data)
             return
-        await parser.run(tenant, deadline, _check_json, written, self._sources)
+        await parser.run(tenant, deadline, _check_json, written, self.sources)
 
 
 def input_tensors(flow: FlowSpec, plan: FlowPlan, pins: Mapping[str, Pin]) -> InputTensors:

@@ -8,6 +8,7 @@ from gateway.deployments.fast_plan import FastPlan, compile_plan
 from gateway.deployments.settings import (
     DeploymentType,
     ExecutionMode,
+    NonFinite,
     NotificationMethod,
     OnTimeout,
     RecordRuns,
@@ -36,6 +37,7 @@ class LiveDeployment:
     on_timeout: OnTimeout
     notification_method: NotificationMethod
     response_format: ResponseFormat
+    non_finite: NonFinite
     include_node_outputs: bool
     retry_safe: bool
     require_idempotency_key: bool
@@ -74,6 +76,7 @@ def build_live_deployment(deployment: Deployment, version: DeploymentVersion) ->
         on_timeout=OnTimeout(deployment.on_timeout),
         notification_method=NotificationMethod(deployment.notification_method),
         response_format=ResponseFormat(deployment.response_format),
+        non_finite=NonFinite(deployment.non_finite),
         include_node_outputs=deployment.include_node_outputs,
         retry_safe=deployment.retry_safe,
         require_idempotency_key=deployment.require_idempotency_key,

@@ -18,6 +18,7 @@ from gateway.deployments.settings import (
     DeploymentStatus,
     DeploymentType,
     ExecutionMode,
+    NonFinite,
     NotificationMethod,
     OnTimeout,
     RecordRuns,
@@ -62,6 +63,10 @@ class SettingsIn(BaseModel):
     callback_url: CallbackUrl | None = _DEFAULTS.callback_url
     webhook_events: list[WebhookEvent] = list(_DEFAULTS.webhook_events)
     response_format: ResponseFormat = _DEFAULTS.response_format
+    """`auto`: `envelope` for callers that use JavaScript's `fetch`, `flat` for all others."""
+    non_finite: NonFinite = _DEFAULTS.non_finite
+    """What stands for NaN and infinities in `output_data`: the strings "NaN", "Infinity" and
+    "-Infinity", null, or an error."""
     queue_timeout_seconds: Seconds | None = _DEFAULTS.queue_timeout_seconds
     """How long a run may wait for a worker before it fails; null: unlimited."""
     cold_start_wait_seconds: ColdStart = _DEFAULTS.cold_start_wait_seconds
@@ -190,6 +195,7 @@ class DeploymentOut(BaseModel):
     callback_url: str | None
     webhook_events: list[WebhookEvent]
     response_format: ResponseFormat
+    non_finite: NonFinite
     queue_timeout_seconds: int | None
     cold_start_wait_seconds: int
     on_timeout: OnTimeout

@@ -5,6 +5,7 @@ Settings belong to the deployment, not to a version; a version pins the graph an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypedDict
@@ -44,10 +45,32 @@ class NotificationMethod(StrEnum):
 class ResponseFormat(StrEnum):
     """The format of response bodies."""
 
+    AUTO = "auto"
+    """`envelope` for callers that use JavaScript's `fetch`, `flat` for all others."""
     FLAT = "flat"
     """The fields of the run, repeated as `data`."""
     ENVELOPE = "envelope"
     """`status: success`, `message`, and the run as `data`."""
+
+
+FETCH_MODE = "sec-fetch-mode"
+"""A header that browsers and Node send with each `fetch`, and that scripts cannot set."""
+FORMAT_OF_FETCH_MODE: Mapping[str | bytes | None, ResponseFormat] = {
+    b"cors": ResponseFormat.ENVELOPE,
+    "cors": ResponseFormat.ENVELOPE,
+}
+"""With `auto`: the format by that header's value; all other values get FLAT."""
+
+
+class NonFinite(StrEnum):
+    """What stands for NaN and infinities, which JSON does not have, in `output_data`."""
+
+    STRING = "string"
+    """"NaN", "Infinity" and "-Infinity", as in protobuf's JSON."""
+    NULL = "null"
+    """null: they are lost."""
+    ERROR = "error"
+    """Nothing: the call fails."""
 
 
 class OnTimeout(StrEnum):
@@ -99,7 +122,8 @@ class DeploymentSettings:
     notification_method: NotificationMethod = NotificationMethod.NONE
     callback_url: str | None = None
     webhook_events: tuple[WebhookEvent, ...] = (WebhookEvent.COMPLETED, WebhookEvent.FAILED)
-    response_format: ResponseFormat = ResponseFormat.FLAT
+    response_format: ResponseFormat = ResponseFormat.AUTO
+    non_finite: NonFinite = NonFinite.STRING
     queue_timeout_seconds: int | None = None
     """None: unlimited."""
     cold_start_wait_seconds: int = 20
@@ -127,6 +151,7 @@ class SettingsChange(TypedDict, total=False):
     callback_url: str | None
     webhook_events: list[WebhookEvent]
     response_format: ResponseFormat
+    non_finite: NonFinite
     queue_timeout_seconds: int | None
     cold_start_wait_seconds: int
     on_timeout: OnTimeout

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Self, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.deployments.diff import Difference
+from gateway.deployments.input_schema import SchemaSource, describe_input
+from gateway.deployments.live_deployment import read_pins
 from gateway.deployments.schemas import PinnedModel, pinned_models
 from gateway.deployments.snapshots import VersionNote
 from gateway.deployments.versions import NoteChange, VersionView
@@ -67,13 +69,24 @@ class VersionOut(VersionSummary):
     nodes: list[Json]
     edges: list[Json]
     input_schema: Json | None
-    """The JSON Schema of `input_data`."""
+    """The JSON Schema of `input_data`: the flow's, or else one that is derived from the models."""
+    input_schema_source: SchemaSource | None
+    """`flow` or `models`; null: there is no schema."""
+    input_example: Json | None
+    """The flow's test data, or else an example that the schema accepts."""
 
     @classmethod
     def of(cls, version: VersionView) -> Self:
         """Return the version as it is sent."""
         graph = version.row.definition
-        values = {"nodes": graph["nodes"], "edges": graph.get("edges", [])}
+        expected = describe_input(graph, read_pins(version.row))
+        values = {
+            "nodes": graph["nodes"],
+            "edges": graph.get("edges", []),
+            "input_schema": expected.schema,
+            "input_schema_source": expected.source,
+            "input_example": expected.example,
+        }
         return cls.model_validate(_shown(cls, version) | values)
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from time import monotonic
+from typing import Any, TypeVar
 
 import orjson
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +25,7 @@ from gateway.flows import engine
 from gateway.flows.ports import HttpPort, Ports
 from gateway.flows.processes import FlowProcesses
 from gateway.flows.result import FlowResult
+from gateway.runs.output_data import dump_non_finite
 from gateway.runs.run import Claim, FailureCode, LeaseStatus, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore
 from gateway.upstream.servers import InferenceServers
@@ -40,6 +42,8 @@ _HAND_BACK_SECONDS = 1.5
 """How long to wait for the database then."""
 _BOOT_WAIT_SECONDS = {ExecutionMode.SYNC: 20.0, ExecutionMode.ASYNC: 300.0}
 """How long a run waits for a booting inference server, within its own deadline."""
+
+T = TypeVar("T")
 
 log = logger("gateway.execution")
 
@@ -192,7 +196,26 @@ class RunExecutor:
             )
         finally:
             await progress.stop()
-        return _run_result(result, boot_seconds=models.boot_seconds)
+        written = _run_result(result, boot_seconds=models.boot_seconds)
+        if result.non_finite and result.output_data is not None:
+            return await self._without_non_finite(claim, result.output_data, written)
+        return written
+
+    async def _without_non_finite(
+        self, claim: Claim, output_data: Mapping[str, Any], result: RunResult
+    ) -> RunResult:
+        """Return the result with what stands for NaN and infinities; Any: JSON with such numbers.
+
+        The deployment's setting is read only now, as few runs need it.
+        """
+        non_finite = await _retry_while_database_is_away(
+            lambda: self._store.non_finite_of(claim.deployment_id)
+        )
+        try:
+            return replace(result, output_data=dump_non_finite(output_data, non_finite))
+        except GatewayError as error:
+            refusal = RunError(code=FailureCode.NON_FINITE_OUTPUT, message=error.message)
+            return replace(result, status=RunStatus.FAILED, output_data=None, error=refusal)
 
     async def _heartbeat(self) -> None:
         polls = 0
@@ -233,20 +256,18 @@ def lease_owner_name(kind: str) -> str:
     return f"{kind}-{socket.gethostname()}-{os.getpid()}"
 
 
-async def _retry_while_database_is_away(write: Callable[[], Awaitable[object]]) -> None:
-    """Retry until the database is available: the result exists only in memory."""
+async def _retry_while_database_is_away(operation: Callable[[], Awaitable[T]]) -> T:
+    """Retry until the database is available: the run's result exists only in memory."""
     attempts = 0
     while True:
         try:
-            await write()
+            return await operation()
         except (SQLAlchemyError, OSError) as error:
             delay = _RETRY_SECONDS[min(attempts, len(_RETRY_SECONDS) - 1)]
             if attempts == 0:
                 log.warning("run_result_not_written", reason=reason_of(error))
             attempts += 1
             await asyncio.sleep(delay)
-        else:
-            return
 
 
 def _run_result(result: FlowResult, *, boot_seconds: float | None) -> RunResult:

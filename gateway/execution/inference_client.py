@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
 
-import orjson
-
 from gateway.deployments.fast_plan import FastInput, FastOutput, FastPlan
 from gateway.errors import GatewayError
 from gateway.fast_path.tensors import TensorCodec
@@ -59,7 +57,7 @@ class InferenceClient:
         """The longest time a node has waited for a booting server; None: no node had to wait."""
 
     async def infer(self, call: ModelCall, deadline: float) -> dict[str, Any]:
-        """Return the model's outputs by name, as JSON values.
+        """Return the model's outputs by name, as JSON values; NaN and infinities are numbers.
 
         Args:
             call: the model as named by its node, and the inputs.
@@ -92,8 +90,7 @@ class InferenceClient:
         template, raws = model.encode(inputs, timeout)
         stream: InferenceStreamClient = self._servers.stream(model.plan.model, model.plan.version)
         reply = await stream.request(template, raws, timeout)
-        outputs: dict[str, Any] = orjson.loads(model.decode(reply.message, reply.template))
-        return outputs
+        return model.values(reply.message, reply.template)
 
 
 def pass_through_plan(pin: Pin) -> FastPlan:

@@ -166,7 +166,7 @@ class DeploymentCall(DeploymentCallRecord):
         try:
             if template is None:
                 message, template = templated(message)
-            output_data = route.codec.decode(message, template)
+            output_data = route.codec.decode(message, template, route.deployment.non_finite)
             queue, infer = template.timings(message)
             self.ended = ended = perf_counter()
             authenticated = self.authenticated - self.began

@@ -1,8 +1,7 @@
 """The response to a fast call: its body, and its head with where the time went.
 
-The flat body carries its fields a second time as `data`, which the documented Python sample reads;
-the envelope is what the documented JavaScript sample reads. The output is serialised once, and
-copied into the body as bytes.
+The bodies are those of `gateway.runs.responses`. The output is serialised once, and copied into the
+body as bytes.
 """
 
 from __future__ import annotations
@@ -10,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.deployments.settings import ResponseFormat
+from gateway.runs.responses import FLAT_HINT, MAX_REPEATED_BYTES, NOT_REPEATED_HINT
 
-_MAX_REPEATED_BYTES = 64 * 1024
-"""Larger `output_data` is not repeated in `data`."""
 _START = b'{"status":"completed","output_data":'
 _END = b',"fast_mode":true,"duration_seconds":%.6f,"flow_run_id":"%b"'
 _MESSAGE = b'"message":"Prediction completed."'
-_FLAT_MESSAGE = (
-    b'"message":"Prediction completed. With response_format=envelope this answer has '
-    b'the status success, and all of this in data."'
-)
+_FLAT_MESSAGE = b'"message":"Prediction completed.%b"' % FLAT_HINT.encode()
+_LARGE_MESSAGE = b'"message":"Prediction completed.%b"' % NOT_REPEATED_HINT.encode()
 _ENVELOPE = b'{"status":"success",' + _MESSAGE + b',"data":' + _START
 _FLAT = _START + b"%b%b," + _FLAT_MESSAGE + b',"data":' + _START + b"%b%b}}"
 
@@ -38,8 +34,8 @@ def fast_body(
     end = _END % (seconds, run_id)
     if response_format is ResponseFormat.ENVELOPE:
         return b"".join((_ENVELOPE, output_data, end, b"}}"))
-    if len(output_data) > _MAX_REPEATED_BYTES:
-        return b"".join((_START, output_data, end, b",", _FLAT_MESSAGE, b"}"))
+    if len(output_data) > MAX_REPEATED_BYTES:
+        return b"".join((_START, output_data, end, b",", _LARGE_MESSAGE, b"}"))
     return _FLAT % (output_data, end, output_data, end)
 
 

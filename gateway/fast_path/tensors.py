@@ -18,13 +18,16 @@ from gateway.deployments.input_tensors import (
     pack_inputs,
     tensor_input,
 )
+from gateway.deployments.settings import NonFinite
 from gateway.errors import GatewayError
 from gateway.fast_path.body import parse_body
+from gateway.models.pins import ClassLabels
+from gateway.runs.output_data import check_finite
 from gateway.upstream.inference_stream import ID_BYTES
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES, Datatype
 from protos.errors import ErrorCode
-from protos.json_tensors import to_json
+from protos.json_tensors import dump_tensor, to_json
 from protos.message_templates import InferRequestTemplate, InferResponseTemplate
 from protos.parameters import TIMEOUT, timeout_microseconds
 from protos.tensors import decode_raw
@@ -44,13 +47,28 @@ class _Field:
     end: int
     dtype: np.dtype | None
     """Of an array that orjson writes as it lies in the reply; None: use `decode`."""
+    class_labels: ClassLabels | None
+    """Of probabilities [N, classes], which are N objects in JSON: class → probability."""
 
     def decode(self, message: bytes) -> object:
         """Return the value, as orjson writes it."""
         raw = memoryview(message)[self.start : self.end]
-        return to_json(
-            decode_raw(raw, self.datatype, self.shape, tensor=self.tensor), self.datatype
-        )
+        array = decode_raw(raw, self.datatype, self.shape, tensor=self.tensor)
+        if self.class_labels is not None:
+            return _by_class(array, self.class_labels)
+        return to_json(array, self.datatype)
+
+    def restore_non_finite(self, values: dict[str, Any], message: bytes) -> None:
+        """Put NaN and infinities into `values`, where JSON has null. Any: JSON."""
+        array = self.decode(message)
+        if isinstance(array, float) or self.class_labels is not None:
+            values[self.name] = array
+        elif isinstance(array, np.ndarray):
+            for index in np.argwhere(~np.isfinite(array)).tolist():
+                row = values[self.name]
+                for at in index[:-1]:
+                    row = row[at]
+                row[index[-1]] = float(array[tuple(index)])
 
 
 class TensorCodec:
@@ -83,11 +101,13 @@ class TensorCodec:
             self._requests[key] = template
         return template, raws or [b""]
 
-    def decode(self, message: bytes, template: InferResponseTemplate) -> bytes:
-        """Return `output_data` as JSON. What JSON cannot express (NaN, infinities) becomes null.
+    def decode(
+        self, message: bytes, template: InferResponseTemplate, non_finite: NonFinite
+    ) -> bytes:
+        """Return `output_data` as JSON.
 
         Raises:
-            GatewayError: INFERENCE_FAILED where an output is missing.
+            GatewayError: INFERENCE_FAILED where an output is missing; NON_FINITE_OUTPUT.
         """
         fields = self._fields.get(template)
         if fields is None:
@@ -101,7 +121,23 @@ class TensorCodec:
                 data[field.name] = np.ndarray(field.shape, field.dtype, message, field.start)
             else:
                 data[field.name] = field.decode(message)
-        return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
+        written = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
+        if b"null" in written and non_finite is not NonFinite.NULL:
+            return _dump_non_finite(data, non_finite)
+        return written
+
+    def values(self, message: bytes, template: InferResponseTemplate) -> dict[str, Any]:
+        """Return `output_data` as a flow's value: JSON, with NaN and infinities as numbers.
+
+        Raises:
+            GatewayError: INFERENCE_FAILED where an output is missing.
+        """
+        written = self.decode(message, template, NonFinite.NULL)
+        values: dict[str, Any] = orjson.loads(written)
+        if b"null" in written:
+            for field in self._fields[template]:
+                field.restore_non_finite(values, message)
+        return values
 
     def _new_request(
         self, timeout: float, shapes: list[Shape | None], raws: list[bytes]
@@ -133,11 +169,39 @@ class TensorCodec:
                 raise GatewayError(ErrorCode.INFERENCE_FAILED, message)
             name, shape, start, end = tensors[output.name]
             datatype = DATATYPES[name]
-            is_plain = shape and datatype.is_native_number
+            labels = output.spec.class_labels
+            is_plain = shape and datatype.is_native_number and labels is None
             fits = math.prod(shape) * datatype.size == end - start
             dtype = datatype.dtype if is_plain and fits else None
-            fields.append(_Field(output.field, output.name, datatype, shape, start, end, dtype))
+            place = shape, start, end
+            fields.append(_Field(output.field, output.name, datatype, *place, dtype, labels))
         return fields
+
+
+def _by_class(array: np.ndarray, labels: ClassLabels) -> list[dict[str, float]]:
+    """Return an object for each row of `array`, FP32 [N, classes]."""
+    # by orjson, which writes a float32 with the digits that it has
+    rows = orjson.loads(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
+    for row, column in np.argwhere(~np.isfinite(array)).tolist():
+        rows[row][column] = float(array[row, column])
+    names = [str(label) for label in labels]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _dump_non_finite(data: Mapping[str, Any], non_finite: NonFinite) -> bytes:
+    """Return `output_data` as JSON, with strings for NaN and infinities. Any: as `to_json`.
+
+    Raises:
+        GatewayError: NON_FINITE_OUTPUT where `non_finite` is ERROR and there is one.
+    """
+    if non_finite is NonFinite.ERROR:
+        lists = {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in data.items()
+        }
+        check_finite(lists)
+    members = [orjson.dumps(name) + b":" + dump_tensor(value) for name, value in data.items()]
+    return b"{%b}" % b",".join(members)
 
 
 def encode_body(

@@ -9,6 +9,7 @@ from time import monotonic, perf_counter
 from gateway.auth.identity import Identity
 from gateway.body_parsing.parser import LARGE_BODY_BYTES
 from gateway.deployments.live_deployment import LiveDeployment
+from gateway.deployments.settings import FETCH_MODE, FORMAT_OF_FETCH_MODE, ResponseFormat
 from gateway.errors import GatewayError
 from gateway.fast_path.body import parse_batch
 from gateway.fast_path.deployment_call import CallServices, DeploymentCall
@@ -23,6 +24,7 @@ from gateway.web.unexpected_errors import as_gateway_error
 from protos.errors import ErrorCode
 
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+_FETCH_MODE = FETCH_MODE.encode()
 _CLOSING_STATUSES = frozenset({401, 413})
 """Refusals after which the rest of a body is not read, however small it is."""
 
@@ -172,13 +174,16 @@ class TriggerCall(HttpCall, DeploymentCall):
     def _start(self, body: bytes) -> None:
         route, url = self.route, self._url
         assert route is not None
-        self.response_format = route.deployment.response_format
+        form = None if url is None else url.response_format
+        form = form or route.deployment.response_format
+        if form is ResponseFormat.AUTO:
+            form = FORMAT_OF_FETCH_MODE.get(self.headers.get(_FETCH_MODE), ResponseFormat.FLAT)
+        self.response_format = form
         self._waiting_body = None
         try:
             if url is None:
                 self.execute(route, body)
                 return
-            self.response_format = url.response_format or self.response_format
             if url.is_batch:
                 self._run_task(self._start_batch(route, body))
             else:

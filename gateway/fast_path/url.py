@@ -62,7 +62,7 @@ def _format(values: list[str] | None) -> ResponseFormat | None:
     try:
         return ResponseFormat(values[-1])
     except ValueError:
-        raise _invalid("response_format", "'flat' or 'envelope'", values[-1]) from None
+        raise _invalid("response_format", "'auto', 'flat' or 'envelope'", values[-1]) from None
 
 
 def _invalid(name: str, expected: str, got: str) -> GatewayError:

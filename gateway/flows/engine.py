@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 from gateway.errors import GatewayError
 from gateway.flows.cel.values import INPUT_DATA, ExpressionError
-from gateway.flows.json_output import to_plain_json, truncated
+from gateway.flows.json_output import measure_json, shown_json, truncated
 from gateway.flows.node_types.handler import NodeError, RunContext
 from gateway.flows.plan import FlowPlan, PlanNode
 from gateway.flows.ports import Ports
-from gateway.flows.programs import Evaluated
 from gateway.flows.result import FlowError, FlowErrorCode, FlowResult, NodeResult, NodeStatus
+from gateway.flows.spec import NodeType
 from protos.errors import ErrorCode
 
 _MAX_TURN = 0.01
@@ -68,7 +68,6 @@ class _StepResult:
     output: Any = None
     error: NodeError | None = None
     attempts: int = 1
-    notes: tuple[str, ...] = ()
 
 
 class _FlowRun:
@@ -94,6 +93,8 @@ class _FlowRun:
         self._running: dict[asyncio.Task[_StepResult], tuple[int, float]] = {}
         self._ended: dict[str, NodeResult] = {}
         self._error: FlowError | None = None
+        self._non_finite: set[str] = set()
+        """The nodes whose outputs have NaN or infinities."""
 
     async def run(self) -> FlowResult:
         """Run until all nodes are done, or the run fails, is cancelled or times out."""
@@ -141,16 +142,13 @@ class _FlowRun:
         attempt = 1
         while True:
             try:
-                prepared = await self._prepare(node)
-                output, notes = prepared.value, prepared.notes
+                output = await self._prepare(node)
                 if node.perform is not None:
                     output = await node.perform(self._context, output)
-                    if isinstance(output, Evaluated):
-                        output, notes = output.value, (*notes, *output.notes)
             except (NodeError, GatewayError, ExpressionError) as error:
                 failure = NodeError.of(error)
             else:
-                return _StepResult(output=output, attempts=attempt, notes=notes)
+                return _StepResult(output=output, attempts=attempt)
             pause = max(node.retry.delay(attempt), failure.retry_after or 0.0)
             retry = failure.retryable and attempt < node.retry.attempts
             if not retry or monotonic() + pause >= self._deadline:
@@ -158,9 +156,9 @@ class _FlowRun:
             await asyncio.sleep(pause)
             attempt += 1
 
-    async def _prepare(self, node: PlanNode) -> Evaluated:
+    async def _prepare(self, node: PlanNode) -> Any:
         if node.program is None:
-            return Evaluated(value=node.prepare(self._values))
+            return node.prepare(self._values)
         evaluator = self._context.ports.evaluator
         return await evaluator.evaluate(node.program, self._values, self._deadline)
 
@@ -178,16 +176,19 @@ class _FlowRun:
     def _on_node_end(self, at: int, result: _StepResult, started_at: float) -> None:
         """Store the node's output, or apply its error policy, and find its successors."""
         node, error = self._plan.nodes[at], result.error
-        value, length = None, 0
-        notes: tuple[str, ...] = ()
+        value = result.output
+        length, non_finite = 0, False
         if error is None:
             try:
-                value, length, notes = to_plain_json(result.output)
+                length, non_finite = measure_json(value)
             except NodeError as not_json:
                 error = not_json
         if error is not None:
-            value, length, notes = to_plain_json(node.on_error.output)
+            value = node.on_error.output
+            length, non_finite = measure_json(value)
         self._values[node.id] = value
+        if non_finite:
+            self._non_finite.add(node.id)
         self._record(
             node,
             NodeStatus.COMPLETED if error is None else NodeStatus.FAILED,
@@ -196,7 +197,6 @@ class _FlowRun:
             duration_seconds=monotonic() - started_at,
             error=None if error is None else {"code": error.code, "message": error.message},
             attempts=result.attempts,
-            notes=(*result.notes, *notes),
         )
         if error is not None and not node.on_error.continues:
             self._on_node_failure(node, error)
@@ -225,10 +225,20 @@ class _FlowRun:
         self, node: PlanNode, status: NodeStatus, value: Any = None, length: int = 0, **more: Any
     ) -> None:
         """Record and report the result of a node."""
-        output, used = truncated(value, length, self._output_bytes_left)
-        self._output_bytes_left = max(0, self._output_bytes_left - used)
+        # The caller has the input, and the output of the only api_output is `output_data`.
+        repeats = node.type == NodeType.API_INPUT or self._plan.outputs == (node.id,)
+        if not repeats:
+            if node.id in self._non_finite:
+                value, length = shown_json(value)
+            more["output"], used = truncated(value, length, self._output_bytes_left)
+            self._output_bytes_left = max(0, self._output_bytes_left - used)
         result = NodeResult(
-            id=node.id, name=node.name, type=node.type, status=status, output=output, **more
+            id=node.id,
+            name=node.name,
+            type=node.type,
+            status=status,
+            shows_output=not repeats,
+            **more,
         )
         self._ended[node.id] = result
         if self._report is not None:
@@ -244,6 +254,9 @@ class _FlowRun:
                 code = "evaluation_limit"
             elif error.code == ErrorCode.NO_ACTIVE_INFERENCE:
                 code = "no_active_inference"
+            elif error.unfit_value and node.depends_on_input:
+                is_tensor = error.code == ErrorCode.INVALID_TENSOR
+                code = "invalid_tensor" if is_tensor else "invalid_input"
             self._fail_run(code, error.message, node)
 
     def _time_out(self, node: PlanNode | None) -> None:
@@ -286,6 +299,7 @@ class _FlowRun:
         return FlowResult(
             status=_status(error),
             output_data=output_data,
+            non_finite=not self._non_finite.isdisjoint(self._plan.outputs),
             node_outputs={node.id: self._ended[node.id].to_json() for node in self._plan.nodes},
             error=error,
             duration_seconds=monotonic() - self._started_at,

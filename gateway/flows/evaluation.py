@@ -15,8 +15,9 @@ from gateway.children.program import ChildProgram
 from gateway.errors import GatewayError
 from gateway.flows.cel.values import NodeValues
 from gateway.flows.functions import FunctionCaller
+from gateway.flows.json_output import dump_values, load_values
 from gateway.flows.node_types.handler import NodeError
-from gateway.flows.programs import Compiled, Evaluated, Program
+from gateway.flows.programs import Compiled, Program
 from gateway.settings import Settings
 from protos.errors import ErrorCode
 
@@ -48,17 +49,17 @@ class Evaluator:
         self._functions = functions
         self._tenant = tenant
 
-    async def evaluate(self, program: Program, values: NodeValues, deadline: float) -> Evaluated:
+    async def evaluate(self, program: Program, values: NodeValues, deadline: float) -> Any:
         """See EvaluatorPort."""
-        read = orjson.dumps(program.select(values))
+        read = dump_values(program.select(values))
         if len(read) > _MAX_VALUES:
             message = f"its expressions read {len(read)} bytes, at most {_MAX_VALUES} are allowed"
             raise GatewayError(ErrorCode.EVALUATION_LIMIT, message)
         request = {"kind": "evaluate", "program": program.text}
         answer = await self._ask(request, deadline, otherwise=ErrorCode.EVALUATION_LIMIT, body=read)
         if "code" in answer:
-            raise NodeError(answer["code"], answer["message"])
-        return Evaluated(value=answer["value"], notes=tuple(answer["notes"]))
+            raise NodeError(answer["code"], answer["message"], unfit_value=answer["unfit_value"])
+        return answer["value"]
 
     async def validate(
         self, schema: str, input_data: bytes, deadline: float
@@ -106,7 +107,7 @@ class Evaluator:
             elif error.failure is ChildFailure.DEADLINE and code != ErrorCode.INVALID_FLOW:
                 code = ErrorCode.DEADLINE_EXCEEDED  # the call's own
             raise GatewayError(code, _MESSAGES[otherwise].format(error.message)) from None
-        answer: dict[str, Any] = orjson.loads(reply)
+        answer: dict[str, Any] = load_values(reply)
         return answer
 
 

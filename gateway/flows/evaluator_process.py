@@ -18,7 +18,7 @@ from gateway.flows.cel.expression import compile_expression
 from gateway.flows.cel.values import ExpressionError
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.json_output import dump_json
+from gateway.flows.json_output import dump_values, load_values
 from gateway.flows.node_types.handler import NodeError, Prepare
 from gateway.flows.node_types.registry import HANDLERS
 from gateway.flows.validation import InvalidSchemaError, ValidationErrors
@@ -35,7 +35,7 @@ def answer(request: bytes, body: bytes) -> bytes:
     task = orjson.loads(request)
     match task["kind"]:
         case "evaluate":
-            return _evaluate(task["program"], orjson.loads(body))
+            return _evaluate(task["program"], load_values(body))
         case "validate":
             return orjson.dumps({"errors": _validate(task["schema"], orjson.loads(body))})
         case _:
@@ -45,13 +45,19 @@ def answer(request: bytes, body: bytes) -> bytes:
 
 def _evaluate(program: str, values: Json) -> bytes:
     try:
-        value, notes = dump_json(_prepare(program)(CelValues(values)))
+        value = dump_values(_prepare(program)(CelValues(values)))
     except (NodeError, ExpressionError, RecursionError) as error:
         if isinstance(error, RecursionError):
             error = NodeError("expression_failed", "its values are nested too deeply")
         failure = NodeError.of(error)
-        return orjson.dumps({"code": failure.code, "message": failure.message})
-    return orjson.dumps({"value": orjson.Fragment(value), "notes": notes})
+        return orjson.dumps(
+            {
+                "code": failure.code,
+                "message": failure.message,
+                "unfit_value": failure.unfit_value,
+            }
+        )
+    return orjson.dumps({"value": orjson.Fragment(value)})
 
 
 @lru_cache(maxsize=_KEPT)

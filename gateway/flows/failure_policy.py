@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.json_output import to_plain_json
+from gateway.flows.json_output import measure_json
 from gateway.flows.node_types.handler import NodeError
 from gateway.flows.validation import ValidationErrors
 
@@ -65,12 +65,11 @@ def read_on_error(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors
         return ErrorPolicy(continues=True)
     if isinstance(value, dict) and set(value) == {"fallback"}:
         try:
-            output, _, _ = to_plain_json(value["fallback"])
+            measure_json(value["fallback"])
         except NodeError as error:
             errors.add(f"{pointer}/on_error/fallback", error.message)
-        else:
-            return ErrorPolicy(continues=True, output=output)
-        return ErrorPolicy()
+            return ErrorPolicy()
+        return ErrorPolicy(continues=True, output=value["fallback"])
     expected = 'expected "fail", "continue" or {"fallback": value}'
     errors.add(f"{pointer}/on_error", f"{expected}, got {reprlib.repr(value)}")
     return ErrorPolicy()

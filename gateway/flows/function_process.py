@@ -20,7 +20,7 @@ import orjson
 
 from gateway.children.child import serve
 from gateway.errors import GatewayError
-from gateway.flows.json_output import dump_json
+from gateway.flows.json_output import dump_values, load_values
 from gateway.flows.node_types.handler import NodeError
 from gateway.flows.node_types.python import GROUP
 
@@ -49,12 +49,12 @@ class FunctionProcess:
         if task["kind"] == "check":
             return orjson.dumps({})
         try:
-            value, notes = dump_json(self._call(function, orjson.loads(body)))
+            value = dump_values(self._call(function, load_values(body)))
         except MemoryError:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a function may raise anything
             return _failure(_node_error(name, error))
-        return orjson.dumps({"value": orjson.Fragment(value), "notes": notes})
+        return orjson.dumps({"value": orjson.Fragment(value)})
 
     def _call(self, function: Function, inputs: Any) -> Any:
         result = function(inputs)

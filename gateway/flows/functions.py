@@ -12,8 +12,8 @@ from gateway.children.metrics import ChildMetrics
 from gateway.children.pool import ChildPool
 from gateway.children.program import ChildProgram
 from gateway.errors import GatewayError
+from gateway.flows.json_output import dump_values, load_values
 from gateway.flows.node_types.handler import NodeError
-from gateway.flows.programs import Evaluated
 from gateway.settings import Settings
 from protos.errors import ErrorCode
 
@@ -53,9 +53,9 @@ class FunctionCaller:
         self._pool = pool
         self._tenant = tenant
 
-    async def call(self, function: str, inputs: Any, deadline: float) -> Evaluated:
+    async def call(self, function: str, inputs: Any, deadline: float) -> Any:
         """See FunctionPort."""
-        body = orjson.dumps(inputs)
+        body = dump_values(inputs)
         if len(body) > _MAX_BYTES:
             message = (
                 f"{function}: its inputs take {len(body)} bytes, at most {_MAX_BYTES} are sent"
@@ -64,7 +64,7 @@ class FunctionCaller:
         answer = await self._ask("call", function, body, deadline)
         if failure := answer.get("failure"):
             raise NodeError(**failure)
-        return Evaluated(value=answer["value"], notes=tuple(answer["notes"]))
+        return answer["value"]
 
     async def check(self, function: str) -> str | None:
         """Return why a function cannot be called; None if it can.
@@ -85,7 +85,7 @@ class FunctionCaller:
             reply = await self._pool.ask(self._tenant, request, body, deadline=deadline)
         except ChildError as error:
             _raise(function, error)
-        answer: dict[str, Any] = orjson.loads(reply)
+        answer: dict[str, Any] = load_values(reply)
         return answer
 
 

@@ -1,17 +1,22 @@
-"""Converts node outputs to plain JSON of bounded size. Pure."""
+"""Outputs of nodes as JSON of bounded size, with NaN and infinities. Pure."""
 
 from __future__ import annotations
 
-import math
+import json
 from typing import Any
 
 import orjson
 
 from gateway.flows.node_types.handler import NodeError
+from protos.errors import ErrorCode
+from protos.non_finite import as_strings, find_non_finite
 
 _PREVIEW_BYTES = 1024
 _MAX_MARKER_BYTES = 4 * 1024
 """Upper bound of a truncation marker with its preview, escapes included."""
+_MAX_NON_FINITE_BYTES = 1 << 20
+"""Of values with NaN or infinities that go to an evaluator or come back. orjson does not read them,
+and Python's `json` takes several times as long."""
 _OPTIONS = (
     orjson.OPT_PASSTHROUGH_DATACLASS
     | orjson.OPT_PASSTHROUGH_DATETIME
@@ -19,28 +24,48 @@ _OPTIONS = (
 )
 
 
-def to_plain_json(value: Any) -> tuple[Any, int, tuple[str, ...]]:
-    """Return a node's output as JSON, its length in bytes, and notes about changed values.
+def measure_json(value: Any) -> tuple[int, bool]:
+    """Return the length of a node's output as JSON, in bytes, and whether it is `non_finite`.
 
-    Any: what a node returned. NaN and infinities, which JSON does not have, become null.
+    Any: what a node returned. NaN and infinities, which JSON does not have, count as null.
 
     Raises:
         NodeError: the output is not JSON-serializable.
     """
-    written, notes = dump_json(value)
-    return orjson.loads(written) if notes else value, len(written), notes
+    written = _dump(value)
+    return len(written), _is_non_finite(value, written)
 
 
-def dump_json(value: Any) -> tuple[bytes, tuple[str, ...]]:
-    """Return a node's output as `to_plain_json` does, serialized."""
+def dump_values(value: Any) -> bytes:
+    """Return JSON (Any) for `load_values`. NaN and infinities are literals, as Python writes them.
+
+    Raises:
+        NodeError: it is not JSON-serializable, or has NaN or infinities and is too large.
+    """
+    written = _dump(value)
+    if not _is_non_finite(value, written):
+        return written
+    if len(written) > _MAX_NON_FINITE_BYTES:
+        message = (
+            f"values with NaN or infinities take {len(written)} bytes, at most "
+            f"{_MAX_NON_FINITE_BYTES} are passed to expressions and functions"
+        )
+        raise NodeError(ErrorCode.EVALUATION_LIMIT, message)
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def load_values(written: bytes) -> Any:
+    """Read what `dump_values` wrote, alone or within other JSON."""
     try:
-        written = orjson.dumps(value, option=_OPTIONS)
-    except TypeError as error:
-        raise NodeError("invalid_output", f"the output is not JSON-serializable: {error}") from None
-    # orjson writes NaN as null: only outputs with a null have to be searched for it.
-    count = _count_non_finite(value) if b"null" in written else 0
-    note = f"{count} values were NaN or infinite and are shown as null"
-    return written, (note,) if count else ()
+        return orjson.loads(written)
+    except orjson.JSONDecodeError:  # there are literals
+        return json.loads(written)
+
+
+def shown_json(value: Any) -> tuple[Any, int]:
+    """Return a `non_finite` output as JSON has it, with strings, and its length in bytes."""
+    shown = as_strings(value)
+    return shown, len(orjson.dumps(shown, option=_OPTIONS))
 
 
 def truncated(value: Any, length: int, room: int) -> tuple[Any, int]:
@@ -55,12 +80,13 @@ def truncated(value: Any, length: int, room: int) -> tuple[Any, int]:
     return marker, len(orjson.dumps(marker))
 
 
-def _count_non_finite(value: Any) -> int:
-    """Count NaN and infinite numbers."""
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, dict):
-        return sum(map(_count_non_finite, value.values()))
-    if isinstance(value, list | tuple):
-        return sum(map(_count_non_finite, value))
-    return 0
+def _dump(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, option=_OPTIONS)
+    except TypeError as error:
+        raise NodeError("invalid_output", f"the output is not JSON-serializable: {error}") from None
+
+
+def _is_non_finite(value: Any, written: bytes) -> bool:
+    # orjson writes NaN as null: only outputs with a null have to be searched for it.
+    return b"null" in written and find_non_finite(value) is not None

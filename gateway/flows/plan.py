@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from gateway.errors import GatewayError
 from gateway.flows.cel.local import local_expression
+from gateway.flows.cel.reads import mentioned
 from gateway.flows.cel.values import CEL_TYPES
 from gateway.flows.compile_context import (
     MAX_EXPRESSIONS,
@@ -71,6 +72,8 @@ class PlanNode:
     outgoing: tuple[OutgoingEdge, ...]
     is_branch: bool
     """Whether the output's `case` decides which edges are taken."""
+    depends_on_input: bool
+    """Whether its values are computed from the call's input alone, without models and services."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,7 +336,14 @@ class _Compiler:
             incoming=self._incoming[node.id],
             outgoing=outgoing,
             is_branch=HANDLERS[node.type].cases is not None,
+            depends_on_input=self._depends_on_input(node, step),
         )
+
+    def _depends_on_input(self, node: Node, step: _Step) -> bool:
+        earlier, sources = self._earlier[node.id], step.context.sources
+        if not self._inputs or any(HANDLERS[self._nodes[one].type].perform for one in earlier):
+            return False
+        return not sources or bool(mentioned(sources, earlier))
 
     def _program(self, node: Node, step: _Step) -> Program:
         return Program(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.flows.cel.values import NodeValues
-from gateway.flows.programs import Evaluated, Program
+from gateway.flows.programs import Program
 from gateway.outbound.messages import OutboundRequest, OutboundResponse
 
 
@@ -60,8 +60,8 @@ class HttpPort(Protocol):
 class EvaluatorPort(Protocol):
     """Evaluates what a tenant wrote, where it can be killed."""
 
-    async def evaluate(self, program: Program, values: NodeValues, deadline: float) -> Evaluated:
-        """Return the program's value before `deadline` (`time.monotonic()`).
+    async def evaluate(self, program: Program, values: NodeValues, deadline: float) -> Any:
+        """Return the program's value (Any: JSON) before `deadline` (`time.monotonic()`).
 
         Raises:
             NodeError: the evaluation failed.
@@ -73,7 +73,7 @@ class EvaluatorPort(Protocol):
 class FunctionPort(Protocol):
     """Calls functions of installed packages, where they can be killed."""
 
-    async def call(self, function: str, inputs: Any, deadline: float) -> Evaluated:
+    async def call(self, function: str, inputs: Any, deadline: float) -> Any:
         """Return what the entry point `function` returns, before `deadline` (`time.monotonic()`).
 
         Any: JSON, which the function takes.

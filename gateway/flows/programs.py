@@ -55,15 +55,6 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluated:
-    """The value of a program. Any: JSON."""
-
-    value: Any
-    notes: tuple[str, ...] = ()
-    """Remarks about changes to the value."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
     """The result of compiling an expression or a JSON Schema."""
 

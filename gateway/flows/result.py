@@ -27,6 +27,8 @@ FlowErrorCode = Literal[
     "inference_unavailable",
     "no_active_inference",
     "evaluation_limit",
+    "invalid_input",
+    "invalid_tensor",
 ]
 
 
@@ -49,7 +51,9 @@ class NodeResult:
     type: str
     status: NodeStatus
     output: Any = None
-    """Any: JSON; if it is too large, `{"truncated": true, "bytes": …, "preview": …}`."""
+    """Any: JSON; if it is too large, `{"truncated": true, "bytes": …, "preview": …}`. NaN and
+    infinities are strings."""
+    shows_output: bool = True
     duration_seconds: float = 0.0
     """From the start of the first attempt to the end of the last one."""
     error: dict[str, str] | None = None
@@ -64,9 +68,10 @@ class NodeResult:
             "name": self.name,
             "type": self.type,
             "status": self.status.value,
-            "output": self.output,
             "duration_seconds": self.duration_seconds,
         }
+        if self.shows_output:
+            members["output"] = self.output
         if self.error is not None:
             members["error"] = self.error
         if self.attempts > 1:
@@ -83,6 +88,8 @@ class FlowResult:
     status: Literal["completed", "failed", "cancelled"]
     output_data: dict[str, Any] | None
     """None unless the run completed."""
+    non_finite: bool
+    """Whether there may be NaN or infinities in `output_data`."""
     node_outputs: dict[str, dict[str, Any]]
     """All nodes of the flow, by node id."""
     error: FlowError | None

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from model_store.manifest import Manifest, TensorSpec
+from model_store.manifest import ClassLabels, Manifest, TensorSpec, parse_tensor
 
-__all__ = ["Pin", "TensorSpec"]
+__all__ = ["ClassLabels", "Pin", "TensorSpec"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,4 @@ class Pin:
 
 
 def _tensors(stored: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(**{**raw, "shape": None if raw["shape"] is None else tuple(raw["shape"])})
-        for raw in stored
-    )
+    return tuple(parse_tensor(raw) for raw in stored)

@@ -10,13 +10,19 @@ from gateway.auth.access import Manager, manager
 from gateway.auth.model_access import Visibility
 from gateway.dependencies import from_app
 from gateway.errors import GatewayError
-from gateway.models.schemas import ChangedModelOut, LabelIn, ModelOut, ModelPage, ModelPatch
+from gateway.models.schemas import (
+    ChangedModelOut,
+    LabelIn,
+    ManifestOut,
+    ModelOut,
+    ModelPage,
+    ModelPatch,
+)
 from gateway.models.service import ModelService
 from gateway.models.uploads import receive_upload
 from gateway.operations import BodyLimit, DocumentedRouter
 from gateway.storage.paging import PageRequest
 from model_store.errors import StoreError
-from model_store.manifest import Manifest
 from model_store.names import parse_version
 from protos.errors import ErrorCode
 
@@ -58,11 +64,12 @@ async def upload(
     name: str | None = None,
     version: str | None = None,
     visibility: Visibility | None = None,
-) -> Manifest:
+) -> ManifestOut:
     """Publish a model version: the .onnx file as the body, or a form with external data.
 
     `name`, `version` and `visibility` are in the query or in the form. Without a version, the next
-    one is assigned. A new model is yours, and private unless `visibility` is `shared`.
+    one is assigned. A new model is yours, and private unless `visibility` is `shared`. `warnings`
+    says what of the model is not served.
     """
     user = identity.profile_id
     async with receive_upload(request, service.quotas, user) as upload:
@@ -73,7 +80,8 @@ async def upload(
         number = version or upload.fields.get("version")
         wanted = None if not number else _parse_version(number)
         shown = visibility or _parse_visibility(upload.fields.get("visibility"))
-        return await service.publish(user, upload.folder, model, wanted, visibility=shown)
+        published = await service.publish(user, upload.folder, model, wanted, visibility=shown)
+        return ManifestOut.of(published)
 
 
 @router.get("/")
@@ -104,9 +112,9 @@ async def change(
 
 
 @router.get("/{name}/versions/{version}/")
-async def show_version(service: Service, identity: Manager, name: str, version: str) -> Manifest:
+async def show_version(service: Service, identity: Manager, name: str, version: str) -> ManifestOut:
     """Show the manifest of a version: `latest`, a number or a label."""
-    return await service.manifest(identity.profile_id, name, version)
+    return ManifestOut.of(await service.manifest(identity.profile_id, name, version))
 
 
 @router.delete("/{name}/versions/{version}/", status_code=204)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.auth.model_access import Visibility
 from gateway.models.ownership import ChangedModel, ModelEntry, OwnershipChange
 from gateway.storage.paging import Page
+from model_store.manifest import Manifest
+from model_store.servable import ModelWarning, warnings_of
 
 
 class ModelOut(BaseModel):
@@ -77,6 +81,19 @@ class ModelPatch(BaseModel):
         if "owner_id" in self.model_fields_set:
             change["owner_id"] = self.owner_id
         return change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestOut(Manifest):
+    """A version: its manifest, and what of the model is not served."""
+
+    warnings: Sequence[ModelWarning] = ()
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """Return the response body."""
+        members = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
+        return cls(**members, warnings=warnings_of(manifest))
 
 
 class LabelIn(BaseModel):

@@ -11,14 +11,14 @@ from gateway.oip.http_request import ParsedInferRequest
 from gateway.upstream.inference_stream import InferenceReply
 from gateway.web.problems import Answer, Headers
 from protos.datatypes import get_datatype
-from protos.json_tensors import to_json
+from protos.json_tensors import dump_tensor, to_json
 from protos.tensors import decode_raw
 
 _SERIALISE = orjson.OPT_SERIALIZE_NUMPY
 
 
 def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> Answer:
-    """Return the response in the requested format.
+    """Return the response in the requested format; in JSON, NaN and infinities are strings.
 
     Raises:
         TensorError: an output does not match its datatype or shape.
@@ -44,6 +44,11 @@ def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> Answer:
         outputs.append(shown)
     document["outputs"] = outputs
     head = orjson.dumps(document, option=_SERIALISE)
+    if b"null" in head:  # what orjson makes of NaN and infinities
+        for shown in outputs:
+            if "data" in shown:
+                shown["data"] = orjson.Fragment(dump_tensor(shown["data"]))
+        head = orjson.dumps(document, option=_SERIALISE)
     if not tail:
         return 200, [(b"content-type", b"application/json")], head
     headers: Headers = [

@@ -9,6 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from gateway.deployments.settings import NonFinite
 from gateway.errors import GatewayError
 from gateway.ids import is_id, normalize_id
 from gateway.runs import rows
@@ -21,6 +22,7 @@ from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.run_tables import RunRow
 from gateway.storage.sql import InList, TextList, sql_literal
+from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode
 
 
@@ -119,6 +121,13 @@ class RunQueries:
         async with self._db.read() as session:
             found = await session.execute(sql.INPUT, {"run_id": run_id})
             return found.scalar_one_or_none()
+
+    async def non_finite_of(self, deployment_id: str) -> NonFinite:
+        """Return a deployment's setting; the default if the deployment is gone."""
+        query = sa.select(Deployment.non_finite).where(Deployment.id == deployment_id)
+        async with self._db.read() as session:
+            found = await session.scalar(query)
+        return NonFinite.STRING if found is None else NonFinite(found)
 
     async def poll_cancelled(self, held: Sequence[tuple[str, int]]) -> LeaseStatus:
         """Return what `renew_leases` would, without a write."""

@@ -1,7 +1,8 @@
 """Responses about runs: bodies, headers and errors. Pure.
 
-A flat body repeats its fields as `data`, which the documented Python sample reads; an `envelope` is
-what the documented JavaScript sample reads. Outputs are stored as JSON and inserted as bytes.
+A flat body repeats its fields as `data`, which the documented Python sample reads, unless its
+outputs are large. An `envelope` is what the documented JavaScript sample reads. `message` is beside
+`data` and not in it. Outputs are stored as JSON and inserted as bytes.
 """
 
 from __future__ import annotations
@@ -18,14 +19,21 @@ from protos.errors import ErrorCode
 QUEUED_MESSAGE = "Flow execution started. Use the flow_run_id to check status."
 """As documented, word for word."""
 
+MAX_REPEATED_BYTES = 64 * 1024
+"""A flat body whose `output_data` and `node_outputs` together are larger has no `data`."""
+FLAT_HINT = (
+    " With response_format=envelope this answer has the status success, and all of this in data."
+)
+"""Of successful flat answers, for callers that expect the other format."""
+NOT_REPEATED_HINT = (
+    " The outputs exceed 64 KiB, so they are not repeated in data: read output_data, or use "
+    "response_format=envelope."
+)
 _MESSAGES = {
     "queued": "Flow execution is queued.",
     "running": "Flow execution is under way.",
     "cancelling": "Flow execution is being cancelled.",
-    "completed": (
-        "Flow execution completed. With response_format=envelope this answer is "
-        '{"status": "success", "message", "data"}.'
-    ),
+    "completed": "Flow execution completed.",
     "failed": "Flow execution failed.",
     "cancelled": "Flow execution was cancelled.",
 }
@@ -45,23 +53,20 @@ def finished_body(
     run: Run, response_format: ResponseFormat, *, include_node_outputs: bool = True
 ) -> bytes:
     """Return the body of the 200 of a sync call."""
-    inner = _DONE % (
-        run.id.encode(),
-        run.output_data or _NO_NODES,
-        _nodes(run, include=include_node_outputs),
-        orjson.dumps(_rounded(run.duration_seconds)),
-    )
-    return _wrap(inner, run_message(run), response_format, success=True)
+    output_data, nodes = run.output_data or _NO_NODES, _nodes(run, include=include_node_outputs)
+    duration = orjson.dumps(_rounded(run.duration_seconds))
+    inner = _DONE % (run.id.encode(), output_data, nodes, duration)
+    if response_format is ResponseFormat.ENVELOPE:
+        return _enveloped(inner, run_message(run), success=True)
+    return _flat(inner, run, len(output_data) + len(nodes))
 
 
 def accepted_body(run: Run, response_format: ResponseFormat) -> bytes:
     """Return the body of a 202; the URL to poll is in `Location`."""
-    inner = orjson.dumps(
-        {"flow_run_id": run.id, "status": run.shown_status, "message": QUEUED_MESSAGE}
-    )
+    inner = orjson.dumps({"flow_run_id": run.id, "status": run.shown_status})
     if response_format is ResponseFormat.ENVELOPE:
-        return _wrap(inner, QUEUED_MESSAGE, response_format, success=True)
-    return b'%b,"data":%b}' % (inner[:-1], inner)
+        return _enveloped(inner, QUEUED_MESSAGE, success=True)
+    return b'%b,"message":%b,"data":%b}' % (inner[:-1], orjson.dumps(QUEUED_MESSAGE), inner)
 
 
 def poll_body(
@@ -85,13 +90,13 @@ def poll_body(
         "finished_at": run.finished_at,
         "retry_of": run.retry_of,
     }
-    inner = b'%b,"output_data":%b,"node_outputs":%b}' % (
-        orjson.dumps(facts, option=orjson.OPT_UTC_Z)[:-1],
-        run.output_data or _NULL,
-        _nodes(run, include=include_node_outputs),
-    )
-    success = run.status not in (RunStatus.FAILED, RunStatus.CANCELLED)
-    return _wrap(inner, run_message(run), response_format, success=success)
+    output_data, nodes = run.output_data or _NULL, _nodes(run, include=include_node_outputs)
+    known = orjson.dumps(facts, option=orjson.OPT_UTC_Z)
+    inner = b'%b,"output_data":%b,"node_outputs":%b}' % (known[:-1], output_data, nodes)
+    if response_format is ResponseFormat.ENVELOPE:
+        success = run.status not in (RunStatus.FAILED, RunStatus.CANCELLED)
+        return _enveloped(inner, run_message(run), success=success)
+    return _flat(inner, run, len(output_data) + len(nodes))
 
 
 def run_message(run: Run) -> str:
@@ -127,12 +132,18 @@ def run_location(run_id: str) -> str:
     return f"/node/flow-runs/{run_id}/"
 
 
-def _wrap(inner: bytes, message: str, response_format: ResponseFormat, *, success: bool) -> bytes:
-    message_json = orjson.dumps(message)
-    if response_format is ResponseFormat.ENVELOPE:
-        status = b"success" if success else b"error"
-        return b'{"status":"%b","message":%b,"data":%b}' % (status, message_json, inner)
-    return b'%b,"message":%b,"data":%b}' % (inner[:-1], message_json, inner)
+def _enveloped(inner: bytes, message: str, *, success: bool) -> bytes:
+    status = b"success" if success else b"error"
+    return b'{"status":"%b","message":%b,"data":%b}' % (status, orjson.dumps(message), inner)
+
+
+def _flat(inner: bytes, run: Run, output_bytes: int) -> bytes:
+    message = run_message(run)
+    repeated = output_bytes <= MAX_REPEATED_BYTES
+    if run.status is RunStatus.COMPLETED:
+        message += FLAT_HINT if repeated else NOT_REPEATED_HINT
+    start = b'%b,"message":%b' % (inner[:-1], orjson.dumps(message))
+    return b'%b,"data":%b}' % (start, inner) if repeated else start + b"}"
 
 
 def _nodes(run: Run, *, include: bool) -> bytes:
@@ -156,6 +167,9 @@ def _rounded(seconds: float | None) -> float | None:
 ERROR_CODES: Mapping[str, ErrorCode] = {
     FailureCode.FLOW_FAILED: ErrorCode.FLOW_FAILED,
     FailureCode.EVALUATION_LIMIT: ErrorCode.EVALUATION_LIMIT,
+    FailureCode.INVALID_INPUT: ErrorCode.INVALID_INPUT,
+    FailureCode.INVALID_TENSOR: ErrorCode.INVALID_TENSOR,
+    FailureCode.NON_FINITE_OUTPUT: ErrorCode.NON_FINITE_OUTPUT,
     FailureCode.TIMEOUT: ErrorCode.RUN_TIMEOUT,
     FailureCode.QUEUE_TIMEOUT: ErrorCode.QUEUE_TIMEOUT,
     FailureCode.WORKER_LOST: ErrorCode.WORKER_LOST,
@@ -165,6 +179,11 @@ ERROR_CODES: Mapping[str, ErrorCode] = {
     FailureCode.CANCELLED: ErrorCode.RUN_CANCELLED,
     FailureCode.CANCELLED_BY_SHUTDOWN: ErrorCode.SHUTTING_DOWN,
 }
+_OF_NODES = frozenset(
+    {ErrorCode.FLOW_FAILED, ErrorCode.EVALUATION_LIMIT}
+    | {ErrorCode.INVALID_INPUT, ErrorCode.INVALID_TENSOR}
+)
+"""Codes whose message names the node."""
 _RETRY_SECONDS = 1.0
 
 
@@ -194,7 +213,6 @@ def _error_message(run: Run, code: ErrorCode) -> str:
     error = run.error
     if error is None:
         return "the run was cancelled"
-    of_node = code in (ErrorCode.FLOW_FAILED, ErrorCode.EVALUATION_LIMIT)
-    if of_node and error.node_id is not None:
+    if code in _OF_NODES and error.node_id is not None:
         return f"node '{error.node_id}': {error.message}"
     return error.message

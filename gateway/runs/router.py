@@ -41,6 +41,8 @@ MAX_WAIT_SECONDS = 60
 """Upper limit of a long poll: common proxies time out after about 60 s."""
 
 Seconds = Annotated[int | None, Query(ge=0, le=MAX_WAIT_SECONDS)]
+FetchMode = Annotated[str | None, Header(include_in_schema=False)]
+"""Decides what the response format `auto` means."""
 
 # Any: OpenAPI's own form
 _EVENT: dict[str, Any] = {
@@ -124,13 +126,14 @@ async def show(  # noqa: PLR0917 - as above
     response_format: ResponseFormat | None = None,
     include_node_outputs: bool = True,
     prefer: Annotated[str | None, Header()] = None,
+    sec_fetch_mode: FetchMode = None,
 ) -> Response:
     """Show a run; with `wait` or `Prefer: wait`, once it has ended or after these seconds."""
     preferred = read_preferences(prefer)
     granted = None if preferred.wait is None else min(preferred.wait, MAX_WAIT_SECONDS)
     seconds = wait if wait is not None else granted or 0
     run = await service.poll(poller.identity, run_id, seconds, poll=poller.poll)
-    form = response_format or await service.format_of(run)
+    form = await service.format_of(run, sec_fetch_mode, response_format)
     headers = _headers(run, form)
     if wait is None and granted is not None:
         headers["preference-applied"] = f"wait={granted}"
@@ -141,21 +144,27 @@ async def show(  # noqa: PLR0917 - as above
 
 
 @router.post("/{run_id}/cancel/", status_code=202, response_model=RunOut | EnvelopeOut)
-async def cancel(service: Service, actor: Caller, run_id: str) -> Response:
+async def cancel(
+    service: Service, actor: Caller, run_id: str, sec_fetch_mode: FetchMode = None
+) -> Response:
     """Cancel a run. A running one is `cancelling` until it has stopped."""
     run = await service.cancel(actor, run_id)
-    form = await service.format_of(run)
+    form = await service.format_of(run, sec_fetch_mode)
     return _accepted(run, poll_body(run, form))
 
 
 @router.post("/{run_id}/retry/", status_code=202, response_model=AcceptedOut | EnvelopeOut)
 async def retry(
-    service: Service, actor: Caller, run_id: str, version: RetriedVersion = RetriedVersion.SAME
+    service: Service,
+    actor: Caller,
+    run_id: str,
+    version: RetriedVersion = RetriedVersion.SAME,
+    sec_fetch_mode: FetchMode = None,
 ) -> Response:
     """Run the input of a failed run again, in the background, as a new run."""
     latest = version is RetriedVersion.LATEST
     run = await service.retry(actor, run_id, latest=latest)
-    return _accepted(run, accepted_body(run, await service.format_of(run)))
+    return _accepted(run, accepted_body(run, await service.format_of(run, sec_fetch_mode)))
 
 
 @router.get("/{run_id}/events/", response_class=StreamingResponse, responses=_STREAM)
@@ -179,7 +188,7 @@ def _headers(run: Run, form: ResponseFormat) -> dict[str, str]:
     headers = {
         "etag": run_etag(run, form),
         "cache-control": "private, no-cache",
-        "vary": "Prefer",
+        "vary": "Prefer, Sec-Fetch-Mode",
     }
     if not run.ended:
         waited = (now() - run.created_at).total_seconds()

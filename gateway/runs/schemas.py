@@ -118,7 +118,8 @@ class RunOut(BaseModel):
     output_data: dict[str, Any] | None
     node_outputs: dict[str, Any] | None
     message: str
-    data: dict[str, Any]
+    data: dict[str, Any] | None = None
+    """The same fields once more, without `message`; absent if the outputs exceed 64 KiB."""
 
 
 class EnvelopeOut(BaseModel):
@@ -136,7 +137,7 @@ class AcceptedOut(BaseModel):
     flow_run_id: str
     status: str
     message: str
-    # Any: the three fields repeated
+    # Any: id and status repeated
     data: dict[str, Any]
 
 

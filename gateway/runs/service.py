@@ -10,7 +10,12 @@ from gateway.auth.identity import Identity, Scope, check_covers
 from gateway.body_parsing.parser import BodyParser
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.live_deployment import LiveDeployment
-from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
+from gateway.deployments.settings import (
+    FORMAT_OF_FETCH_MODE,
+    DeploymentType,
+    ExecutionMode,
+    ResponseFormat,
+)
 from gateway.deployments.snapshots import check_version_input
 from gateway.errors import GatewayError
 from gateway.flows.processes import FlowProcesses
@@ -93,13 +98,23 @@ class RunService:
         ended = await self._waiter.wait(run.id, wait_seconds, stop_on_drain=True)
         return ended or await self.find(actor, run_id)
 
-    async def format_of(self, run: Run) -> ResponseFormat:
-        """Return the response format of the run's deployment; flat if it was deleted."""
-        try:
-            live = await self._deployments.find(run.deployment_id, run.profile_id)
-        except GatewayError:
-            return ResponseFormat.FLAT
-        return live.response_format
+    async def format_of(
+        self, run: Run, fetch_mode: str | None, wanted: ResponseFormat | None = None
+    ) -> ResponseFormat:
+        """Return FLAT or ENVELOPE: what is `wanted`, or else what the run's deployment says.
+
+        `fetch_mode` is the request's header FETCH_MODE. Of a deleted deployment, the format is
+        `auto`.
+        """
+        if wanted is None:
+            try:
+                live = await self._deployments.find(run.deployment_id, run.profile_id)
+                wanted = live.response_format
+            except GatewayError:
+                wanted = ResponseFormat.AUTO
+        if wanted is not ResponseFormat.AUTO:
+            return wanted
+        return FORMAT_OF_FETCH_MODE.get(fetch_mode, ResponseFormat.FLAT)
 
     async def page(self, actor: Identity, run_filter: RunFilter, request: PageRequest) -> Page[Run]:
         """Return a page of the profile's runs that the key sees, newest first.

@@ -167,6 +167,7 @@ class Deployment(Owned):
     callback_url: Mapped[str | None] = mapped_column(Text)
     webhook_events: Mapped[list[str]] = mapped_column(JSON)
     response_format: Mapped[str] = mapped_column(Word)
+    non_finite: Mapped[str] = mapped_column(Word, default="string")
     queue_timeout_seconds: Mapped[int | None] = mapped_column(Integer)
     cold_start_wait_seconds: Mapped[int] = mapped_column(Integer)
     on_timeout: Mapped[str] = mapped_column(Word)

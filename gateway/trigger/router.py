@@ -54,7 +54,7 @@ class FinishedOut(BaseModel):
     flow_run_id: str
     message: str
     data: dict[str, Any] | None = None
-    """The same fields once more; of a fast answer, where it is at most 64 KiB."""
+    """The same fields once more, without `message`; absent if the outputs exceed 64 KiB."""
 
 
 class BatchOut(BaseModel):

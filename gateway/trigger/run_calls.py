@@ -34,6 +34,7 @@ from telemetry.logs import logger, reason_of
 _MAX_WAIT_SECONDS = 60.0
 """That the caller of an async deployment may wait with `Prefer: wait`."""
 _COLD_RETRY_SECONDS = 10.0
+_VARY = (b"vary", b"Prefer, Sec-Fetch-Mode")
 _GRACE_SECONDS = 0.25
 """For the engine to write its own timeout, which says more than the caller's."""
 
@@ -213,7 +214,7 @@ class _RunCall:
         self, run: Run, preferences: Preferences, wait_seconds: float | None, *, replayed: bool
     ) -> Answer:
         response_format = self._call.response_format
-        headers: Headers = [(b"content-type", b"application/json"), (b"vary", b"Prefer")]
+        headers: Headers = [(b"content-type", b"application/json"), _VARY]
         applied = preferences.applied(
             waited=wait_seconds or None, responded_async=wait_seconds == 0
         )

@@ -7,11 +7,10 @@ and an OrtValue cannot be made of strings.
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import ml_dtypes
 import numpy as np
@@ -19,7 +18,8 @@ import onnxruntime as ort
 
 from inference_server.errors import InferenceError
 from inference_server.runtime.signature import Signature, read_signature
-from model_store.manifest import TensorSpec
+from model_store.manifest import ClassLabels, TensorSpec
+from model_store.servable import required_unsupported
 from protos.errors import ErrorCode
 
 RunOptions: TypeAlias = ort.RunOptions
@@ -40,14 +40,22 @@ _NO_MEMORY = ("bad_alloc", "Failed to allocate memory")
 class ModelSession:
     """A loaded model. `run` may be called from several threads at once."""
 
-    def __init__(self, model: Path, *, threads: int, unranked: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        model: Path,
+        *,
+        threads: int,
+        unranked: Collection[str] = (),
+        class_labels: Mapping[str, ClassLabels] | None = None,
+    ) -> None:
         """Load the file `model`, with `threads` threads per run. Blocks, without holding the GIL.
 
-        `unranked` names the tensors that the file declares without a shape.
+        `unranked` names the tensors that the file declares without a shape, `class_labels` the
+        classes of maps, by output.
 
         Raises:
             InferenceError: INFERENCE_SERVER_FAILED if ONNX Runtime rejects the file, and
-                NOT_IMPLEMENTED if a required input is not a tensor.
+                NOT_IMPLEMENTED if a required input is not a tensor, or no output is.
         """
         ort.set_default_logger_severity(_FATAL)
         try:
@@ -57,7 +65,11 @@ class ModelSession:
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             message = f"ONNX Runtime cannot load the model: {_reason(error)}"
             raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, message) from error
-        self.signature = _supported(read_signature(self._session, unranked=unranked))
+        self.signature = read_signature(self._session, unranked=unranked, class_labels=class_labels)
+        _check_servable(self.signature)
+        self._class_labels = {
+            spec.name: spec.class_labels for spec in self.signature.outputs if spec.class_labels
+        }
         self._bfloat_inputs = _names_of("BF16", self.signature.inputs)
         self._bfloat_outputs = _names_of("BF16", self.signature.outputs)
         # `InferenceSession.run` checks the inputs once more in Python, which takes as long as half
@@ -79,6 +91,8 @@ class ModelSession:
         try:
             if not (self._bfloat_inputs or self._bfloat_outputs) and outputs:
                 arrays: list[np.ndarray] = self._run(outputs, feeds, options)
+                if self._class_labels:
+                    return self._without_maps(outputs, arrays)
                 return arrays
             if not self._bfloat_outputs.isdisjoint(outputs):
                 values = {name: _to_ort_value(array) for name, array in feeds.items()}
@@ -89,13 +103,27 @@ class ModelSession:
                     name: _to_ort_value(array) if name in self._bfloat_inputs else array
                     for name, array in feeds.items()
                 }
-            arrays = self._session.run(outputs, feeds, options)
+            arrays = self._without_maps(outputs, self._session.run(outputs, feeds, options))
         except UnicodeDecodeError as error:
             message = "the model returned a string that is not valid UTF-8"
             raise InferenceError(ErrorCode.INFERENCE_FAILED, message) from error
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise _run_error(error) from error
         return arrays
+
+    # Any: ONNX Runtime returns lists of maps and numpy arrays
+    def _without_maps(self, outputs: Sequence[str], values: Sequence[Any]) -> list[np.ndarray]:
+        """Return tensors FP32 [N, classes] in place of maps, class → probability."""
+        labels_of = self._class_labels
+        return [
+            _tensor_of_maps(value, labels_of[name]) if name in labels_of else value
+            for name, value in zip(outputs, values, strict=True)
+        ]
+
+
+def _tensor_of_maps(rows: Sequence[Mapping[int | str, float]], labels: ClassLabels) -> np.ndarray:
+    flat = [row[label] for row in rows for label in labels]
+    return np.array(flat, np.float32).reshape(len(rows), len(labels))
 
 
 def _options(threads: int) -> ort.SessionOptions:
@@ -113,26 +141,21 @@ def _options(threads: int) -> ort.SessionOptions:
     return options
 
 
-def _supported(signature: Signature) -> Signature:
-    """Return `signature` without the outputs that cannot be read; refuse unsupported inputs."""
-    required = {
-        name: onnx_type
-        for name, onnx_type in signature.unsupported_inputs.items()
-        if not onnx_type.startswith("optional(")
-    }
+def _check_servable(signature: Signature) -> None:
+    """Refuse a model that an older release has published although nothing of it can be served."""
+    required = required_unsupported(signature.unsupported_inputs)
+    message = ""
     if required:
-        listed = ", ".join(f"'{name}' of type {onnx_type}" for name, onnx_type in required.items())
-        message = f"the model takes input {listed}: only tensors are supported"
+        message = f"the model takes input {_listed(required)}: only tensors are supported"
+    elif not signature.outputs:
+        found = _listed(signature.unsupported_outputs) or "nothing"
+        message = f"the model returns only {found}: only tensors are supported"
+    if message:
         raise InferenceError(ErrorCode.NOT_IMPLEMENTED, message)
-    bfloats = _names_of("BF16", signature.outputs)
-    if not (bfloats and _names_of("BYTES", signature.inputs)):
-        return signature
-    reason = "tensor(bfloat16) of a model that takes strings"
-    return dataclasses.replace(
-        signature,
-        outputs=tuple(spec for spec in signature.outputs if spec.name not in bfloats),
-        unsupported_outputs={**signature.unsupported_outputs, **dict.fromkeys(bfloats, reason)},
-    )
+
+
+def _listed(unsupported: Mapping[str, str]) -> str:
+    return ", ".join(f"'{name}' of type {onnx_type}" for name, onnx_type in unsupported.items())
 
 
 def _names_of(datatype: str, specs: Sequence[TensorSpec]) -> frozenset[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import onnxruntime as ort
 
-from model_store.manifest import TensorSpec
+from model_store.manifest import ClassLabels, TensorSpec
 
 _DATATYPES: Mapping[str, str] = {
     "bool": "BOOL",
@@ -27,6 +28,7 @@ _DATATYPES: Mapping[str, str] = {
     "string": "BYTES",
 }
 _TENSOR = re.compile(r"tensor\((\w+)\)")
+_CLASS_MAPS = frozenset({"seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))"})
 _OPTIONAL = re.compile(r"optional\((.+)\)")
 
 
@@ -46,32 +48,54 @@ def protocol_shape(spec: TensorSpec) -> tuple[int, ...]:
     return (-1,) if spec.shape is None else spec.shape
 
 
-def read_signature(session: ort.InferenceSession, *, unranked: Collection[str] = ()) -> Signature:
+def read_signature(
+    session: ort.InferenceSession,
+    *,
+    unranked: Collection[str] = (),
+    class_labels: Mapping[str, ClassLabels] | None = None,
+) -> Signature:
     """Return the inputs and outputs of `session`.
 
-    Initializers that a caller may override are optional inputs, as are inputs of an optional type.
-    ONNX Runtime reports scalars and tensors of any rank alike, without dimensions: `unranked` names
-    those that the model file declares without a shape.
+    Sequences of maps are served as tensors if `class_labels` has their classes. Initializers that a
+    caller may override are optional inputs, as are inputs of an optional type. ONNX Runtime reports
+    scalars and tensors of any rank alike, without dimensions: `unranked` names those that the model
+    file declares without a shape.
     """
     inputs, unsupported_inputs = _specs(session.get_inputs(), unranked)
     overridable, unsupported = _specs(
         session.get_overridable_initializers(), unranked, optional=True
     )
-    outputs, unsupported_outputs = _specs(session.get_outputs(), unranked)
-    return Signature(
+    outputs, unsupported_outputs = _specs(
+        session.get_outputs(), unranked, class_labels=class_labels or {}
+    )
+    signature = Signature(
         inputs=inputs + overridable,
         outputs=outputs,
-        unsupported_inputs=unsupported_inputs | unsupported,
+        # they have a value without the caller
+        unsupported_inputs=unsupported_inputs
+        | {name: f"optional({onnx_type})" for name, onnx_type in unsupported.items()},
         unsupported_outputs=unsupported_outputs,
     )
+    return _without_unreadable(signature)
 
 
 def _specs(
-    arguments: Iterable[ort.NodeArg], unranked: Collection[str], *, optional: bool = False
+    arguments: Iterable[ort.NodeArg],
+    unranked: Collection[str],
+    *,
+    optional: bool = False,
+    class_labels: Mapping[str, ClassLabels] = MappingProxyType({}),
 ) -> tuple[tuple[TensorSpec, ...], dict[str, str]]:
     specs: list[TensorSpec] = []
     unsupported: dict[str, str] = {}
     for argument in arguments:
+        labels = class_labels.get(argument.name)
+        if labels is not None and argument.type in _CLASS_MAPS:
+            shape: tuple[int, ...] | None = (-1, len(labels))
+            specs.append(
+                TensorSpec(name=argument.name, datatype="FP32", shape=shape, class_labels=labels)
+            )
+            continue
         wrapped = _OPTIONAL.fullmatch(argument.type)
         tensor = _TENSOR.fullmatch(wrapped[1] if wrapped else argument.type)
         datatype = _DATATYPES.get(tensor[1]) if tensor else None
@@ -88,6 +112,25 @@ def _specs(
             )
         )
     return tuple(specs), unsupported
+
+
+def _without_unreadable(signature: Signature) -> Signature:
+    """Leave out the outputs that ONNX Runtime's Python API cannot return together with others."""
+    bfloats = {spec.name for spec in signature.outputs if spec.datatype == "BF16"}
+    if not bfloats:
+        return signature
+    unreadable: dict[str, str] = {}
+    if any(spec.datatype == "BYTES" for spec in signature.inputs):
+        reason = "tensor(bfloat16) of a model that takes strings"
+        unreadable = dict.fromkeys(bfloats, reason)
+    else:
+        labelled = [spec.name for spec in signature.outputs if spec.class_labels]
+        unreadable = dict.fromkeys(labelled, "seq(map) of a model that returns tensor(bfloat16)")
+    return replace(
+        signature,
+        outputs=tuple(spec for spec in signature.outputs if spec.name not in unreadable),
+        unsupported_outputs={**signature.unsupported_outputs, **unreadable},
+    )
 
 
 def _shape(dimensions: Iterable[int | str | None]) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 from onnx import ModelProto, TensorProto, TypeProto
 
+from inference_server.runtime.class_labels import class_labels
 from inference_server.runtime.shape_bounds import bounded_by_shapes
 from inference_server.runtime.signature import read_signature
 from model_store.errors import MissingDataError, StoreError, invalid_model
@@ -61,8 +62,9 @@ def inspect(model: Path) -> Inspection:
     ir_version = proto.ir_version
     producer = f"{proto.producer_name} {proto.producer_version}".strip()
     bounded = bounded_by_shapes(proto)
+    labels = class_labels(proto)
     del proto  # as large as the file, and loading needs the memory
-    signature = read_signature(_session(model), unranked=unranked)
+    signature = read_signature(_session(model), unranked=unranked, class_labels=labels)
     return Inspection(
         inputs=signature.inputs,
         outputs=signature.outputs,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
+from gateway.deployments.settings import DeploymentType, ExecutionMode, NonFinite, ResponseFormat
 from gateway.webhooks.events import WebhookEvent
 
 Mode = Annotated[ExecutionMode | None, typer.Option(help="How calls are answered.")]
@@ -19,7 +19,14 @@ CorsOrigins = Annotated[
     list[str] | None,
     typer.Option(help="Origin whose pages may call it, or *; can be repeated."),
 ]
-Format = Annotated[ResponseFormat | None, typer.Option(help="Format of responses.")]
+Format = Annotated[
+    ResponseFormat | None,
+    typer.Option(help="Format of responses; auto: envelope for fetch, else flat."),
+]
+NonFiniteForm = Annotated[
+    NonFinite | None,
+    typer.Option("--non-finite", help="What stands for NaN and infinities in output_data."),
+]
 CallbackUrl = Annotated[
     str | None,
     typer.Option(

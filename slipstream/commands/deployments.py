@@ -29,6 +29,7 @@ from slipstream.commands.deployment_options import (
     Events,
     Format,
     Mode,
+    NonFiniteForm,
     Timeout,
     Type,
     secret_lines,
@@ -84,6 +85,7 @@ def create(
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
+    non_finite: NonFiniteForm = None,
     callback_url: CallbackUrl = None,
     event: Events = None,
     cancel_on_disconnect: CancelOnDisconnect = None,
@@ -99,7 +101,7 @@ def create(
 
     In mode fast an inference server is started for its model, unless it has been stopped.
 
-    Defaults: mode sync, type api, a timeout of 3600 seconds, flat responses.
+    Defaults: mode sync, type api, a timeout of 3600 seconds, response format auto.
 
     [dim]slipstream deployments create --flow 0b9c… --mode fast[/]
     [dim]slipstream deployments create --flow 0b9c… --preset background[/]
@@ -113,6 +115,7 @@ def create(
             deployment_type=type_,
             timeout_seconds=timeout,
             response_format=response_format,
+            non_finite=non_finite,
             cancel_on_disconnect=cancel_on_disconnect,
             webhook_events=event or None,
             **webhook_of(callback_url),
@@ -189,6 +192,7 @@ def set_(
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
+    non_finite: NonFiniteForm = None,
     callback_url: CallbackUrl = None,
     event: Events = None,
     no_webhook: Annotated[
@@ -220,6 +224,7 @@ def set_(
             deployment_type=type_,
             timeout_seconds=timeout,
             response_format=response_format,
+            non_finite=non_finite,
             cancel_on_disconnect=cancel_on_disconnect,
             webhook_events=event or None,
             **webhook_of(callback_url),

@@ -12,9 +12,12 @@ from gateway.fleet.schemas import ServerOut
 from gateway.fleet.states import Desired, State
 from gateway.models.schemas import ModelOut
 from gateway.storage.tables import InferenceServer
-from model_store.manifest import Manifest
-from slipstream.commands.tables import Columns
+from model_store.manifest import Manifest, TensorSpec
+from slipstream.commands.tables import Columns, shortened
 from slipstream.terminal import facts, table
+
+_MAX_CLASSES_LENGTH = 60
+"""Characters."""
 
 
 def model_columns(
@@ -82,13 +85,19 @@ def manifest_facts(manifest: Manifest) -> RenderableType:
 def manifest_tensors(manifest: Manifest) -> RenderableType:
     """Return the inputs and outputs of a version as a table."""
     rows = [
-        (direction, spec.name, spec.datatype, _shape(spec.shape), "optional" * spec.optional)
+        (direction, spec.name, spec.datatype, _shape(spec.shape), _remark(spec))
         for direction, specs in (("in", manifest.inputs), ("out", manifest.outputs))
         for spec in specs
     ]
     rows += [("in", n, kind, "", "not served") for n, kind in manifest.unsupported_inputs.items()]
     rows += [("out", n, kind, "", "not served") for n, kind in manifest.unsupported_outputs.items()]
     return table(("", "tensor", "datatype", "shape", ""), rows, empty="It has no tensors.")
+
+
+def _remark(spec: TensorSpec) -> str:
+    if spec.class_labels is not None:
+        return f"classes {shortened(', '.join(map(str, spec.class_labels)), _MAX_CLASSES_LENGTH)}"
+    return "optional" * spec.optional
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

@@ -12,7 +12,7 @@ from gateway.auth.model_access import Visibility
 from gateway.errors import GatewayError
 from gateway.fleet.schemas import ServerSettingsIn
 from gateway.models.ownership import OwnershipChange
-from gateway.models.schemas import ChangedModelOut, ModelOut, ModelPage
+from gateway.models.schemas import ChangedModelOut, ManifestOut, ModelOut, ModelPage
 from protos.errors import ErrorCode
 from slipstream import options
 from slipstream.commands.model_views import (
@@ -80,7 +80,7 @@ def add(
     with open_session(state, as_json=as_json) as session:
         owner_id = None if owner is None else session.run(session.services.users.find(owner)).id
         with session.terminal.progress(f"Checking and publishing {path}"):
-            manifest = session.run(
+            published = session.run(
                 session.services.models.publish(
                     None,
                     path,
@@ -90,6 +90,8 @@ def add(
                     owner_id=owner_id,
                 )
             )
+        manifest = ManifestOut.of(published)
+        session.terminal.warn(warning.message for warning in manifest.warnings)
         views = [f"Model '{name}' version {manifest.version} is published."]
         if serve:
             fleet = session.services.fleet
@@ -129,7 +131,7 @@ def show(
     """Show one version: its files, its inputs and its outputs."""
     with open_session(state, as_json=as_json) as session:
         manifest = session.run(session.services.models.manifest(None, name, version))
-        document = manifest_document(manifest)
+        document = manifest_document(ManifestOut.of(manifest))
         session.terminal.show(document, manifest_facts(manifest), "", manifest_tensors(manifest))
 
 

@@ -48,7 +48,7 @@ _MAX_NODE_OUTPUT_LENGTH = 120
 def run_document(run: Run) -> dict[str, Any]:
     """Return a run as REST does, with each field once. Any: JSON."""
     document: dict[str, Any] = orjson.loads(poll_body(run, ResponseFormat.FLAT))
-    del document["data"]
+    document.pop("data", None)
     return document
 
 

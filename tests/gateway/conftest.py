@@ -84,7 +84,7 @@ def verifier() -> Verifier:
 
 @pytest.fixture(scope="session")
 def model_store_dir(tmp_path_factory: pytest.TempPathFactory, verifier: Verifier) -> Path:
-    """A model store to copy: `mlp` 1 and 2, `scaled` (optional input), `joined` (of sequences)."""
+    """A model store to copy: `mlp` 1 and 2, `scaled` (optional input)."""
     folder = tmp_path_factory.mktemp("shelf")
     store = ModelStore(folder / "store")
     mlp = onnx_models.mlp(folder / "mlp.onnx")
@@ -93,8 +93,6 @@ def model_store_dir(tmp_path_factory: pytest.TempPathFactory, verifier: Verifier
     store.set_label("mlp", "stable", 1)
     scaled = onnx_models.optional_input(folder / "scaled.onnx")
     store.publish(scaled, "scaled", verifier=verifier)
-    joined = onnx_models.sequence_input(folder / "joined.onnx")
-    store.publish(joined, "joined", verifier=verifier)
     return folder / "store"
 
 

@@ -18,6 +18,7 @@ from model_store.verification import Verifier
 from protos.datatypes import DATATYPES
 from tests import onnx_models
 from tests.inference_server.process import InferenceProcess, running
+from tests.older_release import make_unservable
 from tests.stub import InferenceStub
 
 NUMERIC = tuple(name for name in DATATYPES if name != "BYTES")
@@ -34,8 +35,10 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     "scalar": onnx_models.scalar,
     "optional": onnx_models.optional_input,
     "optional_type": onnx_models.optional_type,
-    "sequence": onnx_models.sequence_input,
+    "sequence": onnx_models.identity,
     "maps": onnx_models.map_output,
+    "text_maps": functools.partial(onnx_models.map_output, labels=["no", "yes", "ü"]),
+    "float8": functools.partial(onnx_models.float8_output, alone=False),
     "gather": onnx_models.fails_at_run,
     "fill": onnx_models.fill,
     "loop": onnx_models.loop,
@@ -59,6 +62,8 @@ def publish(tmp_path_factory: pytest.TempPathFactory) -> Publish:
     @functools.cache
     def published(name: str) -> Path:
         store.publish(MODELS[name](folder / f"{name}.onnx"), name, verifier=verifier)
+        if name == "sequence":
+            make_unservable(folder / "store", name)
         return folder / "store"
 
     return published

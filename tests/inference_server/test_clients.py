@@ -144,12 +144,14 @@ async def test_metadata_says_what_the_protocol_has_no_field_for(
     shared_server: StartServer, connect: Connect
 ) -> None:
     properties = {}
-    for model in ("maps", "optional", "any_rank"):
+    for model in ("float8", "maps", "text_maps", "optional", "any_rank"):
         request = pb.ModelMetadataRequest(name=model)
         metadata = await connect(shared_server(model)).ModelMetadata(request)
         properties[model] = dict(metadata.properties)
     assert properties == {
-        "maps": {"unsupported_outputs": "probabilities: seq(map(int64,tensor(float)))"},
+        "float8": {"unsupported_outputs": "small: tensor(float8e4m3fn)"},
+        "maps": {"class_labels": '{"probabilities":[0,1,2]}'},
+        "text_maps": {"class_labels": '{"probabilities":["no","yes","ü"]}'},
         "optional": {"optional_inputs": "scale"},
         "any_rank": {"any_rank": "x, y"},
     }

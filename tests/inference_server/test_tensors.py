@@ -7,6 +7,7 @@ import grpc.aio
 import numpy as np
 import pytest
 
+from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES
 from protos.tensors import encode_raw
 from tests.inference_server.conftest import NUMERIC, TYPED, Connect, StartServer
@@ -148,16 +149,30 @@ async def test_outputs_have_the_order_of_the_request(
 async def test_outputs_that_are_not_tensors_are_left_out_unless_requested(
     shared_server: StartServer, connect: Connect
 ) -> None:
-    stub = connect(shared_server("maps"))
-    request = infer_request("maps", {"x": fp32([0.1, 0.7, 0.2])})
-    assert arrays(await stub.ModelInfer(request))["best"].tolist() == [1]
-    request.outputs.add(name="probabilities")
+    stub = connect(shared_server("float8"))
+    request = infer_request("float8", {"x": ("FP32", np.array([0.5, 2], np.float32))})
+    assert arrays(await stub.ModelInfer(request))["y"].tolist() == [0.5, 2]
+    request.outputs.add(name="small")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.ModelInfer(request)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert "'probabilities' is of type seq(map(int64,tensor(float)))" in (
-        caught.value.details() or ""
-    )
+    assert "'small' is of type tensor(float8e4m3fn)" in (caught.value.details() or "")
+
+
+@pytest.mark.parametrize("model", ["maps", "text_maps"])
+async def test_probabilities_by_class_are_a_tensor(
+    shared_server: StartServer, connect: Connect, model: str
+) -> None:
+    stub = connect(shared_server(model))
+    rows = np.array([[0.1, 0.7, 0.2], [0.5, 0.25, np.nan]], np.float32)
+    for part in (rows, rows[:1], rows[:0]):
+        response = await stub.ModelInfer(infer_request(model, {"x": ("FP32", part)}))
+        probabilities = arrays(response)["probabilities"]
+        assert probabilities.dtype == np.float32
+        np.testing.assert_array_equal(probabilities, part, strict=True)
+    metadata = await stub.ModelMetadata(pb.ModelMetadataRequest(name=model))
+    (found,) = (one for one in metadata.outputs if one.name == "probabilities")
+    assert (found.datatype, list(found.shape)) == ("FP32", [-1, 3])
 
 
 async def test_bfloat16_outputs_beside_string_inputs_are_left_out(

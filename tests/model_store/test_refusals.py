@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
@@ -185,6 +186,29 @@ def test_a_model_that_crashes_its_verifier_is_refused(
     crashing = Verifier([sys.executable, "-c", "import os; os.abort()"])
     with pytest.raises(StoreError, match=r"crashed the runtime \(SIGABRT\)") as refusal:
         store.publish(model, "unlucky", verifier=crashing)
+    assert refusal.value.code is ErrorCode.INVALID_MODEL
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (onnx_models.sequence_input, r"input 'x': expected a tensor, got seq\(tensor\(float\)\)"),
+        (
+            functools.partial(onnx_models.float8_output, alone=True),
+            r"outputs: expected at least one tensor, got 'small' of type tensor\(float8e4m3fn\)",
+        ),
+    ],
+)
+def test_a_model_with_nothing_left_to_serve_is_refused(
+    store: ModelStore,
+    verifier: Verifier,
+    tmp_path: Path,
+    build: Callable[[Path], Path],
+    reason: str,
+) -> None:
+    with pytest.raises(StoreError, match=reason) as refusal:
+        store.publish(build(tmp_path / "m.onnx"), "unservable", verifier=verifier)
     assert refusal.value.code is ErrorCode.INVALID_MODEL
     assert leftovers(tmp_path) == []
 

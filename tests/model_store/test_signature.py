@@ -38,13 +38,36 @@ def test_an_input_of_an_optional_type_is_optional(tmp_path: Path) -> None:
     assert found.inputs == (TensorSpec(name="x", datatype="FP32", shape=(-1,), optional=True),)
 
 
-def test_sequences_and_maps_are_named_as_unsupported(tmp_path: Path) -> None:
+def test_sequences_and_other_datatypes_are_named_as_unsupported(tmp_path: Path) -> None:
     sequence = inspect(onnx_models.sequence_input(tmp_path / "sequence.onnx"))
-    maps = inspect(onnx_models.map_output(tmp_path / "maps.onnx"))
     assert sequence.inputs == ()
     assert sequence.unsupported_inputs == {"x": "seq(tensor(float))"}
-    assert [output.name for output in maps.outputs] == ["best"]
-    assert maps.unsupported_outputs == {"probabilities": "seq(map(int64,tensor(float)))"}
+    small = inspect(onnx_models.float8_output(tmp_path / "small.onnx", alone=True))
+    assert small.outputs == ()
+    assert small.unsupported_outputs == {"small": "tensor(float8e4m3fn)"}
+
+
+@pytest.mark.parametrize("labels", [(0, 1, 2), (2, 0, 1), ("setosa", "ü", "")])
+def test_probabilities_by_class_are_a_tensor_with_labels(
+    tmp_path: Path, labels: tuple[int, ...] | tuple[str, ...]
+) -> None:
+    found = inspect(onnx_models.map_output(tmp_path / "maps.onnx", labels))
+    assert found.unsupported_outputs == {}
+    assert found.outputs[1] == TensorSpec(
+        name="probabilities", datatype="FP32", shape=(-1, 3), class_labels=labels
+    )
+    assert Inspection.from_json(found.to_json()) == found
+
+
+def test_too_many_classes_are_not_served(tmp_path: Path) -> None:
+    found = inspect(onnx_models.map_output(tmp_path / "maps.onnx", range(10_001)))
+    assert found.unsupported_outputs == {"probabilities": "seq(map(int64,tensor(float)))"}
+
+
+def test_bfloat16_outputs_beside_string_inputs_are_unsupported(tmp_path: Path) -> None:
+    found = inspect(onnx_models.identities(tmp_path / "m.onnx", ["BF16", "BYTES"]))
+    assert [output.name for output in found.outputs] == ["BYTES_out"]
+    assert list(found.unsupported_outputs) == ["BF16_out"]
 
 
 def test_an_inspection_survives_its_json(tmp_path: Path) -> None:

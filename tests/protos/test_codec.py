@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES, get_datatype
 from protos.errors import TensorError
-from protos.json_tensors import from_json, to_json
+from protos.json_tensors import dump_tensor, from_json, pack_json, to_json
 from protos.tensors import decode_contents, decode_raw, encode_contents, encode_raw
 from tests.protos.strategies import arrays, arrays_for_json
 
@@ -32,8 +32,7 @@ def same(decoded: np.ndarray, sent: np.ndarray) -> None:
 
 def json_of(array: np.ndarray, name: str) -> object:
     """Return what a client parses from a JSON answer that contains `array`."""
-    written = orjson.dumps(to_json(array, DATATYPES[name]), option=orjson.OPT_SERIALIZE_NUMPY)
-    return orjson.loads(written)
+    return orjson.loads(dump_tensor(to_json(array, DATATYPES[name])))
 
 
 @every_datatype
@@ -83,10 +82,17 @@ def test_a_flat_list_with_a_shape_is_the_same_tensor(name: str, data: st.DataObj
 
 
 @pytest.mark.parametrize("name", ["FP16", "FP32", "FP64", "BF16"])
-def test_nan_and_infinities_become_null_in_json(name: str) -> None:
-    array = np.array([1, np.nan, np.inf, -np.inf], DATATYPES[name].dtype)
-    assert json_of(array, name) == [1, None, None, None]
-    assert json_of(array[1].reshape(()), name) is None
+def test_nan_and_infinities_are_strings_in_json(name: str) -> None:
+    array = np.array([[1, np.nan], [np.inf, -np.inf]], DATATYPES[name].dtype)
+    assert json_of(array, name) == [[1, "NaN"], ["Infinity", "-Infinity"]]
+    assert json_of(array[0, 1], name) == "NaN"
+    shape, raw = pack_json(json_of(array, name), DATATYPES[name], tensor="x")
+    same(decode_raw(raw, DATATYPES[name], shape, tensor="x"), array)
+
+
+def test_text_that_says_null_stays_as_it_is() -> None:
+    array = np.array([b"null", b"NaN"], object)
+    assert json_of(array, "BYTES") == ["null", "NaN"]
 
 
 def test_bytes_that_are_not_utf_8_are_replaced_in_json() -> None:

@@ -225,9 +225,20 @@ def test_json_numbers_out_of_range_do_not_become_infinities(name: str, value: ob
 
 
 @pytest.mark.parametrize("name", FLOATS)
-@pytest.mark.parametrize("text", ["NaN", "Infinity", "-inf"])
-def test_nan_and_infinities_as_text_are_refused(name: str, text: str) -> None:
-    assert f"expected {name} values, got ['{text}']" in json_refused([text], name)
+@pytest.mark.parametrize("value", ["nan", "-inf", "infinity", "+Infinity", "1", None])
+def test_other_spellings_of_nan_and_infinities_are_refused(name: str, value: object) -> None:
+    message = json_refused([1.5, value], name)
+    assert f"expected {name} values, got [1.5, {value!r}]" in message
+    assert 'send NaN and infinities as "NaN", "Infinity" and "-Infinity"' in message
+
+
+@pytest.mark.parametrize("name", ["INT32", "BOOL"])
+def test_integers_and_booleans_are_finite(name: str) -> None:
+    assert f"expected {name} values, got ['NaN']" in json_refused(["NaN"], name)
+
+
+def test_a_number_out_of_range_beside_nan_is_refused() -> None:
+    assert "a number is out of range for FP32" in json_refused(["NaN", 1e39], "FP32")
 
 
 def test_lone_surrogates_are_refused() -> None:

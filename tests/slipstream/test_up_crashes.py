@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from slipstream.cli import build
 from tests import onnx_models
+from tests.older_release import make_unservable
 from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, Up
 
 _UNRESPONSIVE_SECONDS = 3.0
@@ -152,8 +153,10 @@ def test_no_process_is_replaced_because_all_of_them_were_stopped(running: Runnin
 
 
 def test_a_failed_server_is_restarted_only_on_request(running: Running, tmp_path: Path) -> None:
-    model = onnx_models.sequence_input(tmp_path / "sequence.onnx")
-    running.command("models", "add", str(model), "--name", "sequence", "--serve")
+    model = onnx_models.identity(tmp_path / "sequence.onnx")
+    running.command("models", "add", str(model), "--name", "sequence")
+    make_unservable(running.up.state / "models", "sequence")
+    running.command("models", "serve", "sequence")
     running.up.until("sequence 1         failed")
     failed = [server.pid for server in running.up.servers("sequence 1")]
     running.command("models", "serve", "sequence")

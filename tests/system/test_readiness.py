@@ -12,6 +12,7 @@ import pytest
 
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase
+from tests.older_release import make_unservable
 from tests.services.redis import RedisServer
 from tests.slipstream.running import Up
 from tests.system.flow_documents import echo_flow
@@ -61,7 +62,8 @@ def test_every_reason_is_listed(
     up = Up(tmp_path / "state", "--no-demo", **settings)
     up.until("documentation")
     installation = Installation(up)
-    installation.add_model("sequence", onnx_models.sequence_input(tmp_path / "sequence.onnx"))
+    installation.add_model("sequence", onnx_models.identity(tmp_path / "sequence.onnx"))
+    make_unservable(installation.up.state / "models", "sequence")
     installation.serve("sequence", wait=False)
     up.until("sequence 1         failed")
     flow = echo_flow()

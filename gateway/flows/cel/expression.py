@@ -19,7 +19,13 @@ from gateway.flows.cel.library import (
 )
 from gateway.flows.cel.local import local_expression
 from gateway.flows.cel.tokens import ExpressionTooLongError, Token, loop_variables, tokenize
-from gateway.flows.cel.values import CEL_TYPES, Expression, ExpressionError, NodeValues
+from gateway.flows.cel.values import (
+    CEL_TYPES,
+    Expression,
+    ExpressionError,
+    NodeValues,
+    UnfitValueError,
+)
 
 _REASON = 300
 _MIXED = (
@@ -73,7 +79,9 @@ class CelExpression:
         except CEL_ERRORS as error:
             if "MemoryError" in str(error):  # of a function that the library has called
                 raise MemoryError from None
-            raise ExpressionError(_message(self.source, error)) from None
+            unfit = isinstance(error, LookupError | TypeError)
+            kind = UnfitValueError if unfit else ExpressionError
+            raise kind(_message(self.source, error)) from None
 
     @staticmethod
     def _operand(source: str) -> Operand:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from gateway.flows.cel.values import Expression, ExpressionError, NodeValues
+from protos.non_finite import as_strings
 
 _PART = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 
@@ -41,6 +42,7 @@ class Template:
 
 
 def _text(value: Any, source: str) -> str:
+    value = as_strings(value)
     if isinstance(value, str):
         return value
     if value is None:

@@ -23,6 +23,10 @@ class ExpressionError(Exception):
     """An expression that cannot be evaluated; the message names it and the reason."""
 
 
+class UnfitValueError(ExpressionError):
+    """A value that the expression reads is missing, or of another type than it needs."""
+
+
 class Expression(Protocol):
     """A compiled expression: a path, a constant or a CEL program."""
 

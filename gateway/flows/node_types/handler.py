@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import GatewayError
-from gateway.flows.cel.values import ExpressionError, NodeValues
+from gateway.flows.cel.values import ExpressionError, NodeValues, UnfitValueError
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.ports import Ports
@@ -45,6 +45,7 @@ class NodeError(Exception):
         retryable: whether another attempt may succeed.
         retry_after: seconds to wait before the next attempt.
         unavailable: whether the inference server was not available yet.
+        unfit_value: whether a value that the node was given is missing, or of the wrong type.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class NodeError(Exception):
         retryable: bool = False,
         retry_after: float | None = None,
         unavailable: bool = False,
+        unfit_value: bool = False,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -62,6 +64,7 @@ class NodeError(Exception):
         self.retryable = retryable
         self.retry_after = retry_after
         self.unavailable = unavailable
+        self.unfit_value = unfit_value
 
     @classmethod
     def of(cls, error: NodeError | GatewayError | ExpressionError) -> NodeError:
@@ -69,13 +72,15 @@ class NodeError(Exception):
         if isinstance(error, NodeError):
             return error
         if isinstance(error, ExpressionError):
-            return cls("expression_failed", str(error))
+            unfit = isinstance(error, UnfitValueError)
+            return cls("expression_failed", str(error), unfit_value=unfit)
         return cls(
             str(error.code),
             error.message,
             retryable=error.code in _RETRYABLE,
             retry_after=error.retry_after,
             unavailable=error.code in _UNAVAILABLE,
+            unfit_value=error.code == ErrorCode.INVALID_TENSOR,
         )
 
 

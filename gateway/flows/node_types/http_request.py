@@ -23,6 +23,7 @@ from gateway.flows.node_types.handler import (
     RunContext,
 )
 from gateway.outbound.messages import OutboundRequest, OutboundResponse
+from protos.non_finite import as_strings, dump_with_strings
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 _RESPONSES = ("auto", "json", "text", "none")
@@ -180,7 +181,7 @@ def _check_status(config: HttpRequest, reply: OutboundResponse) -> None:
 
 def _json_body(value: Any) -> str:
     try:
-        return orjson.dumps(value).decode()
+        return dump_with_strings(value).decode()
     except TypeError as error:
         raise NodeError("invalid_value", f"json: {error}") from None
 
@@ -196,10 +197,14 @@ def _header(name: str, value: str) -> str:
 def _query_pairs(name: str, value: Any) -> list[tuple[str, str]]:
     values = value if isinstance(value, list) else [value]
     return [
-        (name, one if isinstance(one, str) else orjson.dumps(one).decode())
-        for one in values
-        if one is not None
+        (name, one if isinstance(one, str) else _text(one)) for one in values if one is not None
     ]
+
+
+def _text(value: Any) -> str:
+    """Return a value in a URL: NaN and infinities without quotes."""
+    shown = as_strings(value)
+    return shown if isinstance(shown, str) else orjson.dumps(shown).decode()
 
 
 def _body(reply: OutboundResponse, response: str) -> Any:

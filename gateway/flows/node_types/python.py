@@ -16,7 +16,6 @@ from typing import Any
 from gateway.flows.compile_context import CompileContext, FunctionName
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.node_types.handler import NodeHandler, Perform, Prepare, RunContext
-from gateway.flows.programs import Evaluated
 
 GROUP = "slipstream.nodes"
 
@@ -49,7 +48,7 @@ def _prepare(config: Python, context: CompileContext) -> Prepare:
 def _perform(config: Python, context: CompileContext) -> Perform:
     _check_installed(config.function, context)
 
-    async def call(run: RunContext, inputs: dict[str, Any]) -> Evaluated:
+    async def call(run: RunContext, inputs: dict[str, Any]) -> Any:
         return await run.ports.functions.call(config.function, inputs, run.deadline)
 
     return call

@@ -58,7 +58,7 @@ def _seconds(value: Any) -> float:
     seconds = finite_number(value)
     if seconds is None or not 0 <= seconds <= _MAX_SECONDS:
         message = f"seconds: expected a number from 0 to {_MAX_SECONDS:g}, got {value!r}"
-        raise NodeError("invalid_value", message)
+        raise NodeError("invalid_value", message, unfit_value=True)
     return seconds
 
 

@@ -77,10 +77,11 @@ async def test_a_version_keeps_its_graph_when_the_draft_changes(
     await edit_draft(user, made, flow_json(inputs={"x": "input.flower"}))
     shown = (await user.get(f"{DEPLOYMENTS}{made['id']}/versions/1/")).json()
     assert (shown["nodes"], shown["edges"]) == (flow["nodes"], flow["edges"])
-    assert shown["input_schema"] == schema
+    assert (shown["input_schema"], shown["input_schema_source"]) == (schema, "flow")
     await redeploy(user, made)
     second = (await user.get(f"{DEPLOYMENTS}{made['id']}/versions/2/")).json()
-    assert second["input_schema"] is None
+    assert second["input_schema_source"] == "models"
+    assert list(second["input_schema"]["properties"]) == ["flower"]
 
 
 async def test_only_the_name_and_the_description_of_a_version_change(

@@ -61,7 +61,7 @@ async def test_a_failure_ends_the_run_and_cancels_running_nodes() -> None:
     ("code", "word"),
     [
         (ErrorCode.INFERENCE_FAILED, "flow_failed"),
-        (ErrorCode.INVALID_TENSOR, "flow_failed"),
+        (ErrorCode.INVALID_TENSOR, "invalid_tensor"),
         (ErrorCode.NO_ACTIVE_INFERENCE, "no_active_inference"),
         (ErrorCode.INFERENCE_SERVER_BOOTING, "inference_unavailable"),
         (ErrorCode.INFERENCE_SERVER_FAILED, "inference_unavailable"),
@@ -76,6 +76,62 @@ async def test_a_model_without_a_server_has_its_own_error_code(code: ErrorCode, 
         "model",
     )
     assert outcome.node_outputs["model"]["error"] == {"code": code, "message": "no"}
+
+
+def double_flow(expression: str) -> Json:
+    """Return a flow whose model receives what an expression makes of `input.x`."""
+    return build_flow(
+        "input>made made>model model>late late>output",
+        INPUT,
+        transform("made", x=expression),
+        node("model", "inference", model="m"),
+        transform("late", x="model.x + 1"),
+        OUTPUT,
+    )
+
+
+@pytest.mark.parametrize(
+    ("expression", "given", "code", "node_id"),
+    [
+        ("input.x", {}, "invalid_input", "made"),
+        ("input.x + 1", {}, "invalid_input", "made"),
+        ("input.x + 1", {"x": "two"}, "invalid_input", "made"),
+        ("input.x[3]", {"x": [1]}, "invalid_input", "made"),
+        ("10 / input.x", {"x": 0}, "flow_failed", "made"),
+        ("1 + 'a'", {"x": 1}, "flow_failed", "made"),
+        ("[input.x]", {"x": 1}, "flow_failed", "late"),
+    ],
+)
+async def test_an_unfit_input_is_told_from_a_flow_that_fails(
+    expression: str, given: Json, code: str, node_id: str
+) -> None:
+    outcome = await run(double_flow(expression), given)
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.node_id) == (code, node_id), outcome.error
+    assert outcome.node_outputs[node_id]["error"]["code"] == "expression_failed"
+
+
+async def test_a_tensor_computed_from_the_input_is_the_callers() -> None:
+    world = FakePorts(failing(ErrorCode.INVALID_TENSOR, "no"))
+    outcome = await run(double_flow("[input.x]"), {"x": 1}, world=world)
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.node_id) == ("invalid_tensor", "model")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "code"), [("[input.x]", "invalid_tensor"), ("[1]", "flow_failed")]
+)
+async def test_a_constant_tensor_is_the_flows(inputs: str, code: str) -> None:
+    world = FakePorts(failing(ErrorCode.INVALID_TENSOR, "no"))
+    flow = build_flow(
+        "input>model model>output",
+        INPUT,
+        node("model", "inference", model="m", inputs={"x": inputs}),
+    )
+    flow["nodes"].append(OUTPUT)
+    outcome = await run(flow, {"x": 1}, world=world)
+    assert outcome.error is not None
+    assert outcome.error.code == code
 
 
 @pytest.mark.parametrize(

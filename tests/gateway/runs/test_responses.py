@@ -98,8 +98,24 @@ def test_a_sync_response_is_the_documented_one_and_repeats_itself_in_data() -> N
 
 def test_an_envelope_has_status_success_and_the_run_as_data() -> None:
     body = read(finished_body(COMPLETED, ENVELOPE))
-    assert set(body) == {"status", "message", "data"}
-    assert (body["status"], body["data"]) == ("success", DONE)
+    assert body == {
+        "status": "success",
+        "message": "Flow execution completed.",
+        "data": DONE,
+    }
+
+
+@pytest.mark.parametrize("part", ["output_data", "node_outputs"])
+def test_a_flat_response_repeats_outputs_of_up_to_64_kib(part: str) -> None:
+    room = 64 * 1024 - len(COMPLETED.output_data or b"") - len(COMPLETED.node_outputs or b"")
+    room += len(getattr(COMPLETED, part))
+    for size, repeats in ((room, True), (room + 1, False)):
+        large = replace(COMPLETED, **{part: b'{"y":"%b"}' % (b"a" * (size - len('{"y":""}')))})
+        for body in (finished_body(large, FLAT), poll_body(large, FLAT)):
+            assert ("data" in read(body)) == repeats
+            assert "response_format=envelope" in read(body)["message"]
+            assert len(body) < (2 if repeats else 1) * size + 2_000
+        assert read(poll_body(large, ENVELOPE))["data"][part]
 
 
 def test_node_outputs_can_be_omitted_and_are_null_if_they_were_too_large() -> None:
@@ -109,18 +125,11 @@ def test_node_outputs_can_be_omitted_and_are_null_if_they_were_too_large() -> No
 
 
 def test_an_accepted_response_is_the_documented_one() -> None:
-    documented = {
-        "flow_run_id": "r",
-        "status": "queued",
-        "message": "Flow execution started. Use the flow_run_id to check status.",
-    }
-    assert read(accepted_body(QUEUED, FLAT)) == {**documented, "data": documented}
+    fields = {"flow_run_id": "r", "status": "queued"}
+    message = "Flow execution started. Use the flow_run_id to check status."
+    assert read(accepted_body(QUEUED, FLAT)) == {**fields, "message": message, "data": fields}
     enveloped = read(accepted_body(QUEUED, ENVELOPE))
-    assert enveloped == {
-        "status": "success",
-        "message": documented["message"],
-        "data": documented,
-    }
+    assert enveloped == {"status": "success", "message": message, "data": fields}
 
 
 @pytest.mark.parametrize("run", [QUEUED, RUNNING, CANCELLING, COMPLETED, FAILED, CANCELLED])
@@ -154,7 +163,7 @@ def test_a_poll_has_result_error_and_times() -> None:
 
 def test_different_bodies_have_different_etags() -> None:
     runs = [QUEUED, RUNNING, CANCELLING, COMPLETED, FAILED, CANCELLED, replace(RUNNING, attempt=2)]
-    tags = {run_etag(run, form) for run in runs for form in ResponseFormat}
+    tags = {run_etag(run, form) for run in runs for form in (FLAT, ENVELOPE)}
     assert len(tags) == 2 * len(runs)
     assert all(tag.startswith('"') and tag.endswith('"') for tag in tags)
 

@@ -51,11 +51,28 @@ async def test_the_response_format_is_the_deployments_or_the_callers(api: RunsAp
     run = await user.run(deployment)
     enveloped = (await user.client.get(f"{RUNS}{run.id}/")).json()
     assert (enveloped["status"], enveloped["data"]["status"]) == ("success", "queued")
-    flat = (await user.client.get(f"{RUNS}{run.id}/?response_format=flat")).json()
-    assert flat["status"] == "queued"
+    for asked in ("flat", "auto"):
+        flat = (await user.client.get(f"{RUNS}{run.id}/?response_format={asked}")).json()
+        assert flat["status"] == "queued"
     await user.client.delete(f"/node/deployments/{deployment}/")
     shown = await user.client.get(f"{RUNS}{run.id}/")
     assert shown.status_code == 200, "a deployment is gone, its runs are not"
+
+
+async def test_a_fetch_gets_the_envelope_unless_the_deployment_says_otherwise(
+    api: RunsApi,
+) -> None:
+    user = await api.user()
+    fetch = {"sec-fetch-mode": "cors"}
+    for settings, enveloped in (({}, True), ({"response_format": "flat"}, False)):
+        run = await user.run(await user.deployment(**settings))
+        shown = (await user.client.get(f"{RUNS}{run.id}/", headers=fetch)).json()
+        assert (shown["status"] == "success") == enveloped
+        for other in ({}, {"sec-fetch-mode": "navigate"}):
+            plain = (await user.client.get(f"{RUNS}{run.id}/", headers=other)).json()
+            assert plain["status"] == "queued"
+        stopped = (await user.client.post(f"{RUNS}{run.id}/cancel/", headers=fetch)).json()
+        assert (stopped["status"] == "error") == enveloped
 
 
 async def test_an_unchanged_run_is_answered_304(api: RunsApi) -> None:

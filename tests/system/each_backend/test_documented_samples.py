@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.slipstream.running import environment
 from tests.system.flow_documents import echo_flow
+from tests.system.installation import chain
 from tests.system.runs import Runs
 
 SAMPLES = Path(__file__).with_name("samples")
@@ -22,7 +24,8 @@ HOST = "https://backend.aicuflow.com"
 KEY = "sk-EuT64********oyU_O"
 DEPLOYMENT = "af86a8a6-40f2-4b92-9f83-c9b3bafb2ccb"
 
-FORMATS = ("flat", "envelope")
+DEFAULT: Mapping[str, str] = {}
+FLAT, ENVELOPE = ({"response_format": name} for name in ("flat", "envelope"))
 
 
 def sample(name: str, runs: Runs, deployment: str) -> str:
@@ -47,15 +50,15 @@ def execute(*command: str, text: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.services
 @pytest.mark.parametrize("kind", ["api", "server"])
-@pytest.mark.parametrize("response_format", FORMATS)
+@pytest.mark.parametrize("settings", [DEFAULT, FLAT, ENVELOPE])
 def test_the_curl_sample_prints_the_documented_body(
-    runs: Runs, kind: str, response_format: str
+    runs: Runs, kind: str, settings: Mapping[str, str]
 ) -> None:
-    deployment = runs.deploy(echo_flow(), "sync", kind, response_format=response_format)
+    deployment = runs.deploy(echo_flow(), "sync", kind, **settings)
     ran = execute("/bin/sh", text=sample("curl", runs, deployment))
     assert ran.returncode == 0, ran.stderr
     body = json.loads(ran.stdout)
-    if response_format == "envelope":
+    if settings is ENVELOPE:
         assert body["status"] == "success"
         body = body["data"]
     assert body["status"] == "completed"
@@ -64,9 +67,11 @@ def test_the_curl_sample_prints_the_documented_body(
 
 
 @pytest.mark.parametrize("kind", ["api", "server"])
-@pytest.mark.parametrize("response_format", FORMATS)
-def test_the_python_sample_prints_the_result(runs: Runs, kind: str, response_format: str) -> None:
-    deployment = runs.deploy(echo_flow(), "sync", kind, response_format=response_format)
+@pytest.mark.parametrize("settings", [DEFAULT, FLAT, ENVELOPE])
+def test_the_python_sample_prints_the_result(
+    runs: Runs, kind: str, settings: Mapping[str, str]
+) -> None:
+    deployment = runs.deploy(echo_flow(), "sync", kind, **settings)
     ran = execute(sys.executable, "-", text=sample("python", runs, deployment))
     assert ran.returncode == 0, ran.stderr
     status, output, duration = ran.stdout.splitlines()
@@ -77,8 +82,11 @@ def test_the_python_sample_prints_the_result(runs: Runs, kind: str, response_for
 
 @pytest.mark.services
 @pytest.mark.parametrize("kind", ["api", "server"])
-def test_the_javascript_sample_prints_the_result_of_an_envelope(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(echo_flow(), "sync", kind, response_format="envelope")
+@pytest.mark.parametrize("settings", [DEFAULT, ENVELOPE])
+def test_the_javascript_sample_prints_the_result(
+    runs: Runs, kind: str, settings: Mapping[str, str]
+) -> None:
+    deployment = runs.deploy(echo_flow(), "sync", kind, **settings)
     ran = execute("node", "--input-type=module", text=sample("javascript", runs, deployment))
     assert ran.returncode == 0, ran.stderr
     status, output, duration = ran.stdout.splitlines()
@@ -88,8 +96,34 @@ def test_the_javascript_sample_prints_the_result_of_an_envelope(runs: Runs, kind
 
 
 @pytest.mark.services
+def test_the_javascript_sample_prints_the_result_of_a_fast_call(runs: Runs) -> None:
+    deployment = runs.deploy(chain("iris"), "fast")
+    text = sample("javascript", runs, deployment)
+    assert text.count('param1: "value1"') == 1
+    text = text.replace('param1: "value1"', "x: [[5.1, 3.5, 1.4, 0.2]]")
+    ran = execute("node", "--input-type=module", text=text)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("Status: completed\n")
+    assert "label: [ 0 ]" in ran.stdout
+
+
+@pytest.mark.services
+def test_a_script_that_polls_gets_the_format_that_it_was_answered_in(runs: Runs) -> None:
+    run_id = runs.accept(runs.deploy(echo_flow(), "async"), {"param1": "value1"})
+    script = f"""
+        const url = "{runs.installation.up.url}/node/flow-runs/{run_id}/?wait=30";
+        const response = await fetch(url, {{headers: {{"X-API-Key": "{runs.installation.key}"}}}});
+        const result = await response.json();
+        console.log(result.status, result.data.output_data.param1);
+    """
+    ran = execute("node", "--input-type=module", text=script)
+    assert ran.stdout == "success value1\n", ran.stderr
+    assert runs.poll(run_id).json()["output_data"] == {"param1": "value1"}
+
+
+@pytest.mark.services
 def test_the_javascript_sample_on_a_flat_answer_says_which_format_it_needs(runs: Runs) -> None:
-    deployment = runs.deploy(echo_flow(), "sync", "server", response_format="flat")
+    deployment = runs.deploy(echo_flow(), "sync", "server", **FLAT)
     ran = execute("node", "--input-type=module", text=sample("javascript", runs, deployment))
     assert ran.returncode != 0
     assert "API Error: " in ran.stderr
@@ -97,9 +131,9 @@ def test_the_javascript_sample_on_a_flat_answer_says_which_format_it_needs(runs:
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("response_format", FORMATS)
-def test_the_samples_print_why_a_call_was_refused(runs: Runs, response_format: str) -> None:
-    deployment = runs.deploy(echo_flow(), "sync", "server", response_format=response_format)
+@pytest.mark.parametrize("settings", [DEFAULT, FLAT, ENVELOPE])
+def test_the_samples_print_why_a_call_was_refused(runs: Runs, settings: Mapping[str, str]) -> None:
+    deployment = runs.deploy(echo_flow(), "sync", "server", **settings)
     assert runs.http.delete(f"/node/deployments/{deployment}/").is_success
     python = execute(sys.executable, "-", text=sample("python", runs, deployment))
     javascript = execute("node", "--input-type=module", text=sample("javascript", runs, deployment))

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from tests import onnx_models
+from tests.older_release import make_unservable
 from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 
 
@@ -48,7 +49,8 @@ def test_a_slow_model_reports_its_progress_and_does_not_disturb_others(
 def test_a_model_that_cannot_be_served_fails_with_its_reason(
     installation: Installation, tmp_path: Path
 ) -> None:
-    installation.add_model("sequence", onnx_models.sequence_input(tmp_path / "sequence.onnx"))
+    installation.add_model("sequence", onnx_models.identity(tmp_path / "sequence.onnx"))
+    make_unservable(installation.up.state / "models", "sequence")
     server = installation.serve("sequence", wait=False)
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while server["state"] != "failed":

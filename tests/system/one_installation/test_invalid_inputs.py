@@ -151,3 +151,56 @@ def test_the_pointer_follows_the_path_of_the_expression(runs: Runs) -> None:
     answer = runs.call(runs.deploy(flow, "sync", "server"), {"flower": {"sizes": [[1, 2, 3]]}})
     problem = problem_of(answer, 422, "invalid_tensor")
     assert problem["errors"][0]["pointer"] == "#/input_data/flower/sizes"
+
+
+COMPUTED = (
+    ("input.sizes", {}, "invalid_input", "numbers", "'sizes' is required"),
+    ("input.sizes + [0.0]", {}, "invalid_input", "numbers", "unknown key 'sizes'"),
+    ("input.sizes + [0.0]", {"sizes": 5}, "invalid_input", "numbers", "types do not match"),
+    ("[input.sizes, 'text']", {"sizes": 1}, "invalid_tensor", "model", "expected FP32 values"),
+    ("[input.sizes]", {"sizes": "text"}, "invalid_tensor", "model", "expected FP32 values"),
+)
+
+
+@pytest.mark.parametrize("case", COMPUTED)
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_value_that_is_computed_from_the_input_alone_is_the_callers(
+    runs: Runs, mode: str, case: tuple[str, Json, str, str, str]
+) -> None:
+    expression, input_data, code, node_id, words = case
+    flow = linear_flow(
+        "Computed",
+        node("input", "api_input"),
+        node("numbers", "transform", fields={"x": expression}),
+        node("model", "inference", model="iris", inputs={"x": "[numbers.x]"}),
+        node("output", "api_output"),
+    )
+    deployment = runs.deploy(flow, mode, "server")
+    if mode == "sync":
+        problem = problem_of(runs.call(deployment, input_data), 422, code)
+        assert words in problem["message"]
+        assert (problem["node_id"], problem["retryable"]) == (node_id, False)
+        run_id = problem["flow_run_id"]
+    else:
+        run_id = runs.accept(deployment, input_data)
+    run = runs.until(run_id)
+    assert run["status"] == "failed"
+    assert (run["error"]["code"], run["error"]["node_id"]) == (code, node_id)
+
+
+def test_the_derived_schema_and_example_are_shown(runs: Runs) -> None:
+    for flow, source in (
+        (chain("mixed"), "models"),
+        (chain("mixed", input={"schema": {}}), "flow"),
+    ):
+        deployment = runs.deploy(flow, "sync", "server")
+        version = runs.http.get(f"/node/deployments/{deployment}/versions/1/").json()
+        assert version["input_schema_source"] == source
+    version = runs.http.get(
+        f"/node/deployments/{runs.deploy(chain('mixed'), 'sync', 'server')}/versions/1/"
+    ).json()
+    assert set(version["input_schema"]["required"]) == {"number", "count", "text"}
+    for mode in ("sync", "fast"):
+        deployment = runs.deploy(chain("mixed"), mode, "server")
+        answer = runs.call(deployment, version["input_example"])
+        assert answer.status_code == 200, answer.text
