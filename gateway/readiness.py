@@ -21,6 +21,7 @@ class Readiness:
     Args:
         database_answers: whether it does, as far as is known.
         broker_connected: likewise.
+        unrecorded_runs: why fast calls have left no run lately.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class Readiness:
         *,
         database_answers: Callable[[], bool],
         broker_connected: Callable[[], bool],
+        unrecorded_runs: Callable[[], Sequence[str]],
     ) -> None:
         self._servers = servers
         self._database_answers = database_answers
         self._broker_connected = broker_connected
+        self._unrecorded_runs = unrecorded_runs
         self._unsettled: set[Key] | None = None
 
     def servers_known(self) -> None:
@@ -60,7 +63,7 @@ class Readiness:
         ]
         if not self._broker_connected():
             degraded.append("broker: not connected, runs of type api wait for it")
-        return degraded
+        return [*degraded, *self._unrecorded_runs()]
 
     def _wanted(self) -> dict[Key, ServerStatus]:
         return {_key(status): status for status in self._servers.statuses() if status.wanted}

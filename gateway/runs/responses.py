@@ -164,6 +164,8 @@ ERROR_CODES: Mapping[str, ErrorCode] = {
     FailureCode.CANCELLED: ErrorCode.RUN_CANCELLED,
     FailureCode.CANCELLED_BY_SHUTDOWN: ErrorCode.SHUTTING_DOWN,
 }
+_CODES = {code.value: code for code in ErrorCode}
+"""A fast call fails with the code of its answer."""
 _RETRY_SECONDS = 1.0
 
 
@@ -176,7 +178,7 @@ def error_of_run(run: Run, *, replayed: bool = False) -> GatewayError:
     error = run.error
     code = ErrorCode.RUN_CANCELLED
     if error is not None and run.status is RunStatus.FAILED:
-        code = ERROR_CODES.get(error.code, ErrorCode.FLOW_FAILED)
+        code = ERROR_CODES.get(error.code) or _CODES.get(error.code, ErrorCode.FLOW_FAILED)
     details: dict[str, object] = {
         "flow_run_id": run.id,
         "duration_seconds": run.duration_seconds,

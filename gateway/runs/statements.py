@@ -45,6 +45,7 @@ INSERT = sa.insert(RUNS).values(
 
 INSERT_PAYLOAD = sa.insert(PAYLOADS)
 
+_API_KEY = sa.func.coalesce(RUNS.c.key_id, sql_literal(""))
 FIND_BY_KEY = (
     sa.select(RUNS)
     .where(
@@ -52,14 +53,18 @@ FIND_BY_KEY = (
         RUNS.c.idempotency_key == sa.bindparam("idempotency_key"),
         RUNS.c.deployment_id == sa.bindparam("deployment_id"),
         RUNS.c.fingerprint.is_not(None),
+        in_list(_API_KEY, "api_keys"),
     )
+    .order_by((sa.bindparam("api_key") == _API_KEY).desc(), RUNS.c.id.desc())
+    .limit(1)
     .add_columns(
         (
             RUNS.c.created_at < seconds_from_now(sa.bindparam("kept_seconds", type_=sa.Float()))
         ).label("old")
     )
 )
-"""The run of an idempotency key, and whether the key's retention has passed."""
+"""The run of an idempotency key that one of some API keys started, if possible `api_key`, and
+whether the retention has passed."""
 
 RELEASE_KEY = sa.update(RUNS).where(_THIS).values(fingerprint=sa.null())
 

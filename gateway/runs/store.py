@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from gateway.errors import GatewayError
 from gateway.runs import rows
 from gateway.runs import statements as sql
 from gateway.runs.audit_events import record_run_cancelled, record_run_retried
-from gateway.runs.idempotency import KEPT_SECONDS, ended_by_infrastructure, key_reused_error
+from gateway.runs.key_claims import claim_key, claim_keys, find_replayed
 from gateway.runs.new_runs import RunInsert, build_insert, check_concurrency_limits, insert_runs
-from gateway.runs.queries import RunQueries, read_run
+from gateway.runs.queries import RunQueries
 from gateway.runs.run import (
     Claim,
     CreatedRun,
@@ -31,7 +32,7 @@ from gateway.runs.sweep_queries import SweepQueries
 from gateway.storage.batch_writer import BatchWriter
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from gateway.storage.sql import advisory_lock, dialect_insert
+from gateway.storage.sql import dialect_insert
 from gateway.webhooks.outbox import WebhookOutbox
 
 LEASE_SECONDS = 30.0
@@ -47,7 +48,7 @@ class RunStore(SweepQueries, RunQueries):
 
     def __init__(self, db: Database, *, outbox: WebhookOutbox | None = None) -> None:
         super().__init__(db, RunNotifier(db.commits), outbox)
-        self._inserts = BatchWriter[RunInsert](self._write_batch)
+        self._inserts = BatchWriter[RunInsert, None](self._write_batch)
         self._record = dialect_insert(rows.RUNS, db.dialect).on_conflict_do_nothing()
         self._record_payload = dialect_insert(rows.PAYLOADS, db.dialect).on_conflict_do_nothing()
 
@@ -85,19 +86,35 @@ class RunStore(SweepQueries, RunQueries):
             claim=None if owner is None else rows.initial_claim(new, now=began),
         )
 
-    async def record_finished(self, batch: Sequence[FinishedRun]) -> None:
-        """Insert runs that have already ended; existing ones are not changed."""
-        payloads = [rows.finished_payload(finished) for finished in batch]
-        kept = [payload for payload in payloads if any(list(payload.values())[1:])]
+    async def record_finished(self, batch: Sequence[FinishedRun]) -> Sequence[Run | GatewayError]:
+        """Insert runs that have already ended; existing ones are not changed.
+
+        Returns for each of them the run that is stored, which is an existing one if the idempotency
+        key belongs to it, or IDEMPOTENCY_KEY_REUSED.
+        """
         async with self._db.write(notify=False) as session:
-            values = [rows.finished_values(finished) for finished in batch]
-            if values:
-                await session.execute(self._record, values)
+            repeated = await claim_keys(session, batch)
+            new = [finished for finished in batch if finished.new.id not in repeated]
+            payloads = [rows.finished_payload(finished) for finished in new]
+            kept = [payload for payload in payloads if any(list(payload.values())[1:])]
+            if new:
+                await session.execute(self._record, [rows.finished_values(each) for each in new])
             if kept:
                 await session.execute(self._record_payload, kept)
-            runs = [rows.finished_run(finished) for finished in batch]
+            runs = [rows.finished_run(finished) for finished in new]
             await self._write_started(session, runs)
             await self._write_ended(session, runs)
+        stored = {**repeated, **{run.id: run for run in runs}}
+        return [stored[finished.new.id] for finished in batch]
+
+    async def find_replayed(self, new: NewRun) -> Run | None:
+        """Return the run that `new` repeats by its idempotency key; None: it is to be executed.
+
+        Raises:
+            GatewayError: IDEMPOTENCY_KEY_REUSED.
+        """
+        async with self._db.read() as session:
+            return await find_replayed(session, new)
 
     async def claim(
         self, run_id: str, owner: str, lease_seconds: float = LEASE_SECONDS
@@ -227,24 +244,10 @@ class RunStore(SweepQueries, RunQueries):
 
     async def _create_once(self, new: NewRun, insert: RunInsert) -> Run | None:
         """Create a run with an idempotency key, or return the existing run of that key."""
-        idempotency = new.idempotency
-        assert idempotency is not None
-        scope = (new.profile_id, new.deployment_id, idempotency.key)
-        values = dict(zip(("profile_id", "deployment_id", "idempotency_key"), scope, strict=True))
         async with self._db.write(notify=False) as session:
-            await advisory_lock(session, " ".join(("run", *scope)))
-            holders = await session.execute(
-                sql.FIND_BY_KEY, {**values, "kept_seconds": -KEPT_SECONDS}
-            )
-            holder = holders.one_or_none()
-            if holder is not None:
-                run = rows.run_from_row(holder)
-                if not (run.ended and holder.old):
-                    if holder.fingerprint != idempotency.fingerprint:
-                        raise key_reused_error(idempotency.key, run)
-                    if not ended_by_infrastructure(run):
-                        return await read_run(session, run.id) or run
-                await session.execute(sql.RELEASE_KEY, {"run_id": run.id})
+            existing = await claim_key(session, new)
+            if existing is not None:
+                return existing
             await check_concurrency_limits(session, new.concurrency_limits)
             await self._insert(session, [insert])
         return None
@@ -256,9 +259,10 @@ class RunStore(SweepQueries, RunQueries):
             if audited:
                 await record_run_retried(session, new)
 
-    async def _write_batch(self, inserts: Sequence[RunInsert]) -> None:
+    async def _write_batch(self, inserts: Sequence[RunInsert]) -> Sequence[None]:
         async with self._db.write(notify=False) as session:
             await self._insert(session, inserts)
+        return [None] * len(inserts)
 
     async def _insert(self, session: AsyncSession, inserts: Sequence[RunInsert]) -> None:
         await self._write_started(session, await insert_runs(session, inserts))

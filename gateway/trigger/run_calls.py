@@ -15,7 +15,7 @@ from gateway.fast_path.body import parse_body
 from gateway.fast_path.deployment_call import DeploymentCall
 from gateway.flows.evaluation import Evaluator
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
-from gateway.runs.idempotency import read_idempotency
+from gateway.runs.idempotency import key_required, read_idempotency
 from gateway.runs.responses import (
     accepted_body,
     error_of_run,
@@ -227,9 +227,8 @@ class _RunCall:
     def _idempotency(self) -> Idempotency | None:
         given = self._call.headers.get(IDEMPOTENCY_KEY)
         if given is None and self._deployment.require_idempotency_key:
-            message = "Idempotency-Key: this deployment expects one with each call, such as a UUID"
-            raise GatewayError(ErrorCode.IDEMPOTENCY_KEY_REQUIRED, message)
-        return read_idempotency(given, self._deployment.id, self._call.body)
+            raise key_required()
+        return read_idempotency(given, self._route.identity, self._deployment.id, self._call.body)
 
     async def _checked_input(self, compiled: CompiledFlow) -> bytes:
         """Return `input_data` as JSON, checked against the flow and its models."""

@@ -17,7 +17,12 @@ def readiness_of(
     servers: InferenceServers, *, database: bool = True, broker: bool = True
 ) -> Readiness:
     """Return the readiness of a gateway with these servers, whose database and broker answer."""
-    return Readiness(servers, database_answers=lambda: database, broker_connected=lambda: broker)
+    return Readiness(
+        servers,
+        database_answers=lambda: database,
+        broker_connected=lambda: broker,
+        unrecorded_runs=list,
+    )
 
 
 @pytest_asyncio.fixture
