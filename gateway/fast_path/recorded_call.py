@@ -93,7 +93,7 @@ class RecordedCall:
     async def _repeat_or_execute(self, body: bytes) -> None:
         try:
             self._new = await self._keyed_run(body)
-            repeated = await self._store.find_replayed(self._new)
+            repeated = await self._store.find_repeated(self._new)
             if not self._pending.end():
                 return
             if repeated is None:

@@ -1,4 +1,4 @@
-"""Looks up and claims idempotency keys, within a transaction."""
+"""Looks up and claims idempotency keys, those of many new runs at once, within a transaction."""
 
 from __future__ import annotations
 
@@ -14,66 +14,58 @@ from gateway.runs import statements as sql
 from gateway.runs.idempotency import KEPT_SECONDS, ended_by_infrastructure, key_reused_error
 from gateway.runs.queries import read_run
 from gateway.runs.run import FinishedRun, Idempotency, NewRun, Run
-from gateway.storage.sql import advisory_lock
+from gateway.storage.sql import advisory_locks
+
+Repeated = Mapping[str, Run | GatewayError]
+"""By the id of a new run: the run that it repeats, with its output, or IDEMPOTENCY_KEY_REUSED. The
+others are to be executed."""
+
+_Key = tuple[str, str, str]
+# Any: the columns of FIND_BY_KEYS
+_Holder = Row[Any]
 
 
-async def find_replayed(session: AsyncSession, new: NewRun) -> Run | None:
-    """Return the run that `new` repeats, with its output; None: it is to be executed.
+async def find_repeated(session: AsyncSession, new: Sequence[NewRun]) -> Repeated:
+    """Return which of the new runs repeat one; all have idempotency keys."""
+    return await _repeated(session, new, await _holders(session, new))
 
-    Raises:
-        GatewayError: IDEMPOTENCY_KEY_REUSED.
+
+async def claim_keys(session: AsyncSession, new: Sequence[NewRun]) -> Repeated:
+    """Return what `find_repeated` does, and make the keys of the others free in this transaction.
+
+    Other transactions that claim one of the keys wait until this one has ended.
     """
-    holder = await _holder(session, new)
-    return None if holder is None else await _replayed(session, new, holder)
-
-
-async def claim_key(session: AsyncSession, new: NewRun) -> Run | None:
-    """Return what `find_replayed` does, or make the key free for `new`, in a write transaction.
-
-    Other transactions that claim the key wait until this one has ended. Raises as `find_replayed`.
-    """
-    await advisory_lock(session, _lock_name(new))
-    holder = await _holder(session, new)
-    if holder is None:
-        return None
-    replayed = await _replayed(session, new, holder)
-    if replayed is None:
-        await session.execute(sql.RELEASE_KEY, {"run_id": holder.id})
-    return replayed
-
-
-async def claim_keys(
-    session: AsyncSession, batch: Sequence[FinishedRun]
-) -> Mapping[str, Run | GatewayError]:
-    """Claim the keys of a batch; return what those runs repeat that are not to be inserted.
-
-    The result has them by the id of the new run: an existing run, one of the same batch, or
-    IDEMPOTENCY_KEY_REUSED.
-    """
-    keyed = [finished for finished in batch if finished.new.idempotency is not None]
-    keyed.sort(key=lambda finished: _lock_name(finished.new))  # two batches must not deadlock
-    repeated: dict[str, Run | GatewayError] = {}
-    claimed: dict[tuple[str, str | None], Run] = {}
-    prints: dict[str, str] = {}
-    for finished in keyed:
-        new = finished.new
-        scope = _lock_name(new), new.key_id
-        idempotency = _idempotency(new)
-        try:
-            found = claimed.get(scope)
-            if found is None:
-                found = await claim_key(session, new)
-            elif prints[found.id] != idempotency.fingerprint:
-                raise key_reused_error(idempotency.key, found)
-        except GatewayError as error:
-            repeated[new.id] = error
-            continue
-        if found is None:
-            claimed[scope] = rows.finished_run(finished)
-            prints[new.id] = idempotency.fingerprint
-        else:
-            repeated[new.id] = found
+    if not new:
+        return {}
+    await advisory_locks(session, {"run " + " ".join(_key(each)) for each in new})
+    holders = await _holders(session, new)
+    repeated = await _repeated(session, new, holders)
+    free = [holder.id for run_id, holder in holders.items() if run_id not in repeated]
+    if free:
+        await session.execute(sql.RELEASE_KEYS, {"run_ids": free})
     return repeated
+
+
+def without_same_keys(
+    batch: Sequence[FinishedRun],
+) -> tuple[Sequence[FinishedRun], Sequence[FinishedRun]]:
+    """Return the runs with different keys, and the others: they repeat one of the batch."""
+    first: list[FinishedRun] = []
+    others: list[FinishedRun] = []
+    keys: set[_Key] = set()
+    for finished in batch:
+        if finished.new.idempotency is None:
+            first.append(finished)
+        elif (key := _key(finished.new)) in keys:
+            others.append(finished)
+        else:
+            keys.add(key)
+            first.append(finished)
+    return first, others
+
+
+def _key(new: NewRun) -> _Key:
+    return new.profile_id, new.deployment_id, _idempotency(new).key
 
 
 def _idempotency(new: NewRun) -> Idempotency:
@@ -81,30 +73,40 @@ def _idempotency(new: NewRun) -> Idempotency:
     return new.idempotency
 
 
-def _lock_name(new: NewRun) -> str:
-    return f"run {new.profile_id} {new.deployment_id} {_idempotency(new).key}"
-
-
-# Any, here and below: the columns of FIND_BY_KEY
-async def _holder(session: AsyncSession, new: NewRun) -> Row[Any] | None:
-    idempotency, api_key = _idempotency(new), new.key_id or ""
+async def _holders(session: AsyncSession, new: Sequence[NewRun]) -> dict[str, _Holder]:
+    """Return the row that has the key, by the id of the new run: if possible its API key's own."""
     values = {
-        "profile_id": new.profile_id,
-        "deployment_id": new.deployment_id,
-        "idempotency_key": idempotency.key,
-        "api_key": api_key,
-        "api_keys": [api_key, *idempotency.replaced_keys],
+        "idempotency_keys": [_idempotency(each).key for each in new],
+        "deployment_ids": list({each.deployment_id for each in new}),
         "kept_seconds": -KEPT_SECONDS,
     }
-    return (await session.execute(sql.FIND_BY_KEY, values)).one_or_none()
+    by_key: dict[_Key, dict[str | None, _Holder]] = {}
+    for row in await session.execute(sql.FIND_BY_KEYS, values):
+        key = row.profile_id, row.deployment_id, row.idempotency_key
+        by_key.setdefault(key, {})[row.key_id] = row
+    found = {}
+    for each in new:
+        held = by_key.get(_key(each), {})
+        for api_key in (each.key_id, *_idempotency(each).replaced_keys):
+            if api_key in held:
+                found[each.id] = held[api_key]
+                break
+    return found
 
 
-async def _replayed(session: AsyncSession, new: NewRun, holder: Row[Any]) -> Run | None:
-    run, idempotency = rows.run_from_row(holder), _idempotency(new)
-    if run.ended and holder.old:
-        return None
-    if holder.fingerprint != idempotency.fingerprint:
-        raise key_reused_error(idempotency.key, run)
-    if ended_by_infrastructure(run):
-        return None
-    return await read_run(session, run.id) or run
+async def _repeated(
+    session: AsyncSession, new: Sequence[NewRun], holders: Mapping[str, _Holder]
+) -> Repeated:
+    repeated: dict[str, Run | GatewayError] = {}
+    for each in new:
+        holder = holders.get(each.id)
+        if holder is None:
+            continue
+        run, idempotency = rows.run_from_row(holder), _idempotency(each)
+        if run.ended and holder.old:
+            continue
+        if holder.fingerprint != idempotency.fingerprint:
+            repeated[each.id] = key_reused_error(idempotency.key, run)
+        elif not ended_by_infrastructure(run):
+            repeated[each.id] = await read_run(session, run.id) or run
+    return repeated

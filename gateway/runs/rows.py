@@ -212,14 +212,7 @@ def enforce_size_limits(ending: RunResult) -> RunResult:
             duration_seconds=ending.duration_seconds,
             boot_seconds=ending.boot_seconds,
         )
-    return RunResult(
-        status=ending.status,
-        output_data=output,
-        node_outputs=nodes,
-        error=ending.error,
-        duration_seconds=ending.duration_seconds,
-        boot_seconds=ending.boot_seconds,
-    )
+    return ending if nodes is ending.node_outputs else replace(ending, node_outputs=nodes)
 
 
 def new_run(new: NewRun, *, now: datetime, started: bool) -> Run:

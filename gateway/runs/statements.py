@@ -45,28 +45,22 @@ INSERT = sa.insert(RUNS).values(
 
 INSERT_PAYLOAD = sa.insert(PAYLOADS)
 
-_API_KEY = sa.func.coalesce(RUNS.c.key_id, sql_literal(""))
-FIND_BY_KEY = (
+FIND_BY_KEYS = (
     sa.select(RUNS)
     .where(
-        RUNS.c.profile_id == sa.bindparam("profile_id"),
-        RUNS.c.idempotency_key == sa.bindparam("idempotency_key"),
-        RUNS.c.deployment_id == sa.bindparam("deployment_id"),
+        in_list(RUNS.c.idempotency_key, "idempotency_keys"),
+        in_list(RUNS.c.deployment_id, "deployment_ids"),
         RUNS.c.fingerprint.is_not(None),
-        in_list(_API_KEY, "api_keys"),
     )
-    .order_by((sa.bindparam("api_key") == _API_KEY).desc(), RUNS.c.id.desc())
-    .limit(1)
     .add_columns(
         (
             RUNS.c.created_at < seconds_from_now(sa.bindparam("kept_seconds", type_=sa.Float()))
         ).label("old")
     )
 )
-"""The run of an idempotency key that one of some API keys started, if possible `api_key`, and
-whether the retention has passed."""
+"""The runs of idempotency keys, and whether the retention of the key has passed."""
 
-RELEASE_KEY = sa.update(RUNS).where(_THIS).values(fingerprint=sa.null())
+RELEASE_KEYS = sa.update(RUNS).where(in_list(RUNS.c.id, "run_ids")).values(fingerprint=sa.null())
 
 CLAIM = (
     sa.update(RUNS)

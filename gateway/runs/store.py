@@ -15,7 +15,7 @@ from gateway.errors import GatewayError
 from gateway.runs import rows
 from gateway.runs import statements as sql
 from gateway.runs.audit_events import record_run_cancelled, record_run_retried
-from gateway.runs.key_claims import claim_key, claim_keys, find_replayed
+from gateway.runs.key_claims import claim_keys, find_repeated, without_same_keys
 from gateway.runs.new_runs import RunInsert, build_insert, check_concurrency_limits, insert_runs
 from gateway.runs.queries import RunQueries
 from gateway.runs.run import (
@@ -49,6 +49,7 @@ class RunStore(SweepQueries, RunQueries):
     def __init__(self, db: Database, *, outbox: WebhookOutbox | None = None) -> None:
         super().__init__(db, RunNotifier(db.commits), outbox)
         self._inserts = BatchWriter[RunInsert, None](self._write_batch)
+        self._lookups = BatchWriter[NewRun, Run | GatewayError | None](self._look_up)
         self._record = dialect_insert(rows.RUNS, db.dialect).on_conflict_do_nothing()
         self._record_payload = dialect_insert(rows.PAYLOADS, db.dialect).on_conflict_do_nothing()
 
@@ -92,29 +93,23 @@ class RunStore(SweepQueries, RunQueries):
         Returns for each of them the run that is stored, which is an existing one if the idempotency
         key belongs to it, or IDEMPOTENCY_KEY_REUSED.
         """
-        async with self._db.write(notify=False) as session:
-            repeated = await claim_keys(session, batch)
-            new = [finished for finished in batch if finished.new.id not in repeated]
-            payloads = [rows.finished_payload(finished) for finished in new]
-            kept = [payload for payload in payloads if any(list(payload.values())[1:])]
-            if new:
-                await session.execute(self._record, [rows.finished_values(each) for each in new])
-            if kept:
-                await session.execute(self._record_payload, kept)
-            runs = [rows.finished_run(finished) for finished in new]
-            await self._write_started(session, runs)
-            await self._write_ended(session, runs)
-        stored = {**repeated, **{run.id: run for run in runs}}
+        stored: dict[str, Run | GatewayError] = {}
+        left = batch
+        while left:
+            these, left = without_same_keys(left)
+            stored |= await self._record_finished(these)
         return [stored[finished.new.id] for finished in batch]
 
-    async def find_replayed(self, new: NewRun) -> Run | None:
+    async def find_repeated(self, new: NewRun) -> Run | None:
         """Return the run that `new` repeats by its idempotency key; None: it is to be executed.
 
         Raises:
             GatewayError: IDEMPOTENCY_KEY_REUSED.
         """
-        async with self._db.read() as session:
-            return await find_replayed(session, new)
+        found = await self._lookups.put(new)
+        if isinstance(found, GatewayError):
+            raise found
+        return found
 
     async def claim(
         self, run_id: str, owner: str, lease_seconds: float = LEASE_SECONDS
@@ -242,10 +237,36 @@ class RunStore(SweepQueries, RunQueries):
         self.notifier.changed(run_id)
         return True
 
+    async def _record_finished(
+        self, batch: Sequence[FinishedRun]
+    ) -> Mapping[str, Run | GatewayError]:
+        """Insert ended runs, whose idempotency keys differ."""
+        keyed = [each.new for each in batch if each.new.idempotency is not None]
+        async with self._db.write(notify=False) as session:
+            repeated = await claim_keys(session, keyed)
+            new = [finished for finished in batch if finished.new.id not in repeated]
+            payloads = [rows.finished_payload(finished) for finished in new]
+            kept = [payload for payload in payloads if any(list(payload.values())[1:])]
+            if new:
+                await session.execute(self._record, [rows.finished_values(each) for each in new])
+            if kept:
+                await session.execute(self._record_payload, kept)
+            runs = [rows.finished_run(finished) for finished in new]
+            await self._write_started(session, runs)
+            await self._write_ended(session, runs)
+        return {**repeated, **{run.id: run for run in runs}}
+
+    async def _look_up(self, new: Sequence[NewRun]) -> Sequence[Run | GatewayError | None]:
+        async with self._db.read() as session:
+            repeated = await find_repeated(session, new)
+        return [repeated.get(each.id) for each in new]
+
     async def _create_once(self, new: NewRun, insert: RunInsert) -> Run | None:
         """Create a run with an idempotency key, or return the existing run of that key."""
         async with self._db.write(notify=False) as session:
-            existing = await claim_key(session, new)
+            existing = (await claim_keys(session, [new])).get(new.id)
+            if isinstance(existing, GatewayError):
+                raise existing
             if existing is not None:
                 return existing
             await check_concurrency_limits(session, new.concurrency_limits)

@@ -165,7 +165,7 @@ async def test_a_finished_run_with_another_body_is_not_recorded(store: RunStore)
         assert isinstance(refused, GatewayError)
         assert refused.code is ErrorCode.IDEMPOTENCY_KEY_REUSED
         assert await store.get(other.new.id) is None
-    assert await store.find_replayed(new_run(idempotency=keyed())) == await store.get(first.new.id)
+    assert await store.find_repeated(new_run(idempotency=keyed())) == await store.get(first.new.id)
 
 
 async def test_a_key_is_kept_for_a_day_and_until_its_run_ends(

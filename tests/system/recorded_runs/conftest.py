@@ -60,16 +60,16 @@ class Recording:
         """Call over several connections as fast as it goes."""
         return asyncio.run(self._call_many(deployment, calls, input_data, Calls()))
 
-    def warm_up(self, *deployments: str) -> None:
-        """Call deployments, so that the gateway has them and the key in memory."""
-        for deployment in deployments:
-            assert self.runs.call(deployment, GOOD).status_code == 200
+    def change(self, deployment: str, **settings: object) -> None:
+        """Change settings of a deployment."""
+        answer = self.runs.http.patch(f"/node/deployments/{deployment}/", json=settings)
+        assert answer.is_success, answer.text
 
     @contextmanager
     def away(self) -> Iterator[None]:
         """Keep the gateway from writing: PostgreSQL refuses connections, SQLite's file is locked.
 
-        Other than a locked file, a database that refuses connections is noticed by its feed.
+        What the gateway has in memory is not asked for.
         """
         if self.database is None:
             path = self.installation.up.state / "slipstream.db"

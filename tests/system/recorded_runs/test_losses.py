@@ -38,8 +38,10 @@ def test_every_answered_call_with_a_webhook_has_its_event_after_a_kill(
 def test_without_the_database_no_id_is_given_and_failures_are_written_later(
     recording: Recording,
 ) -> None:
-    sampled, durable = recording.deploy(), recording.deploy(record_runs="all")
-    recording.warm_up(sampled, durable)
+    sampled, durable = recording.deploy(), recording.deploy()
+    recording.change(durable, record_runs="all")  # later, the gateway has heard of both
+    eventually(lambda: recording.runs.call(durable, GOOD).json(), lambda it: "flow_run_id" in it)
+    assert recording.runs.call(sampled, GOOD).status_code == 200
     with recording.away():
         good = recording.runs.call(sampled, GOOD)
         assert (good.status_code, "flow_run_id" in good.json()) == (200, False)
