@@ -58,28 +58,41 @@ def measure(context: Context) -> Findings:
     if options.database:
         settings["SLIPSTREAM_DATABASE_URL"] = options.database
     rates: dict[str, list[float]] = {way: [] for way in _SETTINGS}
+    cpu: dict[str, list[float]] = {way: [] for way in _SETTINGS}
     latencies: dict[str, list[float]] = {way: [] for way in _SETTINGS}
     with Installation(context.folder, model, settings) as installation:
         calls = _calls(installation, model)
         for number in range(options.rounds):
             for way in list(calls)[:: -1 if number % 2 else 1]:
                 context.say(f"{number + 1}: {way}")
-                rates[way].append(_rate(way, calls[way], installation.port, options))
+                used = _cpu_seconds(installation)
+                rate = _rate(way, calls[way], installation.port, options)
+                cpu[way].append(
+                    (_cpu_seconds(installation) - used) / (rate * options.seconds) * 1e6
+                )
+                rates[way].append(rate)
                 alone = _with_keys(calls[way]) if way == _KEYED else [calls[way]]
                 latencies[way].append(p50_us(alone, installation.port, options.seconds))
     return Findings(
-        headings=("recorded", "req/s", "times sample", "p50 µs, 1 conn."),
+        headings=(
+            "recorded",
+            "req/s",
+            "times sample",
+            "gateway's CPU µs a call",
+            "p50 µs, 1 conn.",
+        ),
         rows=[
             (
                 way,
                 f"{median(rates[way]):,.0f}",
                 f"{median(rates[way]) / median(rates[_SAMPLE]):.2f}",
+                f"{median(cpu[way]):,.0f}",
                 f"{median(latencies[way]):,.0f}",
             )
             for way in _SETTINGS
         ],
         bars=[],
-        figures={"per_second": rates, "p50_us": latencies},
+        figures={"per_second": rates, "cpu_us": cpu, "p50_us": latencies},
         notes=(
             f"{options.connections} connections; medians of {options.rounds} rounds; on "
             f"{'PostgreSQL' if options.database else 'SQLite'}",
@@ -88,12 +101,20 @@ def measure(context: Context) -> Findings:
     )
 
 
+def _cpu_seconds(installation: Installation) -> float:
+    """Return the CPU time that the gateway has used."""
+    (gateway,) = (one for one in installation.server.processes() if "gateway" in one.cmdline())
+    times = gateway.cpu_times()
+    return times.user + times.system
+
+
 def _rate(way: str, call: HttpCall, port: int, options: argparse.Namespace) -> float:
     """Return the good answers per second of a closed loop."""
     connections, seconds = options.connections, options.seconds
     if way != _KEYED:
         return run_wrk(call, port, connections=connections, seconds=seconds).good_per_second
-    result = run_load(_with_keys(call), port, connections=connections, seconds=seconds)
+    calls = _with_keys(call)
+    result = run_load(calls, port, connections=connections, seconds=seconds, warmup=0)
     return result.answered / result.seconds
 
 
