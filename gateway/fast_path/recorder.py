@@ -111,6 +111,7 @@ class RunRecorder:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._writer.close()
         await self._write_waiting()
         if self._waiting:
             self._unrecorded.count(Unrecorded.DATABASE, len(self._waiting))

@@ -21,6 +21,7 @@ MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 """Of the outputs that may wait with them."""
 _MAX_BATCH = 200
 """Runs of a transaction: on SQLite no other process can write meanwhile."""
+_CLOSE_SECONDS = 5.0
 _AWAY_RETRY_SECONDS = 2.0
 _BUSY_RETRY_SECONDS = 1.0
 
@@ -67,6 +68,10 @@ class RunWriter:
         written = self._batches.put(finished)
         written.add_done_callback(lambda _: self._on_written(size))
         return written
+
+    async def close(self) -> None:
+        """Wait for the runs of calls that nobody waits for any more."""
+        await self._batches.drain(_CLOSE_SECONDS)
 
     async def _write(self, batch: Sequence[FinishedRun]) -> Sequence[Run | GatewayError]:
         try:

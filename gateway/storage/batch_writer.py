@@ -40,6 +40,11 @@ class BatchWriter(Generic[Item, Result]):
             self._writing = asyncio.create_task(self._write_all(), name="batch writer")
         return written
 
+    async def drain(self, seconds: float) -> None:
+        """Wait until nothing is being written or waits, for some seconds at most."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing}, timeout=seconds)
+
     async def _write_all(self) -> None:
         while self._waiting:
             size = min(len(self._waiting), self._max_batch)

@@ -9,7 +9,7 @@ from time import perf_counter
 import pytest
 
 from gateway.auth.identity import Identity, Role, Scope
-from gateway.deployments.settings import RecordRuns
+from gateway.deployments.settings import RecordRuns, ResponseFormat
 from gateway.errors import GatewayError
 from gateway.fast_path.answerable_call import AnswerableCall
 from gateway.fast_path.recorded_call import RecordedCall
@@ -18,11 +18,14 @@ from gateway.fast_path.routes import ResolvedRoute
 from gateway.fast_path.run_writer import MAX_WAITING
 from gateway.ids import new_id, new_run_id
 from gateway.metrics import GatewayMetrics
+from gateway.runs.idempotency import fingerprint
 from gateway.runs.run import MAX_OUTPUT_BYTES, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
+from gateway.web.problems import Headers
 from protos.errors import ErrorCode
 from tests.gateway.fast_path.deployments import live_deployment
+from tests.gateway.runs.builders import keyed, new_run
 
 ERROR = GatewayError(ErrorCode.INFERENCE_FAILED, "no")
 
@@ -36,6 +39,7 @@ class Call(AnswerableCall):
         self.began = self.ended = perf_counter()
         self.timeout = 60.0
         self.headers = headers or {}
+        self.response_format = ResponseFormat.FLAT
         self.may_be_sampled = True
         self.executed = asyncio.Event()
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -43,6 +47,16 @@ class Call(AnswerableCall):
     def execute(self, route: ResolvedRoute, body: bytes) -> None:  # noqa: ARG002 - nothing runs
         """Tell the test, which answers in place of an inference server."""
         self.executed.set()
+
+    def succeed(
+        self,
+        status: int,
+        headers: Headers,
+        body: bytes,
+        *,
+        parse_seconds: float | None = None,  # noqa: ARG002 - nothing is parsed
+    ) -> None:
+        self.answer.set_result(b"%d %b %b" % (status, dict(headers)[b"location"], body))
 
     def succeed_fast(self, output_data: bytes) -> None:
         self.answer.set_result(output_data)
@@ -165,6 +179,30 @@ async def test_an_error_that_may_pass_is_not_repeated_for_its_key(setup: Setup) 
         run = await setup.store.get(call.run_id)
         assert run is not None
         assert (run.idempotency_key == "k") is repeated
+
+
+async def test_a_call_that_repeats_an_unfinished_run_of_another_mode_is_told_its_id(
+    setup: Setup,
+) -> None:
+    route = route_of()
+    idempotency = keyed(fingerprint=fingerprint(route.deployment.id, b"{}"))
+    fields = {"deployment_id": route.deployment.id, "key_id": "key", "idempotency": idempotency}
+    queued = await setup.store.create(new_run(**fields))
+    call = Call(route, {b"idempotency-key": b"k"})
+    setup.recorder.begin(call).start(b"{}")
+    answer = (await call.answer).decode()
+    assert answer.startswith(f"202 /node/flow-runs/{queued.run.id}/ ")
+    assert not call.executed.is_set()
+
+
+async def test_the_run_of_an_abandoned_failure_is_written_before_the_end(setup: Setup) -> None:
+    call = Call(route_of())
+    failure = setup.recorder.fail(call, ERROR)
+    assert failure is not None
+    failure.abandon()
+    await setup.recorder.close()
+    assert not call.answer.done()
+    assert await setup.store.get(call.run_id) is not None
 
 
 async def test_failures_that_find_no_database_wait_for_it_and_are_counted_beyond_that(

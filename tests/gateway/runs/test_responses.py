@@ -172,6 +172,7 @@ FAILURES = [
     (FailureCode.INFERENCE_UNAVAILABLE, 503, "inference_server_unavailable", True),
     (FailureCode.NO_ACTIVE_INFERENCE, 409, "no_active_inference", False),
     (FailureCode.CANCELLED_BY_SHUTDOWN, 503, "shutting_down", True),
+    ("inference_failed", 500, "inference_failed", False),  # of a fast call
     ("of next year", 500, "flow_failed", False),
 ]
 
