@@ -83,7 +83,9 @@ class KeyAuthenticator:
         async with self._db.read() as session:
             row = await store.key_with_hash(session, digest)
             profile = await store.holder_of(session, row) if row else None
-            replaced = frozenset(await store.replaced_by(session, row) if row else ())
+            replaced: set[str] = set()
+            if row is not None and row.replaces is not None:
+                replaced = await store.replaced_by(session, row)
         if row is None or profile is None:
             message = "the API key is unknown or was deleted: create a new one"
             raise GatewayError(ErrorCode.API_KEY_INVALID, message)
@@ -105,8 +107,8 @@ class KeyAuthenticator:
             deployments=None if row.deployments is None else frozenset(row.deployments),
             role=Role(profile.role),
             limits=CallLimits.of(row.limits),
-            run_keys=None if sees_all else replaced | {row.id},
-            replaced_keys=replaced,
+            run_keys=None if sees_all else frozenset({row.id, *replaced}),
+            replaced_keys=frozenset(replaced),
         )
         return CachedKey(
             identity, key_id=row.id, ends_at=ends_at(row), rotated=row.rotated_at is not None

@@ -228,6 +228,7 @@ async def test_runs_that_the_end_of_the_process_leaves_unwritten_are_counted(
     setup = Setup(RunStore(gone))
     setup.recorder.sample(route_of().deployment, [Call(route_of()) for _ in range(3)])
     await setup.recorder.close()
+    await gone.close()
     assert setup.counted("database") == 3
 
 
