@@ -70,7 +70,7 @@ class RunWriter:
         return written
 
     async def close(self) -> None:
-        """Wait for the runs of calls that nobody waits for any more."""
+        """Wait until the runs of abandoned calls are written."""
         await self._batches.drain(_CLOSE_SECONDS)
 
     async def _write(self, batch: Sequence[FinishedRun]) -> Sequence[Run | GatewayError]:
