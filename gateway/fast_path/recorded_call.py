@@ -94,14 +94,18 @@ class RecordedCall:
         try:
             self._new = await self._keyed_run(body)
             repeated = await self._store.find_repeated(self._new)
-            if not self._pending.end():
-                return
+        except Exception as error:  # noqa: BLE001 - `fail` knows which are bugs
+            if self._pending.end():
+                self._call.fail(error)
+            return
+        if not self._pending.end():
+            return
+        try:
             if repeated is None:
                 self._call.execute(self._route, body)
             else:
                 self._replay(repeated)
         except Exception as error:  # noqa: BLE001 - `fail` knows which are bugs
-            self._pending.end()
             self._call.fail(error)
 
     async def _keyed_run(self, body: bytes) -> NewRun:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from time import perf_counter
 
 import pytest
@@ -27,6 +26,8 @@ from protos.errors import ErrorCode
 from tests.gateway.fast_path.deployments import live_deployment
 from tests.gateway.runs.builders import keyed, new_run
 
+NO_DATABASE = "postgresql://postgres@127.0.0.1:1/none"
+"""Refuses connections at once."""
 ERROR = GatewayError(ErrorCode.INFERENCE_FAILED, "no")
 
 
@@ -221,15 +222,27 @@ async def test_failures_that_find_no_database_wait_for_it_and_are_counted_beyond
     assert await setup.store.get(calls[-1].run_id) is None
 
 
-async def test_runs_that_the_end_of_the_process_leaves_unwritten_are_counted(
-    tmp_path: Path,
-) -> None:
-    gone = Database(f"sqlite:///{tmp_path}/no/such/folder.db")
+async def test_runs_that_the_end_of_the_process_leaves_unwritten_are_counted() -> None:
+    gone = Database(NO_DATABASE)
     setup = Setup(RunStore(gone))
     setup.recorder.sample(route_of().deployment, [Call(route_of()) for _ in range(3)])
     await setup.recorder.close()
     await gone.close()
     assert setup.counted("database") == 3
+
+
+async def test_an_abandoned_call_is_not_answered_by_the_error_of_its_look_up() -> None:
+    gone = Database(NO_DATABASE)
+    setup = Setup(RunStore(gone))
+    abandoned, waiting = (Call(route_of(), {b"idempotency-key": b"k"}) for _ in range(2))
+    recordings = [setup.recorder.begin(call) for call in (abandoned, waiting)]
+    for recording in recordings:
+        recording.start(b"{}")
+    recordings[0].abandon()
+    with pytest.raises(ConnectionRefusedError):
+        await waiting.answer
+    await gone.close()
+    assert not abandoned.answer.done()
 
 
 @pytest.mark.parametrize(("share", "low", "high"), [(1.0, 60, 60), (0.1, 1, 40), (0.0, 0, 0)])
