@@ -140,7 +140,7 @@ class Container:
             minute_hours=settings.usage_minute_hours,
             days=settings.usage_retention_days,
         )
-        self.recorder = RunRecorder(self.execution.store, self.metrics)
+        self.recorder = RunRecorder(self.execution.store, self.metrics, self.feed.database_answers)
         self.accounting = Accounting(self.metrics, self.usage.meter, self.key_usage, self.recorder)
         call_services = CallServices(
             resolver=RouteResolver(
@@ -149,6 +149,7 @@ class Container:
             servers=self.servers,
             parser=self.parser,
             accounting=self.accounting,
+            recorder=self.recorder,
             runs=RunCalls(self.execution),
             batches=BatchCalls(),
         )
@@ -158,6 +159,7 @@ class Container:
             database_answers=self.feed.database_answers,
             broker_connected=lambda: not self.execution.launcher.publisher.lost,
             disk_problem=self.db.disk_problem,
+            unrecorded_runs=self.recorder.degraded,
         )
         model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
         plane = DataPlane(

@@ -49,3 +49,15 @@ class GatewayError(Exception):
         self.details = details or {}
         self.allowed = allowed
         self.replayed = replayed
+
+    def with_details(self, **details: object) -> GatewayError:
+        """Return the same error with further members of the body: one error may end many calls."""
+        return GatewayError(
+            self.code,
+            self.message,
+            errors=self.errors,
+            retry_after=self.retry_after,
+            details={**self.details, **details},
+            allowed=self.allowed,
+            replayed=self.replayed,
+        )

@@ -91,14 +91,9 @@ class GatewayMetrics:
         ).child()
         self.runs_unrecorded = self.registry.counter(
             "runs_unrecorded_total",
-            "Fast calls that were answered and left out of the list of runs: too many at once.",
-            (),
-        ).child()
-        self.events_lost = self.registry.counter(
-            "webhook_events_lost_total",
-            "Fast calls that were answered and whose webhook hears nothing: too many at once.",
-            (),
-        ).child()
+            "Fast calls that were answered, without a run's id, and left no run: by reason.",
+            ("reason",),
+        )
         self._refusals = self.registry.counter(
             "requests_refused_total",
             "Requests and connections refused before they were complete, because clients hold too "

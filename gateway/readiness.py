@@ -22,6 +22,7 @@ class Readiness:
         database_answers: whether it does, as far as is known.
         broker_connected: likewise.
         disk_problem: returns what is wrong with the database's disk; None: nothing.
+        unrecorded_runs: why fast calls have left no run lately.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class Readiness:
         database_answers: Callable[[], bool],
         broker_connected: Callable[[], bool],
         disk_problem: Callable[[], str | None],
+        unrecorded_runs: Callable[[], Sequence[str]],
     ) -> None:
         self._servers = servers
         self._database_answers = database_answers
         self._broker_connected = broker_connected
         self._disk_problem = disk_problem
+        self._unrecorded_runs = unrecorded_runs
         self._unsettled: set[Key] | None = None
 
     def servers_known(self) -> None:
@@ -66,7 +69,7 @@ class Readiness:
         problem = self._disk_problem()
         if problem is not None:
             degraded.append(f"database: {problem}")
-        return degraded
+        return [*degraded, *self._unrecorded_runs()]
 
     def _wanted(self) -> dict[Key, ServerStatus]:
         return {_key(status): status for status in self._servers.statuses() if status.wanted}

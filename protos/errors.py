@@ -511,6 +511,20 @@ class ErrorCode(StrEnum):
             "with `slipstream doctor`."
         ),
     )
+    RECORDING_OVERLOADED = ErrorSpec(
+        name="recording_overloaded",
+        http=503,
+        grpc="UNAVAILABLE",
+        retryable=True,
+        meaning=(
+            "Too many fast calls wait for the database to write their runs, which these calls are "
+            "answered after."
+        ),
+        advice=(
+            "Wait as long as Retry-After says, and send fewer calls at once. If the answers need no"
+            " `flow_run_id`, set the deployment's `record_runs` to `sample`."
+        ),
+    )
     NO_WORKER = ErrorSpec(
         name="no_worker",
         http=503,

@@ -48,6 +48,8 @@ class Identity:
     """The key's own limits, if it has any."""
     run_keys: frozenset[str] | None = None
     """It sees the runs of its deployments that these keys started; None: all of them."""
+    replaced_keys: frozenset[str] = frozenset()
+    """The keys that it replaced, by rotation."""
 
     @property
     def limit_key(self) -> str:

@@ -83,9 +83,9 @@ class KeyAuthenticator:
         async with self._db.read() as session:
             row = await store.key_with_hash(session, digest)
             profile = await store.holder_of(session, row) if row else None
-            run_keys = None
-            if row is not None and row.scope == Scope.TRIGGER and not row.all_runs:
-                run_keys = frozenset({row.id, *await store.replaced_by(session, row)})
+            replaced: set[str] = set()
+            if row is not None and row.replaces is not None:
+                replaced = await store.replaced_by(session, row)
         if row is None or profile is None:
             message = "the API key is unknown or was deleted: create a new one"
             raise GatewayError(ErrorCode.API_KEY_INVALID, message)
@@ -99,6 +99,7 @@ class KeyAuthenticator:
         if profile.state != "active":
             message = f"the user of the API key '{row.name}' is deactivated: ask an administrator"
             raise GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
+        sees_all = row.scope != Scope.TRIGGER or row.all_runs
         identity = Identity(
             key_id=row.id,
             profile_id=row.profile_id,
@@ -106,7 +107,8 @@ class KeyAuthenticator:
             deployments=None if row.deployments is None else frozenset(row.deployments),
             role=Role(profile.role),
             limits=CallLimits.of(row.limits),
-            run_keys=run_keys,
+            run_keys=None if sees_all else frozenset({row.id, *replaced}),
+            replaced_keys=frozenset(replaced),
         )
         return CachedKey(
             identity, key_id=row.id, ends_at=ends_at(row), rotated=row.rotated_at is not None

@@ -80,7 +80,8 @@ class SettingsIn(BaseModel):
     require_idempotency_key: bool = _DEFAULTS.require_idempotency_key
     """Whether calls without the header Idempotency-Key are refused."""
     record_runs: RecordRuns = _DEFAULTS.record_runs
-    """Which fast calls are recorded as runs."""
+    """Which fast calls are recorded as runs: `all`, each before its answer, which contains its
+    `flow_run_id`; `errors`; or `sample`: errors, and a share of the others, up to 60 a minute."""
     record_sample: Share = _DEFAULTS.record_sample
     """With `record_runs: sample`, the share of successful calls that are recorded."""
     cancel_on_disconnect: bool = _DEFAULTS.cancel_on_disconnect

@@ -83,13 +83,19 @@ class OnTimeout(StrEnum):
 
 
 class RecordRuns(StrEnum):
-    """Which fast calls are recorded as runs."""
+    """Which fast calls are recorded as runs.
+
+    A failed call is answered after its run was written, and the answer contains its id, unless
+    there are more of them than the documented rate.
+    """
 
     ALL = "all"
+    """Every call is answered after its run was written, and the answer contains its id."""
     ERRORS = "errors"
     """Failed calls."""
     SAMPLE = "sample"
-    """Failed calls, and the share `record_sample` of the others."""
+    """Failed calls, and up to a documented rate the share `record_sample` of the others: these are
+    written after their answer, which contains no id."""
 
 
 class DeploymentStatus(StrEnum):
@@ -131,8 +137,8 @@ class DeploymentSettings:
     include_node_outputs: bool = True
     retry_safe: bool = False
     require_idempotency_key: bool = False
-    record_runs: RecordRuns = RecordRuns.ALL
-    record_sample: float = 0.1
+    record_runs: RecordRuns = RecordRuns.SAMPLE
+    record_sample: float = 1.0
     cancel_on_disconnect: bool = False
     limits: dict[str, int] | None = None
     """In the format of `gateway.limits.call_limits`; None: no limits of its own."""

@@ -2,7 +2,7 @@
 
 An answered call is appended to a list, and nothing else happens while its client waits. After
 `_MAX_CALLS` or a moment, and before anything is read, the list is drained: into the metrics, the
-usage meter, the use of keys, and the rows of fast calls.
+usage meter, the use of keys, and the runs of a sample of the fast calls.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Accounting:
             self._metrics.for_deployment(deployment.id, deployment.mode).count(requests)
             self._usage.count(deployment, route.identity.key_id or "", requests)
             self._count_keys(requests)
-            runs = [call for call in group if call.is_run]
-            if runs:
-                self._recorder.record(deployment, runs)
+            unrecorded = [call for call in group if call.may_be_sampled]
+            if unrecorded:
+                self._recorder.sample(deployment, unrecorded)
         self._metrics.count_stages(
             [call.stages for call in calls if len(call.stages) == len(STAGES)]
         )

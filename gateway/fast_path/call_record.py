@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gateway.auth.key_usage import CachedKey
-from gateway.errors import GatewayError
 from gateway.fast_path.routes import ResolvedRoute
 from gateway.metrics import CallRecord
 
@@ -18,11 +17,8 @@ class DeploymentCallRecord(CallRecord):
     """A key whose use has not been counted yet."""
     is_request = False
     """False for an item of a batch."""
-    is_run = False
-    """Whether it is recorded as a run: an inference server has answered or failed it."""
-    run_error: GatewayError | None = None
-    output_data: bytes | None = None
-    """Kept only if a webhook reports it."""
+    may_be_sampled = False
+    """Whether it is a fast call that has succeeded and was answered without a run."""
 
     @property
     def client_address(self) -> str:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Protocol
 
 from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.deployments.fast_plan import FastPlan
-from gateway.deployments.settings import NotificationMethod, ResponseFormat
 from gateway.errors import GatewayError
 from gateway.fast_path.accounting import Accounting
+from gateway.fast_path.answerable_call import AnswerableCall
 from gateway.fast_path.body import parse_body
-from gateway.fast_path.call_record import DeploymentCallRecord
+from gateway.fast_path.recorded_call import RecordedCall
+from gateway.fast_path.recorder import RunRecorder
 from gateway.fast_path.replies import fast_body
 from gateway.fast_path.routes import ResolvedRoute, RouteResolver
 from gateway.fast_path.tensors import encode_body
+from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.upstream.inference_stream import InferenceStreamClient, templated
 from gateway.upstream.servers import InferenceServers
-from gateway.web.problems import Headers
 from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_timeout
 from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, InferResponseTemplate
@@ -55,11 +55,12 @@ class CallServices:
     servers: InferenceServers
     parser: BodyParser
     accounting: Accounting
+    recorder: RunRecorder
     runs: RunCaller
     batches: BatchCaller
 
 
-class DeploymentCall(DeploymentCallRecord):
+class DeploymentCall(AnswerableCall):
     """A call, and afterwards its accounting record.
 
     A fast call is also what its inference server's stream holds on to (`Caller`). Attributes that
@@ -67,11 +68,6 @@ class DeploymentCall(DeploymentCallRecord):
     """
 
     services: CallServices
-    headers: Mapping[bytes, bytes]
-    """The request's, by lower-case name."""
-    response_format: ResponseFormat
-    timeout: float
-    """Seconds that the result may take."""
     deadline = 0.0
     authenticated = 0.0
     """`perf_counter()` when the key was found valid."""
@@ -81,30 +77,14 @@ class DeploymentCall(DeploymentCallRecord):
     """What it took to make tensors, or the flow's input, of the body."""
     others_wait = False
     """Whether other calls still waited for the inference server when the reply arrived."""
+    recording: RecordedCall | None = None
+    """Writes its run before it is answered."""
     _number = b""
     _stream: InferenceStreamClient | None = None
     _running: RunningCall | None = None
 
-    def succeed(
-        self, status: int, headers: Headers, body: bytes, *, parse_seconds: float | None = None
-    ) -> None:
-        """Take the result of a sync or async call, or of a batch."""
-        raise NotImplementedError
-
-    def succeed_fast(self, output_data: bytes) -> None:
-        """Take the prediction of a fast call, of which `ended` and `stages` are set."""
-        raise NotImplementedError
-
-    def fail(self, error: Exception) -> None:
-        """Take an error in place of a result."""
-        raise NotImplementedError
-
     def execute(self, route: ResolvedRoute, body: bytes) -> None:
-        """Have the call answered in its deployment's mode.
-
-        Raises:
-            GatewayError: what is wrong with the request, or why there is no inference server.
-        """
+        """See AnswerableCall."""
         deployment = route.deployment
         given = self.headers.get(REQUEST_TIMEOUT_HEADER)
         timeout: float = deployment.timeout_seconds
@@ -113,6 +93,10 @@ class DeploymentCall(DeploymentCallRecord):
         if codec is None:
             self.body = body
             self._running = self.services.runs.start(self)
+            return
+        if self.recording is None and (route.is_recorded or IDEMPOTENCY_KEY in self.headers):
+            self.recording = self.services.recorder.begin(self)
+            self.recording.start(body)  # which comes back here
             return
         if len(body) > LARGE_BODY_BYTES:
             self._running = LargeBodyCall(self, codec.plan, body)
@@ -153,6 +137,8 @@ class DeploymentCall(DeploymentCallRecord):
         elif self._running is not None:
             running, self._running = self._running, None
             running.abandon()
+        if self.recording is not None:
+            self.recording.abandon()
 
     def on_reply(self, message: bytes, template: InferResponseTemplate | None) -> None:
         """Take the inference server's reply to a fast call."""
@@ -172,26 +158,31 @@ class DeploymentCall(DeploymentCallRecord):
             authenticated = self.authenticated - self.began
             self.stages = authenticated, self.parse_seconds, queue, infer, ended - arrived
             self.status = 200
-            self.is_run = True
-            if route.deployment.notification_method is NotificationMethod.WEBHOOK:
-                self.output_data = output_data
-            self.succeed_fast(output_data)
+            if self.recording is None:
+                self.may_be_sampled = True
+                self.succeed_fast(output_data)
+            else:
+                self.recording.completed(output_data)
         except Exception as error:  # noqa: BLE001 - `fail` knows which are bugs
-            self.is_run = False
+            self.may_be_sampled = False
             self.fail(error)
 
     def on_failure(self, error: GatewayError) -> None:
         """Take the inference server's error, or that there is no reply."""
         self._stream = None
         self.ended = perf_counter()
-        self.is_run = True
-        self.run_error = error
-        self.fail(error)
+        if self.recording is None:
+            self._running = self.services.recorder.fail(self, error)
+        else:
+            self.recording.failed(error)
 
     def fast_body(self, output_data: bytes) -> bytes:
         """Return the response body of a fast call."""
-        run_id, seconds = self.run_id.encode(), self.ended - self.began
-        return fast_body(output_data, seconds, run_id, self.response_format)
+        recording = self.recording
+        if recording is None:
+            return fast_body(output_data, self.ended - self.began, None, self.response_format)
+        run_id = self.run_id.encode()
+        return fast_body(output_data, recording.seconds, run_id, self.response_format)
 
 
 class LargeBodyCall:

@@ -1,195 +1,166 @@
-"""Rows of fast calls, which are runs, too: written after the response, in batches."""
+"""Which fast calls leave a run behind, and when it is written.
+
+A call's answer contains a `flow_run_id` only if its run was written before: of deployments that
+record all calls or have a webhook, of calls with an Idempotency-Key, and of failed calls. A sample
+of the others is written afterwards.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from itertools import islice
-from time import perf_counter, time
-from typing import NamedTuple
+from time import monotonic
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.live_deployment import LiveDeployment
-from gateway.deployments.settings import NotificationMethod, RecordRuns
+from gateway.deployments.settings import RecordRuns
 from gateway.errors import GatewayError
+from gateway.fast_path.answerable_call import AnswerableCall
 from gateway.fast_path.call_record import DeploymentCallRecord
+from gateway.fast_path.finished_runs import completed_run
+from gateway.fast_path.recorded_call import RecordedCall, RecordedFailure
+from gateway.fast_path.run_writer import RunWriter
+from gateway.fast_path.unrecorded_runs import REPORT_SECONDS, Unrecorded, UnrecordedRuns
+from gateway.limits.gcra import Gcra
+from gateway.limits.policy import MINUTE, Policy
 from gateway.metrics import GatewayMetrics
-from gateway.runs.run import MAX_OUTPUT_BYTES, FinishedRun, NewRun, RunError, RunResult, RunStatus
+from gateway.runs.idempotency import HEADER, key_required
+from gateway.runs.run import FinishedRun
 from gateway.runs.store import RunStore
 from telemetry.logs import logger, reason_of
 
+SAMPLES = Policy(name="recorded-samples", quota=60, window=MINUTE)
+"""Successful calls of a sample that are written, per deployment and process: all 60 may come at
+once. It bounds the table: 2.6 million rows in the 30 days that runs are kept."""
+FAILURES = Policy(name="recorded-failures", quota=600, window=MINUTE)
+"""The same for failed calls."""
+_MAX_RATES = 10_000
 _MAX_WAITING = 2_000
-"""Calls that may wait to be written; further ones are counted as dropped."""
-_MAX_WEBHOOK_WAITING = 20_000
-"""The same for calls that are reported to a webhook."""
-_MAX_OUTPUT_BYTES = 64 * 1024 * 1024
-"""Of outputs that may wait with those."""
+"""Runs that may wait to be written after their answer."""
 _BATCH_SIZE = 100
 _PAUSE_SECONDS = 1.0
-"""Between two batches: a hundred rows a second cost nothing, and a day of them can be kept."""
-_WEBHOOK_PAUSE_SECONDS = 0.05
-"""Between two batches where a webhook is to report each call, and soon."""
+"""Between two writes of these."""
 
 log = logger("gateway.fast_path.recorder")
 
 
-class _RecordedCall(NamedTuple):
-    """What a run's row says of an answered call; times by the wall clock."""
-
-    deployment: LiveDeployment
-    run_id: str
-    key_id: str | None
-    began: float
-    ended: float
-    error: GatewayError | None
-    output_data: bytes | None
-    """Kept only where a webhook reports it."""
-
-
 class RunRecorder:
-    """Keeps answered calls until they are written.
+    """Records fast calls as runs. For one event loop."""
 
-    Calls of a deployment with a webhook have a queue of their own, which is written at once and
-    whole: all of them are kept, whatever else the deployment records.
-    """
+    def __init__(
+        self, store: RunStore, metrics: GatewayMetrics, database_answers: Callable[[], bool]
+    ) -> None:
+        self._store = store
+        self._writer = RunWriter(store, database_answers)
+        self._unrecorded = UnrecordedRuns(metrics)
+        self._rates: dict[str, _Rates] = {}
+        self._waiting: deque[FinishedRun] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self.degraded = self._unrecorded.degraded
 
-    def __init__(self, store: RunStore, metrics: GatewayMetrics) -> None:
-        self._dropped = metrics.runs_unrecorded
-        self._lost = metrics.events_lost
-        self._queue = _WriteQueue(store)
-        self._webhook_queue = _WriteQueue(store)
-        self._clock_offset = time() - perf_counter()
-        self._tasks: list[asyncio.Task[None]] = []
+    def begin(self, call: AnswerableCall) -> RecordedCall:
+        """Return what executes a call that is answered when its run is written.
 
-    def record(self, deployment: LiveDeployment, calls: Sequence[DeploymentCallRecord]) -> None:
-        """Record fast calls of a deployment that an inference server has answered or failed."""
-        if deployment.notification_method is NotificationMethod.WEBHOOK:
-            for call in calls:
-                self._record_for_webhook(deployment, call)
+        Raises:
+            GatewayError: IDEMPOTENCY_KEY_REQUIRED.
+        """
+        assert call.route is not None
+        if call.route.deployment.require_idempotency_key and HEADER not in call.headers:
+            raise key_required()
+        return RecordedCall(call, self._writer, self._store)
+
+    def fail(self, call: AnswerableCall, error: GatewayError) -> RecordedFailure | None:
+        """Answer a call that an inference server has failed, with the id of its run if it has one.
+
+        Failures are recorded up to a rate. Returns what the call waits for, if it does.
+        """
+        assert call.route is not None
+        if self._rates_of(call.route.deployment).failures.try_take(1, monotonic()):
+            self._unrecorded.count(Unrecorded.FAILURE_RATE)
+            call.fail(error)
+            return None
+        failure = RecordedFailure(call, error, self._keep)
+        return failure if failure.start(self._writer) else None
+
+    def sample(self, deployment: LiveDeployment, calls: Sequence[DeploymentCallRecord]) -> None:
+        """Record a sample of calls that were answered without a run's id."""
+        if deployment.record_runs is not RecordRuns.SAMPLE:
             return
-        match deployment.record_runs:
-            case RecordRuns.ALL:
-                recorded = calls
-            case RecordRuns.SAMPLE:
-                share = deployment.record_sample
-                recorded = [call for call in calls if call.run_error or random.random() < share]  # nosec B311 # no secret
-            case _:
-                recorded = [call for call in calls if call.run_error]
-        room = max(0, _MAX_WAITING - len(self._queue.waiting))
-        for call in recorded[:room]:
-            self._queue.put(self._recorded(deployment, call, None))
-        if len(recorded) > room:
-            self._dropped.add(len(recorded) - room)
+        share = deployment.record_sample
+        if share < 1:
+            calls = [call for call in calls if random.random() < share]  # nosec B311 # no secret
+        samples, now = self._rates_of(deployment).samples, monotonic()
+        taken = min(len(calls), samples.remaining(now)[0])
+        if taken:
+            samples.try_take(taken, now)
+        for call in calls[:taken]:
+            self._keep(completed_run(call))
+        if taken < len(calls):
+            self._unrecorded.count(Unrecorded.SAMPLE_RATE, len(calls) - taken)
 
     def start(self) -> None:
-        """Begin to write."""
-        self._tasks = [
-            asyncio.create_task(self._write(), name="run recorder"),
-            asyncio.create_task(self._write_for_webhooks(), name="webhook recorder"),
-        ]
+        """Begin to write what is written after its answer, and to report."""
+        self._task = asyncio.create_task(self._run(), name="run recorder")
 
     async def close(self) -> None:
-        """Write what waits, unless the database is down, and stop."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for queue in (self._webhook_queue, self._queue):
-            await queue.write_all()
+        """Write what waits, unless the database is away, and stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._writer.close()
+        await self._write_waiting()
+        if self._waiting:
+            self._unrecorded.count(Unrecorded.DATABASE, len(self._waiting))
+        self._unrecorded.report()
 
-    def _record_for_webhook(self, deployment: LiveDeployment, call: DeploymentCallRecord) -> None:
-        queue = self._webhook_queue
-        if len(queue.waiting) >= _MAX_WEBHOOK_WAITING or queue.output_bytes >= _MAX_OUTPUT_BYTES:
-            self._dropped.add()
-            self._lost.add()
+    def _rates_of(self, deployment: LiveDeployment) -> _Rates:
+        found = self._rates.get(deployment.id)
+        if found is None:
+            if len(self._rates) >= _MAX_RATES:
+                self._rates.clear()
+            found = self._rates[deployment.id] = _Rates()
+        return found
+
+    def _keep(self, finished: FinishedRun) -> None:
+        """Have a run written later, if there is room."""
+        if len(self._waiting) < _MAX_WAITING:
+            self._waiting.append(finished)
         else:
-            output_data = call.output_data
-            if output_data is not None and len(output_data) > MAX_OUTPUT_BYTES:
-                output_data = None  # the run has completed all the same
-            queue.put(self._recorded(deployment, call, output_data))
+            self._unrecorded.count(Unrecorded.DATABASE)
 
-    def _recorded(
-        self, deployment: LiveDeployment, call: DeploymentCallRecord, output_data: bytes | None
-    ) -> _RecordedCall:
-        return _RecordedCall(
-            deployment,
-            call.run_id,
-            None if call.route is None else call.route.identity.key_id,
-            call.began + self._clock_offset,
-            call.ended + self._clock_offset,
-            call.run_error,
-            output_data,
-        )
-
-    async def _write(self) -> None:
+    async def _run(self) -> None:
+        reported = monotonic()
         while True:
             await asyncio.sleep(_PAUSE_SECONDS)
-            await self._queue.write_batch()
+            await self._write_waiting()
+            if monotonic() - reported >= REPORT_SECONDS:
+                reported = monotonic()
+                self._unrecorded.report()
 
-    async def _write_for_webhooks(self) -> None:
-        while True:
-            await asyncio.sleep(_WEBHOOK_PAUSE_SECONDS)
-            if not await self._webhook_queue.write_all():
-                await asyncio.sleep(_PAUSE_SECONDS)
+    async def _write_waiting(self) -> None:
+        while self._waiting and await self._write_batch():
+            pass
 
-
-class _WriteQueue:
-    """Calls that wait to be written, in order."""
-
-    def __init__(self, store: RunStore) -> None:
-        self._store = store
-        self.waiting: deque[_RecordedCall] = deque()
-        self.output_bytes = 0
-
-    def put(self, call: _RecordedCall) -> None:
-        """Add a call."""
-        self.waiting.append(call)
-        self.output_bytes += len(call.output_data or b"")
-
-    async def write_all(self) -> bool:
-        """Write until none waits; False: the database is down."""
-        while self.waiting:
-            if not await self.write_batch():
-                return False
-        return True
-
-    async def write_batch(self) -> bool:
-        """Write the oldest calls; False: the database is down, and they stay in the queue."""
-        batch = [_finished_run(call) for call in islice(self.waiting, _BATCH_SIZE)]
-        if not batch:
-            return True
+    async def _write_batch(self) -> bool:
+        """Write the oldest runs that wait; False: the database is away, and they still wait."""
+        batch = list(islice(self._waiting, _BATCH_SIZE))
         try:
             await self._store.record_finished(batch)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("runs_not_recorded", reason=reason_of(error))
+            log.warning("runs_not_written_yet", reason=reason_of(error), waiting=len(self._waiting))
             return False
         for _ in batch:
-            written = self.waiting.popleft()
-            self.output_bytes -= len(written.output_data or b"")
+            self._waiting.popleft()
         return True
 
 
-def _finished_run(call: _RecordedCall) -> FinishedRun:
-    deployment, error = call.deployment, call.error
-    new = NewRun(
-        id=call.run_id,
-        profile_id=deployment.profile_id,
-        deployment_id=deployment.id,
-        version=deployment.version,
-        flow_id=deployment.flow_id,
-        mode=deployment.mode,
-        type=deployment.type,
-        key_id=call.key_id,
-        input_data=None,
-        timeout_seconds=deployment.timeout_seconds,
-    )
-    ending = RunResult(
-        status=RunStatus.FAILED if error else RunStatus.COMPLETED,
-        output_data=call.output_data,
-        error=RunError(code=error.code, message=error.message) if error else None,
-        duration_seconds=call.ended - call.began,
-    )
-    return FinishedRun(new=new, ending=ending, started_at=datetime.fromtimestamp(call.began, UTC))
+class _Rates:
+    """How many runs of one deployment may still be recorded."""
+
+    def __init__(self) -> None:
+        self.samples = Gcra(SAMPLES, share=SAMPLES.quota)
+        self.failures = Gcra(FAILURES, share=FAILURES.quota)

@@ -12,7 +12,8 @@ from gateway.deployments.settings import ResponseFormat
 from gateway.runs.responses import FLAT_HINT, MAX_REPEATED_BYTES, NOT_REPEATED_HINT
 
 _START = b'{"status":"completed","output_data":'
-_END = b',"fast_mode":true,"duration_seconds":%.6f,"flow_run_id":"%b"'
+_END = b',"fast_mode":true,"duration_seconds":%.6f'
+_RECORDED_END = _END + b',"flow_run_id":"%b"'
 _MESSAGE = b'"message":"Prediction completed."'
 _FLAT_MESSAGE = b'"message":"Prediction completed.%b"' % FLAT_HINT.encode()
 _LARGE_MESSAGE = b'"message":"Prediction completed.%b"' % NOT_REPEATED_HINT.encode()
@@ -28,10 +29,13 @@ _HEAD = (
 
 
 def fast_body(
-    output_data: bytes, seconds: float, run_id: bytes, response_format: ResponseFormat
+    output_data: bytes, seconds: float, run_id: bytes | None, response_format: ResponseFormat
 ) -> bytes:
-    """Return the response body; `output_data` is JSON already, `seconds` is the call's duration."""
-    end = _END % (seconds, run_id)
+    """Return the response body; `output_data` is JSON already, `seconds` is the call's duration.
+
+    `run_id` is that of a run which can be read from now on, or None.
+    """
+    end = _END % seconds if run_id is None else _RECORDED_END % (seconds, run_id)
     if response_format is ResponseFormat.ENVELOPE:
         return b"".join((_ENVELOPE, output_data, end, b"}}"))
     if len(output_data) > MAX_REPEATED_BYTES:

@@ -13,7 +13,7 @@ from gateway.auth.proxies import TrustedProxies
 from gateway.auth.request_credentials import presented_key
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.live_deployment import LiveDeployment
-from gateway.deployments.settings import ExecutionMode
+from gateway.deployments.settings import ExecutionMode, NotificationMethod, RecordRuns
 from gateway.fast_path.http_call import Connection, RequestHead, path_of
 from gateway.fast_path.tensors import TensorCodec
 from gateway.fast_path.url import PREFIX, TriggerUrl
@@ -36,6 +36,8 @@ class ResolvedRoute:
     deployment: LiveDeployment
     codec: TensorCodec | None
     """Of mode `fast`; None: the flow engine runs the call."""
+    is_recorded: bool
+    """Of mode `fast`: whether every call is answered by way of `RunRecorder.begin`."""
     rate_limit: RateLimit | None
     concurrency_limits: tuple[ConcurrencyLimit, ...]
     """How many runs may be active at once."""
@@ -156,13 +158,21 @@ class RouteResolver:
         limited = identity.limit_key, identity.limits, deployment.id, deployment.limits
         concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
         codec = None
+        is_recorded = False
         if deployment.mode is ExecutionMode.FAST:
             rate_limit = self._rate_limiter.for_call(*limited)
             codec = self._codec(deployment)
+            is_recorded = (
+                deployment.record_runs is RecordRuns.ALL
+                or deployment.notification_method is NotificationMethod.WEBHOOK
+                or deployment.require_idempotency_key
+            )
         else:
             rate_limit, concurrency_limits = self._rate_limiter.for_run(*limited)
         epoch = self._rate_limiter.epoch
-        return ResolvedRoute(identity, deployment, codec, rate_limit, concurrency_limits, epoch)
+        return ResolvedRoute(
+            identity, deployment, codec, is_recorded, rate_limit, concurrency_limits, epoch
+        )
 
     def _codec(self, deployment: LiveDeployment) -> TensorCodec:
         """Return the deployment's codec, which its keys share: it keeps templates of its calls."""

@@ -225,6 +225,8 @@ class TriggerCall(HttpCall, DeploymentCall):
         assert route is not None
         if route.rate_limit is not None:
             head += route.rate_limit.header_lines()
+        if self.recording is not None:
+            head += self.recording.timing_line()
         if route.deployment.cors_origins is not None:
             head += header_lines(self._cors_headers())
         if self.others_wait:

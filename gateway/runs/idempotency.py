@@ -1,13 +1,14 @@
 """`Idempotency-Key`: a repeated call gets the same run. Pure.
 
-See draft-ietf-httpapi-idempotency-key-header. The key is scoped to the caller's profile and one
-deployment, and is stored with the run.
+See draft-ietf-httpapi-idempotency-key-header. The key is scoped to one deployment and the caller's
+API key, with the keys that this one replaced, and is stored with the run.
 """
 
 from __future__ import annotations
 
 from hashlib import sha256
 
+from gateway.auth.identity import Identity
 from gateway.errors import GatewayError
 from gateway.runs.run import FailureCode, Idempotency, Run
 from protos.errors import ErrorCode
@@ -29,7 +30,9 @@ _INFRASTRUCTURE = frozenset(
 )
 
 
-def read_idempotency(value: bytes | None, deployment_id: str, body: bytes) -> Idempotency | None:
+def read_idempotency(
+    value: bytes | None, identity: Identity, deployment_id: str, body: bytes
+) -> Idempotency | None:
     """Parse the header, quoted as in the draft or not; return None if it is absent.
 
     Raises:
@@ -46,7 +49,17 @@ def read_idempotency(value: bytes | None, deployment_id: str, body: bytes) -> Id
             f'"8e03978e-40d5-43dd-bc93-6894a57f9324", got {len(key)} characters {key[:40]!r}'
         )
         raise GatewayError(ErrorCode.INVALID_REQUEST, message)
-    return Idempotency(key=key, fingerprint=fingerprint(deployment_id, body))
+    return Idempotency(
+        key=key,
+        fingerprint=fingerprint(deployment_id, body),
+        replaced_keys=identity.replaced_keys,
+    )
+
+
+def key_required() -> GatewayError:
+    """Return the error of a call without the header where the deployment expects it."""
+    message = "Idempotency-Key: this deployment expects one with each call, such as a UUID"
+    return GatewayError(ErrorCode.IDEMPOTENCY_KEY_REQUIRED, message)
 
 
 def fingerprint(deployment_id: str, body: bytes) -> str:

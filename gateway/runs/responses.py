@@ -184,6 +184,8 @@ _OF_NODES = frozenset(
     | {ErrorCode.INVALID_INPUT, ErrorCode.INVALID_TENSOR}
 )
 """Codes whose message names the node."""
+_CODES = {code.value: code for code in ErrorCode}
+"""A fast call fails with the code of its answer."""
 _RETRY_SECONDS = 1.0
 
 
@@ -196,7 +198,7 @@ def error_of_run(run: Run, *, replayed: bool = False) -> GatewayError:
     error = run.error
     code = ErrorCode.RUN_CANCELLED
     if error is not None and run.status is RunStatus.FAILED:
-        code = ERROR_CODES.get(error.code, ErrorCode.FLOW_FAILED)
+        code = ERROR_CODES.get(error.code) or _CODES.get(error.code, ErrorCode.FLOW_FAILED)
     details: dict[str, object] = {
         "flow_run_id": run.id,
         "duration_seconds": run.duration_seconds,

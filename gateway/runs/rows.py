@@ -150,10 +150,9 @@ def finished_values(finished: FinishedRun) -> RowValues:
     """Return the columns of a run that is recorded after it ended."""
     new, ending = finished.new, enforce_size_limits(finished.ending)
     took = ending.duration_seconds or 0.0
-    size = len(new.input_data or b"") + result_bytes(ending)
     return {
         **new_values(new),
-        "stored_bytes": ROW_BYTES + size if size else 0,
+        "stored_bytes": finished_bytes(finished),
         "status": ending.status,
         "attempt": 1,
         "created_at": finished.started_at,
@@ -162,6 +161,12 @@ def finished_values(finished: FinishedRun) -> RowValues:
         "duration_seconds": ending.duration_seconds,
         **error_values(ending.error),
     }
+
+
+def finished_bytes(finished: FinishedRun) -> int:
+    """Return what a run that is recorded after it ended counts as stored: 0 without values."""
+    size = len(finished.new.input_data or b"") + result_bytes(enforce_size_limits(finished.ending))
+    return ROW_BYTES + size if size else 0
 
 
 def finished_run(finished: FinishedRun) -> Run:
@@ -217,14 +222,7 @@ def enforce_size_limits(ending: RunResult) -> RunResult:
             duration_seconds=ending.duration_seconds,
             boot_seconds=ending.boot_seconds,
         )
-    return RunResult(
-        status=ending.status,
-        output_data=output,
-        node_outputs=nodes,
-        error=ending.error,
-        duration_seconds=ending.duration_seconds,
-        boot_seconds=ending.boot_seconds,
-    )
+    return ending if nodes is ending.node_outputs else replace(ending, node_outputs=nodes)
 
 
 def result_bytes(ending: RunResult) -> int:

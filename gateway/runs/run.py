@@ -87,6 +87,8 @@ class Idempotency:
     key: str
     fingerprint: str
     """Hash of the call: the same key with another hash is an error."""
+    replaced_keys: frozenset[str] = frozenset()
+    """API keys that the caller's replaced: it may repeat their calls, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

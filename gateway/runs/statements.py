@@ -48,12 +48,11 @@ INSERT = sa.insert(RUNS).values(
 
 INSERT_PAYLOAD = sa.insert(PAYLOADS)
 
-FIND_BY_KEY = (
+FIND_BY_KEYS = (
     sa.select(RUNS)
     .where(
-        RUNS.c.profile_id == sa.bindparam("profile_id"),
-        RUNS.c.idempotency_key == sa.bindparam("idempotency_key"),
-        RUNS.c.deployment_id == sa.bindparam("deployment_id"),
+        in_list(RUNS.c.idempotency_key, "idempotency_keys"),
+        in_list(RUNS.c.deployment_id, "deployment_ids"),
         RUNS.c.fingerprint.is_not(None),
     )
     .add_columns(
@@ -62,9 +61,9 @@ FIND_BY_KEY = (
         ).label("old")
     )
 )
-"""The run of an idempotency key, and whether the key's retention has passed."""
+"""The runs of idempotency keys, and whether the retention of the key has passed."""
 
-RELEASE_KEY = sa.update(RUNS).where(_THIS).values(fingerprint=sa.null())
+RELEASE_KEYS = sa.update(RUNS).where(in_list(RUNS.c.id, "run_ids")).values(fingerprint=sa.null())
 
 CLAIM = (
     sa.update(RUNS)

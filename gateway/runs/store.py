@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from gateway.errors import GatewayError
 from gateway.runs import rows
 from gateway.runs import statements as sql
 from gateway.runs.audit_events import record_run_cancelled, record_run_retried
-from gateway.runs.idempotency import KEPT_SECONDS, ended_by_infrastructure, key_reused_error
+from gateway.runs.key_claims import claim_keys, find_repeated, without_same_keys
 from gateway.runs.new_runs import RunInsert, build_insert, check_concurrency_limits, insert_runs
-from gateway.runs.queries import RunQueries, read_run
+from gateway.runs.queries import RunQueries
 from gateway.runs.run import (
     Claim,
     CreatedRun,
@@ -35,7 +36,7 @@ from gateway.runs.sweep_queries import SweepQueries
 from gateway.storage.batch_writer import BatchWriter
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from gateway.storage.sql import advisory_lock, dialect_insert
+from gateway.storage.sql import dialect_insert
 from gateway.webhooks.outbox import WebhookOutbox
 
 LEASE_SECONDS = 30.0
@@ -59,7 +60,8 @@ class RunStore(SweepQueries, RunQueries):
         """Without `quota`, any number of bytes may be stored."""
         super().__init__(db, RunNotifier(db.commits), outbox)
         self._quota = quota
-        self._inserts = BatchWriter[RunInsert](self._write_batch)
+        self._inserts = BatchWriter[RunInsert, None](self._write_batch)
+        self._lookups = BatchWriter[NewRun, Run | GatewayError | None](self._look_up)
         self._record = dialect_insert(rows.RUNS, db.dialect).on_conflict_do_nothing()
         self._record_payload = dialect_insert(rows.PAYLOADS, db.dialect).on_conflict_do_nothing()
 
@@ -98,19 +100,29 @@ class RunStore(SweepQueries, RunQueries):
             claim=None if owner is None else rows.initial_claim(new, now=began),
         )
 
-    async def record_finished(self, batch: Sequence[FinishedRun]) -> None:
-        """Insert runs that have already ended; existing ones are not changed."""
-        payloads = [rows.finished_payload(finished) for finished in batch]
-        kept = [payload for payload in payloads if any(list(payload.values())[1:])]
-        async with self._db.write(notify=False) as session:
-            values = [rows.finished_values(finished) for finished in batch]
-            if values:
-                await session.execute(self._record, values)
-            if kept:
-                await session.execute(self._record_payload, kept)
-            runs = [rows.finished_run(finished) for finished in batch]
-            await self._write_started(session, runs)
-            await self._write_ended(session, runs)
+    async def record_finished(self, batch: Sequence[FinishedRun]) -> Sequence[Run | GatewayError]:
+        """Insert runs that have already ended; existing ones are not changed.
+
+        Returns for each of them the run that is stored, which is an existing one if the idempotency
+        key belongs to it, or IDEMPOTENCY_KEY_REUSED.
+        """
+        stored: dict[str, Run | GatewayError] = {}
+        left = batch
+        while left:
+            these, left = without_same_keys(left)
+            stored |= await self._record_finished(these)
+        return [stored[finished.new.id] for finished in batch]
+
+    async def find_repeated(self, new: NewRun) -> Run | None:
+        """Return the run that `new` repeats by its idempotency key; None: it is to be executed.
+
+        Raises:
+            GatewayError: IDEMPOTENCY_KEY_REUSED.
+        """
+        found = await self._lookups.put(new)
+        if isinstance(found, GatewayError):
+            raise found
+        return found
 
     async def claim(
         self, run_id: str, owner: str, lease_seconds: float = LEASE_SECONDS
@@ -248,26 +260,40 @@ class RunStore(SweepQueries, RunQueries):
         self.notifier.changed(run_id)
         return True
 
+    async def _record_finished(
+        self, batch: Sequence[FinishedRun]
+    ) -> Mapping[str, Run | GatewayError]:
+        """Insert ended runs, whose idempotency keys differ."""
+        keyed = [each.new for each in batch if each.new.idempotency is not None]
+        async with self._db.write(notify=False) as session:
+            repeated = await claim_keys(session, keyed)
+            new = [finished for finished in batch if finished.new.id not in repeated]
+            refused = await self._over_quota(session, new)
+            new = [finished for finished in new if finished.new.id not in refused]
+            payloads = [rows.finished_payload(finished) for finished in new]
+            kept = [payload for payload in payloads if any(list(payload.values())[1:])]
+            if new:
+                await session.execute(self._record, [rows.finished_values(each) for each in new])
+            if kept:
+                await session.execute(self._record_payload, kept)
+            runs = [rows.finished_run(finished) for finished in new]
+            await self._write_started(session, runs)
+            await self._write_ended(session, runs)
+        return {**repeated, **refused, **{run.id: run for run in runs}}
+
+    async def _look_up(self, new: Sequence[NewRun]) -> Sequence[Run | GatewayError | None]:
+        async with self._db.read() as session:
+            repeated = await find_repeated(session, new)
+        return [repeated.get(each.id) for each in new]
+
     async def _create_once(self, new: NewRun, insert: RunInsert) -> Run | None:
         """Create a run with an idempotency key, or return the existing run of that key."""
-        idempotency = new.idempotency
-        assert idempotency is not None
-        scope = (new.profile_id, new.deployment_id, idempotency.key)
-        values = dict(zip(("profile_id", "deployment_id", "idempotency_key"), scope, strict=True))
         async with self._db.write(notify=False) as session:
-            await advisory_lock(session, " ".join(("run", *scope)))
-            holders = await session.execute(
-                sql.FIND_BY_KEY, {**values, "kept_seconds": -KEPT_SECONDS}
-            )
-            holder = holders.one_or_none()
-            if holder is not None:
-                run = rows.run_from_row(holder)
-                if not (run.ended and holder.old):
-                    if holder.fingerprint != idempotency.fingerprint:
-                        raise key_reused_error(idempotency.key, run)
-                    if not ended_by_infrastructure(run):
-                        return await read_run(session, run.id) or run
-                await session.execute(sql.RELEASE_KEY, {"run_id": run.id})
+            existing = (await claim_keys(session, [new])).get(new.id)
+            if isinstance(existing, GatewayError):
+                raise existing
+            if existing is not None:
+                return existing
             await self._insert_within_limits(session, insert)
         return None
 
@@ -284,6 +310,28 @@ class RunStore(SweepQueries, RunQueries):
             await self._quota.check(session, new.profile_id, insert.stored_bytes)
         await self._insert(session, [insert])
 
+    async def _over_quota(
+        self, session: AsyncSession, batch: Sequence[FinishedRun]
+    ) -> Mapping[str, GatewayError]:
+        """Return the runs, by id, for which their user's quota has no room."""
+        refused: dict[str, GatewayError] = {}
+        if self._quota is None:
+            return refused
+        unadmitted: dict[str, int] = {}
+        # By user, so that the locks of two batches are taken in the same order.
+        for finished in sorted(batch, key=lambda each: each.new.profile_id):
+            user, size = finished.new.profile_id, rows.finished_bytes(finished)
+            if not size or self._quota.admit(user, size):
+                continue
+            size += unadmitted.get(user, 0)
+            try:
+                await self._quota.check(session, user, size)
+            except GatewayError as error:
+                refused[finished.new.id] = error
+            else:
+                unadmitted[user] = size
+        return refused
+
     def _admits(self, insert: RunInsert) -> bool:
         quota = self._quota
         return quota is None or quota.admit(insert.new.profile_id, insert.stored_bytes)
@@ -295,9 +343,10 @@ class RunStore(SweepQueries, RunQueries):
             return None
         return RunError(code=FailureCode.STORAGE_QUOTA_EXCEEDED, message=refusal.message)
 
-    async def _write_batch(self, inserts: Sequence[RunInsert]) -> None:
+    async def _write_batch(self, inserts: Sequence[RunInsert]) -> Sequence[None]:
         async with self._db.write(notify=False) as session:
             await self._insert(session, inserts)
+        return [None] * len(inserts)
 
     async def _insert(self, session: AsyncSession, inserts: Sequence[RunInsert]) -> None:
         await self._write_started(session, await insert_runs(session, inserts))

@@ -58,7 +58,7 @@ class RunRow(Listed):
         Index("ix_runs_lease", "lease_until", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
         Index(
             "uq_runs_idempotency",
-            *("idempotency_key", "profile_id", "deployment_id"),
+            *("idempotency_key", "profile_id", "deployment_id", "key_id"),
             unique=True,
             sqlite_where=_REPLAYED,
             postgresql_where=_REPLAYED,

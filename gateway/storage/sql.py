@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Self
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Boolean,
     ColumnClause,
     Dialect,
@@ -36,6 +37,9 @@ from gateway.storage.tables import Table, UtcTime
 
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 _IN_JSON_LIST = "({column} IN (SELECT value FROM json_each({texts})))"  # filled with compiled SQL
+_ADVISORY_LOCKS = text("SELECT pg_advisory_xact_lock(key) FROM unnest(:keys) AS key").bindparams(
+    bindparam("keys", type_=ARRAY(BigInteger))
+)
 
 
 def sql_literal(value: str) -> ColumnClause[str]:
@@ -53,14 +57,24 @@ def dialect_insert(
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
+async def advisory_locks(session: AsyncSession, names: Collection[str]) -> None:
+    """Lock several names as `advisory_lock` does, in an order that lets no two callers deadlock."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(_ADVISORY_LOCKS, {"keys": sorted(map(_lock_key, names))})
+
+
 async def advisory_lock(session: AsyncSession, name: str) -> None:
     """Make other transactions that lock `name` wait until this one has ended.
 
     For a `write` session: on SQLite a write transaction already excludes all others.
     """
     if session.get_bind().dialect.name == "postgresql":
-        digest = blake2b(name.encode(), digest_size=8).digest()
-        await session.execute(_ADVISORY_LOCK, {"key": int.from_bytes(digest, "big", signed=True)})
+        await session.execute(_ADVISORY_LOCK, {"key": _lock_key(name)})
+
+
+def _lock_key(name: str) -> int:
+    digest = blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
 
 
 class SecondsFromNow(FunctionElement[datetime]):

@@ -138,8 +138,6 @@ class _Item(DeploymentCall):
     def fail(self, error: Exception) -> None:
         """See DeploymentCall."""
         known = as_gateway_error(error, self.run_id.encode())
-        if self.is_run:
-            self.services.accounting.add(self)
         result = {
             "status": "failed",
             "error": {"code": known.code, "message": known.message},

@@ -51,7 +51,8 @@ class FinishedOut(BaseModel):
     fast_mode: bool | None = None
     """Of mode `fast`: true."""
     duration_seconds: float
-    flow_run_id: str
+    flow_run_id: str | None = None
+    """Of mode `sync`, and of mode `fast` if the run is recorded before the answer."""
     message: str
     data: dict[str, Any] | None = None
     """The same fields once more, without `message`; absent if the outputs exceed 64 KiB."""

@@ -16,7 +16,7 @@ from gateway.fast_path.body import parse_body, write_input
 from gateway.fast_path.deployment_call import DeploymentCall
 from gateway.flows.input_validator import WrittenInput
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
-from gateway.runs.idempotency import read_idempotency
+from gateway.runs.idempotency import key_required, read_idempotency
 from gateway.runs.responses import (
     accepted_body,
     error_of_run,
@@ -238,12 +238,13 @@ class _RunCall:
     async def _idempotency(self) -> Idempotency | None:
         given = self._call.headers.get(IDEMPOTENCY_KEY)
         if given is None and self._deployment.require_idempotency_key:
-            message = "Idempotency-Key: this deployment expects one with each call, such as a UUID"
-            raise GatewayError(ErrorCode.IDEMPOTENCY_KEY_REQUIRED, message)
-        body = self._call.body
-        if given is None or len(body) <= LARGE_BODY_BYTES:
-            return read_idempotency(given, self._deployment.id, body)
-        return await asyncio.to_thread(read_idempotency, given, self._deployment.id, body)
+            raise key_required()
+        call, identity = self._call, self._route.identity
+        if given is None or len(call.body) <= LARGE_BODY_BYTES:
+            return read_idempotency(given, identity, self._deployment.id, call.body)
+        return await asyncio.to_thread(
+            read_idempotency, given, identity, self._deployment.id, call.body
+        )
 
     async def _checked_input(self, compiled: CompiledFlow) -> bytes:
         """Return `input_data` as JSON, checked against the flow and its models."""

@@ -48,7 +48,7 @@ class DeliveryStore:
         self._db = db
         self._lease = {"lease_seconds": lease_seconds}
         self._disable_seconds = disable_seconds
-        self._writes = BatchWriter[CompletedAttempt](self._write)
+        self._writes = BatchWriter[CompletedAttempt, None](self._write)
 
     async def due_endpoints(self, busy: Sequence[str]) -> list[DueEndpoint]:
         """Return the endpoints with due deliveries that are not `busy`, longest due first.
@@ -128,13 +128,14 @@ class DeliveryStore:
                     await session.execute(statement, {"ids": ids})
         return len(ids)
 
-    async def _write(self, batch: Sequence[CompletedAttempt]) -> None:
+    async def _write(self, batch: Sequence[CompletedAttempt]) -> Sequence[None]:
         ACTOR.set(SYSTEM)  # the task may have been started by a request
         async with self._db.write(notify=False) as session:
             await session.execute(sql.INSERT_ATTEMPTS, [attempt_values(each) for each in batch])
             await session.execute(sql.SETTLE, [_delivery_values(each) for each in batch])
             for endpoint_id, attempts in _by_endpoint(batch).items():
                 await self._update_health(session, endpoint_id, attempts)
+        return [None] * len(batch)
 
     async def _update_health(
         self, session: AsyncSession, endpoint_id: str, completed: Sequence[CompletedAttempt]

@@ -39,6 +39,8 @@ class CallLog:
     """By pair and response: status and code, or the connection error."""
     not_json: list[str] = field(default_factory=list)
     """Responses that were not JSON, or errors without a message."""
+    fast_run_ids: set[str] = field(default_factory=set)
+    """Every flow_run_id that a fast call returned."""
     lost: list[str] = field(default_factory=list)
     """Runs that were accepted but not found later."""
     longest_gaps: dict[str, float] = field(default_factory=dict)
@@ -59,8 +61,8 @@ class CallLog:
             self._succeeded_at[pair] = time.monotonic()
 
     def returned_run_ids(self) -> set[str]:
-        """Return the id of every run that a caller received, except those of fast calls."""
-        return {run_id for call in self.calls for run_id in call.run_ids}
+        """Return the id of every run that a caller received."""
+        return {run_id for call in self.calls for run_id in call.run_ids} | self.fast_run_ids
 
     def _note_gap(self, pair: str) -> None:
         now = time.monotonic()

@@ -56,7 +56,9 @@ class Callers:
         """Call repeatedly without retries, as for fast calls."""
         body = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}}
         while not self.stopping.is_set():
-            await self._post(pair, deployment, body, {})
+            answer = await self._post(pair, deployment, body, {})
+            if answer is not None and "flow_run_id" in (document := _document(answer)):
+                self._call_log.fast_run_ids.add(document["flow_run_id"])
             await self._pause()
 
     async def call_until_answered(

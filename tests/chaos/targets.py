@@ -45,7 +45,7 @@ def deploy(installation: Installation, counter: str, callback: str) -> dict[tupl
             chain("iris") if mode == "fast" else counting_flow,
             execution_mode=mode,
             deployment_type=kind,
-            **({} if mode == "fast" else slow),
+            **({"record_runs": "all"} if mode == "fast" else slow),
         )
         for mode in ("sync", "async", "fast")
         for kind in ("api", "server")

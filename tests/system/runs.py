@@ -104,11 +104,6 @@ class Runs:
         wanted = frozenset(statuses) or TERMINAL
         return eventually(lambda: self.show(run_id), lambda run: run["status"] in wanted)
 
-    def until_recorded(self, run_id: str) -> Json:
-        """Return a run that is recorded after its response."""
-        eventually(lambda: self.poll(run_id), lambda found: found.status_code != 404)
-        return self.show(run_id)
-
     def cancel(self, run_id: str) -> httpx.Response:
         """Cancel a run."""
         return self.http.post(f"/node/flow-runs/{run_id}/cancel/")

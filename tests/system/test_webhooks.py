@@ -105,7 +105,7 @@ def test_a_fast_call_is_reported_with_its_prediction_in_every_recording_mode(
     _, completed = messages_about(receiver, body["flow_run_id"])
     completed.verify(made["webhook_secret"])
     assert completed.data["output_data"] == body["output_data"]
-    run = open_runs.until_recorded(body["flow_run_id"])
+    run = open_runs.show(body["flow_run_id"])
     assert run["output_data"] == body["output_data"]
 
 

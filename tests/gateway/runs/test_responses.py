@@ -182,6 +182,7 @@ FAILURES = [
     (FailureCode.NO_ACTIVE_INFERENCE, 409, "no_active_inference", False),
     (FailureCode.STORAGE_QUOTA_EXCEEDED, 507, "storage_quota_exceeded", False),
     (FailureCode.CANCELLED_BY_SHUTDOWN, 503, "shutting_down", True),
+    ("inference_failed", 500, "inference_failed", False),  # of a fast call
     ("of next year", 500, "flow_failed", False),
 ]
 

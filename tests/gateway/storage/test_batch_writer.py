@@ -17,22 +17,23 @@ class _Slow:
         self.batches: list[list[int]] = []
         self.open = asyncio.Event()
 
-    async def write(self, items: Sequence[int]) -> None:
+    async def write(self, items: Sequence[int]) -> Sequence[str]:
         self.batches.append(list(items))
         await self.open.wait()
         if 13 in items:
             raise ValueError("13")
+        return [str(item) for item in items]
 
 
 async def test_items_that_arrive_during_a_write_are_written_with_the_next_one() -> None:
     slow = _Slow()
     writer = BatchWriter(slow.write, max_batch=3)
-    puts = [asyncio.create_task(writer.put(n)) for n in range(6)]
+    puts = [writer.put(n) for n in range(6)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not any(task.done() for task in puts)
     slow.open.set()
-    await asyncio.gather(*puts)
+    assert await asyncio.gather(*puts) == ["0", "1", "2", "3", "4", "5"]
     assert [n for batch in slow.batches for n in batch] == list(range(6))
     assert max(len(batch) for batch in slow.batches) == 3
     await writer.put(6)
@@ -44,7 +45,7 @@ async def test_a_batch_that_fails_fails_for_those_in_it_only() -> None:
     writer = BatchWriter(slow.write, max_batch=2)
     slow.open.set()
     results = await asyncio.gather(*(writer.put(n) for n in (13, 1, 2, 3)), return_exceptions=True)
-    assert [type(result) for result in results] == [ValueError, ValueError, type(None), type(None)]
+    assert [type(result) for result in results] == [ValueError, ValueError, str, str]
     with pytest.raises(ValueError, match="13"):
         await writer.put(13)
 
@@ -52,7 +53,7 @@ async def test_a_batch_that_fails_fails_for_those_in_it_only() -> None:
 async def test_a_cancelled_caller_does_not_delay_the_others() -> None:
     slow = _Slow()
     writer = BatchWriter(slow.write)
-    gone, stays = (asyncio.create_task(writer.put(n)) for n in (1, 2))
+    gone, stays = (writer.put(n) for n in (1, 2))
     await asyncio.sleep(0)
     gone.cancel()
     slow.open.set()

@@ -158,7 +158,7 @@ async def test_deployments_of_the_first_schema_stay_as_they_were(
     assert (row.timeout_seconds, row.response_format, row.live_version) == (7, "envelope", 2)
     assert row.non_finite == "string"
     assert (row.queue_timeout_seconds, row.cold_start_wait_seconds) == (None, 20)
-    assert (row.on_timeout, row.record_runs, row.record_sample) == ("stop", "all", 0.1)
+    assert (row.on_timeout, row.record_runs, row.record_sample) == ("stop", "sample", 1.0)
     assert (row.include_node_outputs, row.retry_safe, row.require_idempotency_key) == (
         True,
         False,

@@ -22,6 +22,7 @@ def readiness_of(
         database_answers=lambda: database,
         broker_connected=lambda: broker,
         disk_problem=lambda: None,
+        unrecorded_runs=list,
     )
 
 

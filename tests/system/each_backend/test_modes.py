@@ -81,10 +81,11 @@ def test_async_answers_202_and_the_result_is_polled(
 
 @kinds
 @pytest.mark.parametrize("response_format", ["flat", "envelope"])
-def test_fast_answers_200_with_the_prediction_and_records_it_afterwards(
+def test_fast_answers_200_with_the_prediction_and_its_run(
     runs: Runs, kind: str, response_format: str
 ) -> None:
-    deployment = runs.deploy(chain("iris"), "fast", kind, response_format=response_format)
+    settings = {"response_format": response_format, "record_runs": "all"}
+    deployment = runs.deploy(chain("iris"), "fast", kind, **settings)
     answer = runs.call(deployment, PREDICTED)
     assert answer.status_code == 200, answer.text
     data = fields_of(answer.json(), response_format)
@@ -92,7 +93,7 @@ def test_fast_answers_200_with_the_prediction_and_records_it_afterwards(
     assert data["fast_mode"] is True
     assert data["output_data"]["label"] == [0]
     assert data["duration_seconds"] > 0
-    run = runs.until_recorded(data["flow_run_id"])
+    run = runs.show(data["flow_run_id"])
     assert run["status"] == "completed"
     assert run["deployment_id"] == deployment
 
