@@ -76,10 +76,10 @@ class Handover:
 
     def pass_on(self) -> str:
         """Mark the descriptors as inheritable; return the value of `VARIABLE`."""
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - exec leaves it open
-        file.write(json.dumps({"version": VERSION, **asdict(self)}).encode())
-        file.flush()
-        descriptor = os.dup(file.fileno())
+        with tempfile.TemporaryFile() as file:
+            file.write(json.dumps({"version": VERSION, **asdict(self)}).encode())
+            file.flush()
+            descriptor = os.dup(file.fileno())
         for each in (descriptor, *self._descriptors()):
             os.set_inheritable(each, True)
         return str(descriptor)

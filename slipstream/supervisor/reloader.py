@@ -88,9 +88,8 @@ def _program() -> list[str]:
     """Return the command that this process was started with, up to `up`."""
     given = len(sys.argv) - 1
     before = sys.orig_argv[1 : len(sys.orig_argv) - given]
-    script = before[-1] if before else ""
-    if not script.startswith("-") and os.access(script, os.X_OK) and Path(script).is_file():
-        return [script]  # its first line names the interpreter, which an upgrade may change
+    if len(before) == 1 and os.access(before[0], os.X_OK) and Path(before[0]).is_file():
+        return before  # a script: its first line names the interpreter, which an upgrade may change
     return [sys.executable, *before]
 
 

@@ -31,6 +31,7 @@ from slipstream.supervisor.signals import run_until_stopped
 from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
 from telemetry import garbage_collection
+from telemetry.logs import logger
 
 if TYPE_CHECKING:  # takes a second or two to import, while the loop runs
     from slipstream.supervisor.fleet_runner import FleetRunner
@@ -53,6 +54,9 @@ def supervise(launched: Launch, printer: StatusPrinter, *, demo: bool) -> None:
         asyncio.run(Supervisor(launched, printer, demo=demo).run())
     finally:
         launched.release()
+
+
+log = logger("slipstream.supervisor")
 
 
 class Supervisor:
@@ -159,7 +163,7 @@ class Supervisor:
         before = self._launched.predecessor
         if before is None:  # else it passes on what it was passed
             await self._fleet_runner.started()
-        finishing = asyncio.create_task(self._replace(before)) if before else None
+        finishing = asyncio.create_task(self._finish(before)) if before else None
         signals = self._launched.signals
         while True:
             await signals.reload.wait()
@@ -214,6 +218,15 @@ class Supervisor:
                 shared_processes=shared_processes,
             )
         )
+
+    async def _finish(self, before: Handover) -> None:
+        """Replace what the predecessor ran; a bug in that must not end what runs."""
+        try:
+            await self._replace(before)
+        except Exception:
+            log.exception("reload_not_finished")
+            message = "processes of the old version go on; the log has the details"
+            self._report(before.reload_id, ReloadState.FAILED, message)
 
     async def _replace(self, before: Handover) -> None:
         """End what the predecessor ran, each part when its successor is ready."""
