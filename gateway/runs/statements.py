@@ -11,7 +11,7 @@ from gateway.runs.rows import EVENTS, PAYLOADS, RUNS
 from gateway.runs.run import FailureCode, RunStatus
 from gateway.runs.storage_usage import counted_bytes
 from gateway.storage.quota_tables import INSTALLATION
-from gateway.storage.sql import in_list, seconds_from_now, sql_literal
+from gateway.storage.sql import filter_by_list, in_list, seconds_from_now, sql_literal
 
 
 def is_in(status: RunStatus) -> sa.ColumnElement[bool]:
@@ -52,7 +52,7 @@ FIND_BY_KEYS = (
     sa.select(RUNS)
     .where(
         in_list(RUNS.c.idempotency_key, "idempotency_keys"),
-        in_list(RUNS.c.deployment_id, "deployment_ids"),
+        filter_by_list(RUNS.c.deployment_id, "deployment_ids"),
         RUNS.c.fingerprint.is_not(None),
     )
     .add_columns(

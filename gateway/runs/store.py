@@ -104,7 +104,7 @@ class RunStore(SweepQueries, RunQueries):
         """Insert runs that have already ended; existing ones are not changed.
 
         Returns for each of them the run that is stored, which is an existing one if the idempotency
-        key belongs to it, or IDEMPOTENCY_KEY_REUSED.
+        key belongs to it, or why it is not: IDEMPOTENCY_KEY_REUSED, STORAGE_QUOTA_EXCEEDED.
         """
         stored: dict[str, Run | GatewayError] = {}
         left = batch

@@ -123,12 +123,26 @@ class InList(FunctionElement[bool]):
         return self
 
 
+class FilterByList(InList):
+    """The same, as a condition for which SQLite uses no index."""
+
+    inherit_cache = True
+
+
 def in_list(column: ColumnElement[str], parameter: str) -> InList:
     """Return the condition that `column` is one of the texts bound as `parameter`.
 
     One parameter gives one statement text for lists of all lengths, so it is prepared once.
     """
     return InList(column, bindparam(parameter, type_=TextList()))
+
+
+def filter_by_list(column: ColumnElement[str], parameter: str) -> FilterByList:
+    """Return what `in_list` does, where another condition selects far fewer rows.
+
+    SQLite without statistics does not know which one that is.
+    """
+    return FilterByList(column, bindparam(parameter, type_=TextList()))
 
 
 # Any, below: the options of SQLAlchemy's compilers, passed on
@@ -150,6 +164,12 @@ def _seconds_on_postgresql(element: SecondsFromNow, compiler: SQLCompiler, **opt
 def _in_list_on_sqlite(element: InList, compiler: SQLCompiler, **options: Any) -> str:
     column, texts = (compiler.process(clause, **options) for clause in element.clauses)
     return _IN_JSON_LIST.format(column=column, texts=texts)
+
+
+@compiles(FilterByList, "sqlite")
+def _filter_by_list_on_sqlite(element: FilterByList, compiler: SQLCompiler, **options: Any) -> str:
+    # https://sqlite.org/optoverview.html#disqualifying_where_clause_terms_using_unary_
+    return _in_list_on_sqlite(element, compiler, **options).replace("(", "(+", 1)
 
 
 @compiles(InList, "postgresql")

@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 import pytest
-from gateway.parser_process.client import ParserProcess
 
+from gateway.body_parsing.parser import build_parser
+from gateway.children.metrics import ChildMetrics
 from gateway.deployments.input_schema import InputDescription, describe_input
 from gateway.deployments.input_tensors import input_tensors
 from gateway.flows.json_schema import build_validator, schema_errors
@@ -16,6 +17,7 @@ from gateway.flows.plan import compile_plan
 from gateway.flows.spec import parse_flow
 from gateway.models.pins import Pin, TensorSpec
 from protos.datatypes import DATATYPES
+from telemetry.instruments import Registry
 from tests.gateway.in_process_gateway import flow_json
 
 SPECS = {
@@ -130,8 +132,9 @@ async def test_the_example_is_valid_and_accepted(
     assert schema_errors(build_validator(found.schema), found.example) == []
     flow = parse_flow(flow_json("m"))
     tensors = input_tensors(flow, compile_plan(flow), {"model": pin(spec)})
-    parser = ParserProcess()
-    await tensors.check(found.example, orjson.dumps(found.example), parser, monotonic() + 30)
+    parser = build_parser(ChildMetrics(Registry()))
+    written = orjson.dumps(found.example)
+    await tensors.check(found.example, written, parser, "a tenant", monotonic() + 30)
     await parser.close()
 
 

@@ -9,6 +9,7 @@ from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import (
     DeploymentType,
     ExecutionMode,
+    NonFinite,
     NotificationMethod,
     OnTimeout,
     RecordRuns,
@@ -42,6 +43,7 @@ def live_deployment(**changes: Any) -> LiveDeployment:
             cancel_on_disconnect=False,
             limits=None,
             cors_origins=None,
+            non_finite=NonFinite.STRING,
             fast_plan=None,
         ),
         **changes,

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.runs import storage_quota
+from gateway.runs.run import Run
 from gateway.runs.storage_quota import StorageLimits, StorageQuota
 from gateway.runs.storage_usage import StorageCounts
 from gateway.runs.store import RunStore
@@ -84,10 +85,22 @@ async def test_a_run_over_the_quota_is_refused_and_says_what_to_do(database: Dat
 async def test_what_retention_deletes_makes_room(database: Database) -> None:
     store = store_with(database, user=RUN, refused=[])
     old = finished(timedelta(days=31), input_data=INPUT)
-    await store.record_finished([old])
+    await RunStore(database).record_finished([old])
     assert isinstance(await create(store), GatewayError)
     assert await store.prune(now() - timedelta(days=30)) == 1
     assert isinstance(await create(store), str)
+
+
+async def test_a_fast_call_whose_run_has_no_room_is_refused(database: Database) -> None:
+    store = store_with(database, user=2 * RUN, refused=[])
+    batch = [finished(input_data=INPUT, idempotency=keyed(key)) for key in ("one", "two")]
+    batch.append(finished(input_data=INPUT, profile_id=OTHER))
+    first, second, other = await store.record_finished(batch)
+    assert isinstance(second, GatewayError)
+    assert second.code is ErrorCode.STORAGE_QUOTA_EXCEEDED
+    assert await store.get(batch[1].new.id) is None
+    assert isinstance(first, Run)
+    assert isinstance(other, Run), "another user has room"
 
 
 async def test_the_installation_has_a_quota_of_which_a_user_has_at_most_half(
@@ -159,7 +172,7 @@ async def test_a_run_does_not_start_where_its_result_has_no_room(database: Datab
     store = store_with(database, user=2 * RUN, refused=[])
     waiting = await create(store)
     assert isinstance(waiting, str)
-    await store.record_finished([finished(input_data=b"1" * 2 * RUN)])
+    await RunStore(database).record_finished([finished(input_data=b"1" * 2 * RUN)])
     await StorageCounts(database).add_changes()
     claim = await store.claim(waiting, "w")
     assert claim is not None
