@@ -104,14 +104,14 @@ async def test_lists_are_without_it(private_model: PrivateModel) -> None:
         (indexed,) = (await client.post("/v2/repository/index")).json()
         assert indexed["name"] == PRIVATE
     own = (await private_model.owner.client.get(MODELS)).json()["items"]
-    assert [model["name"] for model in own] == ["joined", "mlp", "scaled", PRIVATE]
+    assert [model["name"] for model in own] == ["mlp", "scaled", PRIVATE]
 
 
 async def test_a_page_that_ends_before_it_has_no_further_page(private_model: PrivateModel) -> None:
     member = await private_model.member()
     page = (await member.get(MODELS, params={"limit": 3})).json()
     assert ([model["name"] for model in page["items"]], page["next_cursor"]) == (
-        ["joined", "mlp", "scaled"],
+        ["mlp", "scaled"],
         None,
     )
 

@@ -45,7 +45,10 @@ def documented(page: Path) -> Iterator[tuple[str, str, list[str]]]:
     for line in LINE.findall(page.read_text()):
         noun, *rest = line.split()
         verb = rest[0] if rest and re.fullmatch(r"[a-z][a-z-]*", rest[0]) else ""
-        yield noun, verb, OPTION.findall(line)
+        own, _, others = line.partition(" -- ")
+        yield noun, verb, OPTION.findall(own)
+        if noun == "reload":  # what follows is for `up`
+            yield "up", "", OPTION.findall(others)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -297,11 +297,10 @@ async def test_models_of_earlier_versions_are_shared_and_belong_to_the_installat
     services = Services(Settings(state=tmp_path / "state", database_url=first_tables), db)
     page = await services.models.page(KEY, PageRequest())
     assert {(model.name, model.visibility, model.owner_id) for model in page.items} == {
-        (name, "shared", None) for name in ("joined", "mlp", "scaled")
+        (name, "shared", None) for name in ("mlp", "scaled")
     }
     await services.models.change(PROFILE, "mlp", visibility=Visibility.PRIVATE)
     assert [each.name for each in (await services.models.page(KEY, PageRequest())).items] == [
-        "joined",
-        "scaled",
+        "scaled"
     ]
     await db.close()

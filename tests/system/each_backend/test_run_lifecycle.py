@@ -104,7 +104,7 @@ def test_node_events_arrive_while_the_run_is_in_progress(runs: Runs, kind: str) 
         assert runs.show(run_id)["status"] == "running"
     assert (node.id, node.data["node_id"]) == ("1", "input")
     assert node.data["node"]["status"] == "completed"
-    assert node.data["node"]["output"] == {"x": 1}
+    assert "output" not in node.data["node"]  # the caller has it
     with runs.stream(run_id, **{"Last-Event-ID": node.id}) as events:
         assert next(events).name == "status"
         runs.cancel(run_id)

@@ -78,12 +78,12 @@ def test_a_bearer_token_is_a_key_and_a_manage_key_may_trigger(
         assert answer.status_code == 200
 
 
-def test_nan_is_returned_as_null(installation: Installation) -> None:
+def test_nan_and_infinities_are_returned_as_strings(installation: Installation) -> None:
     deployment = installation.deploy(chain("nan"))
     answer = installation.trigger(deployment, json={"input_data": {"x": [-1.0, 1.0, 0.0]}})
     assert answer.status_code == 200
-    assert answer.json()["output_data"]["log"] == [None, 0.0, None]
-    assert answer.json()["output_data"]["reciprocal"] == [-1.0, 1.0, None]
+    assert answer.json()["output_data"]["log"] == ["NaN", 0.0, "-Infinity"]
+    assert answer.json()["output_data"]["reciprocal"] == [-1.0, 1.0, "Infinity"]
 
 
 def test_strings_and_integers_pass_through_a_deployment(installation: Installation) -> None:
