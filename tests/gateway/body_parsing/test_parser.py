@@ -23,6 +23,7 @@ from gateway.oip.http_request import parse_infer_copied
 from model_store.manifest import TensorSpec
 from protos.errors import ErrorCode, TensorError
 from telemetry.instruments import Registry
+from tests.gateway.child_processes import children_running
 
 pytestmark = pytest.mark.processes
 SPEC = TensorSpec(name="x", datatype="FP32", shape=(-1,))
@@ -59,8 +60,7 @@ async def run(
 
 def children() -> list[psutil.Process]:
     """Return the processes that parse."""
-    found = psutil.Process().children()
-    return [one for one in found if one.status() != psutil.STATUS_ZOMBIE]
+    return children_running(PROGRAM.module)
 
 
 def numbers(count: int) -> bytes:

@@ -22,6 +22,7 @@ from gateway.children.metrics import ChildMetrics
 from gateway.children.pool import ChildPool
 from gateway.children.program import ChildProgram
 from telemetry.instruments import Registry
+from tests.gateway.child_processes import children_running
 
 pytestmark = pytest.mark.processes
 
@@ -82,8 +83,7 @@ async def failure(pool: ChildPool, expression: str, **values: Any) -> ChildFailu
 
 def evaluators(parent: int | None = None) -> list[psutil.Process]:
     """Return the evaluators of a process."""
-    found = psutil.Process(parent).children()
-    return [one for one in found if one.status() != psutil.STATUS_ZOMBIE]
+    return children_running(MODULE, parent)
 
 
 async def busy_evaluator(*, other: psutil.Process | None = None) -> psutil.Process:

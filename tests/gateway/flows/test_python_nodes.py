@@ -18,6 +18,7 @@ from gateway.flows.processes import FlowProcesses, build_flow_processes
 from gateway.flows.result import FlowResult
 from gateway.settings import Settings
 from telemetry.instruments import Registry
+from tests.gateway.child_processes import children_running
 from tests.gateway.flows.fake_ports import FakePorts
 from tests.gateway.flows.flow_builder import (
     INPUT,
@@ -57,8 +58,7 @@ def world(processes: FlowProcesses) -> FakePorts:
 
 def children() -> list[psutil.Process]:
     """Return the processes that call functions."""
-    found = psutil.Process().children()
-    return [one for one in found if one.status() != psutil.STATUS_ZOMBIE]
+    return children_running("gateway.flows.function_process")
 
 
 def flow(function: str, **inputs: str) -> Json:
