@@ -109,7 +109,7 @@ class NewRun:
     key_id: str | None = None
     queue_timeout_seconds: float | None = None
     retry_safe: bool = False
-    max_attempts: int = 3
+    max_attempts: int = 2
     idempotency: Idempotency | None = None
     retry_of: str | None = None
     concurrency_limits: tuple[ConcurrencyLimit, ...] = ()

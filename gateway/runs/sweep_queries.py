@@ -49,11 +49,8 @@ MARK_PUBLISHED = (
     .values(due_at=seconds_from_now(sa.bindparam("again_seconds", type_=sa.Float())))
 )
 
-_MAY_RETRY = sa.and_(
-    RUNS.c.retry_safe,
-    RUNS.c.attempt < RUNS.c.max_attempts,
-    sa.not_(RUNS.c.cancel_requested),
-)
+_MAY_REPEAT = sa.and_(RUNS.c.retry_safe, sa.not_(RUNS.c.cancel_requested))
+_MAY_RETRY = sa.and_(_MAY_REPEAT, RUNS.c.attempt < RUNS.c.max_attempts)
 
 # Rows are selected and locked first, and then updated by id: for a single statement, PostgreSQL
 # would choose a sequential scan. Usually there is nothing to update.
@@ -67,7 +64,7 @@ LEASE_EXPIRED = (
     .with_for_update(skip_locked=True)
 )
 
-HELD = sa.select(RUNS.c.id, _MAY_RETRY.label("retry")).where(IS_HELD).with_for_update()
+HELD = sa.select(RUNS.c.id, _MAY_REPEAT.label("retry")).where(IS_HELD).with_for_update()
 
 REQUEUE = (
     sa.update(RUNS)
@@ -81,6 +78,9 @@ REQUEUE = (
     )
     .returning(RUNS.c.id, RUNS.c.type, RUNS.c.mode)
 )
+
+# A shutdown says nothing about the run.
+HAND_BACK = REQUEUE.values(max_attempts=RUNS.c.max_attempts + 1)
 
 _LOST = {
     "failed_with": FailureCode.WORKER_LOST.value,
@@ -206,32 +206,36 @@ class SweepQueries:
     async def reap(self, *, grace: float = 0.0) -> ReapResult:
         """Requeue, fail or cancel runs whose lease ended at least `grace` seconds ago.
 
-        Runs are requeued if they are retry-safe, and otherwise fail with `worker_lost`; runs with a
-        requested cancellation are cancelled. After the database was away, `grace` must give live
+        Runs are requeued if they are retry-safe and were not lost before, and otherwise fail with
+        `worker_lost`; runs with a requested cancellation are cancelled. After the database was away, `grace` must give live
         processes the time to renew their leases.
         """
         async with self._db.write(notify=False) as session:
             late = (await session.execute(LEASE_EXPIRED, {"grace_seconds": -grace})).all()
-            requeued, lost = await self._release(session, late, _LOST)
+            requeued, lost = await self._release(session, late, REQUEUE, _LOST)
         return self._released(requeued, lost)
 
     async def hand_back(self, held: Sequence[tuple[str, int]]) -> ReapResult:
         """Release runs, as (id, attempt), that this process stops executing because it shuts down.
 
-        The rules of `reap` apply, but those that cannot be repeated fail with
-        `cancelled_by_shutdown`. Runs of which the lease is lost are not changed.
+        The rules of `reap` apply, but the attempt does not count, and those that cannot be repeated
+        fail with `cancelled_by_shutdown`. Runs of which the lease is lost are not changed.
         """
         async with self._db.write(notify=False) as session:
             found = (await session.execute(HELD, held_params(held))).all()
-            requeued, lost = await self._release(session, found, _SHUT_DOWN)
+            requeued, lost = await self._release(session, found, HAND_BACK, _SHUT_DOWN)
         return self._released(requeued, lost)
 
     # Any: the columns that the statements return
     async def _release(
-        self, session: AsyncSession, found: Sequence[Row[Any]], failure: Mapping[str, str]
+        self,
+        session: AsyncSession,
+        found: Sequence[Row[Any]],
+        requeue: Executable,
+        failure: Mapping[str, str],
     ) -> tuple[Sequence[Row[Any]], list[Run]]:
         """Requeue the runs that may be repeated and fail the others."""
-        requeued = await _change(session, REQUEUE, [row.id for row in found if row.retry])
+        requeued = await _change(session, requeue, [row.id for row in found if row.retry])
         others = [row.id for row in found if not row.retry]
         failed = await _change(session, FAIL_RUNNING, others, failure)
         lost = [run_from_row(row) for row in failed]

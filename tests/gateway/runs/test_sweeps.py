@@ -70,13 +70,24 @@ async def test_a_lost_run_is_requeued_only_if_retry_safe(store: RunStore) -> Non
     assert await store.reap() == type(reaped)(requeued=(), lost=())
 
 
-async def test_the_attempts_of_a_lost_run_are_limited(store: RunStore) -> None:
-    claim = await claimed(store, lease=-1, retry_safe=True, max_attempts=3)
-    for attempt in (2, 3):
-        assert len((await store.reap()).requeued) == 1
+async def test_a_run_that_is_lost_twice_is_not_handed_out_again(store: RunStore) -> None:
+    claim = await claimed(store, lease=-1, retry_safe=True)
+    assert len((await store.reap()).requeued) == 1
+    again = await store.claim(claim.run_id, "w", -1)
+    assert again is not None
+    assert again.attempt == 2
+    assert (await store.reap()).lost == (claim.run_id,)
+
+
+async def test_shutdowns_do_not_count_as_losses(store: RunStore) -> None:
+    claim = await claimed(store, retry_safe=True)
+    for attempt in (1, 2, 3):
+        assert len((await store.hand_back([(claim.run_id, attempt)])).requeued) == 1
         again = await store.claim(claim.run_id, "w", -1)
         assert again is not None
-        assert again.attempt == attempt
+        assert again.attempt == attempt + 1
+    assert len((await store.reap()).requeued) == 1
+    assert await store.claim(claim.run_id, "w", -1) is not None
     assert (await store.reap()).lost == (claim.run_id,)
 
 
