@@ -207,8 +207,8 @@ class SweepQueries:
         """Requeue, fail or cancel runs whose lease ended at least `grace` seconds ago.
 
         Runs are requeued if they are retry-safe and were not lost before, and otherwise fail with
-        `worker_lost`; runs with a requested cancellation are cancelled. After the database was away, `grace` must give live
-        processes the time to renew their leases.
+        `worker_lost`; runs with a requested cancellation are cancelled. After the database was
+        away, `grace` must give live processes the time to renew their leases.
         """
         async with self._db.write(notify=False) as session:
             late = (await session.execute(LEASE_EXPIRED, {"grace_seconds": -grace})).all()
