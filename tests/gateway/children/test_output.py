@@ -14,12 +14,20 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.body_parsing.parser import PROGRAM, BodyParser
+from gateway.children import output
 from gateway.children.metrics import ChildMetrics
 from gateway.children.pool import ChildPool
 from telemetry.instruments import Registry
+from telemetry.logs import logger
 
 pytestmark = pytest.mark.processes
 PATIENCE = 30.0
+
+
+@pytest.fixture(autouse=True)
+def new_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`capture_logs` does not see a logger that was used under an earlier configuration."""
+    monkeypatch.setattr(output, "log", logger("gateway.children"))
 
 
 def write(body: bytes, descriptor: int) -> None:
