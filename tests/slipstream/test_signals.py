@@ -28,7 +28,12 @@ async def main():
 
 asyncio.run(main())
 """
-_IN_TERMINAL = "import os, pty, sys; os.setsid(); os.close(os.open(os.ttyname(0), os.O_RDWR));"
+_IN_TERMINAL = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+os.setsid()
+os.close(os.open(os.ttyname(0), os.O_RDWR))
+"""
 
 
 def start(*, terminal: bool) -> tuple[subprocess.Popen[str], int]:
