@@ -110,9 +110,12 @@ async def _runs_of_key(http: httpx.AsyncClient, key: str) -> list[Json]:
 
 
 async def _show(http: httpx.AsyncClient, run_id: str) -> Json:
-    answer = await http.get(f"/node/flow-runs/{run_id}/")
-    shown: Json = answer.json()
-    return shown
+    while True:
+        answer = await http.get(f"/node/flow-runs/{run_id}/")
+        if answer.status_code != 429:
+            shown: Json = answer.json()
+            return shown
+        await asyncio.sleep(float(answer.headers["retry-after"]))  # a key has 3,000 polls a minute
 
 
 async def _gather(
