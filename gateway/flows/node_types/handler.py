@@ -99,8 +99,8 @@ class RunContext:
 Prepare = Callable[[NodeValues], Any]
 """Computes a node's values (Any: JSON). Without I/O; raises NodeError or ExpressionError."""
 Perform = Callable[[RunContext, Any], Awaitable[Any]]
-"""Does a node's I/O with the prepared values, and returns its output (Any: JSON), or an Evaluated
-if there are notes about it. Cancelled at the deadline; raises NodeError or GatewayError."""
+"""Does a node's I/O with the prepared values, and returns its output (Any: JSON). Cancelled at the
+deadline; raises NodeError or GatewayError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
