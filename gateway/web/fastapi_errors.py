@@ -6,6 +6,7 @@ import anyio.to_thread
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from gateway.errors import GatewayError
 from gateway.web.openapi import DocumentedFastAPI
@@ -31,6 +32,7 @@ class FastApiErrorHandlers:
         app.add_exception_handler(GatewayError, self._refused)
         app.add_exception_handler(RequestValidationError, self._invalid)
         app.add_exception_handler(HTTPException, self._no_route)
+        app.add_exception_handler(ClientDisconnect, self._disconnected)
         app.add_exception_handler(Exception, self._unforeseen)
 
     async def _refused(self, request: Request, error: Exception) -> Response:
@@ -75,6 +77,10 @@ class FastApiErrorHandlers:
             case _:
                 refusal = GatewayError(ErrorCode.INVALID_REQUEST, str(error.detail))
         return _answer(request, refusal)
+
+    async def _disconnected(self, request: Request, _: Exception) -> Response:
+        message = "the client disconnected before the body was complete"  # read by nobody
+        return _answer(request, GatewayError(ErrorCode.INVALID_REQUEST, message))
 
     async def _unforeseen(self, _: Request, error: Exception) -> Response:
         raise error  # to the shell, which answers in JSON: Starlette's own is a line of text

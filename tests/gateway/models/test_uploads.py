@@ -12,12 +12,16 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from gateway.auth.identity import Role, Scope
 from gateway.settings import Settings
 from gateway.storage import disk_space
 from model_store.verification import Verifier
 from tests import onnx_models
+from tests.gateway.fast_path.client import Client
 from tests.gateway.in_process_gateway import InProcessGateway
+from tests.gateway.served_gateway import ServedGateway
 
 MODELS = "/node/models/"
 RAW = {"content-type": "application/octet-stream"}
@@ -230,6 +234,25 @@ def held(tmp_path: Path) -> Iterator[HeldVerifier]:
     made = HeldVerifier(tmp_path)
     yield made
     made.release()
+
+
+async def test_a_client_that_leaves_is_no_error_of_the_gateway(
+    served_gateway: ServedGateway, settings: Settings
+) -> None:
+    user = await served_gateway.user("ada@example.com", Role.OWNER)
+    issued = await served_gateway.services.keys.create(user.id, name="it", scope=Scope.MANAGE)
+    client = await Client.to(served_gateway.port)
+    with capture_logs() as logs:
+        client.send(
+            b"POST /node/models/?name=left HTTP/1.1\r\nhost: test\r\ncontent-length: %d\r\n" % MIB,
+            b"content-type: application/octet-stream\r\n",
+            f"x-api-key: {issued.plain}\r\n\r\npart".encode(),
+        )
+        await until(lambda: bool(staged(settings)))
+        client.abort()
+        await until(lambda: not staged(settings))
+        await served_gateway.close()
+    assert [entry for entry in logs if entry["log_level"] == "error"] == []
 
 
 async def until(condition: Callable[[], bool]) -> None:
