@@ -182,8 +182,9 @@ class ChildPool:
 
     def _end_idle(self, process: ChildProcess) -> None:
         del self._timers[process]
-        self._idle.remove(process)
-        process.kill()
+        if len(self._idle) > self.program.kept_idle:
+            self._idle.remove(process)
+            process.kill()
 
     def _take(self) -> ChildProcess:
         if self._closed:

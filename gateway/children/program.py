@@ -27,7 +27,8 @@ class ChildProgram:
     start_seconds: float = 60.0
     """After which a process that is not ready is killed."""
     idle_seconds: float | None = None
-    """After which an idle process ends."""
+    """After which an idle process ends, unless only `kept_idle` are left."""
+    kept_idle: int = 0
     cancel_grace_seconds: float = 0.0
     """For which the process of a cancelled request may go on, to be kept for the next one."""
     output_lines: int = 20

@@ -96,18 +96,11 @@ class UnfinishedBodies:
             return
         more = max(0, received - UNCOUNTED_BODY_BYTES) - body.counted
         while more and self.used + more > max_bytes:
-            message = (
-                f"bodies that are still arriving take {max_bytes} bytes, as much as they may: "
-                "retry, with a smaller body or over a faster connection"
-            )
-            error = GatewayError(
-                ErrorCode.BODY_MEMORY_EXHAUSTED, message, retry_after=_RETRY_SECONDS
-            )
             oldest = next(iter(self._large), None)
             if oldest is None or oldest is body or self._clock() - oldest.since < _SAFE_SECONDS:
-                raise error
+                raise _exhausted(max_bytes)
             self._release(oldest)
-            oldest.receiver.give_up(error)
+            oldest.receiver.give_up(_exhausted(max_bytes))
         if more:
             self._large[body] = None
             body.counted += more
@@ -166,6 +159,14 @@ class Clients:
     def connections_of(self, subnet: str) -> int:
         """Return how many connections are counted by `subnet`."""
         return self._connections[subnet] if subnet else 0
+
+
+def _exhausted(max_bytes: int) -> GatewayError:
+    message = (
+        f"bodies that are still arriving take {max_bytes} bytes, as much as they may: "
+        "retry, with a smaller body or over a faster connection"
+    )
+    return GatewayError(ErrorCode.BODY_MEMORY_EXHAUSTED, message, retry_after=_RETRY_SECONDS)
 
 
 def _subtract(counts: Counter[str], name: str) -> None:

@@ -285,6 +285,9 @@ class _FlowRun:
         for at, started_at in self._running.values():
             seconds = monotonic() - started_at
             self._record(self._plan.nodes[at], NodeStatus.CANCELLED, duration_seconds=seconds)
+        # A cancelled task refers to its frames, and these to this run: all of it would stay until
+        # the garbage collector comes, the values of the nodes included.
+        self._running.clear()
 
     def _result(self) -> FlowResult:
         for node in self._plan.nodes:

@@ -37,6 +37,8 @@ def build_evaluators(settings: Settings, metrics: ChildMetrics) -> ChildPool:
         memory_bytes=settings.evaluator_memory_bytes,
         cpu_seconds=settings.evaluation_seconds,
         max_reply_bytes=_MAX_RESULT,
+        idle_seconds=60.0,
+        kept_idle=1,
     )
     return ChildPool(program, metrics)
 

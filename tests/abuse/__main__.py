@@ -51,10 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             good = good_user(installation)
             target = attacked(installation, Path(folder))
             result = asyncio.run(_run(up, good, target, options, print_status))
+            met = report(console, result)
             installation.stop()
         finally:
             up.process.kill()
-    return 0 if report(console, result) else 1
+    return 0 if met else 1
 
 
 async def _run(
@@ -65,6 +66,7 @@ async def _run(
     print_status: PrintStatus,
 ) -> Result:
     client = GoodClient(good)
+    at_first = _memory(up)
     print_status(f"a warm-up of {WARM_UP_SECONDS:g} s, not measured")
     await _abused(client, Abusers(target, WARM_UP_SECONDS, options.only))
     await client.measure(QUIET_SECONDS)
@@ -81,6 +83,7 @@ async def _run(
         quiet=quiet,
         abused=abused,
         outcomes=outcomes,
+        memory_at_first=at_first,
         memory_before=before,
         memory_at_the_end=peak,
         memory_after=after,

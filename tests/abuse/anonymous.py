@@ -18,10 +18,13 @@ from tests.abuse.client import (
     trigger,
 )
 from tests.abuse.target import Target
-from tests.transport.services import RawPeer, headers
+from tests.transport.services import RawPeer, request_headers
 from transport import frames, http2
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
+_HEADERS = request_headers(_INFER)
+_OVERSIZED_HEADERS = request_headers(_INFER, ("x-large", "a" * 100_000))
+"""Encoded once: a flood would else be as slow as the encoder."""
 
 _STREAMS = range(1, 40_000, 2)
 
@@ -103,7 +106,7 @@ async def reset_calls(target: Target, address: str) -> str:
     return await _flood(
         target,
         address,
-        (headers(n, _INFER) + frames.reset(n, http2.Http2ErrorCode.CANCEL) for n in _STREAMS),
+        (_call(n) + frames.reset(n, http2.Http2ErrorCode.CANCEL) for n in _STREAMS),
     )
 
 
@@ -112,8 +115,8 @@ async def ping(target: Target, address: str) -> str:
 
 
 async def send_oversized_headers(target: Target, address: str) -> str:
-    large = ("x-large", "a" * 100_000)
-    return await _flood(target, address, (headers(n, _INFER, large) for n in _STREAMS[:100]))
+    calls = (_call(n, _OVERSIZED_HEADERS) for n in _STREAMS[:100])
+    return await _flood(target, address, calls)
 
 
 ANONYMOUS: dict[str, Behaviour] = {
@@ -129,6 +132,10 @@ ANONYMOUS: dict[str, Behaviour] = {
     "gRPC: pings": ping,
     "gRPC: oversized headers": send_oversized_headers,
 }
+
+
+def _call(stream_id: int, block: bytes = _HEADERS) -> bytes:
+    return frames.frame(http2.HEADERS, http2.END_HEADERS, stream_id, block)
 
 
 async def _flood(target: Target, address: str, pieces: Iterable[bytes]) -> str:

@@ -37,11 +37,12 @@ class Connection:
     async def drip(self, data: bytes, seconds: float) -> str:
         """Send byte by byte, a few a second, until the server hangs up."""
         ended = asyncio.ensure_future(self.reader.read(2**16))
-        for byte in data[: int(seconds / _PAUSE_SECONDS)]:
-            if ended.done():
-                break
-            await self.send(bytes([byte]))
-            await asyncio.wait([ended], timeout=_PAUSE_SECONDS)
+        with suppress(ConnectionError):
+            for byte in data[: int(seconds / _PAUSE_SECONDS)]:
+                if ended.done():
+                    break
+                await self.send(bytes([byte]))
+                await asyncio.wait([ended], timeout=_PAUSE_SECONDS)
         return await self.outcome(ended)
 
     async def outcome(self, first: asyncio.Future[bytes] | None = None) -> str:

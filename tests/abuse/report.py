@@ -23,6 +23,7 @@ class Result:
     quiet: Figures
     abused: Figures
     outcomes: Outcomes
+    memory_at_first: int
     memory_before: int
     memory_at_the_end: int
     memory_after: int
@@ -79,6 +80,7 @@ def _figures(result: Result) -> Table:
         table.add_row(name, *(f"{one.percentile(share) * 1e3:.1f} ms" for one in columns))
     table.add_row("other calls", *(_words(one.busy) for one in columns))
     before, after = result.memory_before, result.memory_after
+    table.add_row("memory before the warm-up", f"{result.memory_at_first / _MIB:.0f} MiB", "")
     table.add_row("memory, then and after", f"{before / _MIB:.0f} MiB", f"{after / _MIB:.0f} MiB")
     table.add_row("memory as the abuse ended", "", f"{result.memory_at_the_end / _MIB:.0f} MiB")
     return table

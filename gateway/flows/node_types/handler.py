@@ -68,9 +68,12 @@ class NodeError(Exception):
 
     @classmethod
     def of(cls, error: NodeError | GatewayError | ExpressionError) -> NodeError:
-        """Convert an error of a node type, a port or an expression."""
+        """Convert an error of a node type, a port or an expression.
+
+        The result has no traceback: who keeps it would keep the frames, and what they refer to.
+        """
         if isinstance(error, NodeError):
-            return error
+            return error.with_traceback(None)
         if isinstance(error, ExpressionError):
             unfit = isinstance(error, UnfitValueError)
             return cls("expression_failed", str(error), unfit_value=unfit)

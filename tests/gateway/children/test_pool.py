@@ -214,6 +214,21 @@ async def test_an_idle_evaluator_that_was_killed_is_replaced(pool: ChildPool) ->
     assert await ask(pool, "1 + 1") == 2
 
 
+async def test_idle_evaluators_end_but_for_those_that_are_kept() -> None:
+    pool = pool_of(idle_seconds=0.3, kept_idle=1)
+    try:
+        await asyncio.gather(*(ask(pool, "1 + 1", tenant=tenant) for tenant in "abc"))
+        assert len(evaluators()) == 3
+        while len(evaluators()) > 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        kept = evaluators()
+        await asyncio.sleep(0.5)
+        assert await ask(pool, "1 + 1") == 2
+        assert evaluators() == kept
+    finally:
+        await pool.close()
+
+
 async def test_a_cancelled_request_ends_its_evaluator(patient: ChildPool) -> None:
     work = asyncio.create_task(ask(patient, **NEVER))
     busy = await busy_evaluator()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from time import monotonic
 from typing import Any
 
 import pytest
 
+from gateway.flows.node_types.handler import NodeError, RunContext
 from gateway.flows.ports import ModelCall
 from protos.errors import ErrorCode
-from tests.gateway.flows.fake_ports import FakePorts, failing, hang
+from tests.gateway.flows.fake_ports import FakePorts, Model, failing, hang
 from tests.gateway.flows.flow_builder import ONE_MODEL, run, statuses
 
 
@@ -82,3 +84,20 @@ async def test_cancelling_the_caller_leaves_no_task_running() -> None:
         await task
     assert asyncio.all_tasks() == before
     assert (world.cancelled, world.busy) == (1, 0)
+
+
+async def model_failure(_call: ModelCall) -> dict[str, Any]:
+    raise NodeError("model_failure", "it fails")
+
+
+@pytest.mark.parametrize("model", [hang, model_failure])
+async def test_nothing_of_a_failed_run_waits_for_the_garbage_collector(model: Model) -> None:
+    """It would take minutes to come, and nodes have values of megabytes."""
+    gc.collect()
+    gc.disable()
+    try:
+        outcome = await run(ONE_MODEL, world=FakePorts(model), seconds=0.05)
+        assert outcome.status == "failed"
+        assert [one for one in gc.get_objects() if isinstance(one, RunContext)] == []
+    finally:
+        gc.enable()
