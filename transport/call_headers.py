@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from transport.header_compression import HeaderList, encode_block
+from transport.header_blocks import HeaderList
+from transport.header_compression import encode_block
 from transport.messages import ACCEPT_ENCODING, DECOMPRESSORS, Decompress
 from transport.metadata import (
     decode_message,

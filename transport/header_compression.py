@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
-from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
+from hpack import Encoder, HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
+from transport.header_blocks import BlockDecoder, HeaderList
 from transport.http2 import Http2ErrorCode, PeerError
 from transport.limits import GrpcLimits
 
 T = TypeVar("T")
-HeaderList = list[tuple[bytes, bytes]]
 Parse = Callable[[HeaderList], T]
 
 _MAX_CACHED_BLOCKS = 64
@@ -58,8 +58,7 @@ class HeaderDecoder(Generic[T]):
         self._parse_oversized = parse_oversized
         self._max_header_bytes = limits.max_header_bytes
         self._table = _ChangeCountingTable()
-        self._decoder = Decoder(max_header_list_size=limits.max_header_block_bytes)
-        self._decoder.header_table = self._table
+        self._decoder = BlockDecoder(self._table, limits.max_header_block_bytes)
         self._cache: dict[bytes, T] = {}
 
     def decode(self, block: bytes) -> T:
@@ -87,12 +86,10 @@ class HeaderDecoder(Generic[T]):
 
     def _decode(self, block: bytes) -> HeaderList:
         try:
-            return [
-                (bytes(name), bytes(value)) for name, value in self._decoder.decode(block, True)
-            ]
+            return self._decoder.decode(block)
         except OversizedHeaderListError as error:
             raise PeerError(Http2ErrorCode.ENHANCE_YOUR_CALM, str(error)) from error
-        except (HPACKError, IndexError, ValueError) as error:
+        except (HPACKError, IndexError) as error:
             text = f"an invalid header block: {error}"
             raise PeerError(Http2ErrorCode.COMPRESSION_ERROR, text) from error
 

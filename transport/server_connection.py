@@ -32,8 +32,8 @@ Guard = Callable[[str, Metadata], RpcError | None]
 _DRAIN_PING = b"drained?"
 _SHUTTING_DOWN = RpcError(StatusCode.UNAVAILABLE, "the server is shutting down")
 _REAPER_TIMER = "idle connection reaper"
-_OVERSIZED_HEADERS_COST = 100
-"""As many useless frames: to decode the largest block takes as long as to handle thousands."""
+_OVERSIZED_HEADERS_COST = 300
+"""As many useless frames: to decode the largest block takes as long as to handle hundreds."""
 _MESSAGE_TIMEOUT = Status(
     StatusCode.DEADLINE_EXCEEDED, "the request message did not arrive in time"
 )
