@@ -79,7 +79,7 @@ class FastApiErrorHandlers:
         return _answer(request, refusal)
 
     async def _disconnected(self, request: Request, _: Exception) -> Response:
-        message = "the client disconnected before the body was complete"  # read by nobody
+        message = "the client disconnected before the body was complete"  # no one reads it
         return _answer(request, GatewayError(ErrorCode.INVALID_REQUEST, message))
 
     async def _unforeseen(self, _: Request, error: Exception) -> Response:
