@@ -21,6 +21,7 @@ from gateway.fast_path.tensors import encode_body
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.upstream.inference_stream import InferenceStreamClient, templated
 from gateway.upstream.servers import InferenceServers
+from gateway.web.large_tensors import LARGE_OUTPUT_BYTES
 from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_timeout
 from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, InferResponseTemplate
@@ -79,6 +80,8 @@ class DeploymentCall(AnswerableCall):
     """Whether other calls still waited for the inference server when the reply arrived."""
     recording: RecordedCall | None = None
     """Writes its run before it is answered."""
+    _arrived = 0.0
+    """`perf_counter()` when the inference server's reply arrived."""
     _number = b""
     _stream: InferenceStreamClient | None = None
     _running: RunningCall | None = None
@@ -145,27 +148,34 @@ class DeploymentCall(AnswerableCall):
         stream, self._stream = self._stream, None
         assert stream is not None
         self.others_wait = stream.in_flight > 0
+        self._arrived = perf_counter()
+        if len(message) > LARGE_OUTPUT_BYTES:
+            self._running = LargeReply(self, message, template)
+            return
         route = self.route
         assert route is not None
         assert route.codec is not None
-        arrived = perf_counter()
         try:
             if template is None:
                 message, template = templated(message)
             output_data = route.codec.decode(message, template, route.deployment.non_finite)
-            queue, infer = template.timings(message)
-            self.ended = ended = perf_counter()
-            authenticated = self.authenticated - self.began
-            self.stages = authenticated, self.parse_seconds, queue, infer, ended - arrived
-            self.status = 200
-            if self.recording is None:
-                self.may_be_sampled = True
-                self.succeed_fast(output_data)
-            else:
-                self.recording.completed(output_data)
+            self.complete(output_data, *template.timings(message))
         except Exception as error:  # noqa: BLE001 - `fail` knows which are bugs
             self.may_be_sampled = False
             self.fail(error)
+
+    def complete(self, output_data: bytes, queue: float, infer: float) -> None:
+        """Succeed with `output_data`, which is JSON; `queue` and `infer` are seconds."""
+        self._running = None
+        self.ended = ended = perf_counter()
+        authenticated = self.authenticated - self.began
+        self.stages = authenticated, self.parse_seconds, queue, infer, ended - self._arrived
+        self.status = 200
+        if self.recording is None:
+            self.may_be_sampled = True
+            self.succeed_fast(output_data)
+        else:
+            self.recording.completed(output_data)
 
     def on_failure(self, error: GatewayError) -> None:
         """Take the inference server's error, or that there is no reply."""
@@ -207,4 +217,35 @@ class LargeBodyCall:
             )
             call.send_parsed(*encoded, perf_counter() - began)
         except Exception as error:  # noqa: BLE001 - `fail` knows which are bugs
+            call.fail(error)
+
+
+class LargeReply:
+    """The reply to a fast call, while it is written as JSON in parts."""
+
+    def __init__(
+        self, call: DeploymentCall, message: bytes, template: InferResponseTemplate | None
+    ) -> None:
+        self._call = call
+        self._task = asyncio.create_task(self._write(message, template))
+
+    def abandon(self) -> None:
+        """Stop."""
+        self._task.cancel()
+
+    async def _write(self, message: bytes, template: InferResponseTemplate | None) -> None:
+        call = self._call
+        route = call.route
+        assert route is not None
+        assert route.codec is not None
+        try:
+            if template is None:
+                message, form = await asyncio.to_thread(templated, message)
+            else:
+                form = template
+            non_finite = route.deployment.non_finite
+            output_data = await route.codec.decode_large(message, form, non_finite)
+            call.complete(output_data, *form.timings(message))
+        except Exception as error:  # noqa: BLE001 - `fail` knows which are bugs
+            call.may_be_sampled = False
             call.fail(error)

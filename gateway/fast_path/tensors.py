@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,17 +23,20 @@ from gateway.deployments.settings import NonFinite
 from gateway.errors import GatewayError
 from gateway.fast_path.body import parse_body
 from gateway.models.pins import ClassLabels
-from gateway.runs.output_data import check_finite
+from gateway.runs.output_data import check_finite, not_finite
 from gateway.upstream.inference_stream import ID_BYTES
+from gateway.web.large_tensors import dump_large
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES, Datatype
 from protos.errors import ErrorCode
-from protos.json_tensors import dump_tensor, to_json
+from protos.json_tensors import dump_tensor, dump_with_nulls, to_json
 from protos.message_templates import InferRequestTemplate, InferResponseTemplate
+from protos.non_finite import non_finite_name
 from protos.parameters import TIMEOUT, timeout_microseconds
 from protos.tensors import decode_raw
 
 _MAX_TEMPLATES = 1024
+_FLOAT = "f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +113,28 @@ class TensorCodec:
         Raises:
             GatewayError: INFERENCE_FAILED where an output is missing; NON_FINITE_OUTPUT.
         """
-        fields = self._fields.get(template)
-        if fields is None:
-            if len(self._fields) >= _MAX_TEMPLATES:
-                self._fields.clear()
-            fields = self._fields[template] = self._fields_of(template)
-        # Any: whatever orjson writes
-        data: dict[str, Any] = {}
-        for field in fields:
-            if field.dtype is not None:
-                data[field.name] = np.ndarray(field.shape, field.dtype, message, field.start)
-            else:
-                data[field.name] = field.decode(message)
-        written = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
+        data = self._output_data(message, template)
+        written = dump_with_nulls(data)
         if b"null" in written and non_finite is not NonFinite.NULL:
-            return _dump_non_finite(data, non_finite)
+            if non_finite is NonFinite.ERROR:
+                _check_finite(data)
+            members = (orjson.dumps(each) + b":" + dump_tensor(data[each]) for each in data)
+            return b"{%b}" % b",".join(members)
         return written
+
+    async def decode_large(
+        self, message: bytes, template: InferResponseTemplate, non_finite: NonFinite
+    ) -> bytes:
+        """Return and raise what `decode` does; other calls go on meanwhile."""
+        data = await asyncio.to_thread(self._output_data, message, template)
+        if non_finite is NonFinite.ERROR:
+            await asyncio.to_thread(_check_finite, data)
+        dump = dump_with_nulls if non_finite is NonFinite.NULL else dump_tensor
+        parts: list[bytes] = []
+        for name, value in data.items():
+            before = b"," if parts else b"{"
+            parts += (before, orjson.dumps(name), b":", await dump_large(value, dump))
+        return b"".join((*parts, b"}"))
 
     def values(self, message: bytes, template: InferResponseTemplate) -> dict[str, Any]:
         """Return `output_data` as a flow's value: JSON, with NaN and infinities as numbers.
@@ -154,6 +164,21 @@ class TensorCodec:
         for name in dict.fromkeys(output.name for output in plan.outputs):
             head.outputs.add(name=name)
         return InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
+
+    def _output_data(self, message: bytes, template: InferResponseTemplate) -> dict[str, Any]:
+        """Return the values of `output_data`. Any: whatever orjson writes."""
+        fields = self._fields.get(template)
+        if fields is None:
+            if len(self._fields) >= _MAX_TEMPLATES:
+                self._fields.clear()
+            fields = self._fields[template] = self._fields_of(template)
+        data: dict[str, Any] = {}
+        for field in fields:
+            if field.dtype is not None:
+                data[field.name] = np.ndarray(field.shape, field.dtype, message, field.start)
+            else:
+                data[field.name] = field.decode(message)
+        return data
 
     def _fields_of(self, template: InferResponseTemplate) -> list[_Field]:
         tensors = {
@@ -188,20 +213,15 @@ def _by_class(array: np.ndarray, labels: ClassLabels) -> list[dict[str, float]]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _dump_non_finite(data: Mapping[str, Any], non_finite: NonFinite) -> bytes:
-    """Return `output_data` as JSON, with strings for NaN and infinities. Any: as `to_json`.
-
-    Raises:
-        GatewayError: NON_FINITE_OUTPUT where `non_finite` is ERROR and there is one.
-    """
-    if non_finite is NonFinite.ERROR:
-        lists = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in data.items()
-        }
-        check_finite(lists)
-    members = [orjson.dumps(name) + b":" + dump_tensor(value) for name, value in data.items()]
-    return b"{%b}" % b",".join(members)
+def _check_finite(data: Mapping[str, Any]) -> None:
+    """Raise GatewayError NON_FINITE_OUTPUT for the first NaN or infinity. Any: as `to_json`."""
+    for name, value in data.items():
+        if not isinstance(value, np.ndarray):
+            check_finite({name: value})
+        elif value.dtype.kind == _FLOAT and not (finite := np.isfinite(value)).all():
+            first = np.unravel_index(int(np.argmin(finite)), value.shape)
+            path = "".join(f"[{at}]" for at in first)
+            raise not_finite(f"output_data.{name}{path}", non_finite_name(float(value[first])))
 
 
 def encode_body(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -9,16 +11,20 @@ from google.protobuf.message import Message
 
 from gateway.oip.http_request import ParsedInferRequest
 from gateway.upstream.inference_stream import InferenceReply
+from gateway.web.large_tensors import LARGE_OUTPUT_BYTES, dump_large
 from gateway.web.problems import Answer, Headers
-from protos.datatypes import get_datatype
+from protos.datatypes import Datatype, get_datatype
 from protos.json_tensors import dump_tensor, to_json
 from protos.tensors import decode_raw
 
 _SERIALISE = orjson.OPT_SERIALIZE_NUMPY
+_WRITTEN = orjson.Fragment(b"")
 
 
-def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> Answer:
+async def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> Answer:
     """Return the response in the requested format; in JSON, NaN and infinities are strings.
+
+    Other calls go on while large outputs are written as JSON.
 
     Raises:
         TensorError: an output does not match its datatype or shape.
@@ -39,14 +45,17 @@ def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> Answer:
             tail.append(raw)
         else:
             kind = get_datatype(datatype, tensor=name)
-            array = decode_raw(raw, kind, shape, tensor=name)
-            shown["data"] = to_json(array.ravel(), kind)
+            if len(raw) > LARGE_OUTPUT_BYTES:
+                data = await asyncio.to_thread(_flat_json, raw, kind, shape, name)
+                shown["data"] = orjson.Fragment(await dump_large(data, dump_tensor))
+            else:
+                shown["data"] = _flat_json(raw, kind, shape, name)
         outputs.append(shown)
     document["outputs"] = outputs
     head = orjson.dumps(document, option=_SERIALISE)
     if b"null" in head:  # what orjson makes of NaN and infinities
         for shown in outputs:
-            if "data" in shown:
+            if not isinstance(shown.get("data", _WRITTEN), orjson.Fragment):
                 shown["data"] = orjson.Fragment(dump_tensor(shown["data"]))
         head = orjson.dumps(document, option=_SERIALISE)
     if not tail:
@@ -56,6 +65,10 @@ def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> Answer:
         (b"inference-header-content-length", b"%d" % len(head)),
     ]
     return 200, headers, b"".join((head, *tail))
+
+
+def _flat_json(raw: memoryview, datatype: Datatype, shape: Sequence[int], tensor: str) -> object:
+    return to_json(decode_raw(raw, datatype, shape, tensor=tensor).ravel(), datatype)
 
 
 def as_json(message: Message) -> dict[str, Any]:

@@ -197,7 +197,7 @@ class V2App:
             receive, self._plane.infer_raw(caller, parsed.request, parsed.raws, remaining)
         )
         began = perf_counter()
-        answer = render_infer(reply, parsed)
+        answer = await render_infer(reply, parsed)
         self._metrics.serialise.observe(perf_counter() - began)
         return answer
 

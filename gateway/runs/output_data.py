@@ -30,8 +30,13 @@ def check_finite(output_data: Mapping[str, Any]) -> None:
     found = find_non_finite(output_data, "output_data")
     if found is not None:
         path, _, number = found.rpartition(": ")
-        message = (
-            f"{path}: expected a finite number, got {number}; correct the model or the input, or "
-            'set non_finite of the deployment to "string"'
-        )
-        raise GatewayError(ErrorCode.NON_FINITE_OUTPUT, message)
+        raise not_finite(path, number)
+
+
+def not_finite(path: str, number: str) -> GatewayError:
+    """Return the error for NaN or an infinity, such as `output_data.p[0]`, `NaN`."""
+    message = (
+        f"{path}: expected a finite number, got {number}; correct the model or the input, or "
+        'set non_finite of the deployment to "string"'
+    )
+    return GatewayError(ErrorCode.NON_FINITE_OUTPUT, message)

@@ -13,6 +13,9 @@ GIVEN = {"x": [-1, 0, 4]}
 STRINGS = {"log": ["NaN", "-Infinity", 1.3862944], "reciprocal": [-1, "Infinity", 0.25]}
 NULLS = {"log": [None, None, 1.3862944], "reciprocal": [-1, None, 0.25]}
 
+MANY = 100_000
+"""Repetitions that make an output of more than 1 MiB."""
+
 modes = pytest.mark.parametrize("mode", ["sync", "async", "fast"])
 
 
@@ -122,3 +125,26 @@ def test_v2_has_the_same_strings(installation: Installation, nested: list[object
         assert outputs == STRINGS
     else:
         assert outputs == {"log": ["Infinity", "NaN", "NaN"], "reciprocal": [0, -0.0, "NaN"]}
+
+
+@pytest.mark.parametrize(("settings", "expected"), [({}, STRINGS), ({"non_finite": "null"}, NULLS)])
+def test_large_outputs_of_fast_calls_are_the_same(
+    runs: Runs, settings: dict[str, str], expected: Json
+) -> None:
+    output = output_of(runs, "fast", chain("nan"), {"x": GIVEN["x"] * MANY}, **settings)
+    assert output == {name: values * MANY for name, values in expected.items()}
+
+
+def test_a_large_output_of_a_fast_call_may_be_refused(runs: Runs) -> None:
+    deployment = runs.deploy(chain("nan"), "fast", "server", non_finite="error")
+    answer = runs.call(deployment, {"x": [1.0] * 3 * MANY + GIVEN["x"]})
+    error = problem_of(answer, 500, "non_finite_output")
+    assert f"output_data.log[{3 * MANY}]: expected a finite number, got NaN" in error["message"]
+
+
+def test_a_large_output_of_v2_is_the_same(installation: Installation) -> None:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [3 * MANY], "data": GIVEN["x"] * MANY}
+    answer = installation.http.post("/v2/models/nan/infer", json={"inputs": [tensor]})
+    assert answer.status_code == 200, answer.text[:1000]
+    outputs = {one["name"]: one["data"] for one in answer.json()["outputs"]}
+    assert outputs == {name: values * MANY for name, values in STRINGS.items()}
