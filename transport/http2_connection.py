@@ -28,6 +28,8 @@ from transport.streams import BaseStream
 from transport.timers import Keepalive, Timers
 from transport.write_queue import WriteQueue
 
+_LARGE_READ_BYTES = 128 * 1024
+"""After such a read, other connections come first: uvloop would read on, 8 MiB in a turn."""
 _CLOSE_SECONDS = 1.0
 """Time for the peer to read our GOAWAY before the socket is aborted."""
 _KEEPALIVE_PING = b"alive?\0\0"
@@ -132,6 +134,13 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         if self._receive_window < self._refill_below:
             self._refill()
         write_queue.flush()
+        if len(data) >= _LARGE_READ_BYTES and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def eof_received(self) -> bool:
         """Close: gRPC does not use half-closed connections."""
