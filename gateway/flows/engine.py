@@ -18,7 +18,8 @@ from gateway.errors import GatewayError
 from gateway.flows.cel.values import INPUT_DATA, ExpressionError
 from gateway.flows.json_output import measure_json, shown_json, truncated
 from gateway.flows.node_types.handler import NodeError, RunContext
-from gateway.flows.plan import FlowPlan, PlanNode
+from gateway.flows.plan import FlowPlan
+from gateway.flows.plan_node import PlanNode
 from gateway.flows.ports import Ports
 from gateway.flows.result import FlowError, FlowErrorCode, FlowResult, NodeResult, NodeStatus
 from gateway.flows.spec import NodeType
@@ -254,7 +255,9 @@ class _FlowRun:
                 code = "evaluation_limit"
             elif error.code == ErrorCode.NO_ACTIVE_INFERENCE:
                 code = "no_active_inference"
-            elif error.unfit_value and node.depends_on_input:
+            elif error.unfit_value and self._plan.is_input(
+                node.reads if error.reads is None else error.reads
+            ):
                 is_tensor = error.code == ErrorCode.INVALID_TENSOR
                 code = "invalid_tensor" if is_tensor else "invalid_input"
             self._fail_run(code, error.message, node)
