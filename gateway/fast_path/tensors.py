@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from gateway.deployments.input_tensors import (
 )
 from gateway.deployments.settings import NonFinite
 from gateway.errors import GatewayError
+from gateway.fast_path.array_slices import in_slices, restore_non_finite, to_lists
 from gateway.fast_path.body import parse_body
+from gateway.flows.turns import Steps
 from gateway.models.pins import ClassLabels
 from gateway.runs.output_data import check_finite
 from gateway.upstream.inference_stream import ID_BYTES
@@ -64,11 +67,18 @@ class _Field:
         if isinstance(array, float) or self.class_labels is not None:
             values[self.name] = array
         elif isinstance(array, np.ndarray):
-            for index in np.argwhere(~np.isfinite(array)).tolist():
-                row = values[self.name]
-                for at in index[:-1]:
-                    row = row[at]
-                row[index[-1]] = float(array[tuple(index)])
+            restore_non_finite(values[self.name], array)
+
+    def steps(self, message: bytes) -> Steps[Any]:
+        """Return the value as `TensorCodec.values` has it. Any: JSON."""
+        raw = memoryview(message)[self.start : self.end]
+        array = decode_raw(raw, self.datatype, self.shape, tensor=self.tensor)
+        if self.class_labels is not None:
+            return (yield from in_slices(array, partial(_by_class, labels=self.class_labels)))
+        value = to_json(array, self.datatype)
+        if isinstance(value, np.ndarray):
+            return (yield from in_slices(value, to_lists))
+        return value
 
 
 class TensorCodec:
@@ -109,11 +119,7 @@ class TensorCodec:
         Raises:
             GatewayError: INFERENCE_FAILED where an output is missing; NON_FINITE_OUTPUT.
         """
-        fields = self._fields.get(template)
-        if fields is None:
-            if len(self._fields) >= _MAX_TEMPLATES:
-                self._fields.clear()
-            fields = self._fields[template] = self._fields_of(template)
+        fields = self._known_fields(template)
         # Any: whatever orjson writes
         data: dict[str, Any] = {}
         for field in fields:
@@ -138,6 +144,22 @@ class TensorCodec:
             for field in self._fields[template]:
                 field.restore_non_finite(values, message)
         return values
+
+    def value_steps(self, message: bytes, template: InferResponseTemplate) -> Steps[dict[str, Any]]:
+        """Return the same as `values`, in steps: for large replies."""
+        values: dict[str, Any] = {}
+        for field in self._known_fields(template):
+            values[field.name] = yield from field.steps(message)
+            yield
+        return values
+
+    def _known_fields(self, template: InferResponseTemplate) -> list[_Field]:
+        fields = self._fields.get(template)
+        if fields is None:
+            if len(self._fields) >= _MAX_TEMPLATES:
+                self._fields.clear()
+            fields = self._fields[template] = self._fields_of(template)
+        return fields
 
     def _new_request(
         self, timeout: float, shapes: list[Shape | None], raws: list[bytes]
@@ -181,9 +203,7 @@ class TensorCodec:
 def _by_class(array: np.ndarray, labels: ClassLabels) -> list[dict[str, float]]:
     """Return an object for each row of `array`, FP32 [N, classes]."""
     # by orjson, which writes a float32 with the digits that it has
-    rows = orjson.loads(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
-    for row, column in np.argwhere(~np.isfinite(array)).tolist():
-        rows[row][column] = float(array[row, column])
+    rows = to_lists(array)
     names = [str(label) for label in labels]
     return [dict(zip(names, row, strict=True)) for row in rows]
 
