@@ -108,7 +108,7 @@ class DeliveryStore:
     async def prune(self, before: datetime) -> int:
         """Delete some of the oldest deliveries from before a time; return how many.
 
-        Pending ones stay. Held ones, which nobody has received, are logged. One small transaction,
+        Pending ones stay. Held ones, which no receiver has got, are logged. One small transaction,
         so that other writers are not blocked for long.
         """
         oldest = (

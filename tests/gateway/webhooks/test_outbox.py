@@ -255,7 +255,7 @@ async def test_deliveries_are_deleted_with_their_runs_except_pending_ones(
     assert await count(idle_harness) == 1
 
 
-async def test_the_deletion_of_events_that_nobody_received_is_logged(
+async def test_the_deletion_of_events_that_no_receiver_got_is_logged(
     idle_harness: WebhookHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A delivered one is deleted as well, and is no loss."""
