@@ -58,13 +58,11 @@ class ModelUser:
         return self.may_use_private(model.owner_id)
 
     def may_manage(self, model: Model | None) -> bool:
-        """Whether the user may change and remove a model, and stop its inference servers."""
-        return self.administers or (model is not None and self.is_owner(model.owner_id))
+        """Whether the user may change and remove a model, and stop its inference servers.
 
-    def may_publish(self, model: Model | None) -> bool:
-        """Whether the user may add a version: any user may to a shared one of the installation."""
-        ownerless = model is None or model.owner_id is None
-        return self.may_manage(model) or (ownerless and self.may_use(model))
+        Once it has a version, only these users may publish more.
+        """
+        return self.administers or (model is not None and self.is_owner(model.owner_id))
 
     def hidden_names(self) -> Select[str]:
         """Select the names of the models that the user may not use."""

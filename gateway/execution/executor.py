@@ -22,6 +22,7 @@ from gateway.errors import GatewayError
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.progress import ProgressReporter
 from gateway.flows import engine
+from gateway.flows.json_output import dump_json
 from gateway.flows.ports import HttpPort, Ports
 from gateway.flows.processes import FlowProcesses
 from gateway.flows.result import FlowResult
@@ -196,7 +197,7 @@ class RunExecutor:
             )
         finally:
             await progress.stop()
-        written = _run_result(result, boot_seconds=models.boot_seconds)
+        written = await _run_result(result, boot_seconds=models.boot_seconds)
         if result.non_finite and result.output_data is not None:
             return await self._without_non_finite(claim, result.output_data, written)
         return written
@@ -270,11 +271,11 @@ async def _retry_while_database_is_away(operation: Callable[[], Awaitable[T]]) -
             await asyncio.sleep(delay)
 
 
-def _run_result(result: FlowResult, *, boot_seconds: float | None) -> RunResult:
+async def _run_result(result: FlowResult, *, boot_seconds: float | None) -> RunResult:
     error, output = result.error, result.output_data
     return RunResult(
         status=RunStatus(result.status),
-        output_data=None if output is None else orjson.dumps(output),
+        output_data=None if output is None else await dump_json(output),
         node_outputs=orjson.dumps(result.node_outputs),
         error=None
         if error is None

@@ -12,11 +12,14 @@ from gateway.errors import GatewayError
 from gateway.fast_path.tensors import TensorCodec
 from gateway.flows.ports import ModelCall
 from gateway.models.pins import Pin
+from gateway.steps import in_turns
 from gateway.upstream.inference_stream import InferenceStreamClient
 from gateway.upstream.servers import InferenceServers
 from protos.errors import ErrorCode
 
 _RETRY_SECONDS = 0.02
+_LARGE_REPLY_BYTES = 1 << 16
+"""Larger replies become values in steps. A byte becomes several of JSON."""
 _TRANSIENT = frozenset({ErrorCode.INFERENCE_SERVER_BOOTING, ErrorCode.INFERENCE_SERVER_UNAVAILABLE})
 """Transient errors: the server boots, or its connection is being re-established."""
 
@@ -90,6 +93,8 @@ class InferenceClient:
         template, raws = model.encode(inputs, timeout)
         stream: InferenceStreamClient = self._servers.stream(model.plan.model, model.plan.version)
         reply = await stream.request(template, raws, timeout)
+        if len(reply.message) > _LARGE_REPLY_BYTES:
+            return await in_turns(model.value_steps(reply.message, reply.template))
         return model.values(reply.message, reply.template)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ from gateway.deployments.input_tensors import (
 )
 from gateway.deployments.settings import NonFinite
 from gateway.errors import GatewayError
+from gateway.fast_path.array_slices import in_slices, restore_non_finite, to_lists
 from gateway.fast_path.body import parse_body
 from gateway.models.pins import ClassLabels
 from gateway.runs.output_data import check_finite, not_finite
+from gateway.steps import Steps
 from gateway.upstream.inference_stream import ID_BYTES
 from gateway.web.large_tensors import dump_large
 from protos import open_inference_pb2 as pb
@@ -68,11 +71,18 @@ class _Field:
         if isinstance(array, float) or self.class_labels is not None:
             values[self.name] = array
         elif isinstance(array, np.ndarray):
-            for index in np.argwhere(~np.isfinite(array)).tolist():
-                row = values[self.name]
-                for at in index[:-1]:
-                    row = row[at]
-                row[index[-1]] = float(array[tuple(index)])
+            restore_non_finite(values[self.name], array)
+
+    def steps(self, message: bytes) -> Steps[Any]:
+        """Return the value as `TensorCodec.values` has it. Any: JSON."""
+        raw = memoryview(message)[self.start : self.end]
+        array = decode_raw(raw, self.datatype, self.shape, tensor=self.tensor)
+        if self.class_labels is not None:
+            return (yield from in_slices(array, partial(_by_class, labels=self.class_labels)))
+        value = to_json(array, self.datatype)
+        if isinstance(value, np.ndarray):
+            return (yield from in_slices(value, to_lists))
+        return value
 
 
 class TensorCodec:
@@ -113,7 +123,7 @@ class TensorCodec:
         Raises:
             GatewayError: INFERENCE_FAILED where an output is missing; NON_FINITE_OUTPUT.
         """
-        data = self._output_data(message, template)
+        data = _output_data(self._known_fields(template), message)
         written = dump_with_nulls(data)
         if b"null" in written and non_finite is not NonFinite.NULL:
             if non_finite is NonFinite.ERROR:
@@ -126,7 +136,7 @@ class TensorCodec:
         self, message: bytes, template: InferResponseTemplate, non_finite: NonFinite
     ) -> bytes:
         """Return and raise what `decode` does; other calls go on meanwhile."""
-        data = await asyncio.to_thread(self._output_data, message, template)
+        data = await asyncio.to_thread(_output_data, self._known_fields(template), message)
         if non_finite is NonFinite.ERROR:
             await asyncio.to_thread(_check_finite, data)
         dump = dump_with_nulls if non_finite is NonFinite.NULL else dump_tensor
@@ -149,6 +159,22 @@ class TensorCodec:
                 field.restore_non_finite(values, message)
         return values
 
+    def value_steps(self, message: bytes, template: InferResponseTemplate) -> Steps[dict[str, Any]]:
+        """Return the same as `values`, in steps: for large replies."""
+        values: dict[str, Any] = {}
+        for field in self._known_fields(template):
+            values[field.name] = yield from field.steps(message)
+            yield
+        return values
+
+    def _known_fields(self, template: InferResponseTemplate) -> list[_Field]:
+        fields = self._fields.get(template)
+        if fields is None:
+            if len(self._fields) >= _MAX_TEMPLATES:
+                self._fields.clear()
+            fields = self._fields[template] = self._fields_of(template)
+        return fields
+
     def _new_request(
         self, timeout: float, shapes: list[Shape | None], raws: list[bytes]
     ) -> InferRequestTemplate:
@@ -164,21 +190,6 @@ class TensorCodec:
         for name in dict.fromkeys(output.name for output in plan.outputs):
             head.outputs.add(name=name)
         return InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
-
-    def _output_data(self, message: bytes, template: InferResponseTemplate) -> dict[str, Any]:
-        """Return the values of `output_data`. Any: whatever orjson writes."""
-        fields = self._fields.get(template)
-        if fields is None:
-            if len(self._fields) >= _MAX_TEMPLATES:
-                self._fields.clear()
-            fields = self._fields[template] = self._fields_of(template)
-        data: dict[str, Any] = {}
-        for field in fields:
-            if field.dtype is not None:
-                data[field.name] = np.ndarray(field.shape, field.dtype, message, field.start)
-            else:
-                data[field.name] = field.decode(message)
-        return data
 
     def _fields_of(self, template: InferResponseTemplate) -> list[_Field]:
         tensors = {
@@ -203,12 +214,21 @@ class TensorCodec:
         return fields
 
 
+def _output_data(fields: Sequence[_Field], message: bytes) -> dict[str, Any]:
+    """Return the values of `output_data`. Any: whatever orjson writes."""
+    data: dict[str, Any] = {}
+    for field in fields:
+        if field.dtype is not None:
+            data[field.name] = np.ndarray(field.shape, field.dtype, message, field.start)
+        else:
+            data[field.name] = field.decode(message)
+    return data
+
+
 def _by_class(array: np.ndarray, labels: ClassLabels) -> list[dict[str, float]]:
     """Return an object for each row of `array`, FP32 [N, classes]."""
     # by orjson, which writes a float32 with the digits that it has
-    rows = orjson.loads(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
-    for row, column in np.argwhere(~np.isfinite(array)).tolist():
-        rows[row][column] = float(array[row, column])
+    rows = to_lists(array)
     names = [str(label) for label in labels]
     return [dict(zip(names, row, strict=True)) for row in rows]
 

@@ -18,7 +18,8 @@ from gateway.errors import GatewayError
 from gateway.flows.cel.values import INPUT_DATA, ExpressionError
 from gateway.flows.json_output import measure_json, shown_json, truncated
 from gateway.flows.node_types.handler import NodeError, RunContext
-from gateway.flows.plan import FlowPlan, PlanNode
+from gateway.flows.plan import FlowPlan
+from gateway.flows.plan_node import PlanNode
 from gateway.flows.ports import Ports
 from gateway.flows.result import FlowError, FlowErrorCode, FlowResult, NodeResult, NodeStatus
 from gateway.flows.spec import NodeType
@@ -120,12 +121,12 @@ class _FlowRun:
     async def _start_ready(self) -> None:
         turn_started_at = monotonic()
         while self._ready and not self._is_over():
-            self._start(self._ready.popleft())
+            await self._start(self._ready.popleft())
             if monotonic() - turn_started_at > _MAX_TURN:
                 await asyncio.sleep(0)
                 turn_started_at = monotonic()
 
-    def _start(self, at: int) -> None:
+    async def _start(self, at: int) -> None:
         node = self._plan.nodes[at]
         started_at = monotonic()
         if node.program is not None or node.perform is not None:
@@ -135,7 +136,7 @@ class _FlowRun:
             result = _StepResult(output=node.prepare(self._values))
         except (NodeError, GatewayError, ExpressionError) as error:
             result = _StepResult(error=NodeError.of(error))
-        self._on_node_end(at, result, started_at)
+        await self._on_node_end(at, result, started_at)
 
     async def _perform(self, node: PlanNode) -> _StepResult:
         """Run the node's step, with retries as its policy and the deadline allow."""
@@ -171,21 +172,21 @@ class _FlowRun:
         )
         for task in [task for task in self._running if task.done()]:
             at, started_at = self._running.pop(task)
-            self._on_node_end(at, task.result(), started_at)
+            await self._on_node_end(at, task.result(), started_at)
 
-    def _on_node_end(self, at: int, result: _StepResult, started_at: float) -> None:
+    async def _on_node_end(self, at: int, result: _StepResult, started_at: float) -> None:
         """Store the node's output, or apply its error policy, and find its successors."""
         node, error = self._plan.nodes[at], result.error
         value = result.output
         length, non_finite = 0, False
         if error is None:
             try:
-                length, non_finite = measure_json(value)
+                length, non_finite = await measure_json(value)
             except NodeError as not_json:
                 error = not_json
         if error is not None:
             value = node.on_error.output
-            length, non_finite = measure_json(value)
+            length, non_finite = await measure_json(value)
         self._values[node.id] = value
         if non_finite:
             self._non_finite.add(node.id)
@@ -254,7 +255,9 @@ class _FlowRun:
                 code = "evaluation_limit"
             elif error.code == ErrorCode.NO_ACTIVE_INFERENCE:
                 code = "no_active_inference"
-            elif error.unfit_value and node.depends_on_input:
+            elif error.unfit_value and self._plan.is_input(
+                node.reads if error.reads is None else error.reads
+            ):
                 is_tensor = error.code == ErrorCode.INVALID_TENSOR
                 code = "invalid_tensor" if is_tensor else "invalid_input"
             self._fail_run(code, error.message, node)

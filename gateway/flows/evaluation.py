@@ -60,7 +60,7 @@ class Evaluator:
         request = {"kind": "evaluate", "program": program.text}
         answer = await self._ask(request, deadline, otherwise=ErrorCode.EVALUATION_LIMIT, body=read)
         if "code" in answer:
-            raise NodeError(answer["code"], answer["message"], unfit_value=answer["unfit_value"])
+            raise NodeError(**answer)
         return answer["value"]
 
     async def validate(

@@ -48,13 +48,15 @@ def _evaluate(program: str, values: Json) -> bytes:
         value = dump_values(_prepare(program)(CelValues(values)))
     except (NodeError, ExpressionError, RecursionError) as error:
         if isinstance(error, RecursionError):
-            error = NodeError("expression_failed", "its values are nested too deeply")
+            message = "its values are nested too deeply"
+            error = NodeError("expression_failed", message, unfit_value=True)
         failure = NodeError.of(error)
         return orjson.dumps(
             {
                 "code": failure.code,
                 "message": failure.message,
                 "unfit_value": failure.unfit_value,
+                "reads": None if failure.reads is None else sorted(failure.reads),
             }
         )
     return orjson.dumps({"value": orjson.Fragment(value)})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.json_output import measure_json
+from gateway.flows.json_output import check_json
 from gateway.flows.node_types.handler import NodeError
 from gateway.flows.validation import ValidationErrors
 
@@ -65,7 +65,7 @@ def read_on_error(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors
         return ErrorPolicy(continues=True)
     if isinstance(value, dict) and set(value) == {"fallback"}:
         try:
-            measure_json(value["fallback"])
+            check_json(value["fallback"])
         except NodeError as error:
             errors.add(f"{pointer}/on_error/fallback", error.message)
             return ErrorPolicy()

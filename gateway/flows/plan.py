@@ -8,7 +8,7 @@ an evaluator: to find errors by `check_draft` and `check_flow`, and again before
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Protocol
@@ -23,12 +23,13 @@ from gateway.flows.compile_context import (
     Deferred,
     FunctionName,
 )
-from gateway.flows.failure_policy import ErrorPolicy, RetryPolicy
 from gateway.flows.graph import Edge, ancestors, predecessors, topological
 from gateway.flows.input_validator import InputSelection, InputValidator, SchemaPort, WrittenInput
 from gateway.flows.node_types.api_input import ApiInput
 from gateway.flows.node_types.handler import Perform, Prepare
 from gateway.flows.node_types.registry import HANDLERS
+from gateway.flows.origins import Origin, find_origins
+from gateway.flows.plan_node import OutgoingEdge, PlanNode
 from gateway.flows.programs import Compiled, Program
 from gateway.flows.spec import FlowSpec, Node, NodeType, parse_flow
 from gateway.flows.validation import ValidationErrors
@@ -45,38 +46,6 @@ _RESERVED = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingEdge:
-    """An edge, seen from its source."""
-
-    target: int
-    """Index into the plan's nodes."""
-    case: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanNode:
-    """A compiled node."""
-
-    id: str
-    name: str
-    type: str
-    prepare: Prepare
-    """Computes the node's values, unless there is a program."""
-    program: Program | None
-    """The same, for an evaluator."""
-    perform: Perform | None
-    retry: RetryPolicy
-    on_error: ErrorPolicy
-    incoming: int
-    """Number of incoming edges."""
-    outgoing: tuple[OutgoingEdge, ...]
-    is_branch: bool
-    """Whether the output's `case` decides which edges are taken."""
-    depends_on_input: bool
-    """Whether its values are computed from the call's input alone, without models and services."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FlowPlan:
     """A compiled flow. Immutable, shared by all runs."""
 
@@ -86,6 +55,7 @@ class FlowPlan:
     """The ids of the `api_output` nodes, in the order of the flow."""
     test_data: Mapping[str, Any] | None
     _input: InputValidator
+    _origins: Mapping[str, Origin]
 
     @property
     def needs_evaluator(self) -> bool:
@@ -96,6 +66,10 @@ class FlowPlan:
     def needs_functions(self) -> bool:
         """Whether its runs call functions of installed packages."""
         return any(node.type == NodeType.PYTHON for node in self.nodes)
+
+    def is_input(self, nodes: Collection[str]) -> bool:
+        """Whether outputs of `nodes` are computed from the call's input, and of nothing outside."""
+        return Origin.of(nodes, self._origins) is Origin.INPUT
 
     def passes_input(self, name: str) -> bool:
         """Whether the flow receives the input `name`, if it is sent."""
@@ -312,11 +286,13 @@ class _Compiler:
         order = topological(self._before)
         index = {node_id: at for at, node_id in enumerate(order)}
         config = self._inputs[0].config if self._inputs else ApiInput(schema=None, test_data=None)
+        nodes = [self._plan_node(self._nodes[one], steps[one], index) for one in order]
         return FlowPlan(
-            nodes=tuple(self._plan_node(self._nodes[one], steps[one], index) for one in order),
+            nodes=tuple(nodes),
             outputs=tuple(node.id for node in self._spec.of_type(NodeType.API_OUTPUT)),
             test_data=config.test_data,
             _input=InputValidator(config.schema, reject=config.additional_inputs == "reject"),
+            _origins=find_origins(nodes, self._earlier),
         )
 
     def _plan_node(self, node: Node, step: _Step, index: Mapping[str, int]) -> PlanNode:
@@ -336,14 +312,13 @@ class _Compiler:
             incoming=self._incoming[node.id],
             outgoing=outgoing,
             is_branch=HANDLERS[node.type].cases is not None,
-            depends_on_input=self._depends_on_input(node, step),
+            reads=self._reads(node, step),
         )
 
-    def _depends_on_input(self, node: Node, step: _Step) -> bool:
-        earlier, sources = self._earlier[node.id], step.context.sources
-        if not self._inputs or any(HANDLERS[self._nodes[one].type].perform for one in earlier):
-            return False
-        return not sources or bool(mentioned(sources, earlier))
+    def _reads(self, node: Node, step: _Step) -> frozenset[str]:
+        sources = step.context.sources
+        read = mentioned(sources, self._earlier[node.id]) if sources else self._before[node.id]
+        return frozenset(read)
 
     def _program(self, node: Node, step: _Step) -> Program:
         return Program(

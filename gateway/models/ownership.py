@@ -68,13 +68,15 @@ def check_may_publish(
 
     Raises:
         GatewayError: CONFLICT for a name that another's private model has, and for another
-            visibility than it has; ROLE_FORBIDDEN for a shared model of another user.
+            visibility than it has; ROLE_FORBIDDEN for a shared model of another user, and for a
+            member where it belongs to the installation.
     """
     if not user.may_use(row):
         message = f"name: '{name}' is taken: choose another name"
         raise GatewayError(ErrorCode.CONFLICT, message)
-    if not user.may_publish(row):
-        message = f"model '{name}' belongs to another user: choose another name"
+    if not user.may_manage(row):
+        owner = "the installation" if row is None or row.owner_id is None else "another user"
+        message = f"model '{name}' belongs to {owner}: choose another name"
         raise GatewayError(ErrorCode.ROLE_FORBIDDEN, f"{message}, or ask an administrator")
     known = Visibility.SHARED if row is None else row.visibility
     if visibility not in (None, known):

@@ -32,12 +32,15 @@ from gateway.webhooks.deliveries import (
 from gateway.webhooks.events import TEST_EVENT, WebhookEvent
 from gateway.webhooks.retry_policy import endpoint_pause
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, DisabledReason
+from telemetry.logs import logger
 
 _MAX_ENDPOINTS = 50
 """Per claim, which is one transaction."""
 _MIN_FAILURES_TODAY = 2
 """To disable an endpoint: two failures a week apart are no outage of a week."""
 _THROTTLED = AttemptResult.THROTTLED
+
+log = logger("gateway.webhooks")
 
 
 class DeliveryStore:
@@ -105,10 +108,11 @@ class DeliveryStore:
     async def prune(self, before: datetime) -> int:
         """Delete some of the oldest deliveries from before a time; return how many.
 
-        Pending ones stay. One small transaction, so that other writers are not blocked for long.
+        Pending ones stay. Held ones, which no receiver has got, are logged. One small transaction,
+        so that other writers are not blocked for long.
         """
         oldest = (
-            select(sql.DELIVERIES.c.id, sql.DELIVERIES.c.stored_bytes)
+            select(sql.DELIVERIES.c.id, sql.DELIVERIES.c.stored_bytes, sql.DELIVERIES.c.status)
             .where(
                 sql.DELIVERIES.c.id < min_run_id(before),
                 sql.DELIVERIES.c.status != DeliveryStatus.PENDING,
@@ -122,10 +126,14 @@ class DeliveryStore:
         async with self._db.write(notify=False) as session:
             await advisory_lock(session, "retention of deliveries")
             # locked: one that is being replayed is pending when the lock is granted
-            ids = ids_of_batch(await session.execute(oldest.with_for_update()))
+            found = (await session.execute(oldest.with_for_update())).all()
+            ids = ids_of_batch(found)
             if ids:
                 for statement in (sql.DELETE_ATTEMPTS, sql.DELETE_DELIVERIES):
                     await session.execute(statement, {"ids": ids})
+        held = sum(row.status == DeliveryStatus.HELD for row in found[: len(ids)])
+        if held:
+            log.warning("held_events_deleted", events=held, created_before=before.isoformat())
         return len(ids)
 
     async def _write(self, batch: Sequence[CompletedAttempt]) -> Sequence[None]:

@@ -40,8 +40,13 @@ def transform_flow(expression: str = "input.x * 2") -> Json:
 
 
 def division_flow() -> Json:
-    """`{"x": …}` → `{"y": 10 / x}`; the node `compute` fails if x is 0."""
+    """`{"x": …}` → `{"y": 10 / x}`; if x is 0, the node `compute` fails by the caller's mistake."""
     return transform_flow("10 / input.x")
+
+
+def failing_flow() -> Json:
+    """Whatever its input, the node `compute` fails by its author's mistake."""
+    return transform_flow("1 / 0")
 
 
 def waiting_flow(seconds: float) -> Json:

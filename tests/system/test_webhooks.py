@@ -11,7 +11,7 @@ import pytest
 from tests.gateway.databases import PostgresDatabase
 from tests.gateway.webhooks.receiver import Message, Receiver, eventually
 from tests.slipstream.running import Up
-from tests.system.flow_documents import division_flow, transform_flow
+from tests.system.flow_documents import failing_flow, transform_flow
 from tests.system.installation import Installation, Json, chain
 from tests.system.runs import Runs
 
@@ -110,7 +110,7 @@ def test_a_fast_call_is_reported_with_its_prediction_in_every_recording_mode(
 
 
 def test_a_failed_run_is_reported_with_its_error(open_runs: Runs, receiver: Receiver) -> None:
-    made = deploy(open_runs, receiver, division_flow(), execution_mode="async")
+    made = deploy(open_runs, receiver, failing_flow(), execution_mode="async")
     run_id = open_runs.accept(made["id"], {"x": 0})
     _, failed = messages_about(receiver, run_id)
     assert failed.event["type"] == "run.failed"

@@ -71,7 +71,9 @@ class ChunkedExpression:
             return self._rest.execute(context)
         finally:
             if failures:
-                raise failures[0]
+                # Not kept: it refers to this frame, this to the context, and that to `failures`,
+                # in a way that the garbage collector does not see.
+                raise failures.pop()
 
 
 class _ChunkedLoop:

@@ -34,7 +34,7 @@ def new_context(values: NodeValues) -> Context:
     try:
         return Context(variables=dict(values), functions=dict(ADDED_FUNCTIONS))
     except CEL_ERRORS as error:
-        raise ExpressionError(f"a value cannot be converted to CEL: {error}") from None
+        raise ExpressionError(f"a value cannot be converted to CEL: {error}", values) from None
 
 
 def to_json(value: Any) -> Any:

@@ -6,6 +6,7 @@ depth. All others are an `ExpressionError` at run time.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gateway.flows.cel.chunked_eval import ChunkedExpression, Operand
@@ -19,15 +20,11 @@ from gateway.flows.cel.library import (
 )
 from gateway.flows.cel.local import local_expression
 from gateway.flows.cel.tokens import ExpressionTooLongError, Token, loop_variables, tokenize
-from gateway.flows.cel.values import (
-    CEL_TYPES,
-    Expression,
-    ExpressionError,
-    NodeValues,
-    UnfitValueError,
-)
+from gateway.flows.cel.values import CEL_TYPES, Expression, ExpressionError, NodeValues
 
 _REASON = 300
+_NO_OVERLOAD = re.compile(r"Undefined variable or function: ('\w+')")
+"""How the library reports values of other types than a function takes; names are checked before."""
 _MIXED = (
     "the operand types do not match; CEL does not mix integers and doubles: write "
     "double(input.x) * 2.0 if input.x may be either"
@@ -79,9 +76,7 @@ class CelExpression:
         except CEL_ERRORS as error:
             if "MemoryError" in str(error):  # of a function that the library has called
                 raise MemoryError from None
-            unfit = isinstance(error, LookupError | TypeError)
-            kind = UnfitValueError if unfit else ExpressionError
-            raise kind(_message(self.source, error)) from None
+            raise ExpressionError(_message(self.source, error), self.roots) from None
 
     @staticmethod
     def _operand(source: str) -> Operand:
@@ -91,10 +86,13 @@ class CelExpression:
 
 def _message(source: str, error: Exception) -> str:
     text = str(error).strip().partition("\n")[0] or type(error).__name__
+    overload = _NO_OVERLOAD.match(text)
     if isinstance(error, KeyError):
         text = f"unknown key {text}"
     elif isinstance(error, TypeError) and text.startswith(("No such overload", "Unsupported")):
         text = _MIXED
+    elif overload is not None:
+        text = f"{overload[1]} does not take values of these types"
     return f"'{_truncated(source)}': {text[:_REASON]}"
 
 

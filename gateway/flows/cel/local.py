@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.flows.cel.paths import Path, follow, parse_path
 from gateway.flows.cel.tokens import MAX_CHARACTERS
-from gateway.flows.cel.values import Expression, NodeValues, UnfitValueError
+from gateway.flows.cel.values import Expression, ExpressionError, NodeValues
 
 _NAMED = {"true": True, "false": False, "null": None}
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -69,4 +69,4 @@ class PathExpression:
         try:
             return follow(self._path, value)
         except LookupError as error:
-            raise UnfitValueError(f"'{self.source}': {error.args[0]}") from None
+            raise ExpressionError(f"'{self.source}': {error.args[0]}", self.roots) from None

@@ -26,6 +26,8 @@ class Template:
         """Create a template from the texts around the expressions and the expressions."""
         self._texts = texts
         self._expressions = expressions
+        self.roots = frozenset[str]().union(*(one.roots for one in expressions))
+        """The nodes that it reads."""
 
     def render(self, values: NodeValues, quote: Callable[[str], str] | None = None) -> str:
         """Insert the values, each quoted by `quote`.
@@ -35,16 +37,17 @@ class Template:
         """
         parts = [self._texts[0]]
         for expression, text in zip(self._expressions, self._texts[1:], strict=True):
-            value = _text(expression.evaluate(values), expression.source)
+            value = _text(expression.evaluate(values), expression)
             parts.append(quote(value) if quote else value)
             parts.append(text)
         return "".join(parts)
 
 
-def _text(value: Any, source: str) -> str:
+def _text(value: Any, expression: Expression) -> str:
     value = as_strings(value)
     if isinstance(value, str):
         return value
     if value is None:
-        raise ExpressionError(f"'{source.strip()}' is null: expected a value to insert")
+        message = f"'{expression.source.strip()}' is null: expected a value to insert"
+        raise ExpressionError(message, expression.roots)
     return orjson.dumps(value).decode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 CEL_TYPES = frozenset(
@@ -20,11 +20,16 @@ INPUT_DATA = ""
 
 
 class ExpressionError(Exception):
-    """An expression that cannot be evaluated; the message names it and the reason."""
+    """An expression that cannot be compiled or evaluated; the message names it and the reason.
 
+    Attributes:
+        reads: the nodes whose values it was evaluated with. Unknown names are found when it is
+            compiled, so if it reads any, a value is missing, or one that it cannot compute with.
+    """
 
-class UnfitValueError(ExpressionError):
-    """A value that the expression reads is missing, or of another type than it needs."""
+    def __init__(self, message: str, reads: Collection[str] = ()) -> None:
+        super().__init__(message)
+        self.reads = frozenset(reads)
 
 
 class Expression(Protocol):

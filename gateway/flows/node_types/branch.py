@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.flows.cel.values import Expression, NodeValues
+from gateway.flows.cel.values import Expression, ExpressionError, NodeValues
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
-from gateway.flows.node_types.handler import NodeError, NodeHandler, Prepare
+from gateway.flows.node_types.handler import NodeHandler, Prepare
 
 _MAX_CASES = 50
 
@@ -77,7 +77,7 @@ def _choose_case(
         if value is not False:
             kind = "null" if value is None else type(value).__name__
             message = f"'{when.source}': expected true or false, got {kind}"
-            raise NodeError("expression_failed", message)
+            raise ExpressionError(message, when.roots)
     return default
 
 

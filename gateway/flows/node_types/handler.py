@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gateway.errors import GatewayError
-from gateway.flows.cel.values import ExpressionError, NodeValues, UnfitValueError
+from gateway.flows.cel.values import ExpressionError, NodeValues
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.ports import Ports
@@ -45,7 +45,8 @@ class NodeError(Exception):
         retryable: whether another attempt may succeed.
         retry_after: seconds to wait before the next attempt.
         unavailable: whether the inference server was not available yet.
-        unfit_value: whether a value that the node was given is missing, or of the wrong type.
+        unfit_value: whether a value that the node was given is missing, or one it cannot use.
+        reads: the nodes one of which gave that value; None: those that the node reads.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class NodeError(Exception):
         retry_after: float | None = None,
         unavailable: bool = False,
         unfit_value: bool = False,
+        reads: Collection[str] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -65,6 +67,7 @@ class NodeError(Exception):
         self.retry_after = retry_after
         self.unavailable = unavailable
         self.unfit_value = unfit_value
+        self.reads = reads
 
     @classmethod
     def of(cls, error: NodeError | GatewayError | ExpressionError) -> NodeError:
@@ -75,8 +78,7 @@ class NodeError(Exception):
         if isinstance(error, NodeError):
             return error.with_traceback(None)
         if isinstance(error, ExpressionError):
-            unfit = isinstance(error, UnfitValueError)
-            return cls("expression_failed", str(error), unfit_value=unfit)
+            return cls("expression_failed", str(error), unfit_value=True, reads=error.reads)
         return cls(
             str(error.code),
             error.message,

@@ -115,7 +115,7 @@ class _Request:
 
     def prepare(self, values: NodeValues) -> dict[str, Any]:
         """Return `url`, `headers` and `body`, each as text; the body may be null."""
-        headers = {name: _header(name, text.render(values)) for name, text in self._headers.items()}
+        headers = {name: _header(name, text, values) for name, text in self._headers.items()}
         body = content_type = None
         if self._json is not None:
             body, content_type = _json_body(self._json.evaluate(values)), "application/json"
@@ -186,11 +186,11 @@ def _json_body(value: Any) -> str:
         raise NodeError("invalid_value", f"json: {error}") from None
 
 
-def _header(name: str, value: str) -> str:
+def _header(name: str, template: Template, values: NodeValues) -> str:
+    value = template.render(values)
     if not value.isprintable():
-        raise NodeError(
-            "invalid_value", f"headers: the value of '{name}' contains a control character"
-        )
+        message = f"headers: the value of '{name}' contains a control character"
+        raise NodeError("invalid_value", message, unfit_value=True, reads=template.roots)
     return value
 
 

@@ -64,7 +64,7 @@ def _output_of(source: str, values: NodeValues) -> dict[str, Any]:
     inputs = values[source]
     if type(inputs) is not dict:
         message = f"expected the output of '{source}' to be an object with the model's inputs"
-        raise NodeError("invalid_value", message)
+        raise NodeError("invalid_value", message, unfit_value=True)
     return inputs
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
 
-from gateway.flows.cel.conversion import new_context
+from gateway.flows.cel.conversion import CelValues, new_context
 from gateway.flows.cel.expression import compile_expression
 from gateway.flows.cel.library import compile_cel
 from gateway.flows.cel.tokens import list_loops, tokenize
@@ -79,3 +81,15 @@ def test_chunks_fail_with_the_same_error(source: str, words: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         compile_expression(source).evaluate(VALUES)
     assert words in str(caught.value)
+
+
+def test_a_failed_loop_leaves_no_values_behind() -> None:
+    """The library's objects, which refer to them, are not seen by the garbage collector."""
+    expression = compile_expression("1 + size(input.xs.map(x, x / 0))")
+    values = CelValues(VALUES)
+    kept = weakref.ref(values)
+    with pytest.raises(ExpressionError, match="division by zero"):
+        expression.evaluate(values)
+    del values
+    gc.collect()
+    assert kept() is None

@@ -152,6 +152,7 @@ def test_invalid_expressions_are_refused_at_compile_time(source: str, words: str
         ("input.z + 1", ""),
         ("input.x + input.y", "CEL does not mix integers and doubles"),
         ("input.xs[7]", ""),
+        ("size(input.x)", "'size' does not take values of these types"),
         ("1 / 0", ""),
         ("9223372036854775807 + input.x", ""),
         ("int(input.name)", ""),

@@ -97,8 +97,26 @@ def double_flow(expression: str) -> Json:
         ("input.x + 1", {}, "invalid_input", "made"),
         ("input.x + 1", {"x": "two"}, "invalid_input", "made"),
         ("input.x[3]", {"x": [1]}, "invalid_input", "made"),
-        ("10 / input.x", {"x": 0}, "flow_failed", "made"),
+        ("{'a': 1}[input.x]", {"x": "b"}, "invalid_input", "made"),
+        ("10 / input.x", {"x": 0}, "invalid_input", "made"),
+        ("10 % input.x", {"x": 0}, "invalid_input", "made"),
+        ("9223372036854775807 + input.x", {"x": 1}, "invalid_input", "made"),
+        ("uint(input.x)", {"x": -1}, "invalid_input", "made"),
+        ("int(input.x)", {"x": "two"}, "invalid_input", "made"),
+        ("double(input.x)", {"x": "two"}, "invalid_input", "made"),
+        ("timestamp(input.x)", {"x": "nonsense"}, "invalid_input", "made"),
+        ("timestamp(input.x)", {"x": "0000-01-01T00:00:00Z"}, "invalid_input", "made"),
+        ("duration(input.x)", {"x": "nonsense"}, "invalid_input", "made"),
+        ("size(input.x)", {"x": 1}, "invalid_input", "made"),
+        ("'a'.matches(input.x)", {"x": "("}, "invalid_input", "made"),
+        ("lower(input.x)", {"x": 1}, "invalid_input", "made"),
+        ("max(input.x)", {"x": []}, "invalid_input", "made"),
+        ("input.x.map(i, 1 / i)", {"x": [1, 0]}, "invalid_input", "made"),
+        ("1 + size(input.x.map(i, 1 / i))", {"x": [1, 0]}, "invalid_input", "made"),
         ("1 + 'a'", {"x": 1}, "flow_failed", "made"),
+        ("1 / 0", {"x": 1}, "flow_failed", "made"),
+        ("double('two')", {"x": 1}, "flow_failed", "made"),
+        ("[1 / 0].map(i, i + input.x)", {"x": 1}, "flow_failed", "made"),
         ("[input.x]", {"x": 1}, "flow_failed", "late"),
     ],
 )
@@ -109,6 +127,92 @@ async def test_an_unfit_input_is_told_from_a_flow_that_fails(
     assert outcome.error is not None
     assert (outcome.error.code, outcome.error.node_id) == (code, node_id), outcome.error
     assert outcome.node_outputs[node_id]["error"]["code"] == "expression_failed"
+
+
+@pytest.mark.parametrize(
+    ("expression", "given", "code"),
+    [
+        ("10 / input.x", {"x": 0, "y": 0}, "invalid_input"),
+        ("10 / size(model.y)", {"x": [1], "y": ""}, "flow_failed"),
+        ("size(model.y) / input.x", {"x": 0, "y": "a"}, "flow_failed"),
+        ("10 / zero.value", {"x": 1, "y": 0}, "flow_failed"),
+        ("input.x / zero.value", {"x": 1, "y": 0}, "invalid_input"),
+        ("10 / copy.x", {"x": 0, "y": 0}, "invalid_input"),
+        ("1 / 0", {"x": 1, "y": 0}, "flow_failed"),
+    ],
+)
+async def test_what_the_failing_expression_reads_decides(
+    expression: str, given: Json, code: str
+) -> None:
+    flow = build_flow(
+        "input>zero zero>copy copy>model model>made made>output",
+        INPUT,
+        transform("zero", value="0"),
+        transform("copy", x="input.x"),
+        node("model", "inference", model="m", inputs={"y": "input.y"}),
+        transform("made", other="input.x", more="model.y", failing=expression),
+        OUTPUT,
+    )
+    outcome = await run(flow, given)
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.node_id) == (code, "made"), outcome.error
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"), [("input.ask", "invalid_input"), ("model.ask", "flow_failed")]
+)
+async def test_a_value_that_a_model_made_the_flow_skip_is_not_the_callers(
+    condition: str, code: str
+) -> None:
+    flow = build_flow(
+        "input>model model>choice choice>made:true choice>sum:false made>sum sum>output",
+        INPUT,
+        node("model", "inference", model="m"),
+        node("choice", "branch", condition=condition),
+        transform("made", x="input.x"),
+        transform("sum", y="made.x + 1"),
+        OUTPUT,
+    )
+    outcome = await run(flow, {"x": 1, "ask": False})
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.node_id) == (code, "sum"), outcome.error
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "given", "words"),
+    [
+        ("branch", {"condition": "input.x"}, {"x": "yes"}, "expected true or false"),
+        ("http_request", {"url": "https://x.example/{{ input.x }}"}, {"x": None}, "is null"),
+        (
+            "http_request",
+            {"url": "https://x.example", "headers": {"a": "{{ input.x }}"}},
+            {"x": "a\nb: c"},
+            "control character",
+        ),
+        ("wait", {"seconds": "input.x"}, {"x": -1}, "expected a number from 0"),
+    ],
+)
+async def test_values_that_a_node_cannot_use_are_the_callers(
+    kind: str, config: Json, given: Json, words: str
+) -> None:
+    flow = build_flow("input>made made>output", INPUT, node("made", kind, **config), OUTPUT)
+    outcome = await run(flow, given)
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.node_id) == ("invalid_input", "made"), outcome.error
+    assert words in outcome.error.message
+
+
+async def test_an_output_that_is_no_object_cannot_be_a_models_input() -> None:
+    flow = build_flow(
+        "input>made made>model model>output",
+        INPUT,
+        node("made", "transform", expression="input.x"),
+        node("model", "inference", model="m"),
+        OUTPUT,
+    )
+    outcome = await run(flow, {"x": 5})
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.node_id) == ("invalid_input", "model")
 
 
 async def test_a_tensor_computed_from_the_input_is_the_callers() -> None:

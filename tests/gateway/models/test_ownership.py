@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from uuid import uuid4
 
+import pytest
+from sqlalchemy import delete
+
 from gateway.auth.identity import Role
+from gateway.storage.tables import Model
 from tests.gateway.in_process_gateway import flow_json
 from tests.gateway.private_model import (
     DEPLOYMENTS,
@@ -116,6 +121,41 @@ async def test_a_shared_model_is_used_by_all_and_managed_by_its_owner(
     for answer in changes:
         assert (answer.status_code, answer.json()["code"]) == (403, "role_forbidden"), answer.text
         assert "ada" not in answer.text
+
+
+@pytest.mark.parametrize("has_row", [True, False], ids=["with a row", "from before ownership"])
+async def test_only_administrators_publish_versions_of_the_installations_models(
+    private_model: PrivateModel, tmp_path: Path, *, has_row: bool
+) -> None:
+    gateway = private_model.gateway
+    source = tmp_path / "common.onnx"
+    source.write_bytes(private_model.file)
+    await gateway.services.models.publish(None, source, "common")  # as the command line does
+    if not has_row:
+        async with gateway.db.write() as session:
+            await session.execute(delete(Model).where(Model.name == "common"))
+    member = await private_model.member()
+    for params in ({}, {"version": "7"}, {"visibility": "shared"}):
+        refused = await upload(member, private_model.file, name="common", **params)
+        assert (refused.status_code, refused.json()["code"]) == (403, "role_forbidden")
+        assert "model 'common' belongs to the installation" in refused.json()["message"]
+    assert (await member.get(f"{MODELS}common/")).json()["versions"] == [1]
+    for version, role in enumerate((Role.ADMIN, Role.OWNER), 2):
+        user = await gateway.user(f"{role}@example.com", role)
+        client = (await gateway.caller(user, "manage key")).client
+        published = await upload(client, private_model.file, name="common")
+        assert (published.status_code, published.json()["version"]) == (201, version)
+    await gateway.services.models.publish(None, source, "common")
+    assert (await member.get(f"{MODELS}common/")).json()["versions"] == [1, 2, 3, 4]
+
+
+async def test_a_shared_model_of_another_user_is_refused_by_its_reason(
+    private_model: PrivateModel,
+) -> None:
+    await private_model.set_visibility("shared")
+    refused = await upload(await private_model.member(), private_model.file)
+    assert (refused.status_code, refused.json()["code"]) == (403, "role_forbidden")
+    assert "model 'vault' belongs to another user" in refused.json()["message"]
 
 
 async def test_deployments_of_others_keep_the_version_that_they_pinned(

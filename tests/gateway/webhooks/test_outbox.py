@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from structlog.testing import capture_logs
 
 from gateway.deployments.settings import ExecutionMode
 from gateway.runs.run import Idempotency, RunResult, RunStatus
@@ -16,7 +17,9 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
+from gateway.webhooks import store as webhook_store
 from gateway.webhooks.outbox import WebhookOutbox, message_id_for
+from telemetry.logs import logger
 from tests.gateway.databases import statements
 from tests.gateway.in_process_gateway import deploy, flow_json
 from tests.gateway.runs.builders import COMPLETED, failed, finished
@@ -250,6 +253,27 @@ async def test_deliveries_are_deleted_with_their_runs_except_pending_ones(
     assert await idle_harness.webhook_dispatcher.store.prune(now() + timedelta(seconds=1)) == 0
     assert (await idle_harness.delivery(waiting))["status"] == "pending"
     assert await count(idle_harness) == 1
+
+
+async def test_the_deletion_of_events_that_no_receiver_got_is_logged(
+    idle_harness: WebhookHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delivered one is deleted as well, and is no loss."""
+    # `capture_logs` does not see a logger that was used under an earlier configuration.
+    monkeypatch.setattr(webhook_store, "log", logger("gateway.webhooks"))
+    received = await idle_harness.deploy()
+    await idle_harness.finish(received)
+    async with idle_harness.db.write() as session:
+        await session.execute(update(WebhookDelivery).values(status="delivered"))
+    disabled = await idle_harness.deploy()
+    await idle_harness.patch(disabled, state="disabled")
+    await idle_harness.finish(disabled)
+    await idle_harness.finish(disabled)
+    with capture_logs() as logs:
+        deleted = await idle_harness.webhook_dispatcher.store.prune(now() + timedelta(seconds=1))
+    assert deleted == 3
+    (line,) = [line for line in logs if line["event"] == "held_events_deleted"]
+    assert (line["log_level"], line["events"]) == ("warning", 2)
 
 
 async def test_a_delivery_that_is_being_replayed_is_not_deleted(

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.system.flow_documents import division_flow, waiting_flow
+from tests.system.flow_documents import failing_flow, waiting_flow
 from tests.system.installation import Json, chain
 from tests.system.runs import MANY_SECONDS
 
@@ -81,7 +81,7 @@ class Resources:
             "name": self._publish,
             "server_id": self._server,
             "run_id": lambda: self._trigger(self["triggered"], {"x": ROWS}),
-            "failed_run": lambda: self._trigger(self._deploy(division_flow()), {"x": 0}),
+            "failed_run": lambda: self._trigger(self._deploy(failing_flow()), {"x": 0}),
             "waiting_run": self._waiting_run,
             "delivery_id": self._delivery,
         }

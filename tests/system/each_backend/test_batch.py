@@ -31,7 +31,7 @@ def test_a_sync_batch_answers_in_order_and_isolates_failures(runs: Runs, kind: s
     assert (first["status"], first["output_data"]) == ("completed", {"y": 10})
     assert (third["status"], third["output_data"]) == ("completed", {"y": 2})
     assert second["status"] == "failed"
-    assert second["error"]["code"] == "flow_failed"
+    assert second["error"]["code"] == "invalid_input"
     assert second["retryable"] is False
     assert "compute" in second["error"]["message"]
     ids = {result["flow_run_id"] for result in body["results"]}

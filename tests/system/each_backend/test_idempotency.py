@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.system.flow_documents import division_flow, transform_flow, waiting_flow
+from tests.system.flow_documents import failing_flow, transform_flow, waiting_flow
 from tests.system.runs import MANY_SECONDS, Runs, eventually, problem_of
 
 kinds = pytest.mark.parametrize("kind", ["api", "server"])
@@ -35,7 +35,7 @@ def test_a_finished_call_is_replayed(runs: Runs, kind: str) -> None:
 
 @kinds
 def test_a_failure_of_the_flow_is_replayed_as_well(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(division_flow(), "sync", kind)
+    deployment = runs.deploy(failing_flow(), "sync", kind)
     headers = key_header()
     answers = [runs.call(deployment, {"x": 0}, headers) for _ in range(2)]
     first, again = (problem_of(answer, 500, "flow_failed") for answer in answers)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.flow_documents import division_flow, echo_flow, transform_flow, waiting_flow
+from tests.system.flow_documents import (
+    division_flow,
+    echo_flow,
+    failing_flow,
+    transform_flow,
+    waiting_flow,
+)
 from tests.system.installation import Json, chain
 from tests.system.runs import MANY_SECONDS, Runs, eventually, problem_of
 
@@ -156,7 +162,7 @@ def test_a_caller_may_request_the_envelope(runs: Runs) -> None:
 
 @kinds
 def test_a_flow_that_fails_is_500_and_names_the_node(runs: Runs, kind: str) -> None:
-    deployment = runs.deploy(division_flow(), "sync", kind)
+    deployment = runs.deploy(failing_flow(), "sync", kind)
     problem = problem_of(runs.call(deployment, {"x": 0}), 500, "flow_failed")
     assert problem["node_id"] == "compute"
     assert "compute" in problem["message"]
@@ -167,6 +173,24 @@ def test_a_flow_that_fails_is_500_and_names_the_node(runs: Runs, kind: str) -> N
     assert run["error"]["code"] == "flow_failed"
     assert run["error"]["node_id"] == "compute"
     assert run["node_outputs"]["compute"]["status"] == "failed"
+
+
+@kinds
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_an_input_that_an_expression_cannot_compute_with_is_the_callers(
+    runs: Runs, kind: str, mode: str
+) -> None:
+    deployment = runs.deploy(division_flow(), mode, kind)
+    if mode == "sync":
+        problem = problem_of(runs.call(deployment, {"x": 0}), 422, "invalid_input")
+        assert (problem["node_id"], problem["retryable"]) == ("compute", False)
+        assert "'10 / input.x': division by zero" in problem["message"]
+        run_id = problem["flow_run_id"]
+    else:
+        run_id = runs.accept(deployment, {"x": 0})
+    run = runs.until(run_id)
+    assert (run["status"], run["error"]["code"]) == ("failed", "invalid_input")
+    assert "'10 / input.x': division by zero" in run["error"]["message"]
 
 
 @kinds

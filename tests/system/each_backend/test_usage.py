@@ -22,7 +22,7 @@ def test_calls_of_every_mode_are_counted_exactly(runs: Runs) -> None:
     for _ in range(4):
         assert runs.call(fast, {"x": "no"}).status_code == 422
     for x in (1, 2, 4, 5, 0, 0):
-        assert runs.call(sync, {"x": x}).status_code == (200 if x else 500)
+        assert runs.call(sync, {"x": x}).status_code == (200 if x else 422)
     accepted = [runs.accept(background, {"x": x}) for x in range(8)]
     for run_id in accepted:
         runs.until(run_id)
@@ -31,14 +31,14 @@ def test_calls_of_every_mode_are_counted_exactly(runs: Runs) -> None:
     assert found["errors_by_code"] == {"invalid_tensor": 4}
     assert set(found["stages"]) == {"auth", "parse", "queue", "infer", "serialise"}
     found = until_counted(where, sync, calls=6, errors=2, runs=6, run_errors=2)
-    assert found["errors_by_code"] == {"flow_failed": 2}
-    assert found["run_errors_by_code"] == {"flow_failed": 2}
+    assert found["errors_by_code"] == {"invalid_input": 2}
+    assert found["run_errors_by_code"] == {"invalid_input": 2}
     assert set(found["stages"]) == {"auth", "parse", "queue", "run"}
     assert 0 < found["stages"]["run"]["p50_seconds"] <= found["p99_seconds"]
     found = until_counted(where, background, calls=8, errors=0, runs=8, run_errors=0)
     codes = usage_of(where, sync, by="code")
     assert [(item["code"], item["calls"], item["runs"]) for item in codes] == [
-        ("flow_failed", 2, 2),
+        ("invalid_input", 2, 2),
         ("ok", 4, 4),
     ]
 

@@ -157,6 +157,7 @@ COMPUTED = (
     ("input.sizes", {}, "invalid_input", "numbers", "'sizes' is required"),
     ("input.sizes + [0.0]", {}, "invalid_input", "numbers", "unknown key 'sizes'"),
     ("input.sizes + [0.0]", {"sizes": 5}, "invalid_input", "numbers", "types do not match"),
+    ("[double(input.sizes)]", {"sizes": "two"}, "invalid_input", "numbers", "invalid float"),
     ("[input.sizes, 'text']", {"sizes": 1}, "invalid_tensor", "model", "expected FP32 values"),
     ("[input.sizes]", {"sizes": "text"}, "invalid_tensor", "model", "expected FP32 values"),
 )
