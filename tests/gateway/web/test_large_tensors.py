@@ -11,11 +11,11 @@ from protos.json_tensors import dump_tensor
 
 
 async def test_other_calls_go_on_between_the_parts() -> None:
-    array = np.full((1, 1_000_000), 1.5, np.float32)
+    array = np.full((1, 4_000_000), 1.5, np.float32)
     writing = asyncio.create_task(dump_large(array, dump_tensor))
     turns = 0
     while not writing.done():
         await asyncio.sleep(0)
         turns += 1
-    assert turns > 20
+    assert turns > 2
     assert await writing == dump_tensor(array)
