@@ -87,7 +87,7 @@ class ErrorCode(StrEnum):
         http=422,
         v2=400,
         grpc="INVALID_ARGUMENT",
-        meaning="`input_data` does not match the flow's input schema.",
+        meaning="`input_data` does not match the flow's input schema, or a node cannot use it.",
         advice="Correct the fields listed in `errors` and in the message.",
     )
     INVALID_TENSOR = ErrorSpec(
