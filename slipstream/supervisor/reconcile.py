@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 
 MIN_DELAY_SECONDS = 0.1
 """Seconds before the first restart."""
-MAX_DELAY_SECONDS = 10.0
-"""The maximum of the delay, which doubles with each consecutive crash."""
+MAX_DELAY_SECONDS = 5.0
+"""The maximum of the delay, which doubles with each consecutive crash. With the time that a process
+needs to start, work that only it does waits for less than 15 s even if it is killed over and over."""
 FAILED_DELAY_SECONDS = 30.0
 """Seconds before the restart of a process that has ended after it had reported a failure."""
 MAX_FAILED_DELAY_SECONDS = 600.0
 """The maximum of that delay, which doubles likewise."""
-STABLE_SECONDS = 30.0
+STABLE_SECONDS = 10.0
 """After running this long a process has recovered: its next crash counts as the first."""
 
 
