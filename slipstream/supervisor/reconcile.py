@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 MIN_DELAY_SECONDS = 0.1
 """Seconds before the first restart."""
 MAX_DELAY_SECONDS = 5.0
-"""The maximum of the delay, which doubles with each consecutive crash. With the time that a process
-needs to start, work that only it does waits for less than 15 s even if it is killed over and over."""
+"""The maximum of the delay, which doubles with each consecutive crash. Work that only this process
+does waits that long, and for its start, even if it is killed over and over."""
 FAILED_DELAY_SECONDS = 30.0
 """Seconds before the restart of a process that has ended after it had reported a failure."""
 MAX_FAILED_DELAY_SECONDS = 600.0
