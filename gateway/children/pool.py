@@ -10,6 +10,7 @@ from time import monotonic
 from typing import NoReturn
 
 from gateway.children.errors import ChildDiedError, ChildError, ChildFailure
+from gateway.children.forking import ForkServer
 from gateway.children.messages import ReplyFlag
 from gateway.children.metrics import ChildMetrics
 from gateway.children.output import OutputLog
@@ -46,6 +47,7 @@ class ChildPool:
         self._idle: list[ChildProcess] = []
         self._timers: dict[ChildProcess, asyncio.TimerHandle] = {}
         self._processes: set[ChildProcess] = set()
+        self._forks: ForkServer | None = None
         self._closed = False
 
     def warm(self) -> None:
@@ -88,6 +90,8 @@ class ChildPool:
             timer.cancel()
         await asyncio.gather(*(process.end() for process in self._processes))
         self._processes.clear()
+        if self._forks is not None:
+            await self._forks.end()
         self._output.report_omitted()
 
     def _check_room(self, tenant: str, size: int) -> None:
@@ -150,6 +154,9 @@ class ChildPool:
         except ChildError as error:
             ended_by = error.failure
             raise
+        except OSError as error:
+            ended_by = ChildFailure.UNAVAILABLE
+            raise _not_started(error) from None
         finally:
             if monotonic() >= deadline:
                 ended_by = ChildFailure.DEADLINE
@@ -168,7 +175,7 @@ class ChildPool:
         """Keep a process for the next request, or start another now, which will be ready then."""
         if process.alive:
             self._keep(process)
-        elif not self._closed:
+        elif not self._closed and ended_by != ChildFailure.UNAVAILABLE:
             self._metrics.restarts.child(self.program.name, ended_by).add()
             with suppress(ChildError):
                 self._keep(self._start())
@@ -202,10 +209,11 @@ class ChildPool:
     def _start(self) -> ChildProcess:
         self._processes = {one for one in self._processes if not one.ended}
         try:
-            process = ChildProcess(self.program, self._output)
+            if self._forks is None or not self._forks.alive:
+                self._forks = ForkServer(self.program, self._output)
+            process = ChildProcess(self.program, self._output, self._forks)
         except OSError as error:
-            message = f"no process can be started: {reason_of(error)}"
-            raise ChildError(ChildFailure.UNAVAILABLE, message) from None
+            raise _not_started(error) from None
         self._processes.add(process)
         return process
 
@@ -244,6 +252,11 @@ def _reason(died: ChildDiedError) -> ChildFailure:
             return ChildFailure.MEMORY
         case _:
             return ChildFailure.CRASH
+
+
+def _not_started(error: OSError) -> ChildError:
+    message = f"no process can be started: {reason_of(error)}"
+    return ChildError(ChildFailure.UNAVAILABLE, message)
 
 
 def _deadline_passed() -> ChildError:
