@@ -1,7 +1,7 @@
 """The child's side: answers one request at a time, under limits that the kernel enforces.
 
 None of them needs this process to cooperate, which may spend seconds in one instruction: timers
-whose signals end it, a limit of its data, and a pipe to its parent whose end sends a signal, too.
+whose signals end it, a limit of its data, and a pipe to its owner whose end has it killed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import select
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from gateway.children.messages import READY, REPLY, REQUEST, ReplyFlag
 _NICENESS = 5
 """Event loops and inference servers, which others wait for, go first."""
 _ENDING = {signal.SIGALRM, signal.SIGPROF, signal.SIGIO}
-"""Signals that end this process, whatever its parent was started with."""
+"""Signals that end this process, whatever its owner was started with."""
 
 Answer = Callable[[bytes, bytes], bytes]
 """Returns the reply to a request and its body."""
@@ -38,14 +40,14 @@ class Limits:
 
 
 def serve(start: Callable[[], Answer], limits: Limits, *, connection: int, lifeline: int) -> None:
-    """Answer requests until the parent closes the socket `connection`.
+    """Answer requests until the owner closes its end of the socket `connection`.
 
     `start` does first what must not count as time of a request, and returns what answers them.
     """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
-    _end_with_parent(lifeline)
+    end_with_owner(lifeline)
     os.nice(_NICENESS)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_DATA, limits.memory_bytes)
@@ -96,11 +98,21 @@ def _set_timers(seconds: float, cpu_seconds: float) -> None:
         signal.setitimer(timer, after)
 
 
-def _end_with_parent(lifeline: int) -> None:
-    """Have SIGIO end this process and its group when the other end of `lifeline` is closed."""
+def end_with_owner(lifeline: int) -> None:
+    """Have this process and its group killed when the other end of the pipe `lifeline` is closed.
+
+    By the kernel, so also if it is stopped; for this, it must lead its group. Where the kernel
+    knows no other signal for this than SIGIO (macOS), by that.
+    """
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid())
+    if sys.platform == "linux":
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
     flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
     fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+    closed = select.poll()
+    closed.register(lifeline, select.POLLIN)
+    if closed.poll(0):  # before
+        os._exit(1)
 
 
 def _limit(kind: int, amount: int) -> None:

@@ -5,14 +5,14 @@ child has them from the start, and shares their memory pages until it writes to 
 thread and no event loop here, which would not survive a fork.
 
 A request is a byte with four descriptors, see `Request`. This process reports the child's pid on
-one of them, and its exit status at the end. When the owner shuts that down, the child and what it
-has started are killed. Nobody else signals a child by its number, and only this process waits for
-it, so the number is never that of another process.
+one of them, and its exit status at the end. The owner kills a child by closing
+its lifeline: this needs neither the help of this process nor a pid, which could be in use again.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import os
 import select
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from socket import recv_fds, socket
 
-from gateway.children.child import Limits, serve
+from gateway.children.child import Limits, end_with_owner, serve
 from gateway.children.messages import REPORT
 from telemetry.process_name import set_process_name
 
@@ -35,7 +35,7 @@ class Request:
     connection: int
     """Its end of the socket for requests."""
     lifeline: int
-    """The reading end of a pipe that closes when the owner has ended."""
+    """The reading end of a pipe, see `child.end_with_owner`."""
     output: int
     """Its stdout and stderr."""
     report: int
@@ -45,6 +45,7 @@ class Request:
 def main() -> None:
     """Fork until the owner is gone. Each child leaves `ForkLoop.run` with its descriptors."""
     options = _parser().parse_args()
+    end_with_owner(options.lifeline)
     set_process_name("fork server")
     start = import_module(options.module).start
     sys.stdout.flush()
@@ -52,6 +53,7 @@ def main() -> None:
     gc.disable()
     gc.freeze()
     request = ForkLoop(options.control).run()
+    os.close(options.lifeline)
     if request is None:
         return
     gc.enable()
@@ -65,7 +67,7 @@ def main() -> None:
 
 
 class ForkLoop:
-    """Forks children, kills them when their owner says so, and reports how they ended."""
+    """Forks children, and reports how they ended."""
 
     def __init__(self, control: int) -> None:
         self._control = socket(fileno=control)
@@ -87,17 +89,9 @@ class ForkLoop:
             if self._signalled in ready:
                 os.read(self._signalled, 4096)
             self._reap()
-            for pid, report in self._reports.items():
-                if report.fileno() in ready:
-                    self._poll.unregister(report)
-                    _kill(pid)
             if self._control.fileno() in ready:
                 request = self._receive()
-                if request is None:
-                    for pid in self._reports:
-                        _kill(pid)
-                    return None
-                if self._fork(request):
+                if request is None or self._fork(request):
                     return request
 
     def _receive(self) -> Request | None:
@@ -109,8 +103,7 @@ class ForkLoop:
         try:
             pid = os.fork()
         except OSError as error:
-            assert error.errno is not None
-            pid = -error.errno
+            pid = -(error.errno or errno.EAGAIN)
         if not pid:
             self._become_child(request)
             return True
@@ -120,7 +113,6 @@ class ForkLoop:
             os.close(descriptor)
         if pid > 0:
             self._reports[pid] = report
-            self._poll.register(report, select.POLLIN)
         else:
             report.close()
         return False
@@ -146,8 +138,6 @@ class ForkLoop:
             if not pid:
                 return
             with self._reports.pop(pid) as report:
-                with suppress(KeyError):
-                    self._poll.unregister(report)
                 _send(report, os.waitstatus_to_exitcode(status))
 
 
@@ -156,16 +146,10 @@ def _send(report: socket, number: int) -> None:
         report.send(REPORT.pack(number))
 
 
-def _kill(pid: int) -> None:
-    """Kill a child that was not waited for yet, and what it has started."""
-    with suppress(ProcessLookupError):  # it does not lead its session yet
-        os.killpg(pid, signal.SIGKILL)
-    os.kill(pid, signal.SIGKILL)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--control", type=int, required=True, metavar="FD")
+    parser.add_argument("--lifeline", type=int, required=True, metavar="FD")
     parser.add_argument("--name", required=True)
     parser.add_argument("--memory-bytes", type=int, required=True)
     parser.add_argument("--max-reply-bytes", type=int, required=True)

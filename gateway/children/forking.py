@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from socket import send_fds, socketpair
 
 from gateway.children.output import OutputLog, OutputReader
@@ -28,35 +29,44 @@ class ForkServer:
         the main thread's event loop.
         """
         ours, theirs = socketpair()
+        lifeline, self._lifeline = os.pipe()
         read_end, write_end = os.pipe()
         try:
             self._process = subprocess.Popen(
-                _command(program, theirs.fileno()),
+                _command(program, theirs.fileno(), lifeline),
                 stdin=subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), lifeline),
                 env=_environment(program),
                 start_new_session=True,  # Ctrl-C is for the supervisor
             )
         except OSError:
             ours.close()
+            os.close(self._lifeline)
             os.close(read_end)
             raise
         finally:
             theirs.close()
+            os.close(lifeline)
             os.close(write_end)
         ours.setblocking(False)
         self._control = ours
         self._output = OutputReader(read_end, self._process.pid, output)
-        self._life = asyncio.create_task(self._live(), name="fork server")
+        self._life = asyncio.create_task(self._live(), name="child process forks")
+        self._killed = False
         self.has_forked = False
         """Whether it has imported everything."""
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended."""
-        return self._process.poll() is None
+        """Whether it has not ended, and is not about to."""
+        return not self._killed and self._process.poll() is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to wait for."""
+        return self._life.done()
 
     def fork(self, connection: int, lifeline: int, output: int, report: int) -> None:
         """Request a child with these descriptors; see `Request`.
@@ -68,6 +78,7 @@ class ForkServer:
 
     def kill(self) -> None:
         """Kill it. Its children end when their lifelines do, and report nothing."""
+        self._killed = True
         self._process.kill()
 
     async def end(self) -> None:
@@ -77,20 +88,19 @@ class ForkServer:
 
     async def _live(self) -> None:
         """Wait for its end: it sends nothing, so there is nothing to read until then."""
-        try:
+        with suppress(OSError):  # it has ended before it has read all requests
             await asyncio.get_running_loop().sock_recv(self._control, 1)
-        except OSError:
-            pass  # it has ended before it has read all requests
-        while self._process.poll() is None:  # child watchers need the main thread
+        while self._process.poll() is None:  # noqa: ASYNC110 - watchers need the main thread
             await asyncio.sleep(_REAP_SECONDS)
         self._control.close()
+        os.close(self._lifeline)
         self._output.close()
 
 
-def _command(program: ChildProgram, control: int) -> list[str]:
+def _command(program: ChildProgram, control: int, lifeline: int) -> list[str]:
     command = [
         *(sys.executable, "-s", "-P", "-m", _MODULE),
-        *("--control", str(control), "--name", program.name),
+        *("--control", str(control), "--lifeline", str(lifeline), "--name", program.name),
         *("--memory-bytes", str(program.memory_bytes)),
         *("--max-reply-bytes", str(program.max_reply_bytes)),
     ]

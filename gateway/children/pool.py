@@ -47,7 +47,8 @@ class ChildPool:
         self._idle: list[ChildProcess] = []
         self._timers: dict[ChildProcess, asyncio.TimerHandle] = {}
         self._processes: set[ChildProcess] = set()
-        self._forks: ForkServer | None = None
+        self._fork_servers: list[ForkServer] = []
+        """The last one forks; others may be ending."""
         self._closed = False
 
     def warm(self) -> None:
@@ -90,8 +91,7 @@ class ChildPool:
             timer.cancel()
         await asyncio.gather(*(process.end() for process in self._processes))
         self._processes.clear()
-        if self._forks is not None:
-            await self._forks.end()
+        await asyncio.gather(*(server.end() for server in self._fork_servers))
         self._output.report_omitted()
 
     def _check_room(self, tenant: str, size: int) -> None:
@@ -209,13 +209,18 @@ class ChildPool:
     def _start(self) -> ChildProcess:
         self._processes = {one for one in self._processes if not one.ended}
         try:
-            if self._forks is None or not self._forks.alive:
-                self._forks = ForkServer(self.program, self._output)
-            process = ChildProcess(self.program, self._output, self._forks)
+            process = ChildProcess(self.program, self._output, self._fork_server())
         except OSError as error:
             raise _not_started(error) from None
         self._processes.add(process)
         return process
+
+    def _fork_server(self) -> ForkServer:
+        """Return one that runs, or starts. Raises OSError if none can be started."""
+        if not self._fork_servers or not self._fork_servers[-1].alive:
+            self._fork_servers = [one for one in self._fork_servers if not one.ended]
+            self._fork_servers.append(ForkServer(self.program, self._output))
+        return self._fork_servers[-1]
 
     def _body(self, reply: Reply) -> bytes:
         if reply.flags & ReplyFlag.OUT_OF_MEMORY:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from signal import SIGKILL
-from socket import SHUT_WR, SO_SNDBUF, SOL_SOCKET, socketpair
+from socket import SO_SNDBUF, SOL_SOCKET, socketpair
 from time import monotonic
 
 from gateway.children.errors import ChildDiedError
@@ -141,13 +141,11 @@ class ChildProcess:
     def kill(self) -> None:
         """Kill the process and what it has started; `end` waits for it.
 
-        The fork server does it, and is killed if it does not. The lifeline does it, too, without
-        the fork server's help, but can be ignored.
+        The fork server has to say that it has ended, and is killed if it does not.
         """
         self._ends = True
         if self._lifeline is None:
             return
-        self._report.shutdown(SHUT_WR)
         os.close(self._lifeline)
         self._lifeline = None
         if self._forks.has_forked:
@@ -228,10 +226,8 @@ class ChildProcess:
                 self.pid = number
                 reader = OutputReader(self._output, self.pid, self._output_log)
                 status = await self._reported()
-        except TimeoutError:
+        except OSError:  # TimeoutError included: the fork server has ended, or hangs
             self._forks.kill()
-        except OSError:
-            pass
         self._release(reader)
         self._starting.cancel()
         await asyncio.wait({self._starting})
