@@ -5,8 +5,8 @@ child has them from the start, and shares their memory pages until it writes to 
 thread and no event loop here, which would not survive a fork.
 
 A request is a byte with four descriptors, see `Request`. This process reports the child's pid on
-one of them, and its exit status at the end. The owner kills a child by closing
-its lifeline: this needs neither the help of this process nor a pid, which could be in use again.
+one of them, and its exit status at the end. The owner kills a child by closing its lifeline: this
+needs neither the help of this process nor a pid, which could belong to another process by then.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
     """Fork until the owner is gone. Each child leaves `ForkLoop.run` with its descriptors."""
     options = _parser().parse_args()
     end_with_owner(options.lifeline)
-    set_process_name("fork server")
+    set_process_name("fork_server")
     start = import_module(options.module).start
     sys.stdout.flush()
     # A collection would write to every object, and so copy the pages that are to stay shared.
@@ -76,6 +76,7 @@ class ForkLoop:
         self._signalled, self._wakeup = os.pipe()
         os.set_blocking(self._signalled, False)
         os.set_blocking(self._wakeup, False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         self._poll = select.poll()

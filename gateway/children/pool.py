@@ -218,6 +218,8 @@ class ChildPool:
     def _fork_server(self) -> ForkServer:
         """Return one that runs, or starts. Raises OSError if none can be started."""
         if not self._fork_servers or not self._fork_servers[-1].alive:
+            if self._fork_servers:
+                log.warning("fork_server_replaced", program=self.program.name)
             self._fork_servers = [one for one in self._fork_servers if not one.ended]
             self._fork_servers.append(ForkServer(self.program, self._output))
         return self._fork_servers[-1]

@@ -20,7 +20,8 @@ from gateway.children.program import ChildProgram
 _BUFFER_BYTES = 4 << 20
 """Most requests and replies fit, so that each end is woken once. The kernel may grant less."""
 _FORK_SECONDS = 5.0
-"""In which a fork server that has imported everything forks or kills. It takes milliseconds."""
+"""In which a fork server that has imported everything forks, or reports an end. It takes
+milliseconds."""
 _END_SECONDS = 1.0
 """In which a process ends that has closed its socket."""
 _SHORTEST = 0.001
@@ -38,7 +39,7 @@ class Reply:
 class ChildProcess:
     """Answers one request at a time. Killed when a request is cancelled, as it cannot be stopped.
 
-    It ends when this process does, or its fork server, whatever it is doing.
+    It ends when this process does, whatever it is doing, and when its fork server does.
     """
 
     def __init__(self, program: ChildProgram, output: OutputLog, forks: ForkServer) -> None:

@@ -72,7 +72,7 @@ async def test_one_process_forks_all_evaluators(pool: ChildPool) -> None:
         pids |= {evaluator.pid for evaluator in evaluators()}
     assert fork_server() == first
     assert len(pids) == 4
-    assert first.name() == "fork server"
+    assert first.name() == "fork_server"
     assert {evaluator.name() for evaluator in evaluators()} == {"evaluator"}
 
 
