@@ -52,7 +52,7 @@ def fork_server(parent: int | None = None) -> psutil.Process:
 
 
 def ended(processes: list[psutil.Process]) -> bool:
-    """Whether all of them have ended, or do so within some seconds. Nobody may wait for them."""
+    """Whether all of them have ended, or do so within some seconds, if only as zombies."""
     latest = monotonic() + 5
     while monotonic() < latest:
         if all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in processes):
