@@ -27,13 +27,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from inference_server import settings
-from inference_server.process import serve, set_process_name
+from inference_server.process import serve
 from inference_server.runtime.host import MemoryLimit
 from inference_server.runtime.session import ModelSession
 from inference_server.runtime.warmup import warm_up
 from inference_server.server import OnnxServer
 from inference_server.spawn import SpawnRequest
 from telemetry.parent_process import StatusPipe
+from telemetry.process_name import set_process_name
 
 _POLL_SECONDS = 0.0005
 _IDENTITY_MODEL = b64decode(

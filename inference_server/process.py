@@ -7,8 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn
 
 import uvloop
@@ -19,8 +17,8 @@ from inference_server.server import ListenError, OnnxServer
 from inference_server.spawn import ServerExitStatus
 from telemetry import logs
 from telemetry.parent_process import exit_with_parent
+from telemetry.process_name import set_process_name
 
-_NAME_FILE = Path("/proc/self/comm")
 _KILLED = 128 + signal.SIGTERM
 
 
@@ -43,12 +41,6 @@ def serve(arguments: Sequence[str], *, started_at: float) -> NoReturn:
     except ListenError as error:
         sys.exit(f"inference_server: {error}")
     exit_now(status)
-
-
-def set_process_name(name: str) -> None:
-    """Set the name that `top` and `ps` show, of which Linux keeps 15 bytes. No effect elsewhere."""
-    with suppress(OSError):
-        _NAME_FILE.write_text(name)
 
 
 def ignore_sigint() -> None:

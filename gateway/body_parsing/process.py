@@ -1,9 +1,9 @@
-"""What a body parser does: `python -m gateway.body_parsing.process`."""
+"""What a body parser does."""
 
 from __future__ import annotations
 
 from gateway.body_parsing.frames import Failure, Result, from_bytes, to_bytes
-from gateway.children.child import serve
+from gateway.children.child import Answer
 from gateway.errors import GatewayError
 from protos.errors import ErrorCode, TensorError
 from telemetry import allocator, garbage_collection
@@ -24,7 +24,8 @@ def answer(request: bytes, body: bytes) -> bytes:
     return to_bytes(outcome)
 
 
-if __name__ == "__main__":
+def start() -> Answer:
+    """Prepare this process, and return what answers its requests."""
     garbage_collection.pause()  # what a parser makes has no cycles
     allocator.keep_freed_memory()
-    serve(answer)
+    return answer

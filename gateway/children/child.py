@@ -1,18 +1,20 @@
 """The child's side: answers one request at a time, under limits that the kernel enforces.
 
 None of them needs this process to cooperate, which may spend seconds in one instruction: timers
-whose signals end it, a limit of its data, and a pipe to its parent whose end sends a signal, too.
+whose signals end it, a limit of its data, and a pipe to its owner whose end has it killed.
 """
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import os
 import resource
+import select
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from io import BufferedRWPair
 from pathlib import Path
 from socket import socket
@@ -22,38 +24,40 @@ from gateway.children.messages import READY, REPLY, REQUEST, ReplyFlag
 _NICENESS = 5
 """Event loops and inference servers, which others wait for, go first."""
 _ENDING = {signal.SIGALRM, signal.SIGPROF, signal.SIGIO}
-"""Signals that end this process, whatever its parent was started with."""
+"""Signals that end this process, whatever its owner was started with."""
 
 Answer = Callable[[bytes, bytes], bytes]
 """Returns the reply to a request and its body."""
 
 
-def serve(answer: Answer, prepare: Callable[[], object] = lambda: None) -> None:
-    """Answer requests until the parent closes the socket. Reads the command line.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a process may use, see ChildProgram."""
 
-    `prepare` does first what must not count as time of a request.
+    memory_bytes: int
+    max_reply_bytes: int
+    replaced_above_bytes: int | None
+
+
+def serve(start: Callable[[], Answer], limits: Limits, *, connection: int, lifeline: int) -> None:
+    """Answer requests until the owner closes its end of the socket `connection`.
+
+    `start` does first what must not count as time of a request, and returns what answers them.
     """
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--socket", type=int, required=True, metavar="FD")
-    parser.add_argument("--lifeline", type=int, required=True, metavar="FD")
-    parser.add_argument("--memory-bytes", type=int, required=True)
-    parser.add_argument("--max-reply-bytes", type=int, required=True)
-    parser.add_argument("--replaced-above-bytes", type=int)
-    options = parser.parse_args()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
-    _end_with_parent(options.lifeline)
+    end_with_owner(lifeline)
     os.nice(_NICENESS)
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_DATA, options.memory_bytes)
-    prepare()
-    with socket(fileno=options.socket) as connection, connection.makefile("rwb") as stream:
+    _limit(resource.RLIMIT_DATA, limits.memory_bytes)
+    answer = start()
+    with socket(fileno=connection) as requests, requests.makefile("rwb") as stream:
         stream.write(READY)
         stream.flush()
         while header := stream.read(REQUEST.size):
-            flags, reply = _answered(stream, answer, header, options.max_reply_bytes)
-            above = options.replaced_above_bytes
+            flags, reply = _answered(stream, answer, header, limits.max_reply_bytes)
+            above = limits.replaced_above_bytes
             if above is not None and _resident_bytes() > above:
                 flags |= ReplyFlag.LAST
             stream.write(REPLY.pack(len(reply), flags))
@@ -94,11 +98,21 @@ def _set_timers(seconds: float, cpu_seconds: float) -> None:
         signal.setitimer(timer, after)
 
 
-def _end_with_parent(lifeline: int) -> None:
-    """Have SIGIO end this process when the other end of the pipe `lifeline` is closed."""
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+def end_with_owner(lifeline: int) -> None:
+    """Have this process and its group killed when the other end of the pipe `lifeline` is closed.
+
+    By the kernel, so also if it is stopped; for this, it must lead its group. Where the kernel
+    knows no other signal for this than SIGIO (macOS), by that.
+    """
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid())
+    if sys.platform == "linux":
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
     flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
     fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+    closed = select.poll()
+    closed.register(lifeline, select.POLLIN)
+    if closed.poll(0):  # before
+        os._exit(1)
 
 
 def _limit(kind: int, amount: int) -> None:

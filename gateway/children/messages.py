@@ -1,4 +1,7 @@
-"""What this process and a child exchange over their socket: a header, then what it announces."""
+"""What this process exchanges with a child, and with the fork server about one.
+
+A child: over a socket, a header, then what it announces.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,10 @@ REQUEST = struct.Struct("<QQdd")
 seconds: no timer."""
 REPLY = struct.Struct("<QB")
 """Bytes of the reply; a ReplyFlag."""
+
+REPORT = struct.Struct("<q")
+"""What the fork server says of a child: its pid, or a negative `errno` if there is none; then its
+exit status, negative for a signal."""
 
 
 class ReplyFlag(IntFlag):

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import NoReturn
 
 from gateway.children.errors import ChildDiedError, ChildError, ChildFailure
+from gateway.children.forking import ForkServer
 from gateway.children.messages import ReplyFlag
 from gateway.children.metrics import ChildMetrics
 from gateway.children.output import OutputLog
@@ -46,6 +47,8 @@ class ChildPool:
         self._idle: list[ChildProcess] = []
         self._timers: dict[ChildProcess, asyncio.TimerHandle] = {}
         self._processes: set[ChildProcess] = set()
+        self._fork_servers: list[ForkServer] = []
+        """The last one forks; others may be ending."""
         self._closed = False
 
     def warm(self) -> None:
@@ -88,6 +91,7 @@ class ChildPool:
             timer.cancel()
         await asyncio.gather(*(process.end() for process in self._processes))
         self._processes.clear()
+        await asyncio.gather(*(server.end() for server in self._fork_servers))
         self._output.report_omitted()
 
     def _check_room(self, tenant: str, size: int) -> None:
@@ -150,6 +154,9 @@ class ChildPool:
         except ChildError as error:
             ended_by = error.failure
             raise
+        except OSError as error:
+            ended_by = ChildFailure.UNAVAILABLE
+            raise _not_started(error) from None
         finally:
             if monotonic() >= deadline:
                 ended_by = ChildFailure.DEADLINE
@@ -168,7 +175,7 @@ class ChildPool:
         """Keep a process for the next request, or start another now, which will be ready then."""
         if process.alive:
             self._keep(process)
-        elif not self._closed:
+        elif not self._closed and ended_by != ChildFailure.UNAVAILABLE:
             self._metrics.restarts.child(self.program.name, ended_by).add()
             with suppress(ChildError):
                 self._keep(self._start())
@@ -202,12 +209,20 @@ class ChildPool:
     def _start(self) -> ChildProcess:
         self._processes = {one for one in self._processes if not one.ended}
         try:
-            process = ChildProcess(self.program, self._output)
+            process = ChildProcess(self.program, self._output, self._fork_server())
         except OSError as error:
-            message = f"no process can be started: {reason_of(error)}"
-            raise ChildError(ChildFailure.UNAVAILABLE, message) from None
+            raise _not_started(error) from None
         self._processes.add(process)
         return process
+
+    def _fork_server(self) -> ForkServer:
+        """Return one that runs, or starts. Raises OSError if none can be started."""
+        if not self._fork_servers or not self._fork_servers[-1].alive:
+            if self._fork_servers:
+                log.warning("fork_server_replaced", program=self.program.name)
+            self._fork_servers = [one for one in self._fork_servers if not one.ended]
+            self._fork_servers.append(ForkServer(self.program, self._output))
+        return self._fork_servers[-1]
 
     def _body(self, reply: Reply) -> bytes:
         if reply.flags & ReplyFlag.OUT_OF_MEMORY:
@@ -244,6 +259,11 @@ def _reason(died: ChildDiedError) -> ChildFailure:
             return ChildFailure.MEMORY
         case _:
             return ChildFailure.CRASH
+
+
+def _not_started(error: OSError) -> ChildError:
+    message = f"no process can be started: {reason_of(error)}"
+    return ChildError(ChildFailure.UNAVAILABLE, message)
 
 
 def _deadline_passed() -> ChildError:

@@ -1,11 +1,10 @@
-"""A child process, as its parent sees it: the process and the socket to it."""
+"""A child process, as its owner sees it: the socket to it, and what the fork server reports."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from signal import SIGKILL
@@ -13,13 +12,18 @@ from socket import SO_SNDBUF, SOL_SOCKET, socketpair
 from time import monotonic
 
 from gateway.children.errors import ChildDiedError
-from gateway.children.messages import READY, REPLY, REQUEST, ReplyFlag
+from gateway.children.forking import ForkServer
+from gateway.children.messages import READY, REPLY, REPORT, REQUEST, ReplyFlag
 from gateway.children.output import OutputLog, OutputReader
 from gateway.children.program import ChildProgram
 
 _BUFFER_BYTES = 4 << 20
 """Most requests and replies fit, so that each end is woken once. The kernel may grant less."""
-_REAP_SECONDS = 0.005
+_FORK_SECONDS = 5.0
+"""In which a fork server that has imported everything forks, or reports an end. It takes
+milliseconds."""
+_END_SECONDS = 1.0
+"""In which a process ends that has closed its socket."""
 _SHORTEST = 0.001
 """Seconds of a timer; none would be no timer."""
 
@@ -35,63 +39,60 @@ class Reply:
 class ChildProcess:
     """Answers one request at a time. Killed when a request is cancelled, as it cannot be stopped.
 
-    It ends when this process does, whatever it is doing.
+    It ends when this process does, whatever it is doing, and when its fork server does.
     """
 
-    def __init__(self, program: ChildProgram, output: OutputLog) -> None:
-        """Start a process. Raises OSError if none can be started.
+    def __init__(self, program: ChildProgram, output: OutputLog, forks: ForkServer) -> None:
+        """Have `forks` start a process.
 
-        Not by asyncio, whose subprocesses need the main thread's event loop.
+        Raises:
+            OSError: it cannot be asked to.
         """
         self._program = program
-        ours, theirs = socketpair()
+        self._output_log = output
+        self._forks = forks
+        self._socket, connection = socketpair()
+        self._report, report = socketpair()
         lifeline, held = os.pipe()
-        read_end, write_end = os.pipe()
+        self._output, written = os.pipe()
+        self._lifeline: int | None = held
         try:
-            for end in (ours, theirs):
+            for end in (self._socket, connection):
                 end.setsockopt(SOL_SOCKET, SO_SNDBUF, _BUFFER_BYTES)
-            self._process = subprocess.Popen(
-                _command(program, theirs.fileno(), lifeline),
-                stdin=subprocess.DEVNULL,
-                stdout=write_end,
-                stderr=write_end,
-                pass_fds=(theirs.fileno(), lifeline),
-                env=_environment(program),
-                start_new_session=True,  # Ctrl-C is for the supervisor
-            )
+            self._report.setblocking(False)
+            forks.fork(connection.fileno(), lifeline, written, report.fileno())
         except OSError:
-            ours.close()
+            self._socket.close()
+            self._report.close()
             os.close(held)
-            os.close(read_end)
+            os.close(self._output)
             raise
         finally:
-            theirs.close()
+            connection.close()
+            report.close()
             os.close(lifeline)
-            os.close(write_end)
-        self._socket = ours
-        self._lifeline = held
-        self._output = OutputReader(read_end, self._process.pid, output)
+            os.close(written)
+        self.pid = 0
+        """The number of the process, when it is known."""
+        self._refusal: OSError | None = None
+        self._ends = False
+        self._timer: asyncio.TimerHandle | None = None
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self._reaping: asyncio.Task[int] | None = None
         self._header: bytes | None = None
         self.discarding: asyncio.Task[None] | None = None
         """Waits for the reply to a cancelled request, after which the process is kept or killed."""
         self._starting = asyncio.create_task(self._start(), name="child process starts")
-
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return self._process.pid
+        self._life = asyncio.create_task(self._live(), name="child process lives")
 
     @property
     def alive(self) -> bool:
-        """Whether the process has not ended."""
-        return self._reaping is None and self._process.poll() is None
+        """Whether the process has not ended, and is not about to."""
+        return not (self._ends or self._life.done())
 
     @property
     def ended(self) -> bool:
         """Whether nothing is left to wait for."""
-        return self._reaping is not None and self._reaping.done()
+        return self._life.done()
 
     async def ask(self, request: bytes, body: bytes, *, seconds: float) -> Reply:
         """Return the reply to a request that has `seconds`. The process is killed if there is none.
@@ -101,6 +102,7 @@ class ChildProcess:
 
         Raises:
             ChildDiedError: it ended before, also by its own timers.
+            OSError: the system cannot start another process.
         """
         program = self._program
         began, is_sent = monotonic(), False
@@ -119,7 +121,10 @@ class ChildProcess:
             return await self._read()
         except (OSError, asyncio.IncompleteReadError):
             # Not `kill` at once: it may not have ended by its own signal yet.
-            raise ChildDiedError(-min(await self.end(kill=False), 0)) from None
+            status = await self.end(kill=False)
+            if self._refusal is not None:
+                raise self._refusal from None
+            raise ChildDiedError(-min(status, 0)) from None
         except asyncio.CancelledError:
             if not is_sent:
                 raise
@@ -135,20 +140,36 @@ class ChildProcess:
             raise
 
     def kill(self) -> None:
-        """Kill the process and what it has started; `end` waits for it."""
-        self._send_kill()
-        self._close()
+        """Kill the process and what it has started; `end` waits for it.
+
+        The fork server has to say that it has ended, and is killed if it does not.
+        """
+        self._ends = True
+        if self._lifeline is None:
+            return
+        os.close(self._lifeline)
+        self._lifeline = None
+        if self._forks.has_forked:
+            self._after(_FORK_SECONDS, self._forks.kill)
+        else:
+            self._forks.kill()
 
     async def end(self, *, kill: bool = True) -> int:
-        """Wait for the end of the process, and return its exit status."""
-        if kill:
-            self._send_kill()
-        return await asyncio.shield(self._close())
+        """Wait for the end of the process, and return its exit status.
 
-    def _send_kill(self) -> None:
-        if self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, SIGKILL)  # it leads a session of its own
+        Without `kill` it gets a second to end by itself.
+        """
+        if kill:
+            self.kill()
+        elif not self._ends:
+            self._ends = True
+            self._after(_END_SECONDS, self.kill)
+        return await asyncio.shield(self._life)
+
+    def _after(self, seconds: float, act: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, act)
 
     async def _start(self) -> None:
         """Wait until the process can take requests; kill it if that takes too long.
@@ -188,19 +209,29 @@ class ChildProcess:
         finally:
             self.discarding = None
 
-    def _close(self) -> asyncio.Task[int]:
-        if self._reaping is None:
-            self._reaping = asyncio.create_task(self._reap(), name="child process ends")
-        return self._reaping
+    async def _live(self) -> int:
+        """Return the exit status when the process has ended.
 
-    async def _reap(self) -> int:
-        """Wait for the end of the process. Polls: child watchers need the main thread."""
-        while (status := self._process.poll()) is None:  # noqa: ASYNC110
-            await asyncio.sleep(_REAP_SECONDS)
+        It is that of SIGKILL if the fork server has ended, too, or hangs.
+        """
+        seconds = _FORK_SECONDS if self._forks.has_forked else self._program.start_seconds
+        status = -SIGKILL
+        reader: OutputReader | None = None
+        try:
+            async with asyncio.timeout(seconds):
+                number = await self._reported()
+            self._forks.has_forked = True
+            if number < 0:
+                self._refusal = OSError(-number, os.strerror(-number))
+            else:
+                self.pid = number
+                reader = OutputReader(self._output, self.pid, self._output_log)
+                status = await self._reported()
+        except OSError:  # TimeoutError included: the fork server has ended, or hangs
+            self._forks.kill()
+        self._release(reader)
         self._starting.cancel()
         await asyncio.wait({self._starting})
-        os.close(self._lifeline)
-        self._output.close()
         if self._streams is None:
             self._socket.close()
         else:
@@ -209,20 +240,24 @@ class ChildProcess:
                 await self._streams[1].wait_closed()
         return status
 
+    async def _reported(self) -> int:
+        """Return the next number that the fork server reports. Raises OSError if it has ended."""
+        report = await asyncio.get_running_loop().sock_recv(self._report, REPORT.size)
+        if not report:
+            raise ConnectionError
+        (number,) = REPORT.unpack(report)
+        return int(number)
 
-def _command(program: ChildProgram, descriptor: int, lifeline: int) -> list[str]:
-    command = [
-        *(sys.executable, "-s", "-P", "-m", program.module),
-        *("--socket", str(descriptor), "--lifeline", str(lifeline)),
-        *("--memory-bytes", str(program.memory_bytes)),
-        *("--max-reply-bytes", str(program.max_reply_bytes)),
-    ]
-    if program.replaced_above_bytes is not None:
-        command += ("--replaced-above-bytes", str(program.replaced_above_bytes))
-    return command
-
-
-def _environment(program: ChildProgram) -> dict[str, str]:
-    """Return the environment: most programs need none of this process's secrets."""
-    inherited = dict(os.environ) if program.has_environment else {}  # noqa: TID251 - passed on
-    return {**inherited, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    def _release(self, reader: OutputReader | None) -> None:
+        """Close everything but the socket for requests."""
+        self._ends = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+        self._report.close()
+        if reader is None:
+            os.close(self._output)
+        else:
+            reader.close()

@@ -1,4 +1,4 @@
-"""What an evaluator does: `python -m gateway.flows.evaluator_process`.
+"""What an evaluator does.
 
 Requests and replies are JSON. What was compiled is kept by its text.
 """
@@ -12,13 +12,14 @@ from typing import Any
 
 import orjson
 
-from gateway.children.child import serve
+from gateway.children.child import Answer
 from gateway.flows.cel.conversion import CelValues
 from gateway.flows.cel.expression import compile_expression
 from gateway.flows.cel.values import ExpressionError
 from gateway.flows.compile_context import CompileContext
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.json_output import dump_values, load_values
+from gateway.flows.json_schema import build_validator, schema_errors
 from gateway.flows.node_types.handler import NodeError, Prepare
 from gateway.flows.node_types.registry import HANDLERS
 from gateway.flows.validation import InvalidSchemaError, ValidationErrors
@@ -82,8 +83,6 @@ def _prepare(program: str) -> Prepare:
 
 
 def _validate(schema: str, input_data: Json) -> list[dict[str, str]]:
-    from gateway.flows.json_schema import schema_errors  # noqa: PLC0415 - see _validator
-
     try:
         return schema_errors(_validator(schema), input_data)
     except InvalidSchemaError as error:  # of a flow that was saved by an older release
@@ -93,9 +92,6 @@ def _validate(schema: str, input_data: Json) -> list[dict[str, str]]:
 
 @lru_cache(maxsize=_KEPT)
 def _validator(schema: str) -> Any:  # Any: a validator of jsonschema, which has no types
-    # Importing jsonschema takes 70 ms, and most evaluators do not need it.
-    from gateway.flows.json_schema import build_validator  # noqa: PLC0415
-
     return build_validator(json.loads(schema))
 
 
@@ -112,5 +108,6 @@ def _compile(source: str | Mapping[str, Any]) -> Json:
     return {}
 
 
-if __name__ == "__main__":
-    serve(answer)
+def start() -> Answer:
+    """Return what answers the requests of this process."""
+    return answer

@@ -1,4 +1,4 @@
-"""What a function process does: `python -m gateway.flows.function_process`.
+"""What a function process does.
 
 It calls the functions of installed packages, one at a time, in its main thread. Modules,
 connections and models stay in memory from call to call, and so does the event loop of async
@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from gateway.children.child import serve
+from gateway.children.child import Answer
 from gateway.errors import GatewayError
 from gateway.flows.json_output import dump_values, load_values
 from gateway.flows.node_types.handler import NodeError
@@ -81,7 +81,7 @@ def load(name: str) -> Function:
     return loaded
 
 
-def load_all() -> None:
+def _load_all() -> None:
     """Import all functions, so that no call has to wait for it. Calls report what went wrong."""
     for name in entry_points(group=GROUP).names:
         with suppress(UnusableError):
@@ -113,6 +113,8 @@ def _failure(node_error: NodeError, **more: str) -> bytes:
     return orjson.dumps({"failure": failure, **more})
 
 
-if __name__ == "__main__":
+def start() -> Answer:
+    """Prepare this process; nothing that is not ours was imported before."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    serve(FunctionProcess().answer, load_all)
+    _load_all()
+    return FunctionProcess().answer

@@ -98,7 +98,7 @@ async def run(
 
 
 def _tasks() -> set[asyncio.Task[Any]]:
-    """Return all tasks but those that wait for the end of a child process that was killed."""
+    """Return all tasks but those that wait for the end of child processes, which may stay."""
     return {task for task in asyncio.all_tasks() if not task.get_name().startswith("child process")}
 
 

@@ -13,9 +13,11 @@ time.sleep(float(__import__("os").environ.get("SLOW_IMPORT", "0")))
 import asyncio
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
+import uuid
 
 log = logging.getLogger("flow_nodes")
 calls = 0
@@ -86,6 +88,10 @@ def die(inputs):
     os._exit(3)
 
 
+def draw(inputs):
+    return [random.random(), str(uuid.uuid4()), os.getpid()]
+
+
 def hoard(inputs):
     return len([bytes(1 << 20) for _ in range(inputs["mebibytes"])])
 
@@ -126,6 +132,7 @@ spawn = flow_nodes:spawn
 hang_async = flow_nodes:hang_async
 leave = flow_nodes:leave
 die = flow_nodes:die
+draw = flow_nodes:draw
 hoard = flow_nodes:hoard
 repeat = flow_nodes:repeat
 no_number = flow_nodes:no_number

@@ -18,7 +18,7 @@ from gateway.flows.processes import FlowProcesses, build_flow_processes
 from gateway.flows.result import FlowResult
 from gateway.settings import Settings
 from telemetry.instruments import Registry
-from tests.gateway.child_processes import children_running
+from tests.gateway.child_processes import children_running, fork_servers
 from tests.gateway.flows.fake_ports import FakePorts
 from tests.gateway.flows.flow_builder import (
     INPUT,
@@ -32,6 +32,7 @@ from tests.gateway.flows.flow_builder import (
 from tests.gateway.flows.installed_package import install_nodes
 
 pytestmark = pytest.mark.processes
+MODULE = "gateway.flows.function_process"
 MEMORY = 512 << 20
 PATIENCE = 30.0
 
@@ -58,7 +59,7 @@ def world(processes: FlowProcesses) -> FakePorts:
 
 def children() -> list[psutil.Process]:
     """Return the processes that call functions."""
-    return children_running("gateway.flows.function_process")
+    return children_running(MODULE)
 
 
 def flow(function: str, **inputs: str) -> Json:
@@ -221,16 +222,29 @@ async def test_an_import_does_not_count_as_time_of_a_call(
     assert (found["process"], found["calls"]) == (child.pid, 1)
 
 
-async def test_what_a_function_has_started_ends_with_it(world: FakePorts, tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_fork_server", [False, True])
+async def test_what_a_function_has_started_ends_with_it(
+    world: FakePorts, tmp_path: Path, with_fork_server: bool
+) -> None:
     file = tmp_path / "pid"
     plan = compiled(flow("spawn", file="input.file"))
     work = asyncio.create_task(run(plan, {"file": str(file)}, world=world, seconds=5))
     while not (file.exists() and file.read_text()):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     started = psutil.Process(int(file.read_text()))
+    if with_fork_server:
+        (server,) = fork_servers(MODULE)
+        server.kill()
     outcome = await work
     assert outcome.error is not None
     assert await asyncio.to_thread(started.wait, PATIENCE) is None
+
+
+async def test_processes_draw_random_values_of_their_own(processes: FlowProcesses) -> None:
+    caller = processes.function_caller("a tenant")
+    calls = (caller.call("draw", {}, monotonic() + PATIENCE) for _ in range(2))
+    one, other = await asyncio.gather(*calls)
+    assert all(a != b for a, b in zip(one, other, strict=True))
 
 
 async def test_one_tenant_cannot_take_all_processes(
