@@ -115,7 +115,8 @@ class Up:
 
     def fork_servers(self) -> list[psutil.Process]:
         """Return what inference servers are forked off: one process or, for a moment, none."""
-        return [child for child in self.children("fork_server") if child.name() == "fork server"]
+        module = "inference_server.fork_server"
+        return [child for child in self.children(module) if child.name() == "fork server"]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the end, and see that no child is left."""
