@@ -55,10 +55,18 @@ def ended(processes: list[psutil.Process]) -> bool:
     """Whether all of them have ended, or do so within some seconds, if only as zombies."""
     latest = monotonic() + 5
     while monotonic() < latest:
-        if all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in processes):
+        if all(has_ended(process) for process in processes):
             return True
         sleep(0.01)
     return False
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process runs no longer."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def test_one_process_forks_all_evaluators(pool: ChildPool) -> None:
