@@ -48,7 +48,7 @@ def serve(start: Callable[[], Answer], limits: Limits, *, connection: int, lifel
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
     end_with_owner(lifeline)
-    os.nice(_NICENESS)
+    _lower_priority()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_DATA, limits.memory_bytes)
     answer = start()
@@ -96,6 +96,16 @@ def _set_timers(seconds: float, cpu_seconds: float) -> None:
     """Have SIGALRM at the deadline, or SIGPROF after the CPU time, end this process; 0: neither."""
     for timer, after in ((signal.ITIMER_REAL, seconds), (signal.ITIMER_PROF, cpu_seconds)):
         signal.setitimer(timer, after)
+
+
+def _lower_priority() -> None:
+    """Lower the priority of this process, and of its session, where Linux compares sessions.
+
+    It does so outside of CPU cgroups: there niceness counts only within a session (sched(7)).
+    """
+    os.nice(_NICENESS)
+    with suppress(OSError):  # there is no such file, or it was written to a moment ago
+        Path("/proc/self/autogroup").write_text(str(_NICENESS))
 
 
 def end_with_owner(lifeline: int) -> None:
