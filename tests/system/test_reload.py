@@ -43,7 +43,7 @@ def test_no_call_fails_while_everything_is_replaced(installation: Installation) 
     up = installation.up
     target = target_of(installation)
     before = up.children()
-    load = Load(target, clients=2, pause_seconds=0.02)
+    load = Load(target, clients=2, pause_seconds=0.05)
     with load.running() as outcome:
         load.until(200)
         assert reload(up.state) == {"reloaded": True, "pid": up.process.pid}
