@@ -24,7 +24,6 @@ _ROW = [5.1, 3.5, 1.4, 0.2]
 _FAST_BODY = json.dumps({"input_data": {"x": [_ROW]}})
 _SYNC_BODY = json.dumps({"input_data": {"x": 2}})
 _PAUSE_SECONDS = 0.002
-"""Between two calls of one client, so that the machine is not only busy with clients."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +78,18 @@ class Outcome:
 class Load:
     """Clients in threads, each with one call at a time."""
 
-    def __init__(self, target: Target, *, clients: int) -> None:
-        """Start `clients` of each kind with `running`."""
+    def __init__(
+        self, target: Target, *, clients: int, pause_seconds: float = _PAUSE_SECONDS
+    ) -> None:
+        """Start `clients` of each kind with `running`.
+
+        Each waits for `pause_seconds` between two calls, so that the machine is not only busy with
+        clients.
+        """
         self.outcome = Outcome()
         self._target = target
         self._clients = clients
+        self._pause_seconds = pause_seconds
         self._stopping = threading.Event()
         self._lock = threading.Lock()
 
@@ -178,4 +184,4 @@ class Load:
             with self._lock:
                 seconds = time.monotonic() - began
                 self.outcome.slowest_seconds = max(self.outcome.slowest_seconds, seconds)
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(self._pause_seconds)

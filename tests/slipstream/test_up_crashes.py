@@ -20,6 +20,8 @@ from tests.older_release import make_unservable
 from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, Up
 
 _UNRESPONSIVE_SECONDS = 3.0
+_POLL_SECONDS = 0.05
+"""Between two calls of a gateway that is to start: without it, they take its processor time."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,13 @@ class Running:
             assert response.status_code == 503, response.text
             assert "retry-after" in response.headers
             assert time.monotonic() < deadline
+            time.sleep(_POLL_SECONDS)
 
     def until_not_ready(self, model: str) -> None:
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while httpx.get(f"{self.up.url}/v2/models/{model}/ready").is_success:
             assert time.monotonic() < deadline
+            time.sleep(_POLL_SECONDS)
 
     def until_without_process(self, model: str) -> dict[str, object]:
         created = self.command("keys", "create", "--name", "reader", "--manage", "--json")
@@ -60,6 +64,7 @@ class Running:
             if found["pid"] is None:
                 return found
             assert time.monotonic() < deadline
+            time.sleep(_POLL_SECONDS)
 
     def command(self, *words: str) -> str:
         state = ["--state", str(self.up.state)]

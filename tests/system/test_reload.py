@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from slipstream.cli import build
 from tests.reload.load import Load, target_of
-from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, Up, environment
+from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, Up
 from tests.system.flow_documents import waiting_flow
 from tests.system.installation import Installation
 from tests.system.runs import MANY_SECONDS, Runs
@@ -22,21 +23,11 @@ pytestmark = pytest.mark.processes
 
 
 def reload(state: Path, *words: str, code: int = 0) -> dict[str, Any]:  # Any: JSON
-    """Run the command; return what it prints."""
-    command = [
-        sys.executable,
-        "-m",
-        "slipstream",
-        "reload",
-        "--json",
-        "--state",
-        str(state),
-        *words,
-    ]
-    done = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == code, (done.stdout, done.stderr)
+    """Run the command, in this process; return what it prints."""
+    unset = {name: None for name in os.environ if name.startswith("SLIPSTREAM_")}
+    command = ["reload", "--json", "--state", str(state), "--timeout", "120", *words]
+    done = CliRunner().invoke(build(called="reload"), command, env=unset)
+    assert done.exit_code == code, done.output
     printed: dict[str, Any] = json.loads(done.stdout)
     return printed
 
@@ -52,7 +43,7 @@ def test_no_call_fails_while_everything_is_replaced(installation: Installation) 
     up = installation.up
     target = target_of(installation)
     before = up.children()
-    load = Load(target, clients=2)
+    load = Load(target, clients=2, pause_seconds=0.05)
     with load.running() as outcome:
         load.until(200)
         assert reload(up.state) == {"reloaded": True, "pid": up.process.pid}
@@ -139,6 +130,7 @@ def test_a_run_that_goes_on_is_handed_to_the_successor(tmp_path: Path) -> None:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while (run := runs.poll(run_id).json())["status"] == "queued":
         assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert (run["status"], run["attempt"]) == ("running", 2)
     assert runs.cancel(run_id).status_code == 202
     runs.until(run_id, "cancelled")

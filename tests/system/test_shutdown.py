@@ -55,6 +55,7 @@ def until_running(runs: Runs, count: int) -> None:
         if len(page["items"]) == count:
             return
         assert time.monotonic() < deadline, page
+        time.sleep(0.05)
 
 
 def test_every_waiting_caller_is_answered_and_no_run_stays_running(
@@ -134,6 +135,7 @@ def test_a_restarted_gateway_accepts_no_connection_before_it_is_ready(tmp_path: 
                 timeout=TIMEOUT_SECONDS,
             )
             assert answer.status_code == 200, answer.text
+            time.sleep(0.02)  # the new process needs the processor
             lines = [line for line in installation.up.output if "gateway" in line]
             replaced = len([line for line in lines if " ready" in line]) == 2 + (
                 1 if stop is signal.SIGTERM else 2

@@ -17,7 +17,7 @@ from tests.torture.processes import ReceiverProcess
 from tests.torture.torture_run import TorturePlan, TortureRun, prepare
 
 PLANS = {
-    "sqlite": TorturePlan(events=2_000, kills=4, fail=0.3, seed=1),
+    "sqlite": TorturePlan(events=1_000, kills=4, fail=0.3, seed=1),
     "postgresql": TorturePlan(events=1_000, kills=2, fail=0.3, seed=2),
 }
 

@@ -38,7 +38,7 @@ CHECKS = [
     unsupported_method,
     allow_header_conformance,
 ]
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "9"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
 # the same requests in each run, without replays: the second response may differ
 SETTINGS = settings(
     max_examples=EXAMPLES,
@@ -74,7 +74,7 @@ def without_boundaries(installation: Installation) -> BaseSchema:
 # One test with a subtest for each operation: they are generated where they run, and not in every
 # process that collects tests.
 @pytest.mark.timeout(3_600)
-@settings(SETTINGS, max_examples=max(3, EXAMPLES // 3))  # each is sent by every caller
+@settings(SETTINGS, max_examples=max(2, EXAMPLES // 3))  # each is sent by every caller
 @schemathesis.pytest.from_fixture("without_boundaries").parametrize()
 def test_responses_to_other_callers_are_as_documented(
     case: schemathesis.Case,

@@ -13,7 +13,7 @@ from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 def test_a_slow_model_reports_its_progress_and_does_not_disturb_others(
     installation: Installation, tmp_path: Path
 ) -> None:
-    installation.add_model("slow", onnx_models.slow_to_load(tmp_path / "slow.onnx", 4))
+    installation.add_model("slow", onnx_models.slow_to_load(tmp_path / "slow.onnx", 2))
     slow = installation.deploy(chain("slow"))
     quick = installation.deploy(chain("iris"))
     phases: set[str] = set()

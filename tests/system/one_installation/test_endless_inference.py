@@ -90,5 +90,6 @@ def test_a_run_ends_when_it_is_cancelled(installation: Installation, counting: s
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while installation.http.get(f"/node/flow-runs/{run_id}/").json()["status"] != "running":
         assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert installation.http.post(f"/node/flow-runs/{run_id}/cancel/").is_success
     assert_counts(installation, counting)

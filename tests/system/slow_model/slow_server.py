@@ -81,7 +81,7 @@ class SlowServer:
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while not minimum <= self.counts().waiting <= maximum:
             assert time.monotonic() < deadline
-            time.sleep(0.01)
+            time.sleep(0.05)
 
     @contextlib.contextmanager
     def busy(self, calls: int) -> Iterator[None]:
