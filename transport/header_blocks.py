@@ -31,10 +31,14 @@ class BlockDecoder:
     Args:
         table: the dynamic table; its present size is the largest that the peer may choose.
         max_list_bytes: of one header list, with 32 bytes for each field.
+        max_string_bytes: a longer Huffman code stays as it came. It has to be so long that what it
+            means does not fit into the table: a code has 30 bits for a byte at most.
     """
 
-    def __init__(self, table: HeaderTable, max_list_bytes: int) -> None:
+    def __init__(self, table: HeaderTable, max_list_bytes: int, max_string_bytes: int) -> None:
+        assert max_string_bytes * 8 // 30 > table.maxsize
         self._table = table
+        self._max_string_bytes = max_string_bytes
         self._max_table_bytes = table.maxsize
         self._max_list_bytes = max_list_bytes
 
@@ -77,9 +81,20 @@ class BlockDecoder:
         if index:
             name = self._table.get_by_index(index)[0]
         else:
-            name, at = _string(block, at)
-        value, at = _string(block, at)
+            name, at = self._string(block, at)
+        value, at = self._string(block, at)
         return (name, value), at
+
+    def _string(self, block: bytes, at: int) -> tuple[bytes, int]:
+        is_huffman = block[at] & _HUFFMAN
+        length, at = _integer(block, at, _STRING_BITS)
+        end = at + length
+        if end > len(block):
+            raise HPACKDecodingError(f"a string of {length} bytes, of which {len(block) - at} came")
+        content = block[at:end]
+        if is_huffman and length <= self._max_string_bytes:
+            content = _from_huffman(content)
+        return content, end
 
 
 def _integer(block: bytes, at: int, bits: int) -> tuple[int, int]:
@@ -96,16 +111,6 @@ def _integer(block: bytes, at: int, bits: int) -> tuple[int, int]:
         if byte < _MORE:
             return value, at
     raise HPACKDecodingError("an integer that is too large")
-
-
-def _string(block: bytes, at: int) -> tuple[bytes, int]:
-    is_huffman = block[at] & _HUFFMAN
-    length, at = _integer(block, at, _STRING_BITS)
-    end = at + length
-    if end > len(block):
-        raise HPACKDecodingError(f"a string of {length} bytes, of which {len(block) - at} came")
-    content = block[at:end]
-    return (_from_huffman(content) if is_huffman else content), end
 
 
 _Step = tuple[int, bytes, bool]

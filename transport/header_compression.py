@@ -58,7 +58,9 @@ class HeaderDecoder(Generic[T]):
         self._parse_oversized = parse_oversized
         self._max_header_bytes = limits.max_header_bytes
         self._table = _ChangeCountingTable()
-        self._decoder = BlockDecoder(self._table, limits.max_header_block_bytes)
+        self._decoder = BlockDecoder(
+            self._table, limits.max_header_block_bytes, limits.max_header_bytes
+        )
         self._cache: dict[bytes, T] = {}
 
     def decode(self, block: bytes) -> T:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from transport.header_blocks import BlockDecoder, HeaderList
 
-MAX_LIST_BYTES = 2**17
+MAX_LIST_BYTES, MAX_STRING_BYTES = 2**17, 2**14
 
 texts = st.binary(max_size=60)
 fields = st.lists(st.tuples(texts.filter(bool), texts, st.booleans()), max_size=12)
@@ -20,7 +20,7 @@ fields = st.lists(st.tuples(texts.filter(bool), texts, st.booleans()), max_size=
 
 
 def decoder() -> BlockDecoder:
-    return BlockDecoder(HeaderTable(), MAX_LIST_BYTES)
+    return BlockDecoder(HeaderTable(), MAX_LIST_BYTES, MAX_STRING_BYTES)
 
 
 def outcomes(blocks: Sequence[bytes]) -> tuple[list[HeaderList | str], list[HeaderList | str]]:
@@ -98,3 +98,15 @@ def test_a_smaller_table_evicts() -> None:
     ours.decode(b"\x20")
     with pytest.raises(HPACKError):
         ours.decode(b"\xbe")
+
+
+@pytest.mark.parametrize("sensitive", [True, False])
+def test_a_string_that_is_too_long_for_any_list_is_not_decoded(sensitive: bool) -> None:
+    encoder, ours = Encoder(), decoder()
+    ours.decode(encoder.encode([(b"before", b"a value", False)]))
+    ((name, value),) = ours.decode(encoder.encode([(b"long", b"a" * 30_000, sensitive)]))
+    assert name == b"long"
+    assert len(value) == 30_000 * 5 / 8
+    for _ in range(2):  # the tables of both sides are still the same
+        again = encoder.encode([(b"before", b"a value", False), (b"after", b"another", False)])
+        assert ours.decode(again) == [(b"before", b"a value"), (b"after", b"another")]
