@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
+from gateway.body_parsing.parser import LARGE_BODY_BYTES
 from gateway.errors import GatewayError
 from gateway.web.asgi import too_large
 from gateway.web.problems import Headers, problem
@@ -165,7 +166,7 @@ class HttpCall:
             if self._size > limit or (declared.isdigit() and int(declared) > limit):
                 self.on_error(too_large(limit))
             elif self._body_complete:
-                self.on_body(self._take_body())
+                self._pass_on_body()
             elif self._expects_continue:
                 self._expects_continue = False
                 self.connection.transport.write(_CONTINUE)
@@ -189,7 +190,7 @@ class HttpCall:
         self._body_complete = True
         if self._started and not self.response_complete:
             try:
-                self.on_body(self._take_body())
+                self._pass_on_body()
             except Exception as error:  # noqa: BLE001 - as above
                 self._on_bug(error)
 
@@ -218,11 +219,22 @@ class HttpCall:
         declared = headers.get(b"content-length", b"0")
         return declared.isdigit() and int(declared) - self._size <= _MAX_UNREAD_BYTES
 
-    def _take_body(self) -> bytes:
-        chunks, self._chunks = self._chunks, None
-        if not chunks:
-            return b""
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    def _pass_on_body(self) -> None:
+        chunks, self._chunks = self._chunks or [], None
+        if self._size > LARGE_BODY_BYTES:
+            # Copying tens of megabytes takes long, and releases the interpreter's lock.
+            joining = asyncio.get_running_loop().run_in_executor(None, b"".join, chunks)
+            joining.add_done_callback(self._on_joined)
+        else:
+            self.on_body(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+
+    def _on_joined(self, joining: asyncio.Future[bytes]) -> None:
+        if self.response_complete or self.disconnected or joining.cancelled():
+            return
+        try:
+            self.on_body(joining.result())
+        except Exception as error:  # noqa: BLE001 - as above
+            self._on_bug(error)
 
     def _on_bug(self, error: Exception) -> None:
         """Respond in place of an `on_…` method that raised."""

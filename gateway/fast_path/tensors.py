@@ -28,7 +28,7 @@ from gateway.models.pins import ClassLabels
 from gateway.runs.output_data import check_finite, not_finite
 from gateway.steps import Steps
 from gateway.upstream.inference_stream import ID_BYTES
-from gateway.web.large_tensors import dump_large
+from gateway.web.large_tensors import dump_large, joined
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES, Datatype
 from protos.errors import ErrorCode
@@ -143,8 +143,8 @@ class TensorCodec:
         parts: list[bytes] = []
         for name, value in data.items():
             before = b"," if parts else b"{"
-            parts += (before, orjson.dumps(name), b":", await dump_large(value, dump))
-        return b"".join((*parts, b"}"))
+            parts += (before, orjson.dumps(name), b":", *await dump_large(value, dump))
+        return await joined((*parts, b"}"))
 
     def values(self, message: bytes, template: InferResponseTemplate) -> dict[str, Any]:
         """Return `output_data` as a flow's value: JSON, with NaN and infinities as numbers.

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from gateway.oip.http_request import ParsedInferRequest
 from gateway.upstream.inference_stream import InferenceReply
-from gateway.web.large_tensors import LARGE_OUTPUT_BYTES, dump_large
+from gateway.web.large_tensors import LARGE_OUTPUT_BYTES, dump_large, joined
 from gateway.web.problems import Answer, Headers
 from protos.datatypes import Datatype, get_datatype
 from protos.json_tensors import dump_tensor, to_json
@@ -47,7 +47,7 @@ async def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> An
             kind = get_datatype(datatype, tensor=name)
             if len(raw) > LARGE_OUTPUT_BYTES:
                 data = await asyncio.to_thread(_flat_json, raw, kind, shape, name)
-                shown["data"] = orjson.Fragment(await dump_large(data, dump_tensor))
+                shown["data"] = orjson.Fragment(await joined(await dump_large(data, dump_tensor)))
             else:
                 shown["data"] = _flat_json(raw, kind, shape, name)
         outputs.append(shown)

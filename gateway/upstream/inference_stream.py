@@ -36,6 +36,8 @@ _BROKEN = "the connection to the inference server broke during the call; it is b
 _METADATA_SECONDS = 10.0
 _UNCOPIED_BYTES = 2**16
 """A message of this size is sent in pieces, from where its tensors lie."""
+_MAX_LEARNED_BYTES = 8 << 20
+"""Of a reply from which a template is made: that copies it twice."""
 _TIMER_GRAIN_SECONDS = 0.002
 """Between two checks of deadlines: a deadline may be exceeded by so much."""
 
@@ -253,7 +255,9 @@ class InferenceStreamClient:
             if caller is not None:
                 caller.on_failure(_error_of_reply(parsed))
             return
-        template = InferResponseTemplate.from_message(response, streamed=True)
+        template: InferResponseTemplate | None = None
+        if len(message) <= _MAX_LEARNED_BYTES:
+            template = InferResponseTemplate.from_message(response, streamed=True)
         if template is not None and template.render(template.slot_values(response)) == message:
             self._templates.add(template, template)
         else:

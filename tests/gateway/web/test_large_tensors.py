@@ -6,7 +6,7 @@ import asyncio
 
 import numpy as np
 
-from gateway.web.large_tensors import dump_large
+from gateway.web.large_tensors import dump_large, joined
 from protos.json_tensors import dump_tensor
 
 
@@ -18,4 +18,4 @@ async def test_other_calls_go_on_between_the_parts() -> None:
         await asyncio.sleep(0)
         turns += 1
     assert turns > 2
-    assert await writing == dump_tensor(array)
+    assert await joined(await writing) == dump_tensor(array)
