@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +18,7 @@ from inference_server.data_plane.batching import batch_key
 from inference_server.data_plane.calls import PendingCall, RequestProfile
 from inference_server.data_plane.executor import BatchExecutor
 from inference_server.data_plane.responses import ResponseEncoder
+from inference_server.data_plane.worker_threads import NICENESS, WorkerThreads
 from inference_server.errors import InferenceError
 from inference_server.metrics import ModelMetrics
 from inference_server.runtime.session import ModelSession
@@ -387,3 +390,14 @@ def test_batching_is_detected_by_trying(
     tmp_path: Path, build: Callable[[Path], Path], batched: bool
 ) -> None:
     assert (warm_up(loaded(build, tmp_path)).max_batch_size > 1) is batched
+
+
+async def test_event_loops_go_before_runs_on_threads() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    threads: WorkerThreads[int] = WorkerThreads(1)
+    found: asyncio.Future[int | Exception] = asyncio.get_running_loop().create_future()
+    threads.run(niceness, found.set_result)
+    assert await found == max(NICENESS, niceness())
+    threads.close()
