@@ -30,6 +30,14 @@ class Call:
     """The terminal state that was returned."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A time without a success; both in seconds, `since` the beginning of the calls."""
+
+    seconds: float
+    since: float
+
+
 @dataclass(slots=True)
 class CallLog:
     """All calls, with counts of their responses."""
@@ -43,8 +51,9 @@ class CallLog:
     """Every flow_run_id that a fast call returned."""
     lost: list[str] = field(default_factory=list)
     """Runs that were accepted but not found later."""
-    longest_gaps: dict[str, float] = field(default_factory=dict)
-    """By pair: the longest time in seconds without a success while calls were made."""
+    began: float = field(default_factory=time.monotonic)
+    longest_gaps: dict[str, Gap] = field(default_factory=dict)
+    """By pair: the longest time without a success while calls were made."""
     _succeeded_at: dict[str, float] = field(default_factory=dict)
 
     def open(self, pair: str, deployment: str, key: str, body: Json) -> Call:
@@ -66,5 +75,8 @@ class CallLog:
 
     def _note_gap(self, pair: str) -> None:
         now = time.monotonic()
-        gap = now - self._succeeded_at.setdefault(pair, now)
-        self.longest_gaps[pair] = max(gap, self.longest_gaps.get(pair, 0.0))
+        succeeded_at = self._succeeded_at.setdefault(pair, now)
+        gap = Gap(seconds=now - succeeded_at, since=succeeded_at - self.began)
+        longest = self.longest_gaps.get(pair)
+        if longest is None or gap.seconds > longest.seconds:
+            self.longest_gaps[pair] = gap

@@ -111,9 +111,9 @@ def checks(call_log: CallLog, after: FinalState) -> list[Check]:
         Check(
             promise=f"no mode and type is without success for {MAX_GAP_SECONDS:g} s",
             broken=[
-                f"{pair}: {gap:.1f} s"
+                f"{pair}: {gap.seconds:.1f} s, {gap.since:.0f} s after the first call"
                 for pair, gap in call_log.longest_gaps.items()
-                if gap > MAX_GAP_SECONDS
+                if gap.seconds > MAX_GAP_SECONDS
             ],
             of=len(call_log.longest_gaps),
         ),

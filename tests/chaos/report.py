@@ -61,7 +61,7 @@ def _answers(call_log: CallLog) -> RenderableType:
 def _gaps(call_log: CallLog) -> RenderableType:
     table = _table("longest time without success", "seconds")
     for pair, gap in call_log.longest_gaps.items():
-        table.add_row(pair, f"{gap:.1f}")
+        table.add_row(pair, f"{gap.seconds:.1f}, from second {gap.since:.0f}")
     return table
 
 
