@@ -22,12 +22,18 @@ from telemetry.logs import logger, reason_of
 _TICK_SECONDS = 0.5
 _PUBLISH_SECONDS = 1.0
 _COUNT_SECONDS = 5.0
-_REAP_SECONDS = 10.0
+_REAP_SECONDS = 2.0
 _CLEANUP_SECONDS = 60.0
 _GRACE_SECONDS = 1.0
 """Reap only leases that ended at least that long ago."""
 _LONG_GRACE_SECONDS = 10.0
 """The same after a database failure, so that live processes can renew their leases first."""
+_SLOW_SECONDS = 2.0
+"""A step that takes longer counts as a database failure: others could not renew their leases."""
+_AGAIN_SECONDS, _AGAIN_SECONDS_IN_BACKLOG = 10.0, 30.0
+"""After which a run that nobody has claimed is published again."""
+_BACKLOG = 1000
+"""Queued runs that are likely to wait, and not to have been lost by the broker."""
 
 log = logger("gateway.execution.sweeper")
 
@@ -93,6 +99,7 @@ class RunSweeper:
         self._cleanup = cleanup
         self._metrics = metrics
         self._last_failure = monotonic()
+        self._queued = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -122,7 +129,9 @@ class RunSweeper:
     async def _mark_published(self) -> None:
         launched = self._launcher.take_launched()
         if launched:
-            await self._store.mark_published(launched)
+            is_backlog = self._queued >= _BACKLOG
+            again_after = _AGAIN_SECONDS_IN_BACKLOG if is_backlog else _AGAIN_SECONDS
+            await self._store.mark_published(launched, again_after=again_after)
 
     async def _publish_due(self) -> None:
         """Hand over runs that no executor has claimed: the broker may have lost them."""
@@ -149,7 +158,9 @@ class RunSweeper:
 
     async def _count(self) -> None:
         stored_bytes = await self._storage.add_changes()
-        self._metrics.set_counts(await self._store.counts(), stored_bytes)
+        counts = await self._store.counts()
+        self._queued = counts.get(RunStatus.QUEUED, 0)
+        self._metrics.set_counts(counts, stored_bytes)
 
 
 class _PeriodicTask:
@@ -161,13 +172,14 @@ class _PeriodicTask:
         self._due = monotonic()
 
     async def run_if_due(self) -> bool:
-        """Run the step if it is due; return False if the database failed."""
-        if monotonic() < self._due:
+        """Run the step if it is due; return False if the database failed, or was very slow."""
+        began = monotonic()
+        if began < self._due:
             return True
-        self._due = monotonic() + self._seconds
+        self._due = began + self._seconds
         try:
             await self._step()
         except (SQLAlchemyError, OSError) as error:
             log.warning("sweep_failed", reason=reason_of(error))
             return False
-        return True
+        return monotonic() - began <= _SLOW_SECONDS

@@ -39,8 +39,8 @@ from gateway.storage.database import Database
 from gateway.storage.sql import dialect_insert
 from gateway.webhooks.outbox import WebhookOutbox
 
-LEASE_SECONDS = 30.0
-"""Validity of a lease after its last renewal."""
+LEASE_SECONDS = 10.0
+"""Validity of a lease after its last renewal, of which there is one a second."""
 
 
 class RunStore(SweepQueries, RunQueries):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tests.chaos.audit import Row
 from tests.chaos.call_log import TERMINAL, Call, CallLog, Json
 
-LEASE_SECONDS = 30.0
+LEASE_SECONDS = 10.0
 MAX_OVERDUE_SECONDS = 20.0
 MAX_GAP_SECONDS = 15.0
 
