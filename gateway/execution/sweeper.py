@@ -31,7 +31,7 @@ _LONG_GRACE_SECONDS = 10.0
 _SLOW_SECONDS = 2.0
 """A step that takes longer counts as a database failure: others could not renew their leases."""
 _AGAIN_SECONDS, _AGAIN_SECONDS_IN_BACKLOG = 10.0, 30.0
-"""After which a run that nobody has claimed is published again."""
+"""After which a run that no process has claimed is published again."""
 _BACKLOG = 1000
 """Queued runs that are likely to wait, and not to have been lost by the broker."""
 

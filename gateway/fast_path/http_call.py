@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
-from gateway.body_parsing.parser import LARGE_BODY_BYTES
 from gateway.errors import GatewayError
 from gateway.web.asgi import too_large
 from gateway.web.problems import Headers, problem
@@ -19,6 +18,9 @@ _STATUS_LINES = {
     for status in HTTPStatus
 } | {499: b"HTTP/1.1 499 Client Closed Request\r\n"}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_JOINED_ON_LOOP_BYTES = 1 << 20
+"""Larger bodies are joined on a thread: tens of megabytes take long, without the interpreter's
+lock."""
 _MAX_COPIED_BYTES = 64 * 1024
 """A response body up to this size is copied behind its head: one write, and one packet."""
 _MAX_UNREAD_BYTES = 64 * 1024
@@ -221,8 +223,7 @@ class HttpCall:
 
     def _pass_on_body(self) -> None:
         chunks, self._chunks = self._chunks or [], None
-        if self._size > LARGE_BODY_BYTES:
-            # Copying tens of megabytes takes long, and releases the interpreter's lock.
+        if self._size > _JOINED_ON_LOOP_BYTES:
             joining = asyncio.get_running_loop().run_in_executor(None, b"".join, chunks)
             joining.add_done_callback(self._on_joined)
         else:
