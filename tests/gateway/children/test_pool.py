@@ -16,6 +16,7 @@ from gateway.children.errors import ChildError, ChildFailure
 from gateway.children.metrics import ChildMetrics
 from gateway.children.pool import ChildPool
 from gateway.children.program import ChildProgram
+from telemetry.allocator import HUGE_PAGES
 from telemetry.instruments import Registry
 from tests.gateway.child_processes import children_running
 
@@ -134,7 +135,7 @@ async def test_evaluators_are_started_when_needed_and_kept(pool: ChildPool) -> N
     (first,) = evaluators()
     assert await ask(pool, "input.x + 1", x=2) == 3
     assert evaluators() == [first]
-    assert set(first.environ()) == {"PYTHONPATH"}
+    assert set(first.environ()) == {"PYTHONPATH", *HUGE_PAGES}
     both = await asyncio.gather(*(ask(pool, "input.x", x=x, tenant=f"{x}") for x in range(2)))
     assert both == [0, 1]
     assert len(evaluators()) == 2
