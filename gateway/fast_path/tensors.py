@@ -123,8 +123,9 @@ class TensorCodec:
         Raises:
             GatewayError: INFERENCE_FAILED where an output is missing; NON_FINITE_OUTPUT.
         """
-        data = _output_data(self._known_fields(template), message)
-        written = dump_with_nulls(data)
+        fields = self._fields.get(template)  # nearly always: a call less
+        data = _output_data(self._known_fields(template) if fields is None else fields, message)
+        written = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
         if b"null" in written and non_finite is not NonFinite.NULL:
             if non_finite is NonFinite.ERROR:
                 _check_finite(data)
