@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -129,6 +130,12 @@ async def small() -> AsyncIterator[ChildPool]:
     assert evaluators() == []
 
 
+def session_niceness(pid: int) -> int | None:
+    """Return the niceness of a process's session; None where Linux does not compare sessions."""
+    autogroup = Path(f"/proc/{pid}/autogroup")
+    return int(autogroup.read_text().split()[-1]) if autogroup.exists() else None
+
+
 async def test_evaluators_are_started_when_needed_and_kept(pool: ChildPool) -> None:
     assert evaluators() == []
     assert await ask(pool, "input.x + 1", x=1) == 2
@@ -136,6 +143,8 @@ async def test_evaluators_are_started_when_needed_and_kept(pool: ChildPool) -> N
     assert await ask(pool, "input.x + 1", x=2) == 3
     assert evaluators() == [first]
     assert set(first.environ()) == {"PYTHONPATH", *HUGE_PAGES}
+    assert first.nice() >= 5
+    assert session_niceness(first.pid) in (None, 5)
     both = await asyncio.gather(*(ask(pool, "input.x", x=x, tenant=f"{x}") for x in range(2)))
     assert both == [0, 1]
     assert len(evaluators()) == 2
@@ -220,7 +229,7 @@ async def test_an_idle_evaluator_that_was_killed_is_replaced(pool: ChildPool) ->
 
 
 async def test_idle_evaluators_end_but_for_those_that_are_kept() -> None:
-    pool = pool_of(idle_seconds=0.3, kept_idle=1)
+    pool = pool_of(idle_seconds=3.0, kept_idle=1)  # longer than the three take to start
     try:
         await asyncio.gather(*(ask(pool, "1 + 1", tenant=tenant) for tenant in "abc"))
         assert len(evaluators()) == 3
