@@ -98,6 +98,15 @@ def v2_binary_call(model: OnnxModel, path: str, headers: Mapping[str, str]) -> H
     return HttpCall(path=path, body=head + raw, headers={**headers, **length}, check=check)
 
 
+def bytes_call(model: OnnxModel, path: str) -> HttpCall:
+    """Return the call whose body is nothing but the input's bytes, as is the answer's."""
+
+    def check(content: bytes) -> None:
+        model.check(np.frombuffer(content, np.float32))
+
+    return HttpCall(path=path, body=model.inputs.tobytes(), headers={}, check=check)
+
+
 def get_call(path: str, headers: Mapping[str, str]) -> HttpCall:
     """Return a GET request whose answer is not checked."""
     return HttpCall(path=path, body=b"", headers=headers, check=lambda _: None, method="GET")

@@ -146,16 +146,16 @@ class Installation:
             )
         )
 
-    def serve(self, name: str) -> None:
-        """Start an inference server for the model, and wait until it is ready."""
-        server = self.post("/node/inference-servers/", {"model": name})
+    def serve(self, name: str, *, replicas: int = 1) -> None:
+        """Start an inference server for the model, and wait until all replicas are ready."""
+        server = self.post("/node/inference-servers/", {"model": name, "replicas": replicas})
         end = time.monotonic() + _TIMEOUT_SECONDS
         while time.monotonic() < end:
             server = self.get(f"/node/inference-servers/{server['id']}/")
             if server["state"] == "failed":
                 raise SetupError(f"{name} is not served: {server['reason']}")
             ready = self._http.get(f"/v2/models/{name}/ready").status_code == httpx.codes.OK
-            if server["state"] == "ready" and ready:
+            if server["ready_replicas"] == replicas and ready:
                 return
             time.sleep(_POLL_SECONDS)
         raise SetupError(f"{name} is not ready after {_TIMEOUT_SECONDS:.0f} s: {server}")

@@ -24,6 +24,10 @@ SCENARIOS = {
         "and loses no throughput at 16",
         3,
     ),
+    "replicas": (
+        "two replicas of a model of 20 ms answer at least 1.8 times as many calls as one",
+        2,
+    ),
     "overload": (
         "at 3 times the capacity, goodput of 90 % of it or more, and the p99 of accepted calls "
         "within the timeout",

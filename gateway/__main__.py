@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _BACKLOG = 2048
 _GC_THRESHOLD = (50_000, 20, 50)
 """A call creates hundreds of objects and no cycles: the default of 700 would collect every call."""
+_SWITCH_SECONDS = 0.0005
+"""After which a thread gives the interpreter's lock to the event loop. By default it waits 5 ms,
+and each call takes several turns of the loop."""
 _READY_SECONDS = 10.0
 """How long a process that accepts connections when it is ready waits for that, once it is built.
 Then it accepts them all the same, and says what is missing."""
@@ -64,6 +67,7 @@ class _GatewayOptions:
 def main() -> None:
     """Run until a signal, or until the supervisor ends."""
     garbage_collection.pause()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     options = read(
         _GatewayOptions, None, prefix="", program="python -m gateway", description=__doc__
     )

@@ -44,7 +44,7 @@ from gateway.readiness import Readiness
 from gateway.runs.service import RunService
 from gateway.services import Services
 from gateway.settings import Settings
-from gateway.storage.changes import ChangeFeed
+from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
 from gateway.trigger.batch_calls import BatchCalls
 from gateway.trigger.run_calls import RunCalls

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from time import monotonic
 from typing import TypeVar
 
-_MAX_TURN = 0.003
+_MAX_TURN = 0.001
 """Seconds after which others have their turn; a piece should take a fraction of that."""
 
 T = TypeVar("T")

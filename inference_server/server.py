@@ -175,7 +175,7 @@ class OnnxServer:
             asyncio.create_task(event.wait()) for event in (stopping, self._stuck)
         }
         timeout = self._settings.idle_timeout
-        if timeout is not None:
+        if timeout:
             waiting.add(asyncio.create_task(_wait_until_idle(self._model, timeout)))
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:

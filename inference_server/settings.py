@@ -134,8 +134,8 @@ class Settings:
     )
     """Such a client is answered about 60 µs sooner, for up to a core while it calls."""
     idle_timeout: float | None = option(
-        seconds(0, above=True),
-        "seconds without a call after which the server ends, with exit status 4",
+        seconds(),
+        "seconds without a call after which the server ends, with exit status 4; 0: never",
         shown_default="never",
         metavar="S",
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
@@ -38,6 +38,14 @@ _NUMBERS_AND_SPACE = b"0123456789.eE+- \t\r\n"
 _DTYPES = {"d": "<f8", "i": "<i8", "u": "<u8"}
 _TOKEN = secrets.token_hex(16)
 """Prefix of the tokens that replace arrays; random, so that no client can send one."""
+
+
+Rectangle = tuple[int, int, tuple[int, ...]]
+"""Start and end of an array in a body, and its shape."""
+
+
+def _accept(_: bytes) -> None:
+    """Accept every nesting."""
 
 
 class NumberArray:
@@ -86,31 +94,44 @@ def _parse(text: memoryview) -> simdjson.Array:
     return array
 
 
-def loads(body: bytes) -> object:
+def loads(body: bytes, check_nesting: Callable[[bytes], None] = _accept) -> object:
     """Parse as `orjson.loads` does, but with a NumberArray for each large array in an object.
+
+    Args:
+        body: the text.
+        check_nesting: called before a parser with a text that is nested as `body`; may raise. Large
+            arrays are empty in it, so that it takes no time to look at them.
 
     Raises:
         orjson.JSONDecodeError: `body` is not JSON.
     """
-    arrays: dict[str, NumberArray] = {}
-    rest: list[bytes | memoryview] = []
-    view, position = memoryview(body), 0
-    for start, end, shape in _rectangles(body):
-        token = f"{_TOKEN}{len(arrays)}"
-        try:
-            arrays[token] = NumberArray(view[start:end], shape)
-        except ValueError:
-            return orjson.loads(body)
-        rest += (view[position:start], b'"%b"' % token.encode())
-        position = end
-    if not arrays:
+    found = list(_rectangles(body))
+    if not found:
+        check_nesting(body)
         return orjson.loads(body)
+    check_nesting(_replaced(body, found, [b"[" * len(one) + b"]" * len(one) for *_, one in found]))
+    view = memoryview(body)
     try:
-        document = orjson.loads(b"".join((*rest, view[position:])))
-    except orjson.JSONDecodeError:
+        arrays = {
+            f"{_TOKEN}{number}": NumberArray(view[start:end], shape)
+            for number, (start, end, shape) in enumerate(found)
+        }
+        tokens = [b'"%b"' % token.encode() for token in arrays]
+        document = orjson.loads(_replaced(body, found, tokens))
+    except ValueError:
         return orjson.loads(body)  # its error gives the position in the original body
     _replace_tokens(document, arrays)
     return document
+
+
+def _replaced(body: bytes, found: Sequence[Rectangle], texts: Sequence[bytes]) -> bytes:
+    """Return the body with a text in place of each array."""
+    parts: list[bytes | memoryview] = []
+    view, position = memoryview(body), 0
+    for (start, end, _), text in zip(found, texts, strict=True):
+        parts += (view[position:start], text)
+        position = end
+    return b"".join((*parts, view[position:]))
 
 
 def _replace_tokens(document: object, arrays: dict[str, NumberArray]) -> None:
@@ -128,8 +149,8 @@ def _replace_tokens(document: object, arrays: dict[str, NumberArray]) -> None:
                     containers.append(value)
 
 
-def _rectangles(body: bytes) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-    """Yield start, end and shape of each large array that is a member of an object."""
+def _rectangles(body: bytes) -> Iterator[Rectangle]:
+    """Yield each large array that is a member of an object."""
     if (
         not SIMDJSON_AVAILABLE or b"\\" in body
     ):  # without a backslash, a string ends at the next quote

@@ -11,7 +11,7 @@ from gateway.runs.run import NodeEvent, Run
 from gateway.runs.service import RunService
 from gateway.runs.store import RunStore
 from gateway.runs.waiter import RunWaiter
-from gateway.storage.changes import ChangeFeed
+from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.paging import Page, PageRequest
 from gateway.webhooks.dispatcher import build_dispatcher
 from gateway.webhooks.service import WebhookService

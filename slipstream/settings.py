@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.broker.broker import Queue
 from gateway.worker.plan import parse_queues
 from slipstream.failures import UnusableError
-from telemetry.allocator import HUGE_PAGES
+from telemetry.allocator import ALLOCATION
 from telemetry.options import absolute_path, flag, one_of, option, seconds, whole_number
 
 if TYPE_CHECKING:
@@ -263,9 +263,9 @@ def worker_environment(options: WorkerOptions, running: Mapping[str, str] | None
 def _joined(running: Mapping[str, str] | None) -> dict[str, str]:
     """Return our environment; where an installation runs, with its shared variables, not ours."""
     if running is None:
-        return {**HUGE_PAGES, **os.environ}
+        return {**ALLOCATION, **os.environ}
     own = {name: text for name, text in os.environ.items() if not is_shared(name.upper())}
-    return {**HUGE_PAGES, **own, **running}
+    return {**ALLOCATION, **own, **running}
 
 
 def reload_environment(replacements: Mapping[str, str] | None) -> dict[str, str]:

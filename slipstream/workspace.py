@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.profiles import ensure_owner
 from gateway.broker.broker import Broker, BrokerError, parse_broker_url
+from gateway.errors import StorageError
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.audit_events import ACTOR, Actor
@@ -20,6 +22,7 @@ from gateway.storage.database import Database
 from gateway.storage.migrate import migrate
 from gateway.storage.tables import Profile
 from slipstream.failures import UnusableError, expectation
+from telemetry.logs import reason_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,8 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
     db = Database(settings.database)
     try:
         services = Services(settings, db)
-        profile = await ensure_owner(db)
+        with database_errors():
+            profile = await ensure_owner(db)
         ACTOR.set(Actor(profile_id=profile.id, system_user=_system_user()))
         try:
             yield Workspace(settings=settings, db=db, services=services, profile=profile)
@@ -52,6 +56,15 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
             await services.flow_processes.close()
     finally:
         await db.close()
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Raise StorageError where a database that has been migrated no longer answers."""
+    try:
+        yield
+    except (SQLAlchemyError, ConnectionError, TimeoutError) as error:
+        raise StorageError(f"the database does not answer: {reason_of(error)}") from error
 
 
 def read_settings(**options: Any) -> Settings:

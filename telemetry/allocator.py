@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 
-HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-"""Environment of processes that copy large bodies: the kernel then gives large blocks memory in
-pages of 2 MiB. A copy of 36 MiB stops an event loop for 6 to 12 ms, and else for 16 to 150. Before
-glibc 2.35, and for other C libraries, it has no effect."""
+ALLOCATION = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=2"}
+"""Environment of processes that copy large bodies. For other C libraries it has no effect.
+
+With glibc 2.35 and later, the kernel gives large blocks memory in pages of 2 MiB: a copy of 36 MiB
+stops an event loop for 6 to 12 ms, and else for 16 to 150. Threads share two arenas: each arena
+keeps what was freed in it, and there would be 8 for each processor.
+"""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""

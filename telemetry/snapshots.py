@@ -11,6 +11,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -53,7 +54,8 @@ class SharedRegistry(Collector):
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self.publish()
+        with suppress(OSError):
+            self.publish()
 
     def publish(self) -> None:
         """Write this process's snapshot; the values of all processes are added up."""
@@ -115,7 +117,8 @@ class SharedRegistry(Collector):
     async def _publish_periodically(self) -> None:
         while True:
             await asyncio.sleep(_PUBLISH_SECONDS)
-            await asyncio.to_thread(self.publish)
+            with suppress(OSError):  # such as a full disk, which may have room again
+                await asyncio.to_thread(self.publish)
 
 
 def _add(family: AnyMetricFamily, labels: tuple[str, ...], value: Any) -> None:

@@ -16,7 +16,10 @@ class OnnxSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.input = self._session.get_inputs()[0].name
+        first = self._session.get_inputs()[0]
+        self.input = first.name
+        self.shape = [size if isinstance(size, int) else -1 for size in first.shape]
+        """Of the input; -1 for a size that is free."""
         self.output = self._session.get_outputs()[0].name
 
     def run(self, rows: Any) -> np.ndarray:  # Any: nested lists or an array

@@ -121,12 +121,12 @@ class LoginService:
                 target_name=row.email,
                 after={"password_changed_at": row.password_changed_at},
             )
-            await record_change(session, ChangeKind.PROFILE, user.id)
+            record_change(session, ChangeKind.PROFILE, user.id)
 
     async def _open(
         self, user_id: str, hashed: str, rehashed: str | None, client: ClientInfo
     ) -> tuple[Profile, NewSession]:
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             row = await store.find_user(session, user_id, lock=True)
             if row.password_hash != hashed or row.state != UserState.ACTIVE:
                 message = "the user was changed during the login: log in again"

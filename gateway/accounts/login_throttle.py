@@ -63,7 +63,7 @@ class LoginThrottle:
             row = counted.get(subject)
             if row is not None and row.count >= limit and row.since > moment - WINDOW:
                 raise _too_many(row.since, moment)
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             await store.delete_failures_before(session, moment - WINDOW)
             for subject, limit in sorted(limits.items()):  # in a fixed order, to avoid deadlocks
                 counts[subject] = await self._count(session, subject, moment)
@@ -85,7 +85,7 @@ class LoginThrottle:
         of_address = attempt.from_address == MAX_FAILURES_PER_ADDRESS
         if not (of_user or of_address):
             return
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             if of_user:
                 # for unknown users, too, so that timing does not reveal which users exist
                 recorded = await self._may_record(session, "users" if user else "unknown users")
@@ -97,7 +97,7 @@ class LoginThrottle:
     async def succeeded(self, email: str, address: str | None) -> None:
         """Reset the user's count, and subtract this attempt from the address's."""
         own = self._subject("email", email)
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             for subject in sorted(self._limits(email, address)):
                 if subject == own:
                     await store.reset_failures(session, subject)

@@ -183,10 +183,10 @@ class UserService:
             await session.flush()
             await record_user(session, "delete", row, before=row_snapshot(row))
             for deployment_id in deployments:
-                await record_change(session, ChangeKind.DEPLOYMENT, deployment_id)
+                record_change(session, ChangeKind.DEPLOYMENT, deployment_id)
             for model in models:
-                await record_change(session, ChangeKind.MODEL, model.name)
-            await record_change(session, ChangeKind.PROFILE, row.id)
+                record_change(session, ChangeKind.MODEL, model.name)
+            record_change(session, ChangeKind.PROFILE, row.id)
         await canceller.cancel_runs_of_user(row.id)
 
     async def _delete_owned(self, session: AsyncSession, row: Profile) -> list[str]:
@@ -217,7 +217,7 @@ class UserService:
         await session.flush()
         await record_user(session, "update", row, before=before, after=row_snapshot(row))
         if ends or (before["role"], before["state"]) != (row.role, row.state):
-            await record_change(session, ChangeKind.PROFILE, row.id)
+            record_change(session, ChangeKind.PROFILE, row.id)
 
 
 def _check_not_yourself(user_id: str, change: UserChange, by: Identity | None) -> None:

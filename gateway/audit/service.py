@@ -66,7 +66,7 @@ class AuditLog:
         return total
 
     async def _prune_batch(self, before: datetime, *, recorded: bool) -> int:
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             deleted = await store.delete_before(session, before, limit=_PRUNE_BATCH_ROWS)
             if deleted and not recorded:
                 await record_event(

@@ -13,7 +13,8 @@ from gateway.auth.lifetime import KeyState, ends_at, state_at
 from gateway.errors import GatewayError
 from gateway.limits.call_limits import CallLimits
 from gateway.storage.cache import Cache
-from gateway.storage.changes import ChangeFeed, ChangeKind
+from gateway.storage.change_feed import ChangeFeed
+from gateway.storage.changes import ChangeKind
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.tables import ApiKey

@@ -8,14 +8,13 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from gateway.auth import store
 from gateway.auth.identity import Identity
 from gateway.auth.store import KeyUsage
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from telemetry.logs import logger, reason_of
+from gateway.storage.failures import log_failure
+from telemetry.logs import logger
 
 _WRITE_INTERVAL_SECONDS = 2.0
 """Between two writes, so the shown counts are at most this late."""
@@ -104,10 +103,10 @@ class KeyUsageRecorder:
     async def _write_batch(self) -> bool:
         batch = dict(islice(self._pending.items(), _MAX_BATCH))
         try:
-            async with self._db.write(notify=False) as session:
+            async with self._db.write() as session:
                 await store.add_usage(session, batch)
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("key_usage_write_failed", reason=reason_of(error))
+        except Exception as error:  # noqa: BLE001 - see `log_failure`
+            log_failure(log, "key_usage_write_failed", error)
             return False
         for key_id in batch:
             del self._pending[key_id]

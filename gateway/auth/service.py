@@ -218,7 +218,7 @@ class ApiKeyService:
             check_if_match(key, if_match)
             await session.delete(key)
             await record_key(session, "delete", key, before=row_snapshot(key))
-            await record_change(session, ChangeKind.API_KEY, key.id)
+            record_change(session, ChangeKind.API_KEY, key.id)
 
     async def _set_state(self, profile_id: str, key_id: str, state: KeyState) -> KeyView:
         async with self._db.write() as session:
@@ -249,7 +249,7 @@ class ApiKeyService:
         await session.flush()
         known = await self._known(session, key)
         await record_key(session, verb, key, before=before, after=row_snapshot(key))
-        await record_change(session, ChangeKind.API_KEY, key.id)
+        record_change(session, ChangeKind.API_KEY, key.id)
         return known
 
     async def _known(self, session: AsyncSession, key: ApiKey) -> KeyView:
@@ -284,7 +284,7 @@ async def deactivate_keys_of(session: AsyncSession, profile_id: str, deployment_
             before = row_snapshot(key)
             key.state = KeyState.DEACTIVATED
             await record_key(session, "deactivate", key, before=before, after=row_snapshot(key))
-            await record_change(session, ChangeKind.API_KEY, key.id)
+            record_change(session, ChangeKind.API_KEY, key.id)
 
 
 async def _check_deployments(

@@ -16,7 +16,8 @@ from gateway.ids import new_id
 from gateway.storage.account_tables import ConsoleSession
 from gateway.storage.audit_events import AuditTarget, record_event, row_snapshot
 from gateway.storage.cache import Cache
-from gateway.storage.changes import ChangeFeed, ChangeKind, record_change
+from gateway.storage.change_feed import ChangeFeed
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.ownership import find_owned
@@ -88,7 +89,7 @@ class SessionService:
         live.seen_at = moment
         if moment - live.written_at >= self._touch:
             live.written_at = moment
-            async with self._db.write(notify=False) as session:
+            async with self._db.write() as session:
                 await store.touch_session(session, str(live.identity.session_id), moment)
         return live.identity
 
@@ -146,7 +147,7 @@ class SessionService:
                 before=row_snapshot(row),
                 owner_id=profile_id,
             )
-            await record_change(session, ChangeKind.SESSION, row.id)
+            record_change(session, ChangeKind.SESSION, row.id)
         self._ended(row.id)
 
     async def discard(self, token: str) -> None:
@@ -168,7 +169,7 @@ class SessionService:
                 target_id=profile_id,
                 after={"sessions_ended": ended},
             )
-            await record_change(session, ChangeKind.PROFILE, profile_id)
+            record_change(session, ChangeKind.PROFILE, profile_id)
         self._profile_changed(profile_id)
 
     async def _load(self, digest: bytes) -> _CachedSession:

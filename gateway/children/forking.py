@@ -11,7 +11,7 @@ from socket import send_fds, socketpair
 
 from gateway.children.output import OutputLog, OutputReader
 from gateway.children.program import ChildProgram
-from telemetry.allocator import HUGE_PAGES
+from telemetry.allocator import ALLOCATION
 
 _MODULE = "gateway.children.fork_server"
 _REAP_SECONDS = 0.005
@@ -113,4 +113,4 @@ def _command(program: ChildProgram, control: int, lifeline: int) -> list[str]:
 def _environment(program: ChildProgram) -> dict[str, str]:
     """Return the environment: most programs need none of this process's secrets."""
     inherited = dict(os.environ) if program.has_environment else {}  # noqa: TID251 - passed on
-    return {**HUGE_PAGES, **inherited, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return {**ALLOCATION, **inherited, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -16,6 +16,8 @@ from gateway.children.forking import ForkServer
 from gateway.children.messages import READY, REPLY, REPORT, REQUEST, ReplyFlag
 from gateway.children.output import OutputLog, OutputReader
 from gateway.children.program import ChildProgram
+from gateway.proc_stat import is_stopped
+from telemetry.logs import logger
 
 _BUFFER_BYTES = 4 << 20
 """Most requests and replies fit, so that each end is woken once. The kernel may grant less."""
@@ -26,6 +28,10 @@ _END_SECONDS = 1.0
 """In which a process ends that has closed its socket."""
 _SHORTEST = 0.001
 """Seconds of a timer; none would be no timer."""
+_WATCH_SECONDS = 1.0
+"""Between two looks at a busy process."""
+
+log = logger("gateway.children")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +83,7 @@ class ChildProcess:
         self._refusal: OSError | None = None
         self._ends = False
         self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._header: bytes | None = None
         self.discarding: asyncio.Task[None] | None = None
@@ -116,6 +123,7 @@ class ChildProcess:
             header = REQUEST.pack(len(request), len(body), *timers)
             writer = self._streams[1]
             is_sent = True
+            self._watch_for_stop(seen=False)
             writer.writelines((header, request, body) if body else (header, request))
             await writer.drain()
             return await self._read()
@@ -138,6 +146,9 @@ class ChildProcess:
         except BaseException:
             self.kill()
             raise
+        finally:
+            if self._watch is not None:
+                self._watch.cancel()
 
     def kill(self) -> None:
         """Kill the process and what it has started; `end` waits for it.
@@ -165,6 +176,23 @@ class ChildProcess:
             self._ends = True
             self._after(_END_SECONDS, self.kill)
         return await asyncio.shield(self._life)
+
+    def _watch_for_stop(self, *, seen: bool) -> None:
+        """Look again soon whether the process is stopped, which `seen` says of the last look."""
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(_WATCH_SECONDS, self._kill_if_stopped, seen)
+
+    def _kill_if_stopped(self, seen: bool) -> None:
+        """Kill a process that a signal has stopped (SIGSTOP), at the second look.
+
+        It would not work, nor end by its own timers, until the deadline of the request.
+        """
+        stopped = is_stopped(self.pid)
+        if stopped and seen:
+            log.error("child_stopped", pid=self.pid)
+            self.kill()
+        else:
+            self._watch_for_stop(seen=stopped)
 
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
         if self._timer is not None:

@@ -10,7 +10,8 @@ from gateway.deployments.store import deployment_gone, find_version, live_versio
 from gateway.errors import GatewayError
 from gateway.ids import is_id
 from gateway.storage.cache import Cache
-from gateway.storage.changes import ChangeFeed, ChangeKind
+from gateway.storage.change_feed import ChangeFeed
+from gateway.storage.changes import ChangeKind
 from gateway.storage.database import Database
 from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode

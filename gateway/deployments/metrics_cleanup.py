@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Collection
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.settings import DeploymentStatus
 from gateway.ids import is_id
 from gateway.metrics import DEPLOYMENT_LABEL, GatewayMetrics
-from gateway.storage.changes import ChangeFeed, ChangeKind
+from gateway.storage.change_feed import ChangeFeed
+from gateway.storage.changes import ChangeKind
 from gateway.storage.database import Database
+from gateway.storage.failures import log_failure
 from gateway.storage.tables import Deployment
-from telemetry.logs import logger, reason_of
+from telemetry.logs import logger
 from telemetry.snapshots import SharedRegistry
 
 _RETRY_SECONDS = 1.0
@@ -72,8 +73,8 @@ class MetricsCleanup:
                     ids |= {value for value in shown if is_id(value)}
                 for deployment_id in await self._deleted(ids):
                     self._metrics.remove_deployment(deployment_id)
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("metrics_cleanup_failed", reason=reason_of(error))
+            except Exception as error:  # noqa: BLE001 - see `log_failure`
+                log_failure(log, "metrics_cleanup_failed", error)
                 self._ids |= ids
                 self._all |= everything
                 self._changed.set()

@@ -99,7 +99,7 @@ class DeploymentService:
             secret = await self._webhook_endpoints.sync(session, row)
             await _start_servers(session, row, version)
             view = await load_view(session, row)
-            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
+            record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(view, key=key, webhook_secret=secret)
 
     async def page(
@@ -151,7 +151,7 @@ class DeploymentService:
             if before["execution_mode"] != row.execution_mode:
                 await _start_servers(session, row, version)
             view = await load_view(session, row)
-            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
+            record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(view, webhook_secret=secret)
 
     async def pause(self, profile_id: str, deployment_id: str) -> DeploymentView:
@@ -188,7 +188,7 @@ class DeploymentService:
             await record_deployment(session, "delete", row, before=before)
             await deactivate_keys_of(session, profile_id, row.id)
             await self._webhook_endpoints.delete(session, row.id)
-            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
+            record_change(session, ChangeKind.DEPLOYMENT, row.id)
         await canceller.cancel_runs(row.id, then)
 
     async def generate_key(
@@ -229,7 +229,7 @@ class DeploymentService:
             if changed:
                 verb = "pause" if status is DeploymentStatus.PAUSED else "resume"
                 await record_deployment(session, verb, row, before=before, after=row_snapshot(row))
-                await record_change(session, ChangeKind.DEPLOYMENT, row.id)
+                record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return view
 
     async def _first_key(self, session: AsyncSession, row: Deployment) -> IssuedKey | None:

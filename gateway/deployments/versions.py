@@ -82,7 +82,7 @@ class VersionService:
             view = await load_view(session, row)
             old, new = seen(was), seen(version)
             await record_deployment(session, "redeploy", row, before=old, after=new)
-            await record_change(session, ChangeKind.DEPLOYMENT, row.id)
+            record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return view
 
     async def promote(self, profile_id: str, deployment_id: str, number: int) -> DeploymentView:
@@ -108,7 +108,7 @@ class VersionService:
             if changed:
                 old, new = seen(was), seen(version)
                 await record_deployment(session, "promote", row, before=old, after=new)
-                await record_change(session, ChangeKind.DEPLOYMENT, row.id)
+                record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return view
 
     async def page(
@@ -188,7 +188,7 @@ class VersionService:
 
         Of two concurrent rollouts, the later one wins, see `store.claim_rollout`.
         """
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
             version = await store.live_version(session, row)
             return row, version, await store.begin_rollout(session, row.id)

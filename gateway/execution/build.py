@@ -10,8 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.broker.broker import parse_broker_url
 from gateway.broker.worker_files import WakeFile
 from gateway.execution.compiled_flow import CompiledFlowCache
-from gateway.execution.executor import RunExecutor, lease_owner_name
+from gateway.execution.executor import RunExecutor
 from gateway.execution.launcher import RunLauncher
+from gateway.execution.lease_owner import lease_owner_name
 from gateway.execution.pool import RunPool
 from gateway.execution.preloader import Preloader
 from gateway.execution.sweeper import RunMetrics, RunSweeper
@@ -25,7 +26,7 @@ from gateway.runs.storage_usage import StorageCounts
 from gateway.runs.store import RunStore
 from gateway.runs.waiter import RunWaiter
 from gateway.settings import Settings
-from gateway.storage.changes import ChangeFeed
+from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.commit_signal import CommitSignal
 from gateway.storage.database import Database
 from gateway.upstream.servers import InferenceServers

@@ -7,8 +7,7 @@ executes the flow while it renews the lease, and writes the result.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
@@ -29,6 +28,7 @@ from gateway.flows.result import FlowResult
 from gateway.runs.output_data import dump_non_finite
 from gateway.runs.run import Claim, FailureCode, LeaseStatus, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore
+from gateway.storage.failures import log_failure
 from gateway.upstream.servers import InferenceServers
 from telemetry.logs import logger, reason_of
 
@@ -36,7 +36,9 @@ _POLL_SECONDS = 0.25
 """Interval of looking for cancelled runs. Runs younger than that are not looked at."""
 _POLLS_PER_HEARTBEAT = 4
 _RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
-"""Delays between attempts to write a result; the last one repeats."""
+"""Delays between attempts to claim a run or to write a result; the last one repeats."""
+_CLAIM_SECONDS = 15.0
+"""How long a run is claimed while the database is away. The sweep publishes it again later."""
 _STOP_SECONDS = 1.0
 """How long to wait for executions to stop before their runs are handed back."""
 _HAND_BACK_SECONDS = 1.5
@@ -90,6 +92,7 @@ class RunExecutor:
         self.owner = owner
         self._max_output_bytes = max_output_bytes
         self._held: dict[str, _HeldRun] = {}
+        self._claiming: set[str] = set()
         self._heartbeat_task: asyncio.Task[None] | None = None
         self._handing_back = False
 
@@ -136,15 +139,33 @@ class RunExecutor:
         Does not raise for errors of the run or the database: the row has the run's error, and the
         sweep finds runs that were not claimed.
         """
-        if self._handing_back:
+        if run_id in self._held or run_id in self._claiming:
             return
+        self._claiming.add(run_id)
         try:
-            claim = await self._store.claim(run_id, self.owner)
+            claim = await self._claim(run_id)
         except (SQLAlchemyError, OSError) as error:
             log.warning("run_not_claimed", run_id=run_id, reason=reason_of(error))
             return
+        finally:
+            self._claiming.discard(run_id)
         if claim is not None:
             await self.execute(claim)
+
+    async def _claim(self, run_id: str) -> Claim | None:
+        """Claim a run. A process that gave up at once would empty its queue in a short outage."""
+        failed = False
+
+        async def attempt() -> Claim | None:
+            nonlocal failed
+            if self._handing_back:
+                return None
+            again, failed = failed, True  # until it returns
+            return await self._store.claim(run_id, self.owner, again=again)
+
+        return await _retry_while_database_is_away(
+            attempt, event="run_not_claimed_yet", seconds=_CLAIM_SECONDS
+        )
 
     async def execute(self, claim: Claim) -> None:
         """Execute a claimed run and write its result; raises as little as `run`."""
@@ -219,7 +240,7 @@ class RunExecutor:
             return replace(result, status=RunStatus.FAILED, output_data=None, error=refusal)
 
     async def _heartbeat(self) -> None:
-        polls = 0
+        polls, fails = 0, False
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             polls += 1
@@ -228,8 +249,12 @@ class RunExecutor:
                     await self._renew_leases()
                 else:
                     await self._poll_cancelled()
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("leases_not_renewed", reason=reason_of(error))
+            except Exception as error:  # noqa: BLE001 - see `log_failure`
+                if not fails:  # once for each outage
+                    log_failure(log, "leases_not_renewed", error)
+                fails = True
+            else:
+                fails = False
 
     async def _renew_leases(self) -> None:
         held = [(run_id, run.attempt) for run_id, run in self._held.items()]
@@ -252,21 +277,26 @@ class RunExecutor:
                 held.cancelled.set()
 
 
-def lease_owner_name(kind: str) -> str:
-    """Return the name under which this process holds leases, such as `worker-host-4711`."""
-    return f"{kind}-{socket.gethostname()}-{os.getpid()}"
+async def _retry_while_database_is_away(
+    operation: Callable[[], Awaitable[T]],
+    *,
+    event: str = "run_result_not_written",
+    seconds: float = math.inf,
+) -> T:
+    """Retry until the database is available, at most for so long.
 
-
-async def _retry_while_database_is_away(operation: Callable[[], Awaitable[T]]) -> T:
-    """Retry until the database is available: the run's result exists only in memory."""
-    attempts = 0
+    A run's result exists only in memory until it is written, so that has no limit.
+    """
+    attempts, began = 0, monotonic()
     while True:
         try:
             return await operation()
         except (SQLAlchemyError, OSError) as error:
             delay = _RETRY_SECONDS[min(attempts, len(_RETRY_SECONDS) - 1)]
+            if monotonic() - began + delay > seconds:
+                raise
             if attempts == 0:
-                log.warning("run_result_not_written", reason=reason_of(error))
+                log.warning(event, reason=reason_of(error))
             attempts += 1
             await asyncio.sleep(delay)
 

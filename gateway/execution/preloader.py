@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Sequence
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.settings import DeploymentStatus, DeploymentType
 from gateway.errors import GatewayError
 from gateway.execution.compiled_flow import CompiledFlowCache, VersionKey
-from gateway.storage.changes import ChangeFeed, ChangeKind
+from gateway.storage.change_feed import ChangeFeed
+from gateway.storage.changes import ChangeKind
 from gateway.storage.database import Database
+from gateway.storage.failures import log_failure
 from gateway.storage.tables import Deployment
-from telemetry.logs import logger, reason_of
+from telemetry.logs import logger
 
 _MOST = 1_000
 """Flows to preload; others are compiled at their first call."""
@@ -55,8 +56,8 @@ class Preloader:
             try:
                 for key in await self._live():
                     await self._compile(key)
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("preload_failed", reason=reason_of(error))
+            except Exception as error:  # noqa: BLE001 - see `log_failure`
+                log_failure(log, "preload_failed", error)
                 self._changed.set()
                 await asyncio.sleep(1)
             else:

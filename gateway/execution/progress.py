@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 import orjson
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.flows.result import NodeResult
 from gateway.runs.run import MAX_NODE_OUTPUTS_BYTES
-from telemetry.logs import logger, reason_of
+from gateway.storage.failures import log_failure
+from telemetry.logs import logger
 
 INTERVAL_SECONDS = 0.5
 """Delay before the first batch and between batches. Shorter runs report only their result."""
@@ -59,8 +59,8 @@ class ProgressReporter:
         nodes, self._nodes = self._nodes, []
         try:
             held = await self._write({node.id: self._entry(node) for node in nodes})
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("progress_not_written", reason=reason_of(error))
+        except Exception as error:  # noqa: BLE001 - see `log_failure`
+            log_failure(log, "progress_not_written", error)
             held = True
         if held:
             self._timer = self._schedule()

@@ -8,16 +8,17 @@ from time import monotonic
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.settings import DeploymentType
 from gateway.execution.launcher import RunLauncher
+from gateway.execution.lease_owner import has_ended
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.run import RunStatus
 from gateway.runs.storage_usage import StorageCounts
 from gateway.runs.store import RunStore
+from gateway.storage.failures import log_failure
 from telemetry.instruments import Registry
-from telemetry.logs import logger, reason_of
+from telemetry.logs import logger
 
 _TICK_SECONDS = 0.5
 _PUBLISH_SECONDS = 1.0
@@ -143,7 +144,10 @@ class RunSweeper:
         """Requeue or fail runs whose process is gone, and fail those past their queue timeout."""
         # While the database was away, no process could renew its leases.
         stable = monotonic() - self._last_failure > _LONG_GRACE_SECONDS
-        reaped = await self._store.reap(grace=_GRACE_SECONDS if stable else _LONG_GRACE_SECONDS)
+        reaped = await self._store.reap(
+            grace=_GRACE_SECONDS if stable else _LONG_GRACE_SECONDS,
+            ended_owners=[owner for owner in await self._store.lease_owners() if has_ended(owner)],
+        )
         expired = await self._store.expire_queued()
         for run in reaped.requeued:
             self._launcher.launch(run.run_id, run.type, run.mode)
@@ -179,7 +183,7 @@ class _PeriodicTask:
         self._due = began + self._seconds
         try:
             await self._step()
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("sweep_failed", reason=reason_of(error))
+        except Exception as error:  # noqa: BLE001 - see `log_failure`
+            log_failure(log, "sweep_failed", error)
             return False
         return monotonic() - began <= _SLOW_SECONDS

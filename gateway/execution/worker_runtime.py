@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.children.metrics import ChildMetrics
 from gateway.execution.compiled_flow import CompiledFlowCache
-from gateway.execution.executor import RunExecutor, lease_owner_name
+from gateway.execution.executor import RunExecutor
+from gateway.execution.lease_owner import lease_owner_name
 from gateway.execution.model_connections import ModelConnections
 from gateway.flows.processes import build_flow_processes
 from gateway.outbound.http import GuardedHttpClient

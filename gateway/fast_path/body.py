@@ -67,11 +67,13 @@ def _parse(body: bytes, headers: Mapping[bytes, bytes], *, plain: bool) -> dict[
     content_type = headers.get(b"content-type")
     if content_type is not None and not content_type.startswith(_JSON):
         _check_media_type(content_type)
-    if len(body) > 2 * MAX_DEPTH:  # each level takes two brackets
-        check_depth(body)
     try:
-        large = len(body) >= large_json.LARGE_BYTES and not plain
-        document = large_json.loads(body) if large else orjson.loads(body)
+        if len(body) >= large_json.LARGE_BYTES and not plain:
+            document = large_json.loads(body, check_depth)
+        else:
+            if len(body) > 2 * MAX_DEPTH:  # each level takes two brackets
+                check_depth(body)
+            document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         message = f"the body is not JSON: {error}"
         raise GatewayError(ErrorCode.INVALID_JSON, message) from None

@@ -32,6 +32,8 @@ _MAX_UNUSABLE_BYTES = 64 * 1024
 """That may be read before a head or a part of a body is complete; h11 allows 16 KiB."""
 _LARGE_READ_BYTES = 128 * 1024
 """After such a read, other connections come first: uvloop would read on, 8 MiB in a turn."""
+_PIECE_BYTES = 1 << 20
+"""Of a body for an ASGI application, which gets it in pieces of about this size."""
 _MAX_PIPELINED = 16
 """Requests that may wait in the pipeline. Up to here we keep reading, to notice a disconnect."""
 _LAST_REQUEST_SECONDS = 1.0
@@ -283,8 +285,12 @@ class HttpConnection(TimedConnection):
                 and not cycle.response_complete
             ):
                 self.flow.pause_reading()  # it waits, and so can the rest of it
-        else:
-            super().on_body(body)
+        elif not (self._upgrading or cycle.response_complete):
+            # Not uvicorn's, which stops reading and wakes the application for each 64 KiB.
+            cycle.body += body
+            if len(cycle.body) >= _PIECE_BYTES:
+                self.flow.pause_reading()
+                cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """Finish the request."""

@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from time import monotonic
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import RecordRuns
 from gateway.errors import GatewayError
@@ -31,7 +29,8 @@ from gateway.metrics import GatewayMetrics
 from gateway.runs.idempotency import HEADER, key_required
 from gateway.runs.run import FinishedRun
 from gateway.runs.store import RunStore
-from telemetry.logs import logger, reason_of
+from gateway.storage.failures import log_failure
+from telemetry.logs import logger
 
 SAMPLES = Policy(name="recorded-samples", quota=60, window=MINUTE)
 """Successful calls of a sample that are written, per deployment and process: all 60 may come at
@@ -150,8 +149,8 @@ class RunRecorder:
         batch = list(islice(self._waiting, _BATCH_SIZE))
         try:
             await self._store.record_finished(batch)
-        except (SQLAlchemyError, OSError) as error:
-            log.warning("runs_not_written_yet", reason=reason_of(error), waiting=len(self._waiting))
+        except Exception as error:  # noqa: BLE001 - see `log_failure`
+            log_failure(log, "runs_not_written_yet", error, waiting=len(self._waiting))
             return False
         for _ in batch:
             self._waiting.popleft()

@@ -33,5 +33,6 @@ async def record_server(
 
 
 def desired_fields(server: InferenceServer) -> dict[str, Any]:
-    """Return the columns that users set. Any: the types of the columns."""
-    return {name: getattr(server, name) for name in _DESIRED_COLUMNS}
+    """Return what users set. Any: the types of the columns."""
+    columns = {name: getattr(server, name) for name in _DESIRED_COLUMNS}
+    return {**columns, "replicas": len(server.replicas)}

@@ -38,6 +38,16 @@ class FleetCollector(Collector):
             "How often the inference server was restarted after it had died.",
             labels=_LABELS,
         )
+        replicas = GaugeMetricFamily(
+            "inference_server_replicas",
+            "How many processes are to run the inference server: 0 while it is stopped or asleep.",
+            labels=_LABELS,
+        )
+        connected = GaugeMetricFamily(
+            "inference_server_connected_replicas",
+            "How many of its processes take calls of this process.",
+            labels=_LABELS,
+        )
         for status in self._servers.statuses():
             labels = (status.model, str(status.version))
             shown = self._state(status)
@@ -46,7 +56,10 @@ class FleetCollector(Collector):
             if status.boot_seconds is not None:
                 boots.add_metric(labels, status.boot_seconds)
             restarts.add_metric(labels, status.restarts)
-        yield from (states, boots, restarts)
+            replicas.add_metric(labels, len(status.replicas) * status.wanted)
+            streams = self._servers.streams(status.model, status.version)
+            connected.add_metric(labels, len(streams))
+        yield from (states, boots, restarts, replicas, connected)
 
     def _state(self, status: ServerStatus) -> str:
         if status.asleep:
@@ -57,14 +70,15 @@ class FleetCollector(Collector):
 def scrape_targets(servers: InferenceServers) -> list[dict[str, object]]:
     """Return the servers' /metrics in the format of Prometheus' HTTP service discovery."""
     return [
-        _target(status, status.metrics_address)
+        _target(status, replica.slot, replica.metrics_address)
         for status in servers.statuses()
-        if status.metrics_address
+        for replica in status.replicas
+        if replica.metrics_address
     ]
 
 
-def _target(status: ServerStatus, metrics_address: str) -> dict[str, object]:
-    labels = {"model": status.model, "version": str(status.version)}
+def _target(status: ServerStatus, slot: int, metrics_address: str) -> dict[str, object]:
+    labels = {"model": status.model, "version": str(status.version), "replica": str(slot)}
     scheme, _, address = metrics_address.rpartition("://")
     if scheme:
         labels["__scheme__"] = scheme

@@ -14,6 +14,8 @@ from gateway.storage.tables import InferenceServer
 from gateway.upstream.servers import InferenceServers
 
 _MAX_IDLE_SECONDS = 365 * 86_400
+MAX_REPLICAS = 16
+"""Of one inference server."""
 
 
 class ServerSettingsIn(BaseModel):
@@ -24,12 +26,18 @@ class ServerSettingsIn(BaseModel):
     idle_timeout_seconds: int | None = Field(default=None, ge=1, le=_MAX_IDLE_SECONDS)
     """Seconds without an inference call after which the server is put to sleep; the next call
     starts it again. Null: never. A running server applies a new value at its next start."""
+    replicas: int = Field(default=1, ge=1, le=MAX_REPLICAS)
+    """How many processes run the model, each with memory of its own. A call goes to the one that
+    has the fewest calls; where one ends, the others go on."""
 
     def settings(self) -> ServerSettings:
         """Return the settings that were sent; omitted ones stay as they are."""
-        if "idle_timeout_seconds" not in self.model_fields_set:
-            return {}
-        return {"idle_timeout_seconds": self.idle_timeout_seconds}
+        settings: ServerSettings = {}
+        if "idle_timeout_seconds" in self.model_fields_set:
+            settings["idle_timeout_seconds"] = self.idle_timeout_seconds
+        if "replicas" in self.model_fields_set:
+            settings["replicas"] = self.replicas
+        return settings
 
 
 class ServerIn(ServerSettingsIn):
@@ -52,8 +60,31 @@ class ServerIn(ServerSettingsIn):
         return self
 
 
+class ReplicaOut(BaseModel):
+    """The last observed state of one process of an inference server."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    slot: int
+    state: State
+    phase: Phase | None
+    pid: int | None
+    address: str | None
+    tcp_address: str | None
+    metrics_address: str | None
+    restarts: int
+    memory_bytes: int | None
+    reason: str | None
+    boot_seconds: float | None
+    started_at: datetime | None
+    ready_at: datetime | None
+
+
 class ServerOut(BaseModel):
-    """An inference server: its desired state and its last observed state."""
+    """An inference server: what is desired, and what was last observed.
+
+    The state, and what belongs to it, is that of the replica that is closest to answering calls.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -65,10 +96,9 @@ class ServerOut(BaseModel):
     state: State
     phase: Phase | None
     idle_timeout_seconds: int | None
-    pid: int | None
-    address: str | None
-    tcp_address: str | None
-    metrics_address: str | None
+    replicas: int = Field(validation_alias="replica_count")
+    """How many processes are to run it."""
+    ready_replicas: int
     restarts: int
     memory_bytes: int | None
     reason: str | None
@@ -77,6 +107,8 @@ class ServerOut(BaseModel):
     ready_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    processes: list[ReplicaOut] = Field(validation_alias="replicas")
+    """One for each replica; its state is `stopped` where there is none."""
 
     @classmethod
     def of(cls, row: InferenceServer, servers: InferenceServers) -> Self:

@@ -1,4 +1,4 @@
-"""Rows of inference servers: the supervisor reads the desired state and writes the observed one."""
+"""Rows of inference servers and replicas: users write the former, the supervisor the latter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,18 +20,18 @@ from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest, fetch_page
-from gateway.storage.tables import InferenceServer, Model
+from gateway.storage.tables import InferenceServer, Model, Replica
 from protos.errors import ErrorCode
 
 _UNPUBLISHED = {"memory_bytes"}
 """Columns that change too often, and matter too little, for an entry in the change feed."""
 
 _NO_PROCESS = dict.fromkeys(("pid", "address", "tcp_address", "metrics_address"))
-"""The columns of a server without a process."""
+"""The columns of a replica without a process."""
 
 
 class Observation(TypedDict, total=False):
-    """What was observed of a server; omitted keys stay as they are."""
+    """What was observed of a replica; omitted keys stay as they are."""
 
     state: State
     phase: Phase | None
@@ -50,28 +50,31 @@ class Observation(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """Something was observed of a server, see `FleetStore.observe`."""
+    """Something was observed of a replica, see `FleetStore.observe`."""
 
-    server_id: str
+    replica_id: str
     seen: Observation
 
-    def apply(self, server: InferenceServer) -> bool:
+    def apply(self, replica: Replica, _server: InferenceServer) -> bool:
         """Write it into the row; return whether other processes must hear of it."""
-        return bool(_apply(server, self.seen) - _UNPUBLISHED)
+        return bool(_apply(replica, self.seen) - _UNPUBLISHED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FellAsleep:
-    """A server's process has exited because it was idle, see `FleetStore.mark_asleep`."""
+    """A replica's process has exited because it was idle, see `FleetStore.mark_asleep`."""
 
-    server_id: str
+    replica_id: str
     generation: int
 
-    def apply(self, server: InferenceServer) -> bool:
-        """Write it into the row; return whether other processes must hear of it."""
-        changed = _apply(server, {"state": State.STOPPED, "reason": None})
+    def apply(self, replica: Replica, server: InferenceServer) -> bool:
+        """Write it into the rows; return whether other processes must hear of it."""
+        changed = _apply(replica, {"state": State.STOPPED, "reason": None})
         if server.desired == Desired.RUNNING and server.generation == self.generation:
-            changed |= _assign(server, {"desired": Desired.ASLEEP})
+            if len(server.replicas) == 1:
+                changed |= _assign(server, {"desired": Desired.ASLEEP})
+            else:  # it was started when it was the only one: several do not sleep
+                changed |= _assign(server, {"generation": server.generation + 1})
         return bool(changed)
 
 
@@ -80,6 +83,8 @@ class ServerSettings(TypedDict, total=False):
 
     idle_timeout_seconds: int | None
     """Seconds without a call after which it sleeps; None: never. Applies from the next start."""
+    replicas: int
+    """How many processes run it."""
 
 
 class FleetStore:
@@ -149,11 +154,11 @@ class FleetStore:
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)
             before = desired_fields(server)
-            if _assign(server, settings):
+            if _set(server, settings):
                 await record_server(
                     session, "update", server, before=before, after=desired_fields(server)
                 )
-                await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+                record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         return server
 
     async def start(self, server_id: str) -> InferenceServer:
@@ -172,24 +177,24 @@ class FleetStore:
                 return False
             server.desired = Desired.RUNNING
             server.generation += 1
-            await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+            record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         return True
 
-    async def mark_asleep(self, server_id: str, generation: int) -> bool:
-        """Record that a server's process has exited because it was idle.
+    async def mark_asleep(self, replica_id: str, generation: int) -> bool:
+        """Record that a replica's process has exited because it was idle.
 
-        The next call wakes it, unless it has been stopped or started again since the start that
-        `generation` numbers. Return False if its row has been deleted.
+        The next call wakes its server, unless that has been stopped or started again since the
+        start that `generation` numbers. Return False if the row has been deleted.
         """
-        return await self.record([FellAsleep(server_id=server_id, generation=generation)]) == 1
+        return await self.record([FellAsleep(replica_id=replica_id, generation=generation)]) == 1
 
     async def delete(self, server_id: str) -> None:
-        """Delete the row; the supervisor then stops the process."""
+        """Delete the row; the supervisor then stops the processes."""
         async with self._db.write() as session:
             await _delete(session, await _find(session, server_id, lock=True))
 
-    async def observe(self, server_id: str, **seen: Unpack[Observation]) -> bool:
-        """Record what was observed of a server; return False if its row has been deleted.
+    async def observe(self, replica_id: str, **seen: Unpack[Observation]) -> bool:
+        """Record what was observed of a replica; return False if its row has been deleted.
 
         A boot or a respawn sets `started_at` and clears the columns of the previous process, unless
         `seen` has them; becoming ready sets `ready_at`.
@@ -197,7 +202,7 @@ class FleetStore:
         Raises:
             ValueError: the state cannot follow the current one.
         """
-        return await self.record([Observed(server_id=server_id, seen=seen)]) == 1
+        return await self.record([Observed(replica_id=replica_id, seen=seen)]) == 1
 
     async def record(self, events: Sequence[Observed | FellAsleep]) -> int:
         """Record events, in order, in one transaction; return how many have a row.
@@ -205,31 +210,45 @@ class FleetStore:
         Raises:
             ValueError: a state cannot follow the one before. Nothing is written then.
         """
-        changed: dict[str, None] = {}
+        observed = Replica.id.in_({event.replica_id for event in events})
+        servers = (
+            select(InferenceServer)
+            .where(InferenceServer.replicas.any(observed))
+            .order_by(InferenceServer.id)  # `start_missing` locks so
+            .with_for_update()
+        )
         found = 0
         async with self._db.write() as session:
+            rows = {
+                replica.id: (replica, server)
+                for server in (await session.execute(servers)).scalars()
+                for replica in server.replicas
+            }
             for event in events:
-                server = await session.get(InferenceServer, event.server_id, with_for_update=True)
-                if server is None:
+                if event.replica_id not in rows:
                     continue
                 found += 1
-                if event.apply(server):
-                    changed[server.id] = None
-                await session.flush()
-            for server_id in changed:  # last: this locks the feed's counter
-                await record_change(session, ChangeKind.INFERENCE_SERVER, server_id)
+                replica, server = rows[event.replica_id]
+                if event.apply(replica, server):
+                    record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         return found
 
     async def mark_all_stopped(self) -> None:
         """Record that no process runs: for a supervisor that starts after another one has died."""
-        for server in await self.all():
-            if server.state != State.STOPPED:
-                await self.observe(server.id, state=State.STOPPED)
+        seen: Observation = {"state": State.STOPPED}
+        running = [
+            Observed(replica_id=replica.id, seen=seen)
+            for server in await self.all()
+            for replica in server.replicas
+            if replica.state != State.STOPPED
+        ]
+        if running:
+            await self.record(running)
 
     async def _set_desired(self, server_id: str, desired: Desired) -> InferenceServer:
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)
-            again = desired is Desired.RUNNING and server.state == State.FAILED
+            again = desired is Desired.RUNNING and _has_failed(server)
             if server.desired != desired or again:
                 before = desired_fields(server)
                 server.desired = desired
@@ -238,7 +257,7 @@ class FleetStore:
                 await record_server(
                     session, verb, server, before=before, after=desired_fields(server)
                 )
-                await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+                record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         return server
 
 
@@ -255,7 +274,15 @@ async def start_missing(
     One that exists stays as it is: one that is asleep wakes with the next call, and one that a user
     has stopped stays stopped.
     """
-    for model, version in sorted(models):
+    wanted = set(models)
+    existing = (
+        select(InferenceServer)
+        .where(tuple_(InferenceServer.model, InferenceServer.version).in_(wanted))
+        .order_by(InferenceServer.id)
+        .with_for_update()
+    )
+    found = (await session.execute(existing)).scalars()
+    for model, version in sorted(wanted - {(server.model, server.version) for server in found}):
         if await _find_by_model(session, model, version) is None:
             with suppress(IntegrityError):  # another process has inserted the row meanwhile
                 async with session.begin_nested():
@@ -272,7 +299,7 @@ async def delete_stopped(session: AsyncSession, model: str, version: int) -> Non
 async def _delete(session: AsyncSession, server: InferenceServer) -> None:
     await session.delete(server)
     await record_server(session, "delete", server, before=desired_fields(server))
-    await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+    record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
 
 
 async def _find(session: AsyncSession, server_id: str, *, lock: bool = False) -> InferenceServer:
@@ -295,15 +322,15 @@ async def _ensure_running(
     if server is None:
         return await _insert(session, model, version, flow_id, settings)
     before = desired_fields(server)
-    changed = _assign(server, settings)
-    if server.desired != Desired.RUNNING or server.state == State.FAILED:
+    changed = _set(server, settings)
+    if server.desired != Desired.RUNNING or _has_failed(server):
         server.desired = Desired.RUNNING
         server.generation += 1
     elif not changed:
         return server
     verb = "start" if server.generation != before["generation"] else "update"
     await record_server(session, verb, server, before=before, after=desired_fields(server))
-    await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+    record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
     return server
 
 
@@ -314,11 +341,12 @@ async def _insert(
     flow_id: str | None,
     settings: ServerSettings,
 ) -> InferenceServer:
-    server = InferenceServer(model=model, version=version, flow_id=flow_id, **settings)
+    server = InferenceServer(model=model, version=version, flow_id=flow_id)
+    _set(server, settings)
     session.add(server)
     await session.flush()
     await record_server(session, "create", server, after=desired_fields(server))
-    await record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+    record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
     return server
 
 
@@ -329,22 +357,45 @@ async def _find_by_model(session: AsyncSession, model: str, version: int) -> Inf
     return (await session.execute(statement.with_for_update())).scalar_one_or_none()
 
 
-def _apply(server: InferenceServer, seen: Observation) -> set[str]:
+def _has_failed(server: InferenceServer) -> bool:
+    return any(replica.state == State.FAILED for replica in server.replicas)
+
+
+def _set(server: InferenceServer, settings: ServerSettings) -> bool:
+    """Write settings into the row, and make or delete replicas; return whether any has changed."""
+    had = len(server.replicas)
+    wanted = settings.get("replicas", max(had, 1))
+    sleeps = settings.get("idle_timeout_seconds", server.idle_timeout_seconds) is not None
+    if wanted > 1 and sleeps:
+        message = (
+            f"replicas: expected 1 with an idle timeout, got {wanted}: several do not sleep, "
+            "so set idle_timeout_seconds to null (`--idle-timeout 0`), or replicas to 1"
+        )
+        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+    if wanted != had:
+        server.updated_at = now()
+    del server.replicas[wanted:]
+    server.replicas += [Replica(slot=slot) for slot in range(had, wanted)]
+    columns = {name: value for name, value in settings.items() if name != "replicas"}
+    return bool(_assign(server, columns)) or wanted != had
+
+
+def _apply(replica: Replica, seen: Observation) -> set[str]:
     """Write an observation into the row; return the columns that have changed."""
-    return _assign(server, {**_derived_columns(server, seen), **seen})
+    return _assign(replica, {**_derived_columns(replica, seen), **seen})
 
 
-def _assign(server: InferenceServer, values: Mapping[str, object]) -> set[str]:
+def _assign(row: InferenceServer | Replica, values: Mapping[str, object]) -> set[str]:
     """Write values into the row; return the columns that have changed."""
-    changed = {name for name, value in values.items() if getattr(server, name) != value}
+    changed = {name for name, value in values.items() if getattr(row, name) != value}
     for name in changed:
-        setattr(server, name, values[name])
+        setattr(row, name, values[name])
     return changed
 
 
-def _derived_columns(server: InferenceServer, seen: Observation) -> dict[str, object]:
+def _derived_columns(replica: Replica, seen: Observation) -> dict[str, object]:
     """Return what a change of state implies for other columns."""
-    old = State(server.state)
+    old = State(replica.state)
     new = check_transition(old, seen.get("state", old))
     spawned = new is State.BOOTING and seen.get("phase") is Phase.SPAWNING
     if new is old and not spawned:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from gateway.auth.model_access import Visibility
 from gateway.fleet.states import Desired
 from gateway.fleet.store import FleetStore
-from gateway.storage.changes import ChangeFeed, ChangeKind
+from gateway.storage.change_feed import ChangeFeed
+from gateway.storage.changes import ChangeKind
+from gateway.storage.failures import log_failure
 from gateway.storage.tables import InferenceServer, Model
-from gateway.upstream.servers import InferenceServers, ServerStatus
-from telemetry.logs import logger, reason_of
+from gateway.upstream.servers import InferenceServers, ReplicaStatus, ServerStatus
+from telemetry.logs import logger
 
 _RETRY_SECONDS = 0.5
 
@@ -50,13 +50,13 @@ class FleetWatcher:
             self._changed.clear()
             try:
                 rows = await self._store.with_models()
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("fleet_read_failed", reason=reason_of(error))
+                self._servers.apply([_status(row, model) for row, model in rows])
+            except Exception as error:  # noqa: BLE001 - see `log_failure`
+                log_failure(log, "fleet_read_failed", error)
                 self._changed.set()
                 await asyncio.sleep(_RETRY_SECONDS)
-                continue
-            self._servers.apply([_status(row, model) for row, model in rows])
-            self.loaded.set()
+            else:
+                self.loaded.set()
 
 
 def _status(row: InferenceServer, model: Model | None) -> ServerStatus:
@@ -69,9 +69,15 @@ def _status(row: InferenceServer, model: Model | None) -> ServerStatus:
         generation=row.generation,
         state=row.state,
         phase=row.phase,
-        address=row.address,
-        tcp_address=row.tcp_address,
-        metrics_address=row.metrics_address,
+        replicas=tuple(
+            ReplicaStatus(
+                slot=replica.slot,
+                address=replica.address,
+                tcp_address=replica.tcp_address,
+                metrics_address=replica.metrics_address,
+            )
+            for replica in row.replicas
+        ),
         reason=row.reason,
         started_at=row.started_at,
         boot_seconds=row.boot_seconds,

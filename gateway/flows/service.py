@@ -63,7 +63,7 @@ class FlowService:
             )
             session.add(flow)
             await _record(session, "create", flow, after=_seen(flow))
-            await record_change(session, ChangeKind.FLOW, flow.id)
+            record_change(session, ChangeKind.FLOW, flow.id)
         return flow
 
     async def check(
@@ -145,7 +145,7 @@ class FlowService:
                     raise GatewayError(ErrorCode.CONFLICT, message)
                 flow.definition = new
             await _record(session, "update", flow, before=before, after=_seen(flow))
-            await record_change(session, ChangeKind.FLOW, flow.id)
+            record_change(session, ChangeKind.FLOW, flow.id)
         return flow
 
     async def delete(self, profile_id: str, flow_id: str, *, if_match: Sequence[str] = ()) -> None:
@@ -164,7 +164,7 @@ class FlowService:
                 raise GatewayError(ErrorCode.CONFLICT, message)
             await session.delete(flow)
             await _record(session, "delete", flow, before=_seen(flow))
-            await record_change(session, ChangeKind.FLOW, flow.id)
+            record_change(session, ChangeKind.FLOW, flow.id)
 
     async def _check(self, definition: Mapping[str, Any], profile_id: str) -> None:
         await asyncio.sleep(0)

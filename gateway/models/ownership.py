@@ -109,7 +109,7 @@ async def change_ownership(
     await session.flush()
     await record_model(session, "update", name, row, before=before, after=ownership_fields(row))
     others = await rows.count_deployments_of_others(session, row)
-    await record_change(session, ChangeKind.MODEL, name)
+    record_change(session, ChangeKind.MODEL, name)
     return others
 
 

@@ -224,7 +224,7 @@ class ModelService:
             await record_model(session, "remove", name, row, before=removed)
             # The name's next owner is not to find it
             await self._delete_stopped_servers(session, name, version)
-            await record_change(session, ChangeKind.MODEL, name)
+            record_change(session, ChangeKind.MODEL, name)
 
     def close(self) -> None:
         """Start no further verification."""
@@ -258,7 +258,7 @@ class ModelService:
         """Write the row of a model that has no version yet."""
         async with self._db.write() as session:
             await session.merge(new)
-            await record_change(session, ChangeKind.MODEL, new.name)
+            record_change(session, ChangeKind.MODEL, new.name)
 
     async def _record(
         self,
@@ -274,7 +274,7 @@ class ModelService:
             if verb == "publish":
                 after = {**(after or {}), **ownership_fields(row)}
             await record_model(session, verb, name, row, before=before, after=after)
-            await record_change(session, ChangeKind.MODEL, name)
+            record_change(session, ChangeKind.MODEL, name)
 
 
 def _entry(store: ModelStore, name: str, row: Model | None, user: ModelUser) -> ModelEntry:

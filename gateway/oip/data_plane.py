@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
+from google.protobuf.message import Message
+
 from gateway.auth.identity import Identity
 from gateway.auth.model_access import ModelUser
 from gateway.errors import GatewayError
@@ -129,23 +131,26 @@ class DataPlane:
             version_text: a version of it, or empty for all ready versions.
 
         Raises:
-            GatewayError: as `InferenceServers.awake_stream`, and what the inference server says:
+            GatewayError: as `InferenceServers.awake_streams`, and what the inference server says:
                 NOT_IMPLEMENTED where it counts nothing.
         """
         servers = self._servers_for(caller, name)
         names = [name] if name else self.model_names(caller)
         targets = [
-            (model, number, servers.awake_stream(model, number))
+            (model, number, stream)
             for model in names
             for number in _statistics_versions(servers, model, version_text, named=bool(name))
+            for stream in servers.awake_streams(model, number)
         ]
         responses = await asyncio.gather(
             *(stream.statistics(model, str(number)) for model, number, stream in targets)
         )
-        merged = pb.ModelStatisticsResponse()
+        totals: dict[tuple[str, str], pb.ModelStatistics] = {}
         for response in responses:
-            merged.model_stats.extend(response.model_stats)
-        return merged
+            for statistics in response.model_stats:
+                key = (statistics.name, statistics.version)
+                _add(totals.setdefault(key, pb.ModelStatistics()), statistics)
+        return pb.ModelStatisticsResponse(model_stats=totals.values())
 
     def index(
         self, caller: Identity | None, repository: str, *, only_ready: bool
@@ -283,3 +288,27 @@ def _not_ready_state(status: ServerStatus) -> tuple[str, str]:
         return _STATES["ready"], "connecting to its inference server"
     phase = f" ({status.phase})" if status.phase else ""
     return _STATES[status.state], status.reason or f"{status.state}{phase}"
+
+
+def _add(total: pb.ModelStatistics, part: pb.ModelStatistics) -> None:
+    """Add what another replica has counted."""
+    total.name, total.version = part.name, part.version
+    total.last_inference = max(total.last_inference, part.last_inference)
+    total.inference_count += part.inference_count
+    total.execution_count += part.execution_count
+    _add_durations(total.inference_stats, part.inference_stats)
+    sizes = {batch.batch_size: batch for batch in total.batch_stats}
+    for batch in part.batch_stats:
+        mine = sizes.get(batch.batch_size)
+        if mine is None:
+            mine = total.batch_stats.add(batch_size=batch.batch_size)
+        _add_durations(mine, batch)
+
+
+def _add_durations(total: Message, part: Message) -> None:
+    for field, duration in part.ListFields():
+        if isinstance(duration, pb.StatisticDuration):
+            mine: pb.StatisticDuration = getattr(total, field.name)
+            mine.SetInParent()  # also one of nothing
+            mine.count += duration.count
+            mine.ns += duration.ns

@@ -110,10 +110,12 @@ def _split(body: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, memoryvi
 
 
 def _document(head: bytes) -> Json:
-    check_depth(head)
     try:
-        large = len(head) >= large_json.LARGE_BYTES
-        document = large_json.loads(head) if large else orjson.loads(head)
+        if len(head) >= large_json.LARGE_BYTES:
+            document = large_json.loads(head, check_depth)
+        else:
+            check_depth(head)
+            document = orjson.loads(head)
     except orjson.JSONDecodeError as error:
         message = f"the body is not JSON: {error}"
         raise GatewayError(ErrorCode.INVALID_JSON, message) from None

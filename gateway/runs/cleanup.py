@@ -110,7 +110,7 @@ class DeletedOwnerCleanup:
             found = await session.execute(UNUSED, {"before": now() - _GRACE})
             ids = list(found.scalars())
         if ids:
-            async with self._db.write(notify=False) as session:
+            async with self._db.write() as session:
                 await session.execute(_DELETE_VERSIONS, {"ids": ids})
 
     async def _end(self, those: _OwnerQueries, of: str, *, running: bool) -> None:

@@ -36,7 +36,7 @@ async def delete_finished_runs(db: Database, run_filter: RunFilter) -> int:
         .limit(BATCH_ROWS)
         .with_for_update(of=RUNS, skip_locked=True)
     )
-    async with db.write(notify=False) as session:
+    async with db.write() as session:
         ids = ids_of_batch(await session.execute(oldest))
         if ids:
             await delete_runs(session, ids)

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from gateway.storage.clock import now
 from gateway.storage.database import Database
+from gateway.storage.failures import log_failure
 from telemetry.instruments import Registry
-from telemetry.logs import logger, reason_of
+from telemetry.logs import logger
 
 _INTERVAL_SECONDS = 60.0
 _PAUSE_SECONDS = 0.05
@@ -84,6 +83,6 @@ class Retention:
         while True:
             try:
                 await self.sweep()
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("retention_failed", reason=reason_of(error))
+            except Exception as error:  # noqa: BLE001 - see `log_failure`
+                log_failure(log, "retention_failed", error)
             await asyncio.sleep(_INTERVAL_SECONDS)

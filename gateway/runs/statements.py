@@ -82,6 +82,14 @@ CLAIM = (
     )
     .returning(RUNS)
 )
+CLAIM_AGAIN = (
+    sa.update(RUNS)
+    .where(_THIS, _RUNNING, RUNS.c.lease_owner == sa.bindparam("owner"))
+    .values(lease_until=_LEASE_END)
+    .returning(RUNS)
+)
+"""Of a process that does not know whether its claim was committed."""
+
 INPUT = sa.select(PAYLOADS.c.input).where(PAYLOADS.c.run_id == sa.bindparam("run_id"))
 CLAIMED_INPUT = INPUT.add_columns(
     counted_bytes(sa.bindparam("profile_id", type_=sa.String())).label("user"),

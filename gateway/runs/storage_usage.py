@@ -80,7 +80,7 @@ class StorageCounts:
             while await self._add_batch() == _BATCH_SIZE:
                 pass
         if self._db.disk_full:
-            async with self._db.write(notify=False) as session:
+            async with self._db.write() as session:
                 await session.execute(self._add, {"profile_id": INSTALLATION, "bytes": 0})
             self._db.disk_full = False
         stored: int = state.stored
@@ -88,7 +88,7 @@ class StorageCounts:
 
     async def _add_batch(self) -> int:
         """Add some of the oldest changes, and return their number."""
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             await advisory_lock(session, _LOCK)
             taken = (await session.execute(_TAKE)).all()
             added: Counter[str] = Counter()

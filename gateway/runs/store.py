@@ -125,20 +125,30 @@ class RunStore(SweepQueries, RunQueries):
         return found
 
     async def claim(
-        self, run_id: str, owner: str, lease_seconds: float = LEASE_SECONDS
+        self,
+        run_id: str,
+        owner: str,
+        lease_seconds: float = LEASE_SECONDS,
+        *,
+        again: bool = False,
     ) -> Claim | None:
         """Claim a queued run; return None if it is not queued or may not start.
 
-        Of concurrent claims, exactly one succeeds.
+        Of concurrent claims, exactly one succeeds. `again`: an earlier claim by `owner` failed, but
+        may have been committed before the connection broke; then its result is returned.
         """
         values = {"run_id": run_id, "owner": owner, "lease_seconds": lease_seconds}
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             row = (await session.execute(sql.CLAIM, values)).one_or_none()
+            is_new = row is not None
+            if row is None and again:
+                row = (await session.execute(sql.CLAIM_AGAIN, values)).one_or_none()
             if row is None:
                 return None
             this = {"run_id": run_id, "profile_id": row.profile_id}
             found = (await session.execute(sql.CLAIMED_INPUT, this)).one_or_none()
-            await self._write_started(session, [rows.run_from_row(row)])
+            if is_new:
+                await self._write_started(session, [rows.run_from_row(row)])
         self.notifier.changed(run_id)
         if found is None:
             return rows.claim_from_row(row, None)
@@ -150,7 +160,7 @@ class RunStore(SweepQueries, RunQueries):
     ) -> LeaseStatus:
         """Renew the leases of the given runs, as (id, attempt), with one statement."""
         values = {**rows.held_params(held), "lease_seconds": lease_seconds}
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             found = (await session.execute(sql.RENEW_LEASES, values)).all()
         return rows.lease_status(held, found)
 
@@ -173,7 +183,7 @@ class RunStore(SweepQueries, RunQueries):
             "more_bytes": rows.result_bytes(kept),
         }
         output, nodes = kept.output_data, kept.node_outputs
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             row = (await session.execute(sql.FINISH, values)).one_or_none()
             if row is None:
                 return None
@@ -192,7 +202,7 @@ class RunStore(SweepQueries, RunQueries):
         the audit log.
         """
         this = {"run_id": run_id}
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             before = (await session.execute(sql.LOCK, this)).one_or_none() if audited else None
             row = (await session.execute(sql.CANCEL, this)).one_or_none()
             if row is None:
@@ -215,7 +225,7 @@ class RunStore(SweepQueries, RunQueries):
         """
         message = f"the run did not end within {seconds:g} s"
         values = {"run_id": run_id, "failed_because": message}
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             row = (await session.execute(sql.TIME_OUT, values)).one_or_none()
             if row is None:
                 return None
@@ -226,7 +236,7 @@ class RunStore(SweepQueries, RunQueries):
 
     async def withdraw(self, run_id: str) -> bool:
         """Delete a run that has not started; return False if it has."""
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             found = (await session.execute(sql.WITHDRAW, {"run_id": run_id})).one_or_none()
             if found is not None:
                 await session.execute(sql.WITHDRAW_PAYLOAD, {"run_id": run_id})
@@ -247,7 +257,7 @@ class RunStore(SweepQueries, RunQueries):
             "more_events": len(nodes),
             "more_bytes": sum(len(data) for data in nodes.values()),
         }
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             last = (await session.execute(sql.COUNT_EVENTS, counted)).scalar_one_or_none()
             if last is None:
                 return False
@@ -265,7 +275,7 @@ class RunStore(SweepQueries, RunQueries):
     ) -> Mapping[str, Run | GatewayError]:
         """Insert ended runs, whose idempotency keys differ."""
         keyed = [each.new for each in batch if each.new.idempotency is not None]
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             repeated = await claim_keys(session, keyed)
             new = [finished for finished in batch if finished.new.id not in repeated]
             refused = await self._over_quota(session, new)
@@ -288,7 +298,7 @@ class RunStore(SweepQueries, RunQueries):
 
     async def _create_once(self, new: NewRun, insert: RunInsert) -> Run | None:
         """Create a run with an idempotency key, or return the existing run of that key."""
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             existing = (await claim_keys(session, [new])).get(new.id)
             if isinstance(existing, GatewayError):
                 raise existing
@@ -298,7 +308,7 @@ class RunStore(SweepQueries, RunQueries):
         return None
 
     async def _create_alone(self, new: NewRun, insert: RunInsert, *, audited: bool) -> None:
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             await self._insert_within_limits(session, insert)
             if audited:
                 await record_run_retried(session, new)
@@ -344,7 +354,7 @@ class RunStore(SweepQueries, RunQueries):
         return RunError(code=FailureCode.STORAGE_QUOTA_EXCEEDED, message=refusal.message)
 
     async def _write_batch(self, inserts: Sequence[RunInsert]) -> Sequence[None]:
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             await self._insert(session, inserts)
         return [None] * len(inserts)
 

@@ -52,17 +52,25 @@ MARK_PUBLISHED = (
 _MAY_REPEAT = sa.and_(RUNS.c.retry_safe, sa.not_(RUNS.c.cancel_requested))
 _MAY_RETRY = sa.and_(_MAY_REPEAT, RUNS.c.attempt < RUNS.c.max_attempts)
 
-# Rows are selected and locked first, and then updated by id: for a single statement, PostgreSQL
-# would choose a sequential scan. Usually there is nothing to update.
-LEASE_EXPIRED = (
-    sa.select(RUNS.c.id, _MAY_RETRY.label("retry"))
-    .where(
-        _RUNNING,
-        RUNS.c.lease_until < seconds_from_now(sa.bindparam("grace_seconds", type_=sa.Float())),
+
+def _to_release(condition: sa.ColumnElement[bool]) -> Select[tuple[str, bool]]:
+    """Select and lock running runs, which are then updated by id.
+
+    For a single statement, PostgreSQL would choose a sequential scan. Usually there are none.
+    """
+    return (
+        sa.select(RUNS.c.id, _MAY_RETRY.label("retry"))
+        .where(_RUNNING, condition)
+        .limit(BATCH_SIZE)
+        .with_for_update(skip_locked=True)
     )
-    .limit(BATCH_SIZE)
-    .with_for_update(skip_locked=True)
+
+
+LEASE_EXPIRED = _to_release(
+    RUNS.c.lease_until < seconds_from_now(sa.bindparam("grace_seconds", type_=sa.Float()))
 )
+OF_OWNERS = _to_release(in_list(RUNS.c.lease_owner, "owners"))
+OWNERS = sa.select(RUNS.c.lease_owner).where(_RUNNING).distinct()
 
 HELD = sa.select(RUNS.c.id, _MAY_REPEAT.label("retry")).where(IS_HELD).with_for_update()
 
@@ -200,18 +208,27 @@ class SweepQueries:
     async def mark_published(self, run_ids: Sequence[str], *, again_after: float = 30.0) -> None:
         """Make runs that were handed over due again only after `again_after` seconds."""
         values = {"run_ids": run_ids, "again_seconds": again_after}
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             await session.execute(MARK_PUBLISHED, values)
 
-    async def reap(self, *, grace: float = 0.0) -> ReapResult:
+    async def lease_owners(self) -> Sequence[str]:
+        """Return the names of the processes that hold runs."""
+        async with self._db.read() as session:
+            return (await session.execute(OWNERS)).scalars().all()
+
+    async def reap(self, *, grace: float = 0.0, ended_owners: Sequence[str] = ()) -> ReapResult:
         """Requeue, fail or cancel runs whose lease ended at least `grace` seconds ago.
 
+        The same happens at once to the runs of `ended_owners`, processes known to have ended.
         Runs are requeued if they are retry-safe and were not lost before, and otherwise fail with
         `worker_lost`; runs with a requested cancellation are cancelled. After the database was
         away, `grace` must give live processes the time to renew their leases.
         """
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             late = (await session.execute(LEASE_EXPIRED, {"grace_seconds": -grace})).all()
+            if ended_owners:
+                orphaned = await session.execute(OF_OWNERS, {"owners": ended_owners})
+                late = list({row.id: row for row in [*late, *orphaned]}.values())
             requeued, lost = await self._release(session, late, REQUEUE, _LOST)
         return self._released(requeued, lost)
 
@@ -221,7 +238,7 @@ class SweepQueries:
         The rules of `reap` apply, but the attempt does not count, and those that cannot be repeated
         fail with `cancelled_by_shutdown`. Runs of which the lease is lost are not changed.
         """
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             found = (await session.execute(HELD, held_params(held))).all()
             requeued, lost = await self._release(session, found, HAND_BACK, _SHUT_DOWN)
         return self._released(requeued, lost)
@@ -254,7 +271,7 @@ class SweepQueries:
 
     async def expire_queued(self) -> list[str]:
         """Fail runs past their queue timeout; return their ids."""
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             late = (await session.execute(QUEUE_EXPIRED)).scalars().all()
             expired = [run_from_row(row) for row in await _change(session, FAIL_EXPIRED, late)]
             await self._write_ended(session, expired)
@@ -267,7 +284,7 @@ class SweepQueries:
 
         `which` is a query for a batch of their ids, see `cleanup.py`.
         """
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             found = (await session.execute(which, values)).scalars().all()
             abandoned = [
                 run_from_row(row) for row in await _change(session, CANCEL_ABANDONED, found)
@@ -292,7 +309,7 @@ class SweepQueries:
         async with self._db.read() as session:  # usually there are none: no lock is needed
             if (await session.execute(oldest.limit(1))).first() is None:
                 return 0
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             await advisory_lock(session, "retention of runs")
             ids = ids_of_batch(await session.execute(oldest))
             if ids:

@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from gateway.runs.run import Run, RunMark
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
-from telemetry.logs import logger, reason_of
+from gateway.storage.failures import log_failure
+from telemetry.logs import logger
 
 _FIRST_QUERY_SECONDS = 0.005
 """Delay of the first query of a wait: a run that ended just before causes no notification."""
@@ -168,9 +167,9 @@ class RunWaiter:
             due, self._due = self._due, set()
             try:
                 await self._query([run_id for run_id in due if run_id in self._waits])
-            except (SQLAlchemyError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - see `log_failure`
                 if not self._failing:
-                    log.warning("run_wait_query_failed", reason=reason_of(error))
+                    log_failure(log, "run_wait_query_failed", error)
                 self._failing = True
                 self._due |= due
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -88,7 +88,7 @@ async def record_event(
     after: AuditFields | None = None,
     owner_id: str | None = None,
 ) -> None:
-    """Record, in the session's transaction, what `ACTOR` does. Call it before `record_change`.
+    """Record, in the session's transaction, what `ACTOR` does.
 
     With both `before` and `after`, only the fields that differ are stored; if none differs, nothing
     is recorded. `before` alone is a deletion, `after` alone a creation. `owner_id` is the profile

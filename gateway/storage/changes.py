@@ -1,39 +1,24 @@
-"""The change feed: every process learns of the writes of all others, so that caches stay correct.
+"""Changes: what a transaction tells the other processes, whose caches must stay correct.
 
-A write that other processes must see calls `record_change` in its transaction. Revisions rise by
-one, and a revision is visible only after all earlier ones, so a reader that has seen revision n
-continues with n+1 and misses nothing.
+A write that other processes must see calls `record_change`; `Database.write` commits what was
+recorded. Revisions rise by one, and a revision is visible only after all earlier ones, so a reader
+that has seen revision n continues with n+1 and misses nothing. `change_feed.py` reads them.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Callable
 from enum import StrEnum
-from time import monotonic
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.storage.database import Database
 from gateway.storage.tables import Change, ChangeCounter
-from telemetry.logs import logger, reason_of
 
-_RETAINED = 10_000
+RETAINED = 10_000
 """Changes that stay readable; a reader further behind reloads everything."""
 _PRUNE_EVERY = 256
-_STOP_SECONDS = 2.0
-_OVERDUE_SECONDS = 5.0
-"""Duration of a query after which the database counts as unavailable; most take a millisecond."""
-_POLL_SECONDS = 0.05
-"""Between two looks at the date of SQLite's log, which take microseconds."""
-_INTERVAL_SECONDS = 0.25
-"""Between two queries without a signal: PostgreSQL's can be lost with its connection."""
-_SQLITE_INTERVAL_SECONDS = 1.0
-"""The same where every commit changes a date: four queries a second are most of the idle load."""
-
-log = logger("gateway.storage.changes")
+_RECORDED = "changes"
+"""The key of a session's recorded changes."""
 
 
 class ChangeKind(StrEnum):
@@ -50,132 +35,32 @@ class ChangeKind(StrEnum):
     """A console session that has ended."""
 
 
-Listener = Callable[[str | None], None]
-"""Called with the id of the changed entity, or None if all of the kind may have changed."""
+def record_change(session: AsyncSession, kind: ChangeKind, entity_id: str) -> None:
+    """Tell other processes, once the session's transaction is committed, that an entity changed."""
+    session.info.setdefault(_RECORDED, {})[kind, entity_id] = None
 
 
-async def record_change(session: AsyncSession, kind: ChangeKind, entity_id: str) -> int:
-    """Record, in the session's transaction, that `entity_id` changed; return the revision.
+async def write_changes(session: AsyncSession) -> bool:
+    """Write what was recorded, as the transaction's last statements; return whether it was any.
 
-    Call it last: it holds the counter's lock until the transaction ends.
+    They lock the one row that all such transactions write. One that locked anything else after it
+    could wait for a transaction that waits for the counter.
     """
-    next_revision = (
+    recorded = session.info.pop(_RECORDED, None)
+    if not recorded:
+        return False
+    await session.flush()
+    count = len(recorded)
+    rise = (
         update(ChangeCounter)
-        .values(revision=ChangeCounter.revision + 1)
+        .values(revision=ChangeCounter.revision + count)
         .returning(ChangeCounter.revision)
     )
-    revision: int = (await session.execute(next_revision)).scalar_one()
-    session.add(Change(revision=revision, kind=kind, entity_id=entity_id))
-    if revision % _PRUNE_EVERY == 0:
-        await session.execute(delete(Change).where(Change.revision <= revision - _RETAINED))
-    return revision
-
-
-class ChangeFeed:
-    """Calls listeners, on the event loop, with the changes of this and other processes.
-
-    Queries the revision when the database's commit signal says so, and at least every `interval`
-    seconds, by default a quarter of a second, or one on SQLite. While the database is unavailable
-    it retries; changes are then late, never lost.
-    """
-
-    def __init__(self, db: Database, *, interval: float | None = None) -> None:
-        self._db = db
-        default = _SQLITE_INTERVAL_SECONDS if db.commits.must_poll else _INTERVAL_SECONDS
-        self._interval = default if interval is None else interval
-        self._listeners: dict[str, list[Listener]] = defaultdict(list)
-        self._commits = db.commits.watch()
-        self._revision: int | None = None
-        self._unavailable = False
-        self._polling_since: float | None = None
-        self._stopping = False
-        self._task: asyncio.Task[None] | None = None
-
-    def subscribe(self, kind: ChangeKind, listener: Listener) -> None:
-        """Call `listener` for each change of `kind` from now on; it must not raise or block."""
-        self._listeners[kind].append(listener)
-
-    def start(self) -> None:
-        """Start to follow. The first poll calls every listener with None."""
-        self._db.commits.start()
-        self._task = asyncio.create_task(self._follow(), name="change feed")
-
-    async def stop(self) -> None:
-        """Stop following. A query in progress gets `_STOP_SECONDS` to finish."""
-        if self._task is not None:
-            self._stopping = True
-            self._commits.wake()
-            # Cancelling a query makes SQLAlchemy log a traceback: its rollback is cancelled too.
-            await asyncio.wait({self._task}, timeout=_STOP_SECONDS)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-
-    def database_answers(self) -> bool:
-        """Whether the last query succeeded, and none takes too long now; queries nothing."""
-        since = self._polling_since
-        overdue = since is not None and monotonic() - since > _OVERDUE_SECONDS
-        return not (self._unavailable or overdue)
-
-    async def poll(self) -> None:
-        """Query once and call the listeners; raise SQLAlchemyError or OSError as the query does."""
-        async with self._db.read() as session:
-            revision = (await session.execute(select(ChangeCounter.revision))).scalar_one()
-            if revision == self._revision:
-                return
-            changes = await self._changes_since(session, self._revision, revision)
-        self._revision = revision
-        if changes is None:
-            self._publish_all()
-        else:
-            for change in changes:
-                self._publish(change.kind, change.entity_id)
-
-    async def _follow(self) -> None:
-        while not self._stopping:
-            self._commits.changed()  # what is committed from here on counts as new
-            self._polling_since = monotonic()
-            try:
-                await self.poll()
-            except Exception as error:  # noqa: BLE001 - a feed that ended would leave caches stale
-                self._log_state(unavailable=True, reason=reason_of(error))
-            else:
-                self._log_state(unavailable=False)
-            self._polling_since = None
-            await self._wait_for_commit()
-
-    async def _wait_for_commit(self) -> None:
-        """Return after a commit of any process, or after the interval."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._interval
-        while (left := deadline - loop.time()) > 0:
-            pause = min(left, _POLL_SECONDS) if self._db.commits.must_poll else left
-            if await self._commits.wait(pause) or self._commits.changed():
-                return
-
-    @staticmethod
-    async def _changes_since(
-        session: AsyncSession, seen: int | None, revision: int
-    ) -> list[Change] | None:
-        """Return the changes after `seen`, or None if some of them were pruned."""
-        if seen is None or not 0 < revision - seen <= _RETAINED:
-            return None
-        newer = select(Change).where(Change.revision > seen).order_by(Change.revision)
-        changes = list((await session.execute(newer)).scalars())
-        complete = len(changes) >= revision - seen and changes[0].revision == seen + 1
-        return changes[: revision - seen] if complete else None
-
-    def _publish(self, kind: str, entity_id: str | None) -> None:
-        for listener in self._listeners.get(kind, ()):
-            listener(entity_id)
-
-    def _publish_all(self) -> None:
-        for kind in ChangeKind:
-            self._publish(kind, None)
-
-    def _log_state(self, *, unavailable: bool, reason: str | None = None) -> None:
-        if unavailable and not self._unavailable:
-            log.warning("database_unavailable", reason=reason)
-        elif self._unavailable and not unavailable:
-            log.info("database_available")
-        self._unavailable = unavailable
+    last: int = (await session.execute(rise)).scalar_one()
+    session.add_all(
+        Change(revision=last - count + number, kind=kind, entity_id=entity_id)
+        for number, (kind, entity_id) in enumerate(recorded, start=1)
+    )
+    if last // _PRUNE_EVERY > (last - count) // _PRUNE_EVERY:
+        await session.execute(delete(Change).where(Change.revision <= last - RETAINED))
+    return True

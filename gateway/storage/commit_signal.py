@@ -18,7 +18,8 @@ from weakref import WeakSet
 
 import asyncpg
 
-from telemetry.logs import logger, reason_of
+from gateway.storage.failures import log_failure
+from telemetry.logs import logger
 
 _CHANNEL = "slipstream"
 _COMMITTED = "commit"
@@ -205,9 +206,9 @@ class PostgresCommitSignal(CommitSignal):
         while True:
             try:
                 await self._run_connection()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except Exception as error:  # noqa: BLE001 - see `log_failure`
                 if not self._lost:
-                    log.warning("commit_signal_lost", reason=reason_of(error))
+                    log_failure(log, "commit_signal_lost", error)
                 self._lost = True
             await asyncio.sleep(_RECONNECT_SECONDS)
 

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.errors import StorageError
+from gateway.storage.changes import write_changes
 from gateway.storage.commit_signal import commit_signal
 from gateway.storage.disk_space import is_disk_full, room_on_disk
 
@@ -122,19 +123,19 @@ class Database:
             yield session
 
     @asynccontextmanager
-    async def write(self, *, notify: bool = True) -> AsyncIterator[AsyncSession]:
+    async def write(self) -> AsyncIterator[AsyncSession]:
         """Open a session in one transaction: committed at the end, rolled back on an exception.
 
-        Do not nest: the inner one would wait for the outer one. `notify` False: the transaction
-        records no change (`record_change`), so change feeds are not woken.
+        Do not nest: the inner one would wait for the outer one.
         """
         try:
             async with self._write_lock, self._writes() as session, session.begin():
                 yield session
+                changed = await write_changes(session)
         except Exception as error:
             self.disk_full = self.disk_full or is_disk_full(error)
             raise
-        if notify:
+        if changed:
             self.commits.committed()
 
     def disk_problem(self) -> str | None:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from gateway.ids import new_id
 from gateway.storage.clock import now
@@ -236,7 +236,12 @@ class Model(Table):
 
 
 class InferenceServer(Listed):
-    """An inference server: desired state (`desired`, `generation`) and last observed state."""
+    """The inference server of a model version: what users want, and the replicas that run it.
+
+    The properties describe the server as a whole: the state is that of the replica that is closest
+    to answering calls. The table has more columns, for gateways of an older release: see migration
+    0022.
+    """
 
     __tablename__ = "inference_servers"
     __table_args__ = (
@@ -252,7 +257,89 @@ class InferenceServer(Listed):
     generation: Mapped[int] = mapped_column(Integer, default=1)
     """Incremented by each requested start; a failed server is started again when it changes."""
     idle_timeout_seconds: Mapped[int | None] = mapped_column(Integer)
-    """Seconds without a call after which it is put to sleep; NULL: never."""
+    """Seconds without a call after which it is put to sleep; NULL: never. Only with one replica."""
+    updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
+    replicas: Mapped[list[Replica]] = relationship(
+        order_by="Replica.slot",
+        lazy="selectin",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+    )
+
+    @property
+    def lead(self) -> Replica:
+        """The replica that is closest to answering calls."""
+        nothing = Replica(state="stopped", restarts=0)  # it was deleted between two queries
+        return min(
+            self.replicas, key=lambda replica: _CLOSEST.index(replica.state), default=nothing
+        )
+
+    @property
+    def state(self) -> str:
+        """Of the lead."""
+        return self.lead.state
+
+    @property
+    def phase(self) -> str | None:
+        """Of the lead."""
+        return self.lead.phase
+
+    @property
+    def reason(self) -> str | None:
+        """Of the lead."""
+        return self.lead.reason
+
+    @property
+    def boot_seconds(self) -> float | None:
+        """Of the lead."""
+        return self.lead.boot_seconds
+
+    @property
+    def started_at(self) -> datetime | None:
+        """Of the lead."""
+        return self.lead.started_at
+
+    @property
+    def ready_at(self) -> datetime | None:
+        """Of the lead."""
+        return self.lead.ready_at
+
+    @property
+    def restarts(self) -> int:
+        """Of all replicas."""
+        return sum(replica.restarts for replica in self.replicas)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Of all replicas."""
+        known = [replica.memory_bytes for replica in self.replicas]
+        return sum(filter(None, known)) if any(known) else None
+
+    @property
+    def replica_count(self) -> int:
+        """How many replicas are desired."""
+        return len(self.replicas)
+
+    @property
+    def ready_replicas(self) -> int:
+        """How many replicas are ready."""
+        return sum(replica.state == "ready" for replica in self.replicas)
+
+
+_CLOSEST = ("ready", "booting", "draining", "unresponsive", "failed", "stopped")
+"""The states of a replica, from answering calls to having no process."""
+
+
+class Replica(Table):
+    """One of the processes of an inference server: its last observed state."""
+
+    __tablename__ = "replicas"
+    __table_args__ = (UniqueConstraint("server_id", "slot"),)
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    server_id: Mapped[str] = mapped_column(ForeignKey("inference_servers.id", ondelete="CASCADE"))
+    slot: Mapped[int] = mapped_column(Integer)
+    """From 0 on, without gaps."""
     state: Mapped[str] = mapped_column(Word, default="stopped")
     phase: Mapped[str | None] = mapped_column(Word)
     pid: Mapped[int | None] = mapped_column(Integer)
@@ -266,7 +353,20 @@ class InferenceServer(Listed):
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
     ready_at: Mapped[datetime | None] = mapped_column(UtcTime)
     boot_seconds: Mapped[float | None] = mapped_column(Float)
-    updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
+
+
+class Host(Listed):
+    """A machine whose supervisor runs inference servers, while its lease lasts."""
+
+    __tablename__ = "hosts"
+
+    name: Mapped[str] = mapped_column(Name)
+    owner: Mapped[str] = mapped_column(Text)
+    """The supervisor's process, see `execution/lease_owner.py`."""
+    token: Mapped[int] = mapped_column(BigInteger)
+    """Greater with each claim."""
+    lease_until: Mapped[datetime] = mapped_column(UtcTime)
+    """By the database's clock."""
 
 
 class ChangeCounter(Table):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from google.protobuf.message import DecodeError
+
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.inference_stream import InferenceStreamClient
 from protos import open_inference_pb2 as pb
@@ -77,31 +79,33 @@ class ServerConnector:
         try:
             connection = await connect(address, limits=limits, tls=self._credentials.tls)
         except RpcError as error:  # no server yet, or no longer
-            self._log_failure(address, error)
+            self._log_failure(address, error.message)
             return False
         self._metadata = self._credentials.metadata(address)
         try:
-            await self._serve(connection)
+            await self._serve(connection, is_local=address.startswith("unix:"))
         except RpcError as error:
-            self._log_failure(address, error)
+            self._log_failure(address, error.message)
+        except DecodeError as error:  # what listens there may be anything
+            self._log_failure(address, f"its answer is no message of the protocol: {error}")
         finally:
             connection.close()
         return True
 
-    def _log_failure(self, address: str, error: RpcError) -> None:
+    def _log_failure(self, address: str, reason: str) -> None:
         """Log why a server on another machine cannot be used, but each reason only once."""
-        if address.startswith("unix:") or error.message == self._last_failure:
+        if address.startswith("unix:") or reason == self._last_failure:
             return
-        self._last_failure = error.message
+        self._last_failure = reason
         log.warning(
             "inference_server_unreachable",
             model=self.model,
             version=self.version,
             address=address,
-            reason=error.message,
+            reason=reason,
         )
 
-    async def _serve(self, connection: GrpcConnection) -> None:
+    async def _serve(self, connection: GrpcConnection, *, is_local: bool) -> None:
         """Set `stream` from when the model is ready until the stream ends."""
         await self._wait_until_ready(connection)
         ours = CANCELLATION in await self._extensions(connection)
@@ -112,6 +116,7 @@ class ServerConnector:
             max_message_bytes=self._max_message_bytes,
             cancels=ours,
             metadata=self._metadata,
+            is_local=is_local,
         )
         self._last_failure = ""
         self._set(stream)

@@ -76,12 +76,14 @@ class InferenceStreamClient:
         max_message_bytes: int,
         cancels: bool = False,
         metadata: Metadata = (),
+        is_local: bool = True,
     ) -> None:
         """Open the stream; raises RpcError where the connection is over.
 
         `cancels` says whether the server wants to be told of cancelled calls; `metadata` is sent
-        with each call of a method.
+        with each call of a method; `is_local`: the server is on this machine.
         """
+        self.is_local = is_local
         self._connection = connection
         self._max_message_bytes = max_message_bytes
         self._max_queued_bytes = 2 * max_message_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,6 +15,24 @@ from protos.errors import ErrorCode
 
 _DEFAULT_BOOT_SECONDS = 5.0
 """The assumed duration of a boot until one has been measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaStatus:
+    """Where one process of an inference server is, from its row in the database."""
+
+    slot: int = 0
+    address: str | None = None
+    """Of its gRPC service, such as `unix:/run/iris-3.sock`."""
+    tcp_address: str | None = None
+    """The same for other machines: `host:port`, or `grpcs://host:port` with TLS."""
+    metrics_address: str | None = None
+    """Of its /metrics: `host:port`, or `https://host:port`."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Its addresses, in the order in which to try them."""
+        return tuple(filter(None, (self.address, self.tcp_address)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +48,7 @@ class ServerStatus:
     generation: int = 1
     """Rises with each start: a server that sleeps again is to be woken again."""
     phase: str | None = None
-    address: str | None = None
-    """Of its gRPC service, such as `unix:/run/iris-3.sock`."""
-    tcp_address: str | None = None
-    """The same for other machines: `host:port`, or `grpcs://host:port` with TLS."""
-    metrics_address: str | None = None
-    """Of its /metrics: `host:port`, or `https://host:port`."""
+    replicas: tuple[ReplicaStatus, ...] = ()
     reason: str | None = None
     started_at: datetime | None = None
     boot_seconds: float | None = None
@@ -51,14 +64,19 @@ class ServerStatus:
         """The model version, for messages."""
         return f"{self.model} version {self.version}"
 
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """Its addresses, in the order in which to try them."""
-        return tuple(filter(None, (self.address, self.tcp_address)))
+
+ServerKey = tuple[str, int]
+"""A model version."""
+ReplicaKey = tuple[str, int, int]
+"""A model version, and the slot of one of its replicas."""
 
 
 class InferenceServers:
-    """Statuses, and a Link for each server that has an address. For one event loop."""
+    """Statuses, and a connector for each replica that has an address. For one event loop.
+
+    A call goes to the replica with the fewest calls of this process in flight; among equals, to one
+    on this machine, and to the one whose last call is longest ago.
+    """
 
     def __init__(
         self,
@@ -83,12 +101,15 @@ class InferenceServers:
         self.private: Mapping[str, str | None] = {}
         """The private ones of the models that have servers → the profile they belong to."""
         self._statuses: dict[str, dict[int, ServerStatus]] = {}
-        self._connectors: dict[tuple[str, int], ServerConnector] = {}
-        self._replaced: dict[tuple[str, int], ServerConnector] = {}
-        """Connectors to former addresses: their servers answer until the new ones do."""
-        self._streams: dict[tuple[str, int], InferenceStreamClient] = {}
+        self._connectors: dict[ReplicaKey, ServerConnector] = {}
+        self._replaced: dict[ReplicaKey, ServerConnector] = {}
+        """Connectors to former addresses: their processes answer until the new ones do."""
+        self._streams: dict[ServerKey, list[InferenceStreamClient]] = {}
+        """Of the replicas that take calls; no list is empty."""
+        self._current: dict[ReplicaKey, InferenceStreamClient] = {}
+        """The same streams, by replica."""
         self._closing: set[asyncio.Task[None]] = set()
-        self._woken: dict[tuple[str, int], int] = {}
+        self._woken: dict[ServerKey, int] = {}
         """The generation of each sleeping server that has been called already."""
 
     def apply(self, statuses: Iterable[ServerStatus]) -> None:
@@ -96,34 +117,38 @@ class InferenceServers:
         woken, self._woken = self._woken, {}
         self._statuses = {}
         private: dict[str, str | None] = {}
-        addresses: dict[tuple[str, int], tuple[str, ...]] = {}
+        addresses: dict[ReplicaKey, tuple[str, ...]] = {}
         for status in statuses:
             key = (status.model, status.version)
             self._statuses.setdefault(status.model, {})[status.version] = status
             if status.private:
                 private[status.model] = status.owner_id
-            if status.wanted and status.addresses:
-                addresses[key] = status.addresses
+            if status.wanted:
+                addresses |= {
+                    (*key, replica.slot): replica.addresses
+                    for replica in status.replicas
+                    if replica.addresses
+                }
             if status.asleep and key in woken:
                 self._woken[key] = woken[key]
         self.private = private
-        for key in list(self._connectors):
-            if key not in addresses:
-                self._drop(key)
-            elif addresses[key] != self._connectors[key].addresses:
-                self._set_aside(key)
-        for key, known in addresses.items():
-            if key not in self._connectors:
-                self._connectors[key] = self._connect(*key, known)
+        for replica in list(self._connectors):
+            if replica not in addresses:
+                self._drop(replica)
+            elif addresses[replica] != self._connectors[replica].addresses:
+                self._set_aside(replica)
+        for replica, known in addresses.items():
+            if replica not in self._connectors:
+                self._connectors[replica] = self._connect(replica, known)
 
     async def close(self) -> None:
         """Close every connection when its calls are answered."""
-        for key in list(self._connectors):
-            self._drop(key)
+        for replica in list(self._connectors):
+            self._drop(replica)
         await asyncio.gather(*self._closing)
 
     def stream(self, model: str, version: int) -> InferenceStreamClient:
-        """Return the stream to the server of one model version; wake one that sleeps.
+        """Return the stream to a replica of one model version's server; wake one that sleeps.
 
         Raises:
             GatewayError: NO_ACTIVE_INFERENCE where none is wanted; INFERENCE_SERVER_BOOTING, with
@@ -134,10 +159,18 @@ class InferenceServers:
         if found is None:
             self._wake_if_asleep(model, version)
             raise self._unavailable(model, version)
-        return found
+        if len(found) == 1:
+            return found[0]
+        chosen = min(found, key=_load)
+        found.append(found.pop(found.index(chosen)))
+        return chosen
 
-    def awake_stream(self, model: str, version: int) -> InferenceStreamClient:
-        """Do as `stream`, for a request that does not wake a sleeping server.
+    def streams(self, model: str, version: int) -> Sequence[InferenceStreamClient]:
+        """Return the streams to all replicas that take calls."""
+        return self._streams.get((model, version), ())
+
+    def awake_streams(self, model: str, version: int) -> Sequence[InferenceStreamClient]:
+        """Do as `streams`, for a request that needs at least one, but does not wake a server.
 
         Raises:
             GatewayError: as `stream`; NO_ACTIVE_INFERENCE where the server is asleep.
@@ -146,7 +179,8 @@ class InferenceServers:
         if status is not None and status.asleep:
             message = f"the inference server for {status.title} is asleep: a call starts it"
             raise GatewayError(ErrorCode.NO_ACTIVE_INFERENCE, message)
-        return self.stream(model, version)
+        self.stream(model, version)
+        return self.streams(model, version)
 
     def choose(self, model: str) -> int:
         """Return the version for calls without one: the highest that is ready.
@@ -197,20 +231,15 @@ class InferenceServers:
             for version in sorted(versions)
         ]
 
-    def _connect(self, model: str, version: int, addresses: tuple[str, ...]) -> ServerConnector:
-        key = (model, version)
+    def _connect(self, replica: ReplicaKey, addresses: tuple[str, ...]) -> ServerConnector:
+        model, version, _ = replica
 
         def changed() -> None:
-            if self._replaced.get(key) is connector and connector.stream is None:
-                self._forget_replaced(key)
-                self._streams.pop(key, None)
-            if self._connectors.get(key) is not connector:
-                return  # dropped and draining: the key may be another connector's by now
-            if connector.stream is not None:
-                self._streams[key] = connector.stream
-                self._forget_replaced(key)
-            elif key not in self._replaced:
-                self._streams.pop(key, None)
+            is_over = self._replaced.get(replica) is connector and connector.stream is None
+            is_successor = self._connectors.get(replica) is connector and connector.stream
+            if is_over or is_successor:
+                self._forget_replaced(replica)
+            self._use(replica, self._stream_of(replica))
 
         connector = ServerConnector(
             model,
@@ -223,27 +252,48 @@ class InferenceServers:
         )
         return connector
 
-    def _set_aside(self, key: tuple[str, int]) -> None:
-        """Go on with a connection to a former address until there is one to the new address."""
-        connector = self._connectors[key]
-        if connector.stream is None:
-            if key in self._replaced:  # the successor has been replaced before it was reached
-                self._close(self._connectors.pop(key))
-            else:
-                self._drop(key)
-            return
-        self._forget_replaced(key)
-        self._replaced[key] = self._connectors.pop(key)
+    def _stream_of(self, replica: ReplicaKey) -> InferenceStreamClient | None:
+        """Return the stream to a replica: to its former address, if it has no other one yet."""
+        for connectors in (self._connectors, self._replaced):
+            connector = connectors.get(replica)
+            if connector is not None and connector.stream is not None:
+                return connector.stream
+        return None
 
-    def _forget_replaced(self, key: tuple[str, int]) -> None:
-        connector = self._replaced.pop(key, None)
+    def _use(self, replica: ReplicaKey, stream: InferenceStreamClient | None) -> None:
+        """Have calls go to `stream` of a replica; None: to none."""
+        model, version, _ = replica
+        old = self._current.pop(replica, None)
+        streams = [one for one in self.streams(model, version) if one is not old]
+        if stream is not None:
+            self._current[replica] = stream
+            streams.append(stream)
+        if streams:
+            self._streams[model, version] = streams
+        else:
+            self._streams.pop((model, version), None)
+
+    def _set_aside(self, replica: ReplicaKey) -> None:
+        """Go on with a connection to a former address until there is one to the new address."""
+        connector = self._connectors[replica]
+        if connector.stream is None:
+            if replica in self._replaced:  # the successor has been replaced before it was reached
+                self._close(self._connectors.pop(replica))
+            else:
+                self._drop(replica)
+            return
+        self._forget_replaced(replica)
+        self._replaced[replica] = self._connectors.pop(replica)
+
+    def _forget_replaced(self, replica: ReplicaKey) -> None:
+        connector = self._replaced.pop(replica, None)
         if connector is not None:
             self._close(connector)
 
-    def _drop(self, key: tuple[str, int]) -> None:
-        self._streams.pop(key, None)
-        self._forget_replaced(key)
-        self._close(self._connectors.pop(key))
+    def _drop(self, replica: ReplicaKey) -> None:
+        self._use(replica, None)
+        self._forget_replaced(replica)
+        self._close(self._connectors.pop(replica))
 
     def _close(self, connector: ServerConnector) -> None:
         task = asyncio.create_task(connector.close(self._drain_seconds))
@@ -279,6 +329,10 @@ class InferenceServers:
             return _booting(status)
         message = f"the inference server for {status.title} is being connected"
         return GatewayError(ErrorCode.INFERENCE_SERVER_UNAVAILABLE, message, retry_after=1)
+
+
+def _load(stream: InferenceStreamClient) -> tuple[bool, int, bool]:
+    return stream.ended.is_set(), stream.in_flight, not stream.is_local
 
 
 def _no_active_inference(model: str, version: int) -> GatewayError:

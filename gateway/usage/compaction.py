@@ -60,7 +60,7 @@ class Compaction:
         async with self._db.read() as session:
             if (await session.execute(oldest.limit(1))).first() is None:
                 return 0
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             await advisory_lock(session, _LOCK)
             rows = (await session.execute(oldest.with_for_update())).all()
             if rows:
@@ -77,7 +77,7 @@ class Compaction:
             found = await session.execute(oldest.order_by(*DAYS.primary_key).limit(limit))
             rows = found.all()
         if rows:
-            async with self._db.write(notify=False) as session:
+            async with self._db.write() as session:
                 await session.execute(delete_by_primary_key(DAYS), primary_key_params(DAYS, rows))
         return len(rows)
 

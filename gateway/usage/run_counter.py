@@ -88,7 +88,7 @@ class RunCounter:
         """Count a batch of runs; return how many there were, 0 if none is left."""
         if not await self._any():
             return 0
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             await session.execute(self._first)
             mark = (await session.execute(_MARK.with_for_update(skip_locked=True))).one_or_none()
             if mark is None:  # another process is counting

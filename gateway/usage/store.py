@@ -61,7 +61,7 @@ class UsageStore:
 
     async def write_calls(self, snapshots: Sequence[BucketSnapshot]) -> None:
         """Write the counts of a process in one idempotent transaction."""
-        async with self.db.write(notify=False) as session:
+        async with self.db.write() as session:
             await session.execute(self._put_minute, [_minute_of(each) for each in snapshots])
 
     async def put_minutes(self, session: AsyncSession, values: Sequence[Values]) -> None:

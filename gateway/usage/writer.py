@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from gateway.metrics import GatewayMetrics
 from gateway.storage.database import Database
+from gateway.storage.failures import log_failure
 from gateway.usage.compaction import Compaction
 from gateway.usage.meter import UsageMeter
 from gateway.usage.minute_bucket import BucketSnapshot, MinuteBucket
 from gateway.usage.run_counter import RunCounter
 from gateway.usage.store import UsageStore
-from telemetry.logs import logger, reason_of
+from telemetry.logs import logger
 
 FLUSH_SECONDS = 5.0
 """A killed process loses at most the calls of this time."""
@@ -95,5 +94,5 @@ async def _every(seconds: float, job: Callable[[], Awaitable[None]]) -> None:
 async def _attempt(job: Callable[[], Awaitable[None]]) -> None:
     try:
         await job()
-    except (SQLAlchemyError, OSError) as error:
-        log.warning("usage_not_written", reason=reason_of(error))
+    except Exception as error:  # noqa: BLE001 - see `log_failure`
+        log_failure(log, "usage_not_written", error)

@@ -13,11 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from gateway.outbound.http import GuardedHttpClient
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.storage.failures import log_failure
 from gateway.webhooks.deliveries import (
     ClaimedDelivery,
     CompletedAttempt,
@@ -31,7 +30,7 @@ from gateway.webhooks.secret_box import SecretBox
 from gateway.webhooks.states import AttemptResult
 from gateway.webhooks.store import DeliveryStore
 from telemetry.instruments import Registry
-from telemetry.logs import logger, reason_of
+from telemetry.logs import logger
 
 _LEASE_MARGIN_SECONDS = 15.0
 """Of a lease beyond the timeout: for the claim before the attempt, and its record after it."""
@@ -140,8 +139,8 @@ class WebhookDispatcher:
             self._wake.clear()
             try:
                 started = await self._start_due()
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("webhooks_not_claimed", reason=reason_of(error))
+            except Exception as error:  # noqa: BLE001 - see `log_failure`
+                log_failure(log, "webhooks_not_claimed", error)
                 started = 0
             if started:
                 await asyncio.sleep(_CLAIM_INTERVAL_SECONDS)
@@ -193,11 +192,9 @@ class WebhookDispatcher:
             await self.store.record_attempt(
                 CompletedAttempt(claimed=claimed, attempt=attempt, pause_seconds=pause)
             )
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - see `log_failure`
             # The lease expires, and the delivery is sent once more.
-            log.warning(
-                "webhook_not_recorded", webhook_id=claimed.message_id, reason=reason_of(error)
-            )
+            log_failure(log, "webhook_not_recorded", error, webhook_id=claimed.message_id)
         finally:
             self._in_flight[claimed.endpoint_id] -= 1
             if not self._in_flight[claimed.endpoint_id]:
@@ -213,8 +210,10 @@ class WebhookDispatcher:
 
     async def _measure(self) -> None:
         while True:
-            with suppress(SQLAlchemyError, OSError):
+            try:
                 self.metrics.oldest_seconds = await self.store.oldest_pending_seconds()
+            except Exception as error:  # noqa: BLE001 - see `log_failure`
+                log_failure(log, "webhooks_not_counted", error)
             await asyncio.sleep(_MEASURE_SECONDS)
 
 

@@ -11,7 +11,8 @@ from sqlalchemy import event as sa_event
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.ids import new_run_id
-from gateway.storage.changes import ChangeFeed, ChangeKind
+from gateway.storage.change_feed import ChangeFeed
+from gateway.storage.changes import ChangeKind
 from gateway.storage.clock import now
 from gateway.storage.quota_tables import ROW_BYTES
 from gateway.storage.sql import dialect_insert, seconds_from_now

@@ -134,7 +134,7 @@ class WebhookService:
                     before={"events": old},
                     after={"events": new},
                 )
-                await record_change(session, ChangeKind.DEPLOYMENT, deployment.id)
+                record_change(session, ChangeKind.DEPLOYMENT, deployment.id)
         self._sender.wake()
         return endpoint
 
@@ -146,7 +146,7 @@ class WebhookService:
         Raises:
             GatewayError: as `get`; CONFLICT within that day, unless `force` ends the overlap.
         """
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             endpoint = await _find(session, profile_id, deployment_id, lock=True)
             row, at, before = endpoint.row, now(), public_fields(endpoint.row)
             if row.overlap_until is not None and row.overlap_until > at and not force:
@@ -168,7 +168,7 @@ class WebhookService:
         Raises:
             GatewayError: as `get`.
         """
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             endpoint = await _find(session, profile_id, deployment_id, lock=True)
             before = public_fields(endpoint.row)
             endpoint.row.previous_secret = endpoint.row.overlap_until = None
@@ -181,7 +181,7 @@ class WebhookService:
         Raises:
             GatewayError: as `get`.
         """
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             endpoint = await _find(session, profile_id, deployment_id)
             values = delivery_values(
                 endpoint.row,
@@ -215,7 +215,7 @@ class WebhookService:
         Raises:
             GatewayError: NOT_FOUND; CONFLICT if its endpoint is disabled.
         """
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             found = await listing.find_delivery(session, profile_id, message_id)
             endpoint = await _find(session, profile_id, found.deployment_id)
             _check_enabled(endpoint.row)
@@ -234,7 +234,7 @@ class WebhookService:
             GatewayError: as `get`; CONFLICT if the endpoint is disabled.
         """
         statuses = _UNSENT if only_failed else (*_UNSENT, DeliveryStatus.DELIVERED)
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             endpoint = await _find(session, profile_id, deployment_id)
             _check_enabled(endpoint.row)
             these = (

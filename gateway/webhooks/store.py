@@ -74,7 +74,7 @@ class DeliveryStore:
         whether they have recovered.
         """
         claimed: list[Row[Any]] = []
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             for endpoint_id, most in limits.items():
                 asked = {"of_endpoint": endpoint_id, "most": most}
                 ids = (await session.execute(sql.DUE, asked)).scalars().all()
@@ -89,7 +89,7 @@ class DeliveryStore:
 
     async def claim_test(self, delivery_id: str) -> ClaimedDelivery:
         """Claim a test event, whatever the state of its endpoint."""
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             values = {"ids": [delivery_id], **self._lease}
             rows = (await session.execute(sql.CLAIM, values)).all()
             (claimed,) = await _addressed(session, rows)
@@ -123,7 +123,7 @@ class DeliveryStore:
         async with self._db.read() as session:  # usually there are none: no lock is needed
             if (await session.execute(oldest.limit(1))).first() is None:
                 return 0
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             await advisory_lock(session, "retention of deliveries")
             # locked: one that is being replayed is pending when the lock is granted
             found = (await session.execute(oldest.with_for_update())).all()
@@ -138,7 +138,7 @@ class DeliveryStore:
 
     async def _write(self, batch: Sequence[CompletedAttempt]) -> Sequence[None]:
         ACTOR.set(SYSTEM)  # the task may have been started by a request
-        async with self._db.write(notify=False) as session:
+        async with self._db.write() as session:
             await session.execute(sql.INSERT_ATTEMPTS, [attempt_values(each) for each in batch])
             await session.execute(sql.SETTLE, [_delivery_values(each) for each in batch])
             for endpoint_id, attempts in _by_endpoint(batch).items():

@@ -11,7 +11,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-NICENESS = 5
+NICENESS = 10
 """Event loops, and the runs that end within them, go first where processors are scarce."""
 
 Result = TypeVar("Result")

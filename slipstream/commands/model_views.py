@@ -44,7 +44,11 @@ def _state(server: InferenceServer) -> str:
     if server.desired == Desired.ASLEEP:
         return server.desired
     explained = server.state in {State.FAILED, State.UNRESPONSIVE} and server.reason
-    return f"{server.state}: {server.reason}" if explained else server.state
+    if explained:
+        return f"{server.state}: {server.reason}"
+    if server.replica_count == 1:
+        return server.state
+    return f"{server.state} ({server.ready_replicas} of {server.replica_count} replicas)"
 
 
 def server_document(server: InferenceServer) -> dict[str, Any]:
@@ -61,7 +65,8 @@ def started_line(server: InferenceServer) -> str:
     """Return what is said of a server that was told to start."""
     seconds = server.idle_timeout_seconds
     sleeps = "" if seconds is None else f"; it sleeps after {seconds} s without a call"
-    return f"Starting {server_title(server)}{sleeps}."
+    replicas = "" if server.replica_count == 1 else f" with {server.replica_count} replicas"
+    return f"Starting {server_title(server)}{replicas}{sleeps}."
 
 
 def manifest_document(manifest: Manifest) -> Any:

@@ -10,7 +10,7 @@ import typer
 
 from gateway.auth.model_access import Visibility
 from gateway.errors import GatewayError
-from gateway.fleet.schemas import ServerSettingsIn
+from gateway.fleet.schemas import MAX_REPLICAS, ServerSettingsIn
 from gateway.models.ownership import OwnershipChange
 from gateway.models.schemas import ChangedModelOut, ManifestOut, ModelOut, ModelPage
 from protos.errors import ErrorCode
@@ -252,17 +252,28 @@ def serve(
             help="Sleep after so long without a call, until the next one; 0: never.",
         ),
     ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAX_REPLICAS,
+            metavar="NUMBER",
+            help="Processes that run it; each has memory of its own.",
+        ),
+    ] = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """Start an inference server for a version; a failed one is started again.
 
-    A running one uses a new idle timeout from its next start.
+    A running one starts or stops replicas at once, and uses a new idle timeout from its next start.
 
-    [dim]slipstream models serve resnet --idle-timeout 300[/]
+    [dim]slipstream models serve resnet --replicas 2 --idle-timeout 300[/]
     """
     with open_session(state, as_json=as_json) as session:
         given = {} if idle_timeout is None else {"idle_timeout_seconds": idle_timeout or None}
+        if replicas is not None:
+            given["replicas"] = replicas
         settings = validated(ServerSettingsIn, **given).settings()
         server = session.run(session.services.fleet.serve_model(None, name, version, **settings))
         session.terminal.show(server_document(server), started_line(server))

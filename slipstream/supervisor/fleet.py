@@ -1,4 +1,4 @@
-"""The inference servers: runs a process for each row of the database that wants one."""
+"""The inference servers: runs a process for each replica that the database wants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.fleet.states import Phase, State
 from gateway.fleet.store import FleetStore, Observation
 from gateway.settings import Settings
-from gateway.storage.changes import ChangeFeed, ChangeKind
+from gateway.storage.change_feed import ChangeFeed
+from gateway.storage.changes import ChangeKind
 from gateway.storage.tables import InferenceServer
 from inference_server.runtime.host import plan_threads
 from slipstream.settings import inference_options
@@ -24,7 +25,7 @@ from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.handover import PassedServer
 from slipstream.supervisor.observations import ObservationQueue
 from slipstream.supervisor.process import ChildProcess
-from slipstream.supervisor.process_manager import ProcessManager
+from slipstream.supervisor.process_manager import SWITCH_SECONDS, ProcessManager
 from slipstream.supervisor.reconcile import ProcessState
 from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.spawner import ServerSpawner
@@ -38,7 +39,7 @@ _SUCCESSOR_SECONDS = 600.0
 
 
 class Fleet:
-    """Runs a process for each row that wants one, and keeps the rows up to date."""
+    """Runs a process for each replica, whose id is its key, and keeps the rows up to date."""
 
     def __init__(
         self,
@@ -65,7 +66,10 @@ class Fleet:
         )
         self._observations = ObservationQueue(store)
         self._servers: dict[str, InferenceServer] = {}
+        """The server of each replica."""
         self._desired: set[str] = set()
+        self._leaving: dict[str, float] = {}
+        """Replicas beyond the wanted number, and until when they run, by the loop's clock."""
         self._settled: set[str] = set()
         self._all_settled = asyncio.Event()
         self._socket_of: dict[str, Path] = {}
@@ -94,9 +98,8 @@ class Fleet:
         passed: Sequence[PassedServer],
         rows: Mapping[str, InferenceServer],
         children: Mapping[str, ChildProcess],
-    ) -> list[ChildProcess]:
-        """Go on with the servers of a predecessor; return those whose row is gone, killed."""
-        orphans: list[ChildProcess] = []
+    ) -> None:
+        """Go on with the processes of a predecessor; those whose row is gone are stopped."""
         for process in passed:
             key, child = process.key, children[process.key]
             self._socket_of[key] = Path(process.socket)
@@ -104,15 +107,11 @@ class Fleet:
             if process.settled:
                 self._settled.add(key)
             state = ProcessState(generation=process.generation, failed=process.failed)
+            self._manager.adopt(key, child, state)
             if key in rows:
                 self._servers[key] = rows[key]
                 self._desired.add(key)
-                self._manager.adopt(key, child, state)
-            else:
-                child.kill()
-                orphans.append(child)
         self._manager.set_desired({key: self._servers[key].generation for key in self._desired})
-        return orphans
 
     async def detach(self) -> tuple[list[PassedServer], int]:
         """Let go of the servers, and write what has been observed of them until now.
@@ -262,7 +261,7 @@ class Fleet:
     def exited_idle(self, key: str) -> None:
         """A server has ended because it was idle; the next call wakes it."""
         self._clean_up(key)
-        self._print(key, "asleep until the next call", "dim")
+        self._print(key, "ended, as it had no calls: the next one starts it", "dim")
         self._restarts.pop(key, None)
         self._observations.add_asleep(key, self._servers[key].generation)
 
@@ -305,9 +304,13 @@ class Fleet:
         )
         served = ["--store", str(self._settings.models), "--model", server.model]
         served += ["--version", str(server.version), "--socket", str(socket)]
-        if server.idle_timeout_seconds is not None:
+        has_others = len(server.replicas) > 1
+        if has_others:
+            served += ["--idle-timeout", "0"]  # also where all servers have one
+        elif server.idle_timeout_seconds is not None:
             served += ["--idle-timeout", str(server.idle_timeout_seconds)]
-        return await self._spawner.spawn([*served, *options])
+        group = server.id if has_others else ""
+        return await self._spawner.spawn([*served, *options], group=group)
 
     async def _follow_desired(self) -> None:
         while not self._draining:
@@ -323,10 +326,27 @@ class Fleet:
         self._followed.set()
 
     def _set_desired(self, wanted: Sequence[InferenceServer]) -> None:
-        self._desired = {server.id for server in wanted}
-        self._servers |= {server.id: server for server in wanted}
-        self._manager.set_desired({server.id: server.generation for server in wanted})
+        servers = {replica.id: server for server in wanted for replica in server.replicas}
+        self._note_leaving(servers, {server.id for server in wanted})
+        self._desired = set(servers)
+        self._servers |= servers
+        kept = {key: self._servers[key] for key in (*servers, *self._leaving)}
+        self._manager.set_desired({key: server.generation for key, server in kept.items()})
         self._check_settled()
+
+    def _note_leaving(self, servers: Mapping[str, InferenceServer], running: set[str]) -> None:
+        """Let replicas that their server needs no more run on until gateways know of it."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for key in self._desired - servers.keys():
+            if self._servers[key].id in running:
+                self._leaving.setdefault(key, now + SWITCH_SECONDS)
+                loop.call_later(SWITCH_SECONDS, self._desired_changed.set)
+        self._leaving = {
+            key: until
+            for key, until in self._leaving.items()
+            if key not in servers and until > now and self._servers[key].id in running
+        }
 
     async def _measure_memory(self) -> None:
         while True:
@@ -360,8 +380,15 @@ class Fleet:
             self._all_settled.set()
 
     def _print(self, key: str, text: str, style: str) -> None:
-        server = self._servers[key]
-        self._printer.step(f"{server.model} {server.version}", text, style)
+        self._printer.step(self._title(key), text, style)
+
+    def _title(self, key: str) -> str:
+        server = self._servers.get(key)
+        if server is None:  # its row was deleted before a reload
+            return "inference server"
+        title = f"{server.model} {server.version}"
+        slots = [replica.slot for replica in server.replicas if replica.id == key]
+        return f"{title} replica {slots[0]}" if len(server.replicas) > 1 else title
 
 
 def memory_of(pid: int) -> int | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.fleet.hosts import HostStore
 from gateway.settings import Settings
-from gateway.storage.changes import ChangeFeed
+from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
+from gateway.storage.tables import InferenceServer
 from inference_server import settings
 from inference_server.tcp_security import TcpSecurity
 from slipstream.demo.bootstrap import first_start, newest_call
@@ -21,12 +24,18 @@ from slipstream.supervisor.fleet import Fleet
 from slipstream.supervisor.gateways import GatewayMonitor
 from slipstream.supervisor.handover import PassedServer
 from slipstream.supervisor.launch import Launch
-from slipstream.supervisor.process import ChildProcess
 from slipstream.supervisor.ready_banner import ReadyBanner
 from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.spawner import ServerSpawner
+from slipstream.supervisor.supervisor_lease import SupervisorLease
 from slipstream.supervisor.worker_manager import WorkerManager
-from slipstream.workspace import broker_of, open_workspace, read_settings
+from slipstream.workspace import (
+    Workspace,
+    broker_of,
+    database_errors,
+    open_workspace,
+    read_settings,
+)
 from telemetry import logs
 from telemetry.logs import reason_of
 from telemetry.options import OptionsError
@@ -66,45 +75,82 @@ class FleetRunner:
 
         Raises:
             StorageError: the database cannot be used.
+            UnusableError: another supervisor runs its inference servers.
         """
         banner = ReadyBanner(self._launched.options, self._printer)
         try:
-            async with open_workspace(self._settings) as workspace:
-                store, passed = workspace.services.fleet.store, self._launched.predecessor
-                if passed is None:
-                    await store.mark_all_stopped()
-                banner.demo = await first_start(workspace, self._printer, demo=self._demo)
-                banner.newest_call = await newest_call(workspace)
-                feed = ChangeFeed(workspace.db)
-                fleet = Fleet(
-                    store=store,
-                    feed=feed,
-                    settings=self._settings,
-                    sockets=self._launched.folder.sockets,
-                    spawner=self._spawner,
-                    printer=self._printer,
-                    first_socket=passed.socket_numbers if passed else 1,
+            async with open_workspace(self._settings) as workspace, self._lease(workspace) as lease:
+                await run_together(
+                    lease.run(), self._run_servers(workspace, banner, gateways, workers)
                 )
-                orphans: list[ChildProcess] = []
-                if passed is not None:
-                    rows = {server.id: server for server in await store.all()}
-                    if self._detached:  # a successor adopts them
-                        await asyncio.Event().wait()
-                    orphans = fleet.adopt(passed.servers, rows, self._spawner.adopt(passed))
-                self._fleet = fleet
-                self._started.set()
-                for orphan in orphans:
-                    os.close(orphan.status_fd)
-                    await asyncio.to_thread(orphan.wait)
-                feed.start()
-                try:
-                    await run_together(
-                        fleet.run(), self._announce_when_ready(banner, gateways, fleet, workers)
-                    )
-                finally:
-                    await feed.stop()
         finally:
             banner.print_unshown_key()
+
+    async def _run_servers(
+        self,
+        workspace: Workspace,
+        banner: ReadyBanner,
+        gateways: GatewayMonitor,
+        workers: WorkerManager,
+    ) -> None:
+        """Do what `serve` does, while this process has the lease."""
+        feed = ChangeFeed(workspace.db)
+        with database_errors():
+            rows = await self._prepare(workspace, banner)
+        fleet = self._build(workspace, feed, rows)
+        self._started.set()
+        feed.start()
+        try:
+            await run_together(
+                fleet.run(), self._announce_when_ready(banner, gateways, fleet, workers)
+            )
+        finally:
+            await feed.stop()
+
+    @asynccontextmanager
+    async def _lease(self, workspace: Workspace) -> AsyncIterator[SupervisorLease]:
+        """Be the one that runs the inference servers of the database."""
+        with database_errors():
+            lease = await SupervisorLease.claim(HostStore(workspace.db), self._printer)
+        try:
+            yield lease
+        finally:
+            if not self.adopts:  # else what a predecessor has started goes on
+                await lease.release()
+
+    async def _prepare(
+        self, workspace: Workspace, banner: ReadyBanner
+    ) -> Mapping[str, InferenceServer]:
+        """Create what a first start creates; return a predecessor's servers, by replica."""
+        store = workspace.services.fleet.store
+        if self._launched.predecessor is None:
+            await store.mark_all_stopped()
+        banner.demo = await first_start(workspace, self._printer, demo=self._demo)
+        banner.newest_call = await newest_call(workspace)
+        if self._launched.predecessor is None:
+            return {}
+        rows = {replica.id: server for server in await store.all() for replica in server.replicas}
+        if self._detached:  # a successor adopts them
+            await asyncio.Event().wait()
+        return rows
+
+    def _build(
+        self, workspace: Workspace, feed: ChangeFeed, rows: Mapping[str, InferenceServer]
+    ) -> Fleet:
+        """Return the fleet, with what a predecessor ran."""
+        passed = self._launched.predecessor
+        self._fleet = fleet = Fleet(
+            store=workspace.services.fleet.store,
+            feed=feed,
+            settings=self._settings,
+            sockets=self._launched.folder.sockets,
+            spawner=self._spawner,
+            printer=self._printer,
+            first_socket=passed.socket_numbers if passed else 1,
+        )
+        if passed is not None:
+            fleet.adopt(passed.servers, rows, self._spawner.adopt(passed))
+        return fleet
 
     async def _announce_when_ready(
         self, banner: ReadyBanner, gateways: GatewayMonitor, fleet: Fleet, workers: WorkerManager

@@ -78,7 +78,7 @@ class ForkServerSpawner:
         """End the fork server at once."""
         self._manager.kill()
 
-    async def spawn(self, arguments: Sequence[str]) -> ChildProcess:
+    async def spawn(self, arguments: Sequence[str], *, group: str = "") -> ChildProcess:  # noqa: ARG002 - each has a process of its own
         """See ServerSpawner."""
         requested_at = time.perf_counter()
         async with self._lock:

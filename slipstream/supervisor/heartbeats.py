@@ -6,28 +6,40 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from gateway.proc_stat import is_stopped
+
 _CHECKS = 5
 """Per time-out, so that silence is noticed at most a fifth late."""
 
 
 class HeartbeatWatch:
-    """Calls `on_silence` for each key that was heard and then was silent for `seconds`.
+    """Calls `on_silence` for each key that is silent for `seconds`.
 
-    What has never been heard is not watched: a process that imports has no event loop yet. While
-    this process itself does not run, because it or the whole machine is suspended, no time passes.
+    A process that imports has no event loop yet: before its first heartbeat, only time in which a
+    signal has stopped it counts. While this process itself does not run, because it or the whole
+    machine is suspended, no time passes.
     """
 
     def __init__(self, seconds: float, on_silence: Callable[[str, float], None]) -> None:
         self._seconds = seconds
         self._on_silence = on_silence
         self._heard_at: dict[str, float] = {}
+        self._starting: dict[str, int] = {}
+        """Processes without a heartbeat yet, by key."""
+
+    def started(self, key: str, pid: int) -> None:
+        """Watch a process from its start on."""
+        self._starting[key] = pid
+        self._heard_at[key] = time.monotonic()
 
     def heard(self, key: str) -> None:
         """Record a heartbeat."""
+        self._starting.pop(key, None)
         self._heard_at[key] = time.monotonic()
 
     def forget(self, key: str) -> None:
-        """Do not watch `key` until it is heard again."""
+        """Do not watch `key` until it is started or heard again."""
+        self._starting.pop(key, None)
         self._heard_at.pop(key, None)
 
     async def run(self) -> None:
@@ -49,6 +61,9 @@ class HeartbeatWatch:
             self._heard_at[key] += seconds
 
     def _check(self, now: float) -> None:
+        for key, pid in self._starting.items():
+            if not is_stopped(pid):
+                self._heard_at[key] = now
         silent = [
             (key, now - heard_at)
             for key, heard_at in self._heard_at.items()

@@ -1,4 +1,4 @@
-"""Queued writes to the rows of inference servers, in order; retried while the database is down."""
+"""Queued writes to the rows of replicas, in order; retried while the database is down."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class ObservationQueue:
         self._store = store
         self._queue: asyncio.Queue[Observed | FellAsleep] = asyncio.Queue()
 
-    def add(self, server_id: str, **seen: Unpack[Observation]) -> None:
-        """Queue what was observed of a server."""
-        self._queue.put_nowait(Observed(server_id=server_id, seen=seen))
+    def add(self, replica_id: str, **seen: Unpack[Observation]) -> None:
+        """Queue what was observed of a replica."""
+        self._queue.put_nowait(Observed(replica_id=replica_id, seen=seen))
 
-    def add_asleep(self, server_id: str, generation: int) -> None:
-        """Queue that a server has ended because it was idle; see `FleetStore.mark_asleep`."""
-        self._queue.put_nowait(FellAsleep(server_id=server_id, generation=generation))
+    def add_asleep(self, replica_id: str, generation: int) -> None:
+        """Queue that a replica has ended because it was idle; see `FleetStore.mark_asleep`."""
+        self._queue.put_nowait(FellAsleep(replica_id=replica_id, generation=generation))
 
     async def run(self) -> None:
         """Write what is queued, until cancelled."""
@@ -60,7 +60,7 @@ class ObservationQueue:
                 await asyncio.sleep(_RETRY_SECONDS)
             except ValueError:
                 if len(events) == 1:
-                    log.exception("observation_refused", server_id=events[0].server_id)
+                    log.exception("observation_refused", replica_id=events[0].replica_id)
                     return
                 for event in events:  # so that only the refused one is missing
                     await self._write([event])

@@ -111,6 +111,7 @@ class ProcessManager:
         """Go on with a process of a manager that `detach` has ended; it is not reported again."""
         self._states[key] = state
         self._children[key] = child
+        self._heartbeats.started(key, child.pid)
         self._monitors[key] = asyncio.create_task(self._monitor(key, child))
 
     @property
@@ -183,7 +184,7 @@ class ProcessManager:
             return False
         self._states[key] = ProcessState(generation=self._desired[key])
         self._children[key] = child
-        self._heartbeats.forget(key)
+        self._heartbeats.started(key, child.pid)
         end = self._end_replaced(before, self._monitors[key], switch_seconds, grace)
         ending = asyncio.create_task(end)
         self._outgoing.add(ending)
@@ -277,6 +278,7 @@ class ProcessManager:
 
     def _attach(self, key: str, child: ChildProcess) -> None:
         self._children[key] = child
+        self._heartbeats.started(key, child.pid)
         self._listener.spawned(key, child)
         # A stop may have been requested while it was starting.
         if self._killed:

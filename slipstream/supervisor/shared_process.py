@@ -34,8 +34,10 @@ class HostedServer:
     exit status back as one byte. If it closes without that, the whole process has ended.
     """
 
-    def __init__(self, process: ChildProcess, lifeline: socket.socket) -> None:
+    def __init__(self, process: ChildProcess, lifeline: socket.socket, *, group: str = "") -> None:
+        """Wrap a server of `group`, see `ServerSpawner.spawn`."""
         self.pid = process.pid
+        self.group = group
         self.lifeline_fd = lifeline.fileno()
         self._process = process
         self._lifeline = lifeline
@@ -123,8 +125,10 @@ class SharedProcess:
         self._servers = [server for server in self._servers if server.poll() is None]
         return len(self._servers)
 
-    async def start_server(self, arguments: Sequence[str], *, requested_at: float) -> ChildProcess:
-        """Start a server in it; see `send_spawn_request`.
+    async def start_server(
+        self, arguments: Sequence[str], *, requested_at: float, group: str = ""
+    ) -> ChildProcess:
+        """Start a server in it; see `send_spawn_request`, and ServerSpawner for `group`.
 
         Raises:
             OSError: it is ending.
@@ -148,9 +152,13 @@ class SharedProcess:
             os.close(read_fd)
             ours.close()
             raise
-        server = HostedServer(self.child, ours)
+        server = HostedServer(self.child, ours, group=group)
         self._servers.append(server)
         return _hosted(server, read_fd)
+
+    def has_any_of(self, group: str) -> bool:
+        """Whether one of its servers is of a group."""
+        return any(server.group == group for server in self._servers)
 
     def close(self) -> None:
         """Accept no more servers, and kill the process if it has none."""
@@ -210,26 +218,30 @@ class SharedProcessPool:
         for process in self._processes:
             process.child.kill()
 
-    async def spawn(self, arguments: Sequence[str]) -> ChildProcess:
+    async def spawn(self, arguments: Sequence[str], *, group: str = "") -> ChildProcess:
         """See ServerSpawner."""
         requested_at = time.perf_counter()
         async with self._lock:
             try:
-                return await self._start_server(arguments, requested_at)
+                return await self._start_server(arguments, requested_at, group)
             except OSError:  # the process may just be ending with its last server
-                return await self._start_server(arguments, requested_at)
+                return await self._start_server(arguments, requested_at, group)
 
-    async def _start_server(self, arguments: Sequence[str], requested_at: float) -> ChildProcess:
-        process = next((process for process in self._processes if self._has_room(process)), None)
+    async def _start_server(
+        self, arguments: Sequence[str], requested_at: float, group: str
+    ) -> ChildProcess:
+        process = next((each for each in self._processes if self._has_room(each, group)), None)
         process = process or self._start_process()
         try:
-            return await process.start_server(arguments, requested_at=requested_at)
+            return await process.start_server(arguments, requested_at=requested_at, group=group)
         except OSError:
             process.close()
             raise
 
-    def _has_room(self, process: SharedProcess) -> bool:
-        return not process.closed and process.count() < self._servers_per_process
+    def _has_room(self, process: SharedProcess, group: str) -> bool:
+        if process.closed or process.count() >= self._servers_per_process:
+            return False
+        return not group or not process.has_any_of(group)
 
     def _start_process(self) -> SharedProcess:
         process = SharedProcess.start(self._lifeline, log_options=self._log_options)

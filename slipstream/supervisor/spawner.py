@@ -16,8 +16,10 @@ class ServerSpawner(Protocol):
     async def run(self) -> None:
         """Keep the helper processes running until cancelled."""
 
-    async def spawn(self, arguments: Sequence[str]) -> ChildProcess:
+    async def spawn(self, arguments: Sequence[str], *, group: str = "") -> ChildProcess:
         """Start a server with `arguments`, those of `python -m inference_server`.
+
+        Servers of a `group`, if it has a name, do not share a process: one survives another.
 
         Raises:
             OSError: the system cannot start another process.

@@ -78,7 +78,7 @@ async def _run(
 ) -> int:
     targets = deploy(installation, environment.counter.url, environment.receiver.url("runs"))
     with_webhooks = {one for (mode, _), one in targets.items() if mode != "fast"}
-    audit, call_log = Audit(environment.database_url), CallLog()
+    audit, call_log = Audit(environment.database_url), CallLog(environment.outages)
     await audit.install()
     audit.watch()
     callers = Callers(environment.url, installation.key, call_log, Random(options.seed))
@@ -95,6 +95,7 @@ async def _run(
     print_status("no more faults; callers finish")
     await asyncio.sleep(2)
     callers.stopping.set()
+    call_log.calling = False
     await asyncio.gather(*calling)
     # Runs interrupted at the end need time for their lease to expire and for a retry.
     await settle(audit.unfinished, 2 * (LEASE_SECONDS + MAX_OVERDUE_SECONDS), print_status)
@@ -112,7 +113,12 @@ async def _run(
         after=after,
         found=found,
     )
-    return 0 if all(check.kept for check in found) else 1
+    if all(check.kept for check in found):
+        return 0
+    log = Path(tempfile.gettempdir()) / f"slipstream-chaos-{options.seed}.log"
+    log.write_text(environment.log())
+    print_status(f"{log} has what the processes logged")
+    return 1
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.chaos.outages import Outages
+
 # Any is JSON here
 Json = dict[str, Any]
 
@@ -32,16 +34,21 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """A time without a success; both in seconds, `since` the beginning of the calls."""
+    """A time without a success."""
 
     seconds: float
+    """Without the time in which a server of others was held away."""
     since: float
+    """Seconds since the beginning of the calls."""
+    outage_seconds: float
+    """How long a server of others was held away meanwhile."""
 
 
 @dataclass(slots=True)
 class CallLog:
     """All calls, with counts of their responses."""
 
+    outages: Outages
     calls: list[Call] = field(default_factory=list)
     answers: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By pair and response: status and code, or the connection error."""
@@ -54,6 +61,8 @@ class CallLog:
     began: float = field(default_factory=time.monotonic)
     longest_gaps: dict[str, Gap] = field(default_factory=dict)
     """By pair: the longest time without a success while calls were made."""
+    calling: bool = True
+    """Whether calls are made all the time: gaps mean something."""
     _succeeded_at: dict[str, float] = field(default_factory=dict)
 
     def open(self, pair: str, deployment: str, key: str, body: Json) -> Call:
@@ -65,7 +74,8 @@ class CallLog:
     def answered(self, pair: str, answer: str) -> None:
         """Count a response."""
         self.answers[pair, answer] += 1
-        self._note_gap(pair)
+        if self.calling:
+            self._note_gap(pair)
         if answer.startswith("2") or answer == "polled: completed":
             self._succeeded_at[pair] = time.monotonic()
 
@@ -76,7 +86,12 @@ class CallLog:
     def _note_gap(self, pair: str) -> None:
         now = time.monotonic()
         succeeded_at = self._succeeded_at.setdefault(pair, now)
-        gap = Gap(seconds=now - succeeded_at, since=succeeded_at - self.began)
+        away = self.outages.seconds_between(succeeded_at, now)
+        gap = Gap(
+            seconds=now - succeeded_at - away,
+            since=succeeded_at - self.began,
+            outage_seconds=away,
+        )
         longest = self.longest_gaps.get(pair)
         if longest is None or gap.seconds > longest.seconds:
             self.longest_gaps[pair] = gap

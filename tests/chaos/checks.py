@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
+from gateway.runs.run import FailureCode
 from tests.chaos.audit import Row
 from tests.chaos.call_log import TERMINAL, Call, CallLog, Json
 
@@ -109,13 +110,18 @@ def checks(call_log: CallLog, after: FinalState) -> list[Check]:
             of=len(reported),
         ),
         Check(
-            promise=f"no mode and type is without success for {MAX_GAP_SECONDS:g} s",
+            promise=f"no mode and type is without success for {MAX_GAP_SECONDS:g} s beside outages",
             broken=[
                 f"{pair}: {gap.seconds:.1f} s, {gap.since:.0f} s after the first call"
                 for pair, gap in call_log.longest_gaps.items()
                 if gap.seconds > MAX_GAP_SECONDS
             ],
             of=len(call_log.longest_gaps),
+        ),
+        Check(
+            promise="no run of a second takes its timeout of a minute",
+            broken=[run_id for run_id, row in reported if row.error_code == FailureCode.TIMEOUT],
+            of=len(reported),
         ),
         Check(
             promise="what completed has really been done",
@@ -146,15 +152,19 @@ def retried_runs(after: FinalState) -> int:
     return sum(row.attempt > 1 for row in after.rows.values())
 
 
+_FINAL = ("status", "output_data")
+
+
 def _changed(call_log: CallLog, after: FinalState) -> list[str]:
     changed = []
     for call in call_log.calls:
         if call.final is None:
             continue
         run_id = call.final["flow_run_id"]
-        now = after.shown.get(run_id, {})
-        if any(now.get(name) != call.final[name] for name in ("status", "output_data")):
-            changed.append(run_id)
+        shown = after.shown.get(run_id, {})
+        seen, now = ([each.get(name) for name in _FINAL] for each in (call.final, shown))
+        if seen != now:
+            changed.append(f"{run_id}: {seen}, now {now}")
     return changed
 
 

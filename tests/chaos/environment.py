@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.chaos.outages import Outages
 from tests.gateway.webhooks.receiver import Receiver
 from tests.services.counter import CountingServer
 from tests.services.postgres import PostgresServer
@@ -30,11 +31,14 @@ class ChaosEnvironment:
         redis, postgres: the servers.
         up: the running `slipstream up`.
         disk: the folder with all data.
+        outages: when database, broker or disk were held away.
     """
 
     def __init__(self, folder: Path, disk: Path) -> None:
         """Start the servers, then `up`; all data is on `disk`, received webhooks in `folder`."""
         self.disk = disk
+        self._logs: list[str] = []
+        self.outages = Outages()
         self.counter = CountingServer()
         self.receiver = Receiver(folder)
         self.redis = RedisServer(folder)
@@ -55,8 +59,13 @@ class ChaosEnvironment:
         """Start `up` again if it has ended; return whether it had."""
         if self.up.process.poll() is None:
             return False
+        self._logs.append(self.up.errors)
         self.up = self._start()
         return True
+
+    def log(self) -> str:
+        """Return what all processes have logged."""
+        return "".join([*self._logs, self.up.errors])
 
     def stop(self) -> None:
         """Stop everything."""

@@ -59,6 +59,7 @@ class FaultInjector:
                 self.hits[kind] += 1
                 break
             await asyncio.sleep(_POLL_SECONDS)  # the process may be starting
+            await self._restart_if_ended()
         self._print_status(f"{kind}: {target or 'there was none'}")
         await self._restart_if_ended()
 

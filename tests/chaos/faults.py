@@ -44,9 +44,9 @@ def faults(hostile: Hostile, only: str = "") -> dict[str, Fault]:
         f"supervisor, stopped for {HOLD_SECONDS:g} s": _suspend_supervisor,
         "reload": _reload,
         "broker": _kill_broker,
-        f"broker, stopped for {HOLD_SECONDS:g} s": lambda at, _: _suspend(at.redis),
+        f"broker, stopped for {HOLD_SECONDS:g} s": lambda at, _: _suspend(at, at.redis),
         "PostgreSQL": _restart_postgres,
-        f"PostgreSQL, stopped for {HOLD_SECONDS:g} s": lambda at, _: _suspend(at.postgres),
+        f"PostgreSQL, stopped for {HOLD_SECONDS:g} s": lambda at, _: _suspend(at, at.postgres),
         f"PostgreSQL, away for {HOLD_SECONDS:g} s": _take_postgres_away,
         f"full disk for {_FULL_SECONDS:g} s": _fill_the_disk,
         "runaway inferences": lambda at, _: _call(at, hostile, hostile.loop, _LOOP),
@@ -121,11 +121,12 @@ def _reload(environment: ChaosEnvironment, _random: Random) -> str:
     return f"process {pid}"
 
 
-def _suspend(service: Service) -> str:
+def _suspend(environment: ChaosEnvironment, service: Service) -> str:
     """Stop a server for a while: its connections stay open and answer nothing."""
-    service.suspend()
-    time.sleep(HOLD_SECONDS)
-    service.resume()
+    with environment.outages.held():
+        service.suspend()
+        time.sleep(HOLD_SECONDS)
+        service.resume()
     return "and continued"
 
 
@@ -143,9 +144,10 @@ def _restart_postgres(environment: ChaosEnvironment, random: Random) -> str:
 
 
 def _take_postgres_away(environment: ChaosEnvironment, _random: Random) -> str:
-    environment.postgres.end(signal.SIGINT)
-    time.sleep(HOLD_SECONDS)
-    environment.postgres.start()
+    with environment.outages.held():
+        environment.postgres.end(signal.SIGINT)
+        time.sleep(HOLD_SECONDS)
+        environment.postgres.start()
     return "and back"
 
 
@@ -153,13 +155,14 @@ def _fill_the_disk(environment: ChaosEnvironment, _random: Random) -> str:
     """Fill the disk, with PostgreSQL's data and the state folder on it, and empty it again."""
     ballast = environment.disk / "ballast"
     free = psutil.disk_usage(str(environment.disk)).free
-    with ballast.open("wb") as file, suppress(OSError):
-        os.posix_fallocate(file.fileno(), 0, free)
-    time.sleep(_FULL_SECONDS)
-    ballast.unlink()
-    if environment.postgres.is_running:
-        return f"{free >> 20} MiB"
-    environment.postgres.start()
+    with environment.outages.held():
+        with ballast.open("wb") as file, suppress(OSError):
+            os.posix_fallocate(file.fileno(), 0, free)
+        time.sleep(_FULL_SECONDS)
+        ballast.unlink()
+        if environment.postgres.is_running:
+            return f"{free >> 20} MiB"
+        environment.postgres.start()
     return f"{free >> 20} MiB; PostgreSQL ended, and was started again"
 
 

@@ -61,7 +61,10 @@ def _answers(call_log: CallLog) -> RenderableType:
 def _gaps(call_log: CallLog) -> RenderableType:
     table = _table("longest time without success", "seconds")
     for pair, gap in call_log.longest_gaps.items():
-        table.add_row(pair, f"{gap.seconds:.1f}, from second {gap.since:.0f}")
+        away = (
+            f" beside an outage of {gap.outage_seconds:.1f}" if gap.outage_seconds >= 0.05 else ""
+        )
+        table.add_row(pair, f"{gap.seconds:.1f}{away}, from second {gap.since:.0f}")
     return table
 
 

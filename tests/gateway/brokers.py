@@ -19,6 +19,7 @@ REDIS = "redis://127.0.0.1:6379/9"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 URLS: dict[str, str | None] = {"folder": None, "redis": REDIS, "amqp": RABBITMQ}
 TIMEOUT_SECONDS = 60.0
+_QUIET_SECONDS = 0.5
 
 
 @contextmanager
@@ -60,8 +61,13 @@ class Cable:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._port = self._listener.getsockname()[1]
         self._pulled = False
+        self._carried_at = time.monotonic()
         threading.Thread(target=self._accept, daemon=True).start()
         self.broker = replace(to, url=to.url.replace(f"{host}:{port}", f"127.0.0.1:{self._port}"))
+
+    def until_quiet(self) -> None:
+        """Wait until nothing is on its way: what was sent, has arrived."""
+        until(lambda: time.monotonic() - self._carried_at > _QUIET_SECONDS, "the cable is quiet")
 
     def pull(self) -> None:
         """Break every connection, and refuse new ones."""
@@ -93,20 +99,20 @@ class Cable:
                     continue
                 far = socket.create_connection(self._target)
                 self._pairs.append((near, far))
-            threading.Thread(target=_carry, args=(near, far), daemon=True).start()
+            threading.Thread(target=self._carry, args=(near, far), daemon=True).start()
 
-
-def _carry(near: socket.socket, far: socket.socket) -> None:
-    with suppress(OSError, ValueError), selectors.DefaultSelector() as selector:
-        selector.register(near, selectors.EVENT_READ, far)
-        selector.register(far, selectors.EVENT_READ, near)
-        while True:
-            for key, _ in selector.select():
-                data = key.fileobj.recv(65536)  # type: ignore[union-attr]
-                if not data:
-                    _break(near, far)
-                    return
-                key.data.sendall(data)
+    def _carry(self, near: socket.socket, far: socket.socket) -> None:
+        with suppress(OSError, ValueError), selectors.DefaultSelector() as selector:
+            selector.register(near, selectors.EVENT_READ, far)
+            selector.register(far, selectors.EVENT_READ, near)
+            while True:
+                for key, _ in selector.select():
+                    data = key.fileobj.recv(65536)  # type: ignore[union-attr]
+                    if not data:
+                        _break(near, far)
+                        return
+                    key.data.sendall(data)
+                    self._carried_at = time.monotonic()
 
 
 def _break(*ends: socket.socket) -> None:

@@ -42,6 +42,20 @@ class PostgresDatabase:
             f"WHERE datname = '{self.name}' AND pid <> pg_backend_pid()"
         )
 
+    async def wait_for_blocked(self) -> None:
+        """Return when a transaction waits for a lock that another one holds."""
+        query = (
+            "SELECT count(*) FROM pg_stat_activity "
+            f"WHERE datname = '{self.name}' AND wait_event_type = 'Lock'"
+        )
+        connection = await asyncpg.connect(f"{SERVER}/postgres")
+        try:
+            async with asyncio.timeout(30):
+                while not await connection.fetchval(query):  # noqa: ASYNC110 - there is no event
+                    await asyncio.sleep(0.01)
+        finally:
+            await connection.close()
+
     async def shut(self) -> None:
         """Refuse every connection to the database, and close those that there are."""
         await self._run(f"ALTER DATABASE {self.name} ALLOW_CONNECTIONS false")

@@ -28,8 +28,8 @@ async def test_after_the_first_answer_no_gateway_says_booting(
     store = FleetStore(served_gateway.db)
     row = await store.ensure_running("mlp", 1)
     # What the supervisor writes until the server is ready; its last word is missing.
-    await store.observe(row.id, state=State.BOOTING, phase=Phase.SPAWNING, pid=7)
-    await store.observe(row.id, phase=Phase.WARMING, address=shared_server("mlp").address)
+    await store.observe(row.lead.id, state=State.BOOTING, phase=Phase.SPAWNING, pid=7)
+    await store.observe(row.lead.id, phase=Phase.WARMING, address=shared_server("mlp").address)
     user = await served_gateway.user("ada@example.com", Role.OWNER)
     client = await served_gateway.key_client(user, Scope.MANAGE)
     container = served_gateway.container
@@ -44,7 +44,7 @@ async def test_after_the_first_answer_no_gateway_says_booting(
                 await asyncio.sleep(0.01)
         assert (listed["state"], listed["phase"]) == ("ready", None)
         shown = (await client.get(f"{SERVERS}{row.id}/")).json()
-        assert (shown["state"], shown["pid"]) == ("ready", 7)
+        assert (shown["state"], shown["processes"][0]["pid"]) == ("ready", 7)
         assert await states_in_metrics(served_gateway) == ["ready"]
         assert (await store.get(row.id)).state == State.BOOTING
     finally:

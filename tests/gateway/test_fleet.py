@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from gateway.fleet.states import TRANSITIONS, Phase, State, check_transition
-from gateway.fleet.store import FleetStore, start_missing
+from gateway.fleet.store import FleetStore, Observed, start_missing
 from gateway.storage.database import Database
-from gateway.storage.tables import ChangeCounter
+from gateway.storage.tables import ChangeCounter, InferenceServer, Replica
+from tests.gateway.databases import PostgresDatabase
 from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 
 SERVERS = "/node/inference-servers/"
@@ -29,7 +30,7 @@ async def test_a_model_version_has_one_server_however_often_it_is_requested(
     user = await in_process_gateway.user()
     first = (await user.post(SERVERS, json={"model": "mlp"})).json()
     assert (first["model"], first["version"], first["desired"]) == ("mlp", 2, "running")
-    assert (first["state"], first["phase"], first["pid"]) == ("stopped", None, None)
+    assert (first["state"], first["phase"], first["replicas"]) == ("stopped", None, 1)
     again = await user.post(SERVERS, json={"model": "mlp", "version": 2})
     assert again.json() == first
     other = (await user.post(SERVERS, json={"model": "mlp", "version": "stable"})).json()
@@ -101,31 +102,35 @@ async def test_observations_of_the_supervisor_are_shown(
     store = in_process_gateway.services.fleet.store
     made = (await user.post(SERVERS, json={"model": "mlp"})).json()
     url = f"{SERVERS}{made['id']}/"
-    await store.observe(made["id"], state=State.BOOTING, phase=Phase.SPAWNING, pid=7)
-    await store.observe(made["id"], phase=Phase.LOADING, address="unix:/run/a.sock")
+    replica = (await store.get(made["id"])).lead.id
+    await store.observe(replica, state=State.BOOTING, phase=Phase.SPAWNING, pid=7)
+    await store.observe(replica, phase=Phase.LOADING, address="unix:/run/a.sock")
     booting = (await user.get(url)).json()
-    assert (booting["state"], booting["phase"], booting["pid"]) == ("booting", "loading", 7)
+    assert (booting["state"], booting["phase"]) == ("booting", "loading")
+    assert [process["pid"] for process in booting["processes"]] == [7]
     assert booting["started_at"] is not None
     assert booting["ready_at"] is None
-    await store.observe(made["id"], state=State.READY, boot_seconds=0.3, memory_bytes=10**10)
+    await store.observe(replica, state=State.READY, boot_seconds=0.3, memory_bytes=10**10)
     ready = (await user.get(url)).json()
-    assert (ready["state"], ready["phase"], ready["address"]) == ("ready", None, "unix:/run/a.sock")
+    assert (ready["state"], ready["phase"], ready["ready_replicas"]) == ("ready", None, 1)
+    assert [process["address"] for process in ready["processes"]] == ["unix:/run/a.sock"]
     assert (ready["boot_seconds"], ready["memory_bytes"]) == (0.3, 10**10)
     assert ready["ready_at"] >= ready["started_at"]
-    await store.observe(made["id"], state=State.DRAINING)
-    await store.observe(made["id"], state=State.STOPPED)
+    await store.observe(replica, state=State.DRAINING)
+    await store.observe(replica, state=State.STOPPED)
     stopped = (await user.get(url)).json()
-    assert (stopped["pid"], stopped["address"], stopped["memory_bytes"]) == (None, None, None)
+    (process,) = stopped["processes"]
+    assert (process["pid"], process["address"], stopped["memory_bytes"]) == (None, None, None)
 
 
 async def test_a_crash_while_booting_clears_the_old_process(database: Database) -> None:
     store = FleetStore(database)
     row = await store.ensure_running("mlp", 1)
-    await store.observe(row.id, state=State.BOOTING, phase=Phase.SPAWNING, pid=1, address="a")
+    await store.observe(row.lead.id, state=State.BOOTING, phase=Phase.SPAWNING, pid=1, address="a")
     first = await store.get(row.id)
-    await store.observe(row.id, state=State.BOOTING, phase=Phase.SPAWNING, pid=2, restarts=1)
+    await store.observe(row.lead.id, state=State.BOOTING, phase=Phase.SPAWNING, pid=2, restarts=1)
     second = await store.get(row.id)
-    assert (second.pid, second.address, second.restarts) == (2, None, 1)
+    assert (second.lead.pid, second.lead.address, second.restarts) == (2, None, 1)
     assert first.started_at is not None
     assert second.started_at is not None
     assert second.started_at > first.started_at
@@ -139,12 +144,12 @@ async def test_a_failed_server_is_started_again_on_request(database: Database) -
         == (await store.start(row.id)).generation
         == 1
     )
-    await store.observe(row.id, state=State.BOOTING)
-    await store.observe(row.id, state=State.FAILED, reason="no such operator")
+    await store.observe(row.lead.id, state=State.BOOTING)
+    await store.observe(row.lead.id, state=State.FAILED, reason="no such operator")
     assert (await store.get(row.id)).reason == "no such operator"
     assert (await store.start(row.id)).generation == 2
     assert (await store.ensure_running("mlp", 1)).generation == 3
-    await store.observe(row.id, state=State.BOOTING)
+    await store.observe(row.lead.id, state=State.BOOTING)
     assert (await store.get(row.id)).reason is None
 
 
@@ -152,10 +157,10 @@ async def test_only_relevant_observations_enter_the_change_feed(database: Databa
     store = FleetStore(database)
     row = await store.ensure_running("mlp", 1)
     before = await revision(database)
-    assert await store.observe(row.id, memory_bytes=1)
-    assert await store.observe(row.id, state=State.STOPPED, pid=None)
+    assert await store.observe(row.lead.id, memory_bytes=1)
+    assert await store.observe(row.lead.id, state=State.STOPPED, pid=None)
     assert await revision(database) == before
-    assert await store.observe(row.id, state=State.BOOTING)
+    assert await store.observe(row.lead.id, state=State.BOOTING)
     assert await revision(database) == before + 1
 
 
@@ -163,16 +168,16 @@ async def test_observing_a_deleted_server_is_not_an_error(database: Database) ->
     store = FleetStore(database)
     row = await store.ensure_running("mlp", 1)
     await store.delete(row.id)
-    assert not await store.observe(row.id, state=State.BOOTING)
+    assert not await store.observe(row.lead.id, state=State.BOOTING)
 
 
 async def test_a_new_supervisor_starts_without_processes(database: Database) -> None:
     store = FleetStore(database)
     for version in (1, 2):
         row = await store.ensure_running("mlp", version)
-        await store.observe(row.id, state=State.BOOTING, pid=version)
+        await store.observe(row.lead.id, state=State.BOOTING, pid=version)
     await store.mark_all_stopped()
-    assert {(row.state, row.pid) for row in await store.all()} == {("stopped", None)}
+    assert {(row.state, row.lead.pid) for row in await store.all()} == {("stopped", None)}
 
 
 async def test_concurrent_requests_get_the_same_server(database: Database, url: str) -> None:
@@ -181,6 +186,38 @@ async def test_concurrent_requests_get_the_same_server(database: Database, url: 
     rows = await asyncio.gather(*(store.ensure_running("mlp", 1) for store in stores))
     await other.close()
     assert len({row.id for row in rows}) == 1
+
+
+def test_a_server_has_the_state_of_the_replica_that_is_closest_to_answering() -> None:
+    closest = ["ready", "booting", "draining", "unresponsive", "failed", "stopped"]
+    assert set(closest) == set(State)
+    for last, state in enumerate(closest, start=1):
+        others = [Replica(state=each, restarts=1) for each in reversed(closest[last - 1 :])]
+        server = InferenceServer(replicas=others)
+        assert (server.state, server.restarts) == (state, len(others))
+        assert server.ready_replicas == (state == "ready")
+    assert InferenceServer(replicas=[]).state == "stopped"
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+async def test_observing_and_deploying_servers_lock_them_in_one_order(
+    database: Database, postgres: PostgresDatabase
+) -> None:
+    other = Database(postgres.url)
+    fleet = FleetStore(database)
+    made = [await fleet.ensure_running(name, 1) for name in ("a", "b")]
+    first, second = sorted(made, key=lambda server: server.id)
+    async with other.write() as session:
+        await session.get(InferenceServer, first.id, with_for_update=True)
+        seen = [
+            Observed(replica_id=server.lead.id, seen={"restarts": 1}) for server in (second, first)
+        ]
+        recording = asyncio.create_task(fleet.record(seen))
+        await postgres.wait_for_blocked()
+        await session.get(InferenceServer, second.id, with_for_update=True)
+    assert await recording == 2
+    assert [server.restarts for server in await fleet.all()] == [1, 1]
+    await other.close()
 
 
 async def test_concurrent_deployments_start_one_server_and_all_succeed(

@@ -6,11 +6,13 @@ import asyncio
 
 import pytest
 
+from gateway.errors import GatewayError
 from gateway.fleet.states import Desired, State
 from gateway.fleet.store import FleetStore
 from gateway.fleet.waker import Waker
 from gateway.storage.database import Database
 from gateway.storage.tables import InferenceServer
+from protos.errors import ErrorCode
 from tests.gateway.databases import without_counter
 from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 from tests.gateway.test_fleet import SERVERS, revision
@@ -19,10 +21,10 @@ from tests.gateway.test_fleet import SERVERS, revision
 async def asleep(store: FleetStore) -> InferenceServer:
     """Return a server that was ready and is asleep."""
     row = await store.ensure_running("mlp", 1, idle_timeout_seconds=60)
-    await store.observe(row.id, state=State.BOOTING, pid=7, address="unix:/run/a.sock")
-    await store.observe(row.id, state=State.READY, boot_seconds=0.3)
-    await store.observe(row.id, state=State.DRAINING)
-    assert await store.mark_asleep(row.id, row.generation)
+    await store.observe(row.lead.id, state=State.BOOTING, pid=7, address="unix:/run/a.sock")
+    await store.observe(row.lead.id, state=State.READY, boot_seconds=0.3)
+    await store.observe(row.lead.id, state=State.DRAINING)
+    assert await store.mark_asleep(row.lead.id, row.generation)
     return await store.get(row.id)
 
 
@@ -32,7 +34,7 @@ async def test_a_sleeping_server_has_no_process_and_is_not_desired_to_run(
     store = FleetStore(database)
     row = await asleep(store)
     assert (row.desired, row.state) == (Desired.ASLEEP, State.STOPPED)
-    assert (row.pid, row.address, row.boot_seconds) == (None, None, 0.3)
+    assert (row.lead.pid, row.lead.address, row.boot_seconds) == (None, None, 0.3)
     assert await store.desired_running() == []
     assert [each.id for each in await store.running_or_asleep()] == [row.id]
 
@@ -61,10 +63,10 @@ async def test_a_server_stopped_by_a_user_is_not_woken(database: Database) -> No
 async def test_a_server_stopped_while_falling_asleep_stays_stopped(database: Database) -> None:
     store = FleetStore(database)
     row = await store.ensure_running("mlp", 1)
-    await store.observe(row.id, state=State.BOOTING)
-    await store.observe(row.id, state=State.READY)
+    await store.observe(row.lead.id, state=State.BOOTING)
+    await store.observe(row.lead.id, state=State.READY)
     await store.stop(row.id)
-    assert await store.mark_asleep(row.id, row.generation)
+    assert await store.mark_asleep(row.lead.id, row.generation)
     after = await store.get(row.id)
     assert (after.desired, after.state) == (Desired.STOPPED, State.STOPPED)
 
@@ -72,21 +74,46 @@ async def test_a_server_stopped_while_falling_asleep_stays_stopped(database: Dat
 async def test_a_server_restarted_while_falling_asleep_runs(database: Database) -> None:
     store = FleetStore(database)
     row = await store.ensure_running("mlp", 1)
-    await store.observe(row.id, state=State.BOOTING)
+    await store.observe(row.lead.id, state=State.BOOTING)
     await store.stop(row.id)
     newer = await store.start(row.id)
-    assert await store.mark_asleep(row.id, row.generation)
+    assert await store.mark_asleep(row.lead.id, row.generation)
     after = await store.get(row.id)
     assert (after.desired, after.state) == (Desired.RUNNING, State.STOPPED)
-    assert await store.mark_asleep(row.id, newer.generation)
+    assert await store.mark_asleep(row.lead.id, newer.generation)
     assert (await store.get(row.id)).desired == Desired.ASLEEP
+
+
+async def test_several_replicas_do_not_sleep(database: Database) -> None:
+    store = FleetStore(database)
+    row = await store.ensure_running("mlp", 1, idle_timeout_seconds=60)
+    with pytest.raises(GatewayError, match="several do not sleep") as refused:
+        await store.change(row.id, replicas=2)
+    assert refused.value.code is ErrorCode.INVALID_REQUEST
+    with pytest.raises(GatewayError, match="several do not sleep"):
+        await store.ensure_running("other", 1, idle_timeout_seconds=60, replicas=2)
+    assert await store.change(row.id, replicas=2, idle_timeout_seconds=None)
+    assert (await store.change(row.id, replicas=1, idle_timeout_seconds=60)).replica_count == 1
+
+
+async def test_a_replica_that_was_to_sleep_alone_is_started_again_beside_others(
+    database: Database,
+) -> None:
+    store = FleetStore(database)
+    row = await store.ensure_running("mlp", 1)
+    await store.observe(row.lead.id, state=State.BOOTING)
+    await store.change(row.id, replicas=2)
+    assert await store.mark_asleep(row.lead.id, row.generation)
+    after = await store.get(row.id)
+    assert (after.desired, after.state) == (Desired.RUNNING, State.STOPPED)
+    assert after.generation == row.generation + 1, "by that, the supervisor starts it again"
 
 
 async def test_a_deleted_server_cannot_fall_asleep(database: Database) -> None:
     store = FleetStore(database)
     row = await store.ensure_running("mlp", 1)
     await store.delete(row.id)
-    assert not await store.mark_asleep(row.id, row.generation)
+    assert not await store.mark_asleep(row.lead.id, row.generation)
 
 
 @pytest.mark.parametrize("how", ["start", "serve"])
@@ -190,7 +217,7 @@ async def test_a_version_with_a_sleeping_server_is_in_use(
     user = await in_process_gateway.user()
     store = in_process_gateway.services.fleet.store
     row = await store.ensure_running("mlp", 2)
-    await store.mark_asleep(row.id, row.generation)
+    await store.mark_asleep(row.lead.id, row.generation)
     refused = await user.delete("/node/models/mlp/versions/2/")
     assert refused.status_code == 409
     assert row.id in refused.json()["message"]

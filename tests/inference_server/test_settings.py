@@ -41,7 +41,7 @@ def test_the_environment_supplies_missing_options(monkeypatch: pytest.MonkeyPatc
         ["--metrics", ":1"],
         ["--grace-seconds", "-1"],
         ["--grace-seconds", "nan"],
-        ["--idle-timeout", "0"],
+        ["--idle-timeout", "-1"],
         ["--idle-timeout", "never"],
         ["--queue-calls", "0"],
         ["--unknown"],

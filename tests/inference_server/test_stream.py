@@ -156,7 +156,7 @@ async def test_waiting_calls_are_cancelled_when_their_client_leaves(
 async def test_a_client_that_does_not_read_responses_is_paused(
     shared_server: StartServer, connect: Connect
 ) -> None:
-    server, count = shared_server("any_rank"), 40
+    server, count = shared_server("any_rank"), 120  # gRPC lets windows grow on a fast machine
     large = infer_request("any_rank", {"x": ("FP32", np.zeros(500_000, "f4"))})
     stream = connect(server).ModelStreamInfer()
 

@@ -178,6 +178,23 @@ def test_without_the_parser_orjson_reads_everything(monkeypatch: pytest.MonkeyPa
     assert large_json.loads(body) == orjson.loads(body)
 
 
+@pytest.mark.parametrize("text", ['{"a":[{"x":%s,"y":[1]},"[["]}', '{"x":[%s,[1,2]]}'])
+def test_what_checks_the_nesting_sees_every_level(text: str) -> None:
+    seen: list[bytes] = []
+    body = text.replace("%s", array_text(INTEGERS, (3, 20, 100))).encode()
+    large_json.loads(body, seen.append)
+    is_cut_out = "[%s" not in text
+    assert seen == [text.replace("%s", "[[[]]]").encode() if is_cut_out else body]
+
+
+def test_what_is_nested_too_deeply_is_not_read() -> None:
+    def refuse(_: bytes) -> None:
+        raise RecursionError
+
+    with pytest.raises(RecursionError):
+        large_json.loads(f'{{"x":{array_text(INTEGERS, (3000,))},invalid'.encode(), refuse)
+
+
 def test_several_arrays_are_read_separately() -> None:
     first, second = array_text(INTEGERS, (3000,)), array_text(FLOATS, (30, 100))
     document = large_json.loads(f'{{"a":{first},"b":{{"c":{second}}}}}'.encode())

@@ -9,6 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 _ANSWER = b'{"counted": true}'
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """Connections that wait to be accepted: many at once come from a client that was restarted."""
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that have gone."""
+
+
 class CountingServer:
     """Counts calls by their path. `POST /anything` is answered with 200."""
 
@@ -34,7 +42,7 @@ class CountingServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()

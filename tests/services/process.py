@@ -71,14 +71,12 @@ class Service:
         return self._process is not None and self._process.poll() is None
 
     def suspend(self) -> None:
-        """Suspend the process: connections stay open without answers."""
-        assert self._process is not None
-        psutil.Process(self._process.pid).suspend()
+        """Suspend it with its children: connections stay open without answers."""
+        self._to_each(psutil.Process.suspend)
 
     def resume(self) -> None:
-        """Resume the suspended process."""
-        assert self._process is not None
-        psutil.Process(self._process.pid).resume()
+        """Resume what is suspended."""
+        self._to_each(psutil.Process.resume)
 
     def stop(self, number: int = signal.SIGKILL) -> None:
         """Stop the server if it is running."""
@@ -86,6 +84,15 @@ class Service:
             with suppress(psutil.NoSuchProcess):
                 self.resume()
             self.end(number)
+
+    def _to_each(self, send: Callable[[psutil.Process], None]) -> None:
+        """Send a signal to it, and then to its children: PostgreSQL has one for a connection."""
+        assert self._process is not None
+        server = psutil.Process(self._process.pid)
+        send(server)
+        for child in server.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                send(child)
 
     def log(self) -> str:
         """Return its log."""

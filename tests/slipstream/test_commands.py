@@ -112,7 +112,7 @@ async def _let_sleep(state: Path) -> None:
     db = Database(Settings(state=state).database)
     store = FleetStore(db)
     for server in await store.desired_running():
-        await store.mark_asleep(server.id, server.generation)
+        await store.mark_asleep(server.lead.id, server.generation)
     await db.close()
 
 

@@ -51,13 +51,13 @@ async def test_servers_that_become_ready_together_cost_few_transactions(
 ) -> None:
     queue = ObservationQueue(store)
     for number in range(SERVERS):
-        server = await store.ensure_running("mlp", number + 1)
-        queue.add(server.id, state=State.BOOTING, phase=Phase.SPAWNING, pid=number + 1)
-        queue.add(server.id, phase=Phase.LOADING)
-        queue.add(server.id, state=State.READY, boot_seconds=0.5)
+        replica = (await store.ensure_running("mlp", number + 1)).lead.id
+        queue.add(replica, state=State.BOOTING, phase=Phase.SPAWNING, pid=number + 1)
+        queue.add(replica, phase=Phase.LOADING)
+        queue.add(replica, state=State.READY, boot_seconds=0.5)
     assert await written(queue) <= 2
     rows = await store.all()
-    assert {(row.state, row.boot_seconds, row.pid == row.version) for row in rows} == {
+    assert {(row.state, row.boot_seconds, row.lead.pid == row.version) for row in rows} == {
         ("ready", 0.5, True)
     }
 
@@ -65,10 +65,10 @@ async def test_servers_that_become_ready_together_cost_few_transactions(
 async def test_an_illegal_observation_does_not_affect_the_others(store: FleetStore) -> None:
     queue = ObservationQueue(store)
     one, two = [await store.ensure_running("mlp", version) for version in (1, 2)]
-    queue.add(one.id, state=State.BOOTING)
-    queue.add(two.id, state=State.READY)  # from stopped: illegal
-    queue.add(one.id, state=State.READY)
-    queue.add_asleep(one.id, one.generation)
+    queue.add(one.lead.id, state=State.BOOTING)
+    queue.add(two.lead.id, state=State.READY)  # from stopped: illegal
+    queue.add(one.lead.id, state=State.READY)
+    queue.add_asleep(one.lead.id, one.generation)
     await written(queue)
     first, second = await store.all()
     assert (first.state, first.desired, second.state) == ("stopped", "asleep", "stopped")

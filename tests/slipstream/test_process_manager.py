@@ -140,6 +140,15 @@ async def test_a_stopped_process_is_killed_and_restarted() -> None:
         assert events.entries[4].startswith("a crashed: was killed: no heartbeat for 0.")
 
 
+async def test_a_process_that_is_stopped_before_its_first_heartbeat_is_replaced() -> None:
+    async with managing(STEADY, unresponsive_seconds=0.5) as (manager, events):
+        manager.set_desired({"a": 1})
+        await events.until(lambda entries: "a ready" in entries)
+        os.kill(manager.pids["a"], signal.SIGSTOP)
+        await events.until(lambda entries: entries.count("a ready") == 2)
+        assert len(events.pids) == 2
+
+
 async def test_a_process_without_heartbeats_or_with_regular_ones_is_left_alone() -> None:
     for command in (STEADY, BEATS):
         async with managing(command, unresponsive_seconds=1.0) as (manager, events):

@@ -207,14 +207,15 @@ def test_doctor_compares_processes_and_inference_servers(up: Up, shell: Shell) -
     assert "elsewhere.db" in messages["database"]
     with closing(sqlite3.connect(up.state.parent / "elsewhere.db")) as database:
         # Past the change feed: the gateway does not learn of it.
-        (row,) = database.execute("SELECT state, phase FROM inference_servers").fetchall()
-        database.execute("UPDATE inference_servers SET state = 'failed', desired = 'stopped'")
+        (row,) = database.execute("SELECT state, phase FROM replicas").fetchall()
+        database.execute("UPDATE replicas SET state = 'failed'")
+        database.execute("UPDATE inference_servers SET desired = 'stopped'")
         database.commit()
         try:
             (wrong,) = shell.findings()["wrong"]
         finally:
-            change = "UPDATE inference_servers SET state = ?, phase = ?, desired = 'running'"
-            database.execute(change, row)
+            database.execute("UPDATE replicas SET state = ?, phase = ?", row)
+            database.execute("UPDATE inference_servers SET desired = 'running'")
             database.commit()
     assert wrong["subject"] == "inference servers"
     assert "the gateway has iris 1: ready; the database has iris 1: failed" in wrong["message"]

@@ -40,6 +40,22 @@ async def test_servers_share_a_process_and_each_answers(store: Path) -> None:
         assert {running.process(key).name() for key in "abcd"} == {"inference"}
 
 
+async def test_servers_of_a_group_are_in_different_processes(store: Path) -> None:
+    async with serve_group(store, pool(servers_per_process=3)) as running:
+        words = ["--store", str(store), "--model", "mlp", "--version", "1", "--socket"]
+        started = [
+            await running.source.spawn([*words, str(store / name)], group=group)
+            for name, group in (("a", "x"), ("b", "x"), ("c", ""), ("d", "y"))
+        ]
+        first, second, *others = [child.pid for child in started]
+        assert first != second
+        assert set(others) == {first}
+        for child in started:
+            child.terminate()
+            await asyncio.to_thread(child.wait)
+            os.close(child.status_fd)
+
+
 async def test_a_stopped_server_leaves_alone_and_its_place_is_reused(store: Path) -> None:
     async with serve_group(store, pool(servers_per_process=2)) as running:
         running.manager.set_desired({"a": 1, "b": 1})

@@ -61,7 +61,7 @@ class Running:
         while True:
             listed = httpx.get(f"{self.up.url}/node/inference-servers/", headers=headers)
             (found,) = [server for server in listed.json()["items"] if server["model"] == model]
-            if found["pid"] is None:
+            if found["processes"][0]["pid"] is None:
                 return found
             assert time.monotonic() < deadline
             time.sleep(_POLL_SECONDS)

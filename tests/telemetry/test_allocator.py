@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from telemetry.allocator import HUGE_PAGES
+from telemetry.allocator import ALLOCATION
 
 pytestmark = pytest.mark.processes
 
@@ -32,5 +32,5 @@ def huge_bytes(environment: dict[str, str]) -> int:
 def test_large_blocks_lie_in_huge_pages_where_the_kernel_has_them() -> None:
     mode = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     offered = mode.exists() and "[never]" not in mode.read_text()
-    bare = {name: text for name, text in os.environ.items() if name not in HUGE_PAGES}
-    assert (huge_bytes({**bare, **HUGE_PAGES}) > SIZE // 2) is offered
+    bare = {name: text for name, text in os.environ.items() if name not in ALLOCATION}
+    assert (huge_bytes({**bare, **ALLOCATION}) > SIZE // 2) is offered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from telemetry import snapshots
 from telemetry.instruments import Registry, render
 from telemetry.snapshots import SharedRegistry
 
@@ -122,6 +124,24 @@ def test_a_process_ignores_an_older_snapshot_with_its_name(tmp_path: Path) -> No
     old.shared.publish()
     assert ProcessMetrics(tmp_path, "gateway-2").scraped() == {("calls_total", "a"): 5}
     assert ProcessMetrics(tmp_path, "gateway-1").scraped() == {}
+
+
+async def test_publishing_goes_on_after_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "_PUBLISH_SECONDS", 0.01)
+    folder = tmp_path / "metrics"
+    metrics = ProcessMetrics(folder, "mine")
+    folder.rmdir()
+    metrics.shared.start()
+    await asyncio.sleep(0.1)
+    folder.mkdir()
+    for _ in range(500):
+        if list(folder.iterdir()):
+            break
+        await asyncio.sleep(0.01)
+    assert [path.name for path in folder.glob("*.json")] == ["mine.json"]
+    await metrics.shared.close()
 
 
 def test_gauges_of_dead_processes_do_not_count(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.keys import generate_key
 from gateway.auth.profiles import ensure_owner
 from gateway.errors import GatewayError
-from gateway.storage.changes import ChangeFeed
+from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
 from tests.gateway.databases import statements
 from tests.gateway.in_process_gateway import HERE, InProcessGateway, here

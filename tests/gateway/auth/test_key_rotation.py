@@ -12,7 +12,7 @@ import pytest
 
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.errors import GatewayError
-from gateway.storage.changes import ChangeFeed
+from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from protos.errors import ErrorCode

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.key_usage import KeyUsageRecorder
-from gateway.storage.changes import ChangeFeed
+from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from tests.gateway.audit.audit_log_entries import acts_in

@@ -14,7 +14,7 @@ from gateway.auth.identity import Role, Scope
 from gateway.auth.sessions import SessionService
 from gateway.errors import GatewayError
 from gateway.settings import Settings
-from gateway.storage.changes import ChangeFeed
+from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
 from tests.gateway.databases import statements

@@ -17,7 +17,7 @@ from gateway.children.errors import ChildError, ChildFailure
 from gateway.children.metrics import ChildMetrics
 from gateway.children.pool import ChildPool
 from gateway.children.program import ChildProgram
-from telemetry.allocator import HUGE_PAGES
+from telemetry.allocator import ALLOCATION
 from telemetry.instruments import Registry
 from tests.gateway.child_processes import children_running
 
@@ -142,7 +142,7 @@ async def test_evaluators_are_started_when_needed_and_kept(pool: ChildPool) -> N
     (first,) = evaluators()
     assert await ask(pool, "input.x + 1", x=2) == 3
     assert evaluators() == [first]
-    assert set(first.environ()) == {"PYTHONPATH", *HUGE_PAGES}
+    assert set(first.environ()) == {"PYTHONPATH", *ALLOCATION}
     assert first.nice() >= 5
     assert session_niceness(first.pid) in (None, 5)
     both = await asyncio.gather(*(ask(pool, "input.x", x=x, tenant=f"{x}") for x in range(2)))
@@ -219,6 +219,27 @@ async def test_a_request_that_ends_two_evaluators_fails(patient: ChildPool) -> N
     first.kill()
     (await busy_evaluator(other=first)).kill()
     assert await work is ChildFailure.CRASH
+
+
+async def test_a_request_survives_an_evaluator_that_is_stopped_meanwhile(
+    patient: ChildPool,
+) -> None:
+    loop = "input.xs.all(x, input.xs.all(y, x + y >= 0))"
+    work = asyncio.create_task(ask(patient, loop, xs=list(range(1_800))))
+    stopped = await busy_evaluator()
+    stopped.suspend()
+    assert await work is True
+    assert not stopped.is_running()
+
+
+async def test_an_idle_evaluator_that_is_stopped_delays_its_next_request_only(
+    patient: ChildPool,
+) -> None:
+    assert await ask(patient, "1 + 1") == 2
+    (stopped,) = evaluators()
+    stopped.suspend()
+    assert await ask(patient, "2 + 2") == 4
+    assert not stopped.is_running()
 
 
 async def test_an_idle_evaluator_that_was_killed_is_replaced(pool: ChildPool) -> None:

@@ -9,7 +9,7 @@ import pytest
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.settings import ExecutionMode
 from gateway.errors import GatewayError
-from gateway.storage.changes import ChangeFeed
+from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
 from protos.errors import ErrorCode
 from tests.gateway.deployments.redeploys import (

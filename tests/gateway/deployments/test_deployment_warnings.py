@@ -81,7 +81,7 @@ async def test_a_server_that_is_asleep_is_left_asleep_without_a_warning(
     user = await in_process_gateway.user()
     store = in_process_gateway.services.fleet.store
     server = await store.ensure_running("mlp", 2)
-    await store.mark_asleep(server.id, server.generation)
+    await store.mark_asleep(server.lead.id, server.generation)
     made = await deploy(user, flow_json(), execution_mode="fast")
     assert made["warnings"] == []
     assert (await store.get(server.id)).desired == Desired.ASLEEP

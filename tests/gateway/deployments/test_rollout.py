@@ -52,9 +52,9 @@ class Site:
     async def serve(self, version: int, state: State = State.READY, **seen: Any) -> None:
         """Set the state of a version's server, as the supervisor would."""
         server = await self.fleet.ensure_running("mlp", version)
-        await self.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
+        await self.fleet.observe(server.lead.id, state=State.BOOTING, phase=Phase.SPAWNING)
         if state is not State.BOOTING:
-            await self.fleet.observe(server.id, state=state, **seen)
+            await self.fleet.observe(server.lead.id, state=state, **seen)
 
     async def wanted(self, version: int, *, generation: int = 1) -> InferenceServer:
         """Return the server of a version once it is wanted for the n-th time."""
@@ -91,10 +91,10 @@ async def test_the_new_version_goes_live_when_its_server_is_ready(site: Site) ->
     await site.serve(1)
     switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     server = await site.wanted(2)
-    await site.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    await site.fleet.observe(server.lead.id, state=State.BOOTING, phase=Phase.SPAWNING)
     assert not switching.done()
     assert await site.live() == 1
-    await site.fleet.observe(server.id, state=State.READY)
+    await site.fleet.observe(server.lead.id, state=State.READY)
     assert (await switching).row.live_version == 2
     assert await site.live() == 2
 
@@ -103,8 +103,8 @@ async def test_a_model_that_cannot_be_loaded_changes_nothing(site: Site) -> None
     await site.serve(1)
     switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     server = await site.wanted(2)
-    await site.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
-    await site.fleet.observe(server.id, state=State.FAILED, reason="out of memory")
+    await site.fleet.observe(server.lead.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    await site.fleet.observe(server.lead.id, state=State.FAILED, reason="out of memory")
     with pytest.raises(GatewayError, match="out of memory") as caught:
         await switching
     assert caught.value.code is ErrorCode.INFERENCE_SERVER_FAILED
@@ -115,11 +115,11 @@ async def test_the_later_of_two_concurrent_redeploys_wins(site: Site) -> None:
     await site.serve(1)
     first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     slow = await site.wanted(2)
-    await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    await site.fleet.observe(slow.lead.id, state=State.BOOTING, phase=Phase.SPAWNING)
     await site.draft("1")
     second = await site.versions().redeploy(site.profile_id, site.id)
     assert second.row.live_version == 2
-    await site.fleet.observe(slow.id, state=State.READY)
+    await site.fleet.observe(slow.lead.id, state=State.READY)
     with pytest.raises(
         GatewayError, match="a later redeploy or promotion is already live"
     ) as caught:
@@ -134,10 +134,10 @@ async def test_a_failed_later_redeploy_does_not_block_an_earlier_one(site: Site)
     await site.serve(1)
     first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     slow = await site.wanted(2)
-    await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    await site.fleet.observe(slow.lead.id, state=State.BOOTING, phase=Phase.SPAWNING)
     with pytest.raises(GatewayError, match="nothing was changed"):
         await site.versions(ready_timeout=0).redeploy(site.profile_id, site.id)
-    await site.fleet.observe(slow.id, state=State.READY)
+    await site.fleet.observe(slow.lead.id, state=State.READY)
     assert (await first).row.live_version == 2
 
 
@@ -145,9 +145,9 @@ async def test_a_later_promotion_wins_over_a_redeploy(site: Site) -> None:
     await site.serve(1)
     first = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     slow = await site.wanted(2)
-    await site.fleet.observe(slow.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    await site.fleet.observe(slow.lead.id, state=State.BOOTING, phase=Phase.SPAWNING)
     await site.versions().promote(site.profile_id, site.id, 1)
-    await site.fleet.observe(slow.id, state=State.READY)
+    await site.fleet.observe(slow.lead.id, state=State.READY)
     with pytest.raises(GatewayError, match="already live, as version 1"):
         await first
     assert await site.live() == 1
@@ -158,8 +158,8 @@ async def test_a_server_that_failed_before_is_started_again(site: Site) -> None:
     await site.serve(1)
     switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
     server = await site.wanted(2, generation=2)
-    await site.fleet.observe(server.id, state=State.BOOTING, phase=Phase.SPAWNING)
-    await site.fleet.observe(server.id, state=State.READY)
+    await site.fleet.observe(server.lead.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    await site.fleet.observe(server.lead.id, state=State.READY)
     assert (await switching).row.live_version == 2
 
 

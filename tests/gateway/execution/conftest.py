@@ -1,14 +1,38 @@
-"""A store of runs."""
+"""A store of runs, what a gateway consists of, and a process that may hold runs."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+
 import pytest
 
+from gateway.container import Container
 from gateway.runs.store import RunStore
+from gateway.settings import Settings
 from gateway.storage.database import Database
+from tests.gateway.execution.holder import Holder, start_holder
 
 
 @pytest.fixture
 def store(database: Database) -> RunStore:
     """The runs of an empty database."""
     return RunStore(database)
+
+
+@pytest.fixture
+async def container(database: Database, settings: Settings) -> AsyncIterator[Container]:
+    """What a gateway consists of; nothing of it runs."""
+    built = Container(settings)
+    yield built
+    await built.services.flow_processes.close()
+    await built.parser.close()
+    await built.db.close()
+
+
+@pytest.fixture
+def holder() -> Iterator[Holder]:
+    """A process that prints its name and waits."""
+    started = start_holder()
+    with started.process:
+        yield started
+        started.process.kill()

@@ -60,6 +60,19 @@ async def test_a_run_is_queued_until_it_is_claimed(store: RunStore) -> None:
     assert await store.claim(new.id, "worker 2") is None
 
 
+async def test_a_claim_whose_answer_was_lost_is_found_again_by_its_process_only(
+    store: RunStore,
+) -> None:
+    claim = await claimed(store, "worker 1")
+    assert await store.claim(claim.run_id, "worker 1") is None
+    assert await store.claim(claim.run_id, "worker 2", again=True) is None
+    again = await store.claim(claim.run_id, "worker 1", again=True)
+    assert again is not None
+    assert (again.run_id, again.attempt, again.input_data) == (claim.run_id, 1, claim.input_data)
+    assert await store.finish(claim.run_id, again.attempt, COMPLETED) is not None
+    assert await store.claim(claim.run_id, "worker 1", again=True) is None
+
+
 async def test_concurrent_claims_have_one_winner_per_run(
     database: Database, store: RunStore, url: str
 ) -> None:

@@ -105,6 +105,8 @@ PLANS: list[tuple[str, str, Act]] = [
     ("events", "pk_run_events", lambda store: store.events(UNKNOWN)),
     ("due", "ix_runs_due", lambda store: store.due_for_publishing(DeploymentType.API)),
     ("reap", "ix_runs_lease", lambda store: store.reap()),
+    ("owners", "ix_runs_lease", lambda store: store.lease_owners()),
+    ("orphaned", "ix_runs_lease", lambda store: store.reap(ended_owners=["w"])),
     ("expire", "ix_runs_queue_until ix_runs_due", lambda store: store.expire_queued()),
     ("prune", "pk_runs", lambda store: store.prune(now() - timedelta(days=400))),
     (

@@ -70,6 +70,20 @@ async def test_a_lost_run_is_requeued_only_if_retry_safe(store: RunStore) -> Non
     assert await store.reap() == type(reaped)(requeued=(), lost=())
 
 
+async def test_runs_of_processes_that_have_ended_are_reaped_before_their_leases_end(
+    store: RunStore,
+) -> None:
+    safe = await claimed(store, "ended", lease=30, retry_safe=True)
+    unsafe = await claimed(store, "ended", lease=-1)
+    alive = await claimed(store, "alive", lease=30, retry_safe=True)
+    assert sorted(await store.lease_owners()) == ["alive", "ended"]
+    reaped = await store.reap(ended_owners=["ended"])
+    assert [queued.run_id for queued in reaped.requeued] == [safe.run_id]
+    assert reaped.lost == (unsafe.run_id,)
+    assert await store.lease_owners() == ["alive"]
+    assert (await store.poll_cancelled([(alive.run_id, 1)])).lost == frozenset()
+
+
 async def test_a_run_that_is_lost_twice_is_not_handed_out_again(store: RunStore) -> None:
     claim = await claimed(store, lease=-1, retry_safe=True)
     assert len((await store.reap()).requeued) == 1

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.storage import changes
-from gateway.storage.changes import ChangeFeed, ChangeKind, record_change
+from gateway.storage import change_feed
+from gateway.storage.change_feed import ChangeFeed
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
-from gateway.storage.tables import Change, ChangeCounter
+from gateway.storage.tables import Change, ChangeCounter, Profile
 from tests.gateway.databases import PostgresDatabase, without_counter
 
 
@@ -46,7 +47,7 @@ async def _until(true: Callable[[], bool]) -> None:
 
 async def _change(db: Database, entity_id: str, kind: ChangeKind = ChangeKind.FLOW) -> None:
     async with db.write() as session:
-        await record_change(session, kind, entity_id)
+        record_change(session, kind, entity_id)
 
 
 async def test_the_first_poll_reports_that_everything_may_have_changed(database: Database) -> None:
@@ -85,7 +86,7 @@ async def test_a_change_that_is_rolled_back_is_never_heard(database: Database) -
 
     async def change_and_fail() -> None:
         async with database.write() as session:
-            await record_change(session, ChangeKind.FLOW, "never")
+            record_change(session, ChangeKind.FLOW, "never")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -104,6 +105,45 @@ async def test_concurrent_writers_leave_no_gaps_in_the_numbers(
     async with database.read() as session:
         found = await session.execute(select(Change.revision).order_by(Change.revision))
         assert list(found.scalars()) == list(range(1, 31))
+
+
+async def test_one_transaction_may_record_several_changes(database: Database) -> None:
+    feed = ChangeFeed(database)
+    heard = _Heard(feed, ChangeKind.FLOW, ChangeKind.MODEL)
+    await feed.poll()
+    async with database.write() as session:
+        for name in ("a", "b", "a"):
+            record_change(session, ChangeKind.FLOW, name)
+        record_change(session, ChangeKind.MODEL, "a")
+    await _change(database, "c")
+    await feed.poll()
+    assert [heard.queue.get_nowait() for _ in range(6)] == [None, None, "a", "b", "a", "c"]
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+async def test_recording_a_change_locks_nothing_until_the_commit(
+    database: Database, postgres: PostgresDatabase
+) -> None:
+    other = Database(postgres.url)
+    async with database.write() as session:
+        session.add(Profile(email="ada@example.com", role="admin"))
+    row = select(Profile).with_for_update()
+
+    async def record_then_lock() -> None:
+        async with database.write() as session:
+            record_change(session, ChangeKind.FLOW, "flow 1")
+            await session.execute(row)
+
+    async with other.write() as session:
+        await session.execute(row)
+        waiting = asyncio.create_task(record_then_lock())
+        await postgres.wait_for_blocked()
+        record_change(session, ChangeKind.FLOW, "flow 2")
+    await waiting
+    async with database.read() as session:
+        found = await session.execute(select(Change.entity_id).order_by(Change.revision))
+        assert list(found.scalars()) == ["flow 2", "flow 1"]
+    await other.close()
 
 
 async def test_a_reader_that_fell_too_far_behind_reloads_everything(database: Database) -> None:
@@ -156,12 +196,12 @@ async def test_the_feed_goes_on_when_the_database_comes_back(database: Database)
 async def test_a_database_that_hangs_does_not_answer(
     postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "_OVERDUE_SECONDS", 0.2)
+    monkeypatch.setattr(change_feed, "_OVERDUE_SECONDS", 0.2)
     db, other = Database(postgres.url), Database(postgres.url)
     feed = ChangeFeed(db, interval=0.01)
     async with _running(feed):
         await _until(feed.database_answers)
-        async with other.write(notify=False) as session:
+        async with other.write() as session:
             await session.execute(text("LOCK TABLE change_counter IN ACCESS EXCLUSIVE MODE"))
             await _until(lambda: not feed.database_answers())
         await _until(feed.database_answers)

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
+from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.tables import Flow, Profile
@@ -88,12 +89,13 @@ async def test_json_that_nothing_can_read_back_is_not_stored(
             session.add(Flow(profile_id=profile.id, name="f", definition={"x": float("nan")}))
 
 
-async def test_a_write_without_notify_does_not_wake_the_feed(database: Database) -> None:
+async def test_only_a_write_with_a_change_wakes_the_feed(database: Database) -> None:
     watch = database.commits.watch()
-    async with database.write(notify=False) as session:
+    async with database.write() as session:
         session.add(_profile("ada"))
     assert not await watch.wait(0)
     async with database.write() as session:
         session.add(_profile("bob"))
+        record_change(session, ChangeKind.PROFILE, "bob")
     assert await watch.wait(0)
     assert await _count(database) == 2

@@ -21,9 +21,10 @@ from gateway.auth.pepper import load_pepper
 from gateway.auth.profiles import ensure_owner
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.settings import NotificationMethod
+from gateway.fleet.store import FleetStore
 from gateway.services import Services
 from gateway.settings import Settings
-from gateway.storage.changes import ChangeFeed
+from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database, create_engine, parse_url, with_immediate_transactions
 from gateway.storage.migrate import migrate
 from gateway.storage.paging import PageRequest
@@ -303,4 +304,20 @@ async def test_models_of_earlier_versions_are_shared_and_belong_to_the_installat
     assert [each.name for each in (await services.models.page(KEY, PageRequest())).items] == [
         "scaled"
     ]
+    await db.close()
+
+
+async def test_the_process_of_a_server_is_its_first_replica(first_tables: str) -> None:
+    await _migrate_to(first_tables, "0021")
+    db = Database(first_tables)
+    seen = {"state": "ready", "pid": 7, "address": "unix:/a.sock", "restarts": 2, "ready_at": THEN}
+    wanted = {"model": "mlp", "version": 3, "desired": "running", "generation": 4}
+    times = {"created_at": THEN, "updated_at": THEN}
+    await _insert(db, "inference_servers", id=FLOW, **wanted, **seen, **times)
+    await migrate(first_tables)
+    (server,) = await FleetStore(db).all()
+    (replica,) = server.replicas
+    assert (server.id, server.generation, server.state, server.restarts) == (FLOW, 4, "ready", 2)
+    assert (replica.id, replica.slot) == (FLOW, 0), "by that id, a reload passes the process on"
+    assert (replica.pid, replica.address, replica.ready_at) == (7, "unix:/a.sock", THEN)
     await db.close()

@@ -51,7 +51,7 @@ class StockServer:
         self.address = f"unix:{socket}"
         self.answer: Callable[[Request], Awaitable[Answer]] = echo
         """To one call of a stream: a message, bytes to send as they are, or None for no answer."""
-        self.ready: bool | grpc.StatusCode = True
+        self.ready: bool | bytes | grpc.StatusCode = True
         self.metadata: Answer | grpc.StatusCode = service_pb2.ModelMetadataResponse()
         self.requests: list[Request] = []
         self.asked = asyncio.Event()
@@ -101,6 +101,8 @@ class StockServer:
         self.asked.set()
         if isinstance(self.ready, grpc.StatusCode):
             await context.abort(self.ready, "not now")
+        if isinstance(self.ready, bytes):
+            return self.ready
         return service_pb2.ModelReadyResponse(ready=self.ready)
 
     async def _model_metadata(self, request: Request, context: Context) -> Answer:

@@ -41,11 +41,17 @@ class HeldReplies:
 
 @pytest.mark.parametrize(
     "ready",
-    [False, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN],
+    [
+        False,
+        b"\xff no message",
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+    ],
     ids=str,
 )
 async def test_a_server_takes_calls_once_it_says_that_its_model_is_ready(
-    stock: StockServer, watch: Watch, ready: bool | grpc.StatusCode
+    stock: StockServer, watch: Watch, ready: bool | bytes | grpc.StatusCode
 ) -> None:
     stock.ready = ready
     watched = watch(stock.address)

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import GatewayError
-from gateway.upstream.servers import InferenceServers, ServerStatus
+from gateway.upstream.servers import InferenceServers, ReplicaStatus, ServerStatus
 from gateway.web.problems import problem
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -29,13 +29,14 @@ def status(
     wanted: bool = True,
     asleep: bool = False,
     generation: int = 1,
-    address: str | None = None,
+    address: str | tuple[str, ...] = (),
     phase: str | None = None,
     reason: str | None = None,
     seconds_ago: float | None = None,
     boot_seconds: float | None = None,
 ) -> ServerStatus:
     """Return a status as the fleet would have it."""
+    addresses = (address,) if isinstance(address, str) else address
     started = None if seconds_ago is None else datetime.now(UTC) - timedelta(seconds=seconds_ago)
     return ServerStatus(
         model=model,
@@ -44,7 +45,9 @@ def status(
         asleep=asleep,
         generation=generation,
         state=state,
-        address=address,
+        replicas=tuple(
+            ReplicaStatus(slot=slot, address=each) for slot, each in enumerate(addresses)
+        ),
         phase=phase,
         reason=reason,
         started_at=started,
@@ -155,7 +158,7 @@ async def test_a_wanted_server_without_a_process_yet_is_booting(servers: Inferen
 async def test_a_server_that_is_not_connected_is_unavailable(
     servers: InferenceServers, state: str
 ) -> None:
-    servers.apply([status(1, state, address=None)])
+    servers.apply([status(1, state)])
     error = absence(servers)
     assert error.code is ErrorCode.INFERENCE_SERVER_UNAVAILABLE
     assert error.message == "the inference server for iris version 1 is being connected"
@@ -290,7 +293,7 @@ async def test_a_server_at_a_new_address_is_used_when_it_answers(
     async with StockServer(path) as successor:
         await until(lambda: servers.stream("iris", 1) is not before)
         assert await called(servers) == b"sent"
-        assert successor.address in servers._connectors["iris", 1].addresses
+        assert successor.address in servers._connectors["iris", 1, 0].addresses
         servers.apply([])
         assert not servers.is_ready("iris", 1)
         assert not servers._replaced
@@ -305,3 +308,59 @@ async def test_a_new_address_does_not_keep_a_server_that_has_ended(
         servers.apply([status(address=f"unix:{socket_folder}/successor.sock")])
         assert servers.is_ready("iris", 1)
     await until(lambda: not servers.is_ready("iris", 1))
+
+
+async def two_replicas_that_wait(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> asyncio.Event:
+    """Connect to both as replicas of one server; they answer once the event is set."""
+    gate = asyncio.Event()
+
+    async def wait(call: Request) -> Answer:
+        await gate.wait()
+        return await echo(call)
+
+    stock.answer = other.answer = wait
+    servers.apply([status(address=(stock.address, other.address))])
+    await until(lambda: len(servers.streams("iris", 1)) == 2)
+    return gate
+
+
+async def test_calls_go_to_the_replica_with_the_fewest(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    gate = await two_replicas_that_wait(servers, stock, other)
+    calls = [asyncio.create_task(called(servers)) for _ in range(6)]
+    await until(lambda: stock.received.qsize() + other.received.qsize() == 6)
+    assert (stock.received.qsize(), other.received.qsize()) == (3, 3)
+    gate.set()
+    assert await asyncio.gather(*calls) == [b"sent"] * 6
+
+
+async def test_a_replica_that_is_lost_fails_only_its_own_calls(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    gate = await two_replicas_that_wait(servers, stock, other)
+    calls = [asyncio.create_task(called(servers)) for _ in range(4)]
+    await until(lambda: stock.received.qsize() + other.received.qsize() == 4)
+    await stock.stop()
+    await until(lambda: len(servers.streams("iris", 1)) == 1)
+    gate.set()
+    ended = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(each == b"sent" for each in ended) == 2
+    assert sum(isinstance(each, GatewayError) for each in ended) == 2
+    assert servers.is_ready("iris", 1)
+    assert [await called(servers) for _ in range(3)] == [b"sent"] * 3
+    await stock.start()
+    await until(lambda: len(servers.streams("iris", 1)) == 2)
+
+
+async def test_fewer_replicas_close_the_connections_of_the_others(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    servers.apply([status(address=(stock.address, other.address))])
+    await until(lambda: len(servers.streams("iris", 1)) == 2)
+    servers.apply([status(address=stock.address)])
+    assert len(servers.streams("iris", 1)) == 1
+    await soon(other.left.wait())
+    assert await called(servers) == b"sent"

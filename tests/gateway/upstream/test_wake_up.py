@@ -95,7 +95,7 @@ async def test_no_other_server_is_woken(fleet: Called, known: ServerStatus) -> N
 async def test_a_request_for_metadata_wakes_no_server(fleet: Called) -> None:
     fleet.apply([asleep()])
     with pytest.raises(GatewayError, match="iris version 1 is asleep: a call") as caught:
-        fleet.servers.awake_stream("iris", 1)
+        fleet.servers.awake_streams("iris", 1)
     assert caught.value.code is ErrorCode.NO_ACTIVE_INFERENCE
     assert not fleet.servers.is_ready("iris", 1)
     assert not fleet.servers.is_ready("iris", None)

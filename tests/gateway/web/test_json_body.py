@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
+from gateway.fast_path.body import parse_body
 from gateway.web.json_body import (
     MAX_DEPTH,
     MAX_VALUES,
@@ -48,6 +49,19 @@ def test_exactly_what_is_too_deep_is_refused(levels: int, texts: list[str], widt
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 5000, b"[" * 65 + b"]" * 65])
 def test_what_is_deep_and_broken_is_refused_as_well(body: bytes) -> None:
     assert not accepted(body)
+
+
+@pytest.mark.parametrize("levels", [MAX_DEPTH, MAX_DEPTH + 1])
+def test_levels_of_large_arrays_count(levels: int) -> None:
+    value: object = [[[1.5] * 40] * 10] * 30
+    for _ in range(levels - 4):
+        value = {"x": value}
+    body = orjson.dumps({"input_data": value})
+    if levels > MAX_DEPTH:
+        with pytest.raises(GatewayError, match="64 levels"):
+            parse_body(body, {})
+    else:
+        assert parse_body(body, {})
 
 
 def test_a_wide_body_is_not_deep() -> None:

@@ -169,6 +169,7 @@ def test_a_worker_reconnects_to_its_broker_while_its_run_goes_on(
     worker = start(cable.broker, "--concurrency", "2")
     worker.send(Queue.ASYNC, "hold-1")
     worker.until_runs("began", "hold-1")
+    cable.until_quiet()  # the broker has its acknowledgement
     cable.pull()
     until(lambda: "broker_lost" in worker.log(), "the loss is noticed")
     worker.release()

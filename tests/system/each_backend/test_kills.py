@@ -1,6 +1,6 @@
 """Killed workers and gateways lose no run, and of the usage only the last seconds.
 
-They are killed once for all tests here: a lease of theirs ends half a minute later.
+They are killed once for all tests here.
 """
 
 from __future__ import annotations

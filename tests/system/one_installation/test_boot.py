@@ -41,8 +41,9 @@ def test_a_slow_model_reports_its_progress_and_does_not_disturb_others(
     servers = installation.http.get("/node/inference-servers/").json()["items"]
     (listed,) = [server for server in servers if server["model"] == "slow"]
     server = installation.until_ready(listed["id"])  # a gateway may know it before the database
-    assert server["pid"] > 0
-    assert server["address"].startswith("unix:")
+    (process,) = server["processes"]
+    assert process["pid"] > 0
+    assert process["address"].startswith("unix:")
     installation.http.post(f"/node/inference-servers/{server['id']}/stop/")
 
 

@@ -42,7 +42,7 @@ async def test_a_kill_fails_only_calls_in_flight_and_service_resumes_soon(
     ) as client:
         callers = [asyncio.create_task(call(client)) for _ in range(CALLERS)]
         await asyncio.sleep(1)
-        psutil.Process(server["pid"]).kill()
+        psutil.Process(server["processes"][0]["pid"]).kill()
         killed = time.monotonic()
         await asyncio.sleep(server["boot_seconds"] + 3)
         running = False
@@ -58,4 +58,4 @@ async def test_a_kill_fails_only_calls_in_flight_and_service_resumes_soon(
     assert back - killed < server["boot_seconds"] + 2
     after = installation.http.get(f"/node/inference-servers/{server['id']}/").json()
     assert after["restarts"] == server["restarts"] + 1
-    assert after["pid"] != server["pid"]
+    assert after["processes"][0]["pid"] != server["processes"][0]["pid"]

@@ -118,7 +118,8 @@ def test_a_sleeping_server_has_no_process_until_a_call_wakes_it(
     installation: Installation, sleeping_model: SleepingModel
 ) -> None:
     asleep = sleeping_model.server
-    assert (asleep["state"], asleep["pid"], asleep["address"]) == ("stopped", None, None)
+    (process,) = asleep["processes"]
+    assert (asleep["state"], process["pid"], process["address"]) == ("stopped", None, None)
     assert not installation.up.servers(f"{sleeping_model.name} 1")
     assert (sleeping_model.count_in_state("asleep"), sleeping_model.count_in_state("stopped")) == (
         1,

@@ -1,0 +1,84 @@
+"""One supervisor at a time has the lease of a database."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from gateway.fleet.hosts import LEASE_SECONDS, HostLease, HostStore
+from gateway.storage.database import Database
+from gateway.storage.sql import seconds_from_now
+from gateway.storage.tables import Host
+
+
+@pytest.fixture
+def hosts(database: Database) -> HostStore:
+    """The rows of hosts."""
+    return HostStore(database)
+
+
+async def claim(hosts: HostStore, owner: str, *ended: str) -> HostLease | Host:
+    """Claim the lease as a process on a machine of the same name."""
+    return await hosts.claim(name=owner, owner=owner, has_ended=lambda name: name in ended)
+
+
+async def held(hosts: HostStore, owner: str, *ended: str) -> HostLease:
+    """Claim the lease successfully."""
+    lease = await claim(hosts, owner, *ended)
+    assert isinstance(lease, HostLease)
+    return lease
+
+
+async def expire(database: Database) -> None:
+    """Let time pass until every lease has ended."""
+    async with database.write() as session:
+        ended = seconds_from_now(-0.001)
+        await session.execute(update(Host).values(lease_until=ended))
+
+
+async def test_a_lease_that_is_held_is_given_to_no_other(hosts: HostStore) -> None:
+    await held(hosts, "first")
+    found = await claim(hosts, "second")
+    assert isinstance(found, Host)
+    assert (found.name, found.owner) == ("first", "first")
+
+
+async def test_of_several_claims_at_once_one_succeeds(hosts: HostStore) -> None:
+    found = await asyncio.gather(*(claim(hosts, f"host {number}") for number in range(8)))
+    assert sum(isinstance(each, HostLease) for each in found) == 1
+
+
+async def test_renewals_prolong_a_lease(hosts: HostStore, database: Database) -> None:
+    lease = await held(hosts, "first")
+    before = await claim(hosts, "second")
+    assert isinstance(before, Host)
+    await asyncio.sleep(0.01)
+    assert await hosts.renew(lease)
+    after = await claim(hosts, "second")
+    assert isinstance(after, Host)
+    assert timedelta(0) < after.lease_until - before.lease_until < timedelta(seconds=LEASE_SECONDS)
+    await expire(database)
+    assert await hosts.renew(lease), "no other has taken it"
+    assert isinstance(await claim(hosts, "second"), Host)
+
+
+@pytest.mark.parametrize("how", ["expired", "released", "ended", "own"])
+async def test_the_next_lease_has_a_greater_token_and_ends_the_one_before(
+    hosts: HostStore, database: Database, how: str
+) -> None:
+    first = await held(hosts, "first")
+    if how == "expired":
+        await expire(database)
+    elif how == "released":
+        await hosts.release(first)
+    second = await held(
+        hosts, "first" if how == "own" else "second", *(["first"] if how == "ended" else [])
+    )
+    assert second.token > first.token
+    assert not await hosts.renew(first)
+    await hosts.release(first)
+    assert isinstance(await claim(hosts, "third"), Host), "the old lease releases nothing"
+    assert await hosts.renew(second)

@@ -1,0 +1,162 @@
+"""A model that several processes run: calls are shared, and one that ends takes only its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
+
+CALLERS = 8
+
+# Any, here and below: JSON
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def server(installation: Installation) -> Iterator[Json]:
+    """The inference server of a model, with two replicas that are ready."""
+    installation.command("models", "serve", "mlp", "--replicas", "2")
+    listed = installation.http.get("/node/inference-servers/").json()["items"]
+    (found,) = [server for server in listed if server["model"] == "mlp"]
+    yield until_ready(installation, found["id"], 2)
+    answer = installation.http.patch(
+        f"/node/inference-servers/{found['id']}/", json={"replicas": 1}
+    )
+    assert (answer.status_code, answer.json()["replicas"]) == (200, 1)
+
+
+def until_ready(installation: Installation, server_id: str, replicas: int) -> Json:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        shown: Json = installation.http.get(f"/node/inference-servers/{server_id}/").json()
+        if shown["ready_replicas"] == replicas:
+            return shown
+        assert time.monotonic() < deadline, shown
+        time.sleep(0.05)
+
+
+def until_replaced(installation: Installation, before: Json) -> Json:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        shown = until_ready(installation, before["id"], 2)
+        if shown["processes"][0]["pid"] != before["processes"][0]["pid"]:
+            return shown
+        assert time.monotonic() < deadline, shown
+        time.sleep(0.05)
+
+
+def counts(installation: Installation) -> Json:
+    found: Json = installation.http.get("/v2/models/mlp/stats").json()["model_stats"][0]
+    return found
+
+
+async def test_a_killed_replica_fails_only_the_calls_in_flight_on_it(
+    installation: Installation, server: Json
+) -> None:
+    deployment = installation.deploy(chain("mlp"))
+    outcomes: list[tuple[float, int]] = []
+    running = True
+
+    async def call(client: httpx.AsyncClient) -> None:
+        body = {"input_data": {"x": [[1, 2, 3, 4]]}}
+        while running:
+            began = time.monotonic()
+            answer = await client.post(f"/node/deployment-trigger/{deployment}/", json=body)
+            outcomes.append((began, answer.status_code))
+
+    async with httpx.AsyncClient(
+        base_url=installation.up.url, headers={"X-API-Key": installation.key}, timeout=30
+    ) as client:
+        callers = [asyncio.create_task(call(client)) for _ in range(CALLERS)]
+        await asyncio.sleep(1)
+        killed = time.monotonic()
+        psutil.Process(server["processes"][0]["pid"]).kill()
+        after = await asyncio.to_thread(until_replaced, installation, server)
+        await asyncio.sleep(0.5)
+        running = False
+        await asyncio.gather(*callers)
+
+    failed = [began for began, status in outcomes if status != httpx.codes.OK]
+    assert len(failed) <= CALLERS, "each had one call in flight"
+    assert all(began < killed + 0.1 for began in failed), "a later call went to the killed replica"
+    assert len([began for began, _ in outcomes if began > killed + 0.1]) > CALLERS
+    assert after["restarts"] == server["restarts"] + 1
+    assert after["processes"][1]["pid"] == server["processes"][1]["pid"]
+
+
+async def test_fewer_replicas_fail_no_call(installation: Installation, server: Json) -> None:
+    deployment = installation.deploy(chain("mlp"))
+    url = f"/node/inference-servers/{server['id']}/"
+    statuses: list[int] = []
+    running = True
+
+    async def call(client: httpx.AsyncClient) -> None:
+        body = {"input_data": {"x": [[1, 2, 3, 4]]}}
+        while running:
+            answer = await client.post(f"/node/deployment-trigger/{deployment}/", json=body)
+            statuses.append(answer.status_code)
+
+    async with httpx.AsyncClient(
+        base_url=installation.up.url, headers={"X-API-Key": installation.key}, timeout=30
+    ) as client:
+        callers = [asyncio.create_task(call(client)) for _ in range(CALLERS)]
+        await asyncio.sleep(0.5)
+        answer = await client.patch(url, json={"replicas": 1})
+        assert answer.json()["replicas"] == 1
+        leaving = psutil.Process(server["processes"][1]["pid"])
+        await asyncio.to_thread(leaving.wait, TIMEOUT_SECONDS)
+        await asyncio.sleep(0.2)
+        running = False
+        await asyncio.gather(*callers)
+    assert set(statuses) == {httpx.codes.OK}
+
+
+def test_both_replicas_take_calls_and_are_counted_together(
+    installation: Installation, server: Json
+) -> None:
+    deployment = installation.deploy(chain("mlp"))
+    before = counts(installation)
+    for _ in range(20):
+        installation.trigger(deployment, json={"input_data": {"x": [[1, 2, 3, 4]]}})
+    after = counts(installation)
+    assert int(after["inference_count"]) - int(before["inference_count"]) == 20
+    targets = installation.http.get("/metrics/targets").json()
+    mine = [each for each in targets if each["labels"]["model"] == "mlp"]
+    assert {each["labels"]["replica"] for each in mine} == {"0", "1"}
+    assert len({each["targets"][0] for each in mine}) == 2
+    shared = [httpx.get(f"http://{each['targets'][0]}/metrics").text for each in mine]
+    assert all("inference_requests_total" in text for text in shared)
+
+
+def test_replicas_are_started_and_stopped(installation: Installation, server: Json) -> None:
+    url = f"/node/inference-servers/{server['id']}/"
+    pids = [process["pid"] for process in server["processes"]]
+    assert installation.http.patch(url, json={"replicas": 3}).json()["replicas"] == 3
+    grown = until_ready(installation, server["id"], 3)
+    assert [process["pid"] for process in grown["processes"]][:2] == pids
+    assert installation.http.patch(url, json={"replicas": 1}).json()["replicas"] == 1
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    gone = [process["pid"] for process in grown["processes"][1:]]
+    while any(psutil.pid_exists(pid) for pid in gone):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert psutil.pid_exists(pids[0])
+    assert until_ready(installation, server["id"], 1)["processes"][0]["pid"] == pids[0]
+
+
+@pytest.mark.parametrize("replicas", [0, 17, "two", None])
+def test_other_numbers_of_replicas_are_refused(
+    installation: Installation, server: Json, replicas: object
+) -> None:
+    answer = installation.http.patch(
+        f"/node/inference-servers/{server['id']}/", json={"replicas": replicas}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "#/replicas"
