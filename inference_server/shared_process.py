@@ -26,7 +26,7 @@ from inference_server.process import exit_now, ignore_sigint, on_signal
 from inference_server.runtime.host import MemoryLimit, available_memory, limit_memory
 from inference_server.server import ListenError, OnnxServer
 from inference_server.spawn import ServerExitStatus, SpawnRequest
-from telemetry import logs
+from telemetry import allocator, logs
 from telemetry.logs import logger
 from telemetry.parent_process import exit_with_parent
 from telemetry.process_name import set_process_name
@@ -87,7 +87,8 @@ class ServerHost:
         """Free the memory of servers that have ended, unless all are ending.
 
         The parts of a server reference each other, and `gc.freeze` has hidden them from the
-        collector: without this their memory would not be freed for the other models.
+        collector: without this their memory would not be freed for the other models. The C library
+        would keep what it got back: three times as much as 15 models of 4 MiB.
         """
         self._collection = None
         if self._stopping:
@@ -95,6 +96,7 @@ class ServerHost:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
+        asyncio.get_running_loop().run_in_executor(None, allocator.return_freed_memory)
 
     async def _serve(self, request: SpawnRequest, stopping: asyncio.Event) -> None:
         with socket.socket(fileno=request.lifeline_fd) as lifeline:
@@ -138,6 +140,7 @@ class ServerHost:
 def main() -> None:
     """Take requests until the last server has ended, or the parent has."""
     options = _parser().parse_args()
+    allocator.share_arenas()
     ignore_sigint()
     set_process_name("inference")
     logs.configure(options.log_level, process="inference_server", log_format=options.log_format)

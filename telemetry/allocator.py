@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 
 ALLOCATION = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=2"}
 """Environment of processes that copy large bodies. For other C libraries it has no effect.
@@ -12,7 +13,7 @@ stops an event loop for 6 to 12 ms, and else for 16 to 150. Threads share two ar
 keeps what was freed in it, and there would be 8 for each processor.
 """
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """Parameters of glibc's mallopt."""
 _LARGE_BLOCK, _MAX_SPARE = 32 * 2**20, 64 * 2**20
 
@@ -22,7 +23,30 @@ def keep_freed_memory() -> None:
 
     Getting it from the kernel again, page by page, can take longer than reading the body.
     """
+    _set({_M_MMAP_THRESHOLD: _LARGE_BLOCK, _M_TRIM_THRESHOLD: _MAX_SPARE})
+
+
+def share_arenas() -> None:
+    """Have all threads share two arenas, as with `ALLOCATION`; call it before there are threads.
+
+    Only then does `return_freed_memory` return nearly all.
+    """
+    _set({_M_ARENA_MAX: 2})
+
+
+def return_freed_memory() -> None:
+    """Give freed memory back to the kernel, if the C library can (glibc).
+
+    It keeps what lies between blocks in use, which after a model can be many times the model. Takes
+    milliseconds, in which other threads that allocate may wait.
+    """
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def _set(parameters: Mapping[int, int]) -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
-        mallopt(_M_TRIM_THRESHOLD, _MAX_SPARE)
+        for parameter, value in parameters.items():
+            mallopt(parameter, value)

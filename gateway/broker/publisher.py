@@ -94,11 +94,16 @@ class Publisher:
         """Return the current state."""
         return PublisherState(
             connected=self._connected,
-            waiting=len(self._waiting),
+            waiting=self.waiting,
             sent=self._sent,
             refused=self._refused,
             error=None if self._connected else self._error,
         )
+
+    @property
+    def waiting(self) -> int:
+        """How many accepted ids have not been sent."""
+        return len(self._waiting)
 
     @property
     def lost(self) -> bool:

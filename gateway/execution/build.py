@@ -74,7 +74,7 @@ class Execution:
         self.waiter.close()
         if waiting:
             with suppress(SQLAlchemyError, OSError):  # due later, then
-                await self.store.mark_published(waiting, again_after=0.0)
+                await self.store.make_due(waiting)
 
     async def close(self) -> None:
         """Stop everything, after `end_runs`."""

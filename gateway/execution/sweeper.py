@@ -31,10 +31,6 @@ _LONG_GRACE_SECONDS = 10.0
 """The same after a database failure, so that live processes can renew their leases first."""
 _SLOW_SECONDS = 2.0
 """A step that takes longer counts as a database failure: others could not renew their leases."""
-_AGAIN_SECONDS, _AGAIN_SECONDS_IN_BACKLOG = 10.0, 30.0
-"""After which a run that no process has claimed is published again."""
-_BACKLOG = 1000
-"""Queued runs that are likely to wait, and not to have been lost by the broker."""
 
 log = logger("gateway.execution.sweeper")
 
@@ -100,7 +96,6 @@ class RunSweeper:
         self._cleanup = cleanup
         self._metrics = metrics
         self._last_failure = monotonic()
-        self._queued = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -130,13 +125,16 @@ class RunSweeper:
     async def _mark_published(self) -> None:
         launched = self._launcher.take_launched()
         if launched:
-            is_backlog = self._queued >= _BACKLOG
-            again_after = _AGAIN_SECONDS_IN_BACKLOG if is_backlog else _AGAIN_SECONDS
-            await self._store.mark_published(launched, again_after=again_after)
+            await self._store.mark_published(launched)
 
     async def _publish_due(self) -> None:
-        """Hand over runs that no executor has claimed: the broker may have lost them."""
+        """Hand over runs that no executor has claimed: the broker may have lost them.
+
+        Nothing is published while ids wait for the broker: the same ones would wait many times.
+        """
         for deployment_type in DeploymentType:
+            if deployment_type is DeploymentType.API and self._launcher.publisher.waiting:
+                continue
             for run in await self._store.due_for_publishing(deployment_type):
                 self._launcher.launch(run.run_id, run.type, run.mode)
 
@@ -163,7 +161,6 @@ class RunSweeper:
     async def _count(self) -> None:
         stored_bytes = await self._storage.add_changes()
         counts = await self._store.counts()
-        self._queued = counts.get(RunStatus.QUEUED, 0)
         self._metrics.set_counts(counts, stored_bytes)
 
 
@@ -174,6 +171,7 @@ class _PeriodicTask:
         self._step = step
         self._seconds = seconds
         self._due = monotonic()
+        self._failing = False
 
     async def run_if_due(self) -> bool:
         """Run the step if it is due; return False if the database failed, or was very slow."""
@@ -184,6 +182,9 @@ class _PeriodicTask:
         try:
             await self._step()
         except Exception as error:  # noqa: BLE001 - see `log_failure`
-            log_failure(log, "sweep_failed", error)
+            if not self._failing:
+                log_failure(log, "sweep_failed", error)
+            self._failing = True
             return False
+        self._failing = False
         return monotonic() - began <= _SLOW_SECONDS

@@ -43,11 +43,17 @@ DUE = (
     .limit(sa.bindparam("limit", type_=sa.Integer()))
 )
 
-MARK_PUBLISHED = (
-    sa.update(RUNS)
-    .where(_THESE, is_now(RunStatus.QUEUED))
-    .values(due_at=seconds_from_now(sa.bindparam("again_seconds", type_=sa.Float())))
+_MAKE_DUE = sa.update(RUNS).where(_THESE, is_now(RunStatus.QUEUED))
+MARK_PUBLISHED = _MAKE_DUE.values(
+    due_at=sa.case(
+        (RUNS.c.created_at > seconds_from_now(-10), seconds_from_now(3)),
+        (RUNS.c.created_at > seconds_from_now(-60), seconds_from_now(10)),
+        else_=seconds_from_now(30),
+    )
 )
+"""A broker that loses its messages delays young runs by seconds, and old ones, which are likely to
+wait because there are many, are not published so often that their messages pile up."""
+MAKE_DUE = _MAKE_DUE.values(due_at=seconds_from_now(sa.bindparam("seconds", type_=sa.Float())))
 
 _MAY_REPEAT = sa.and_(RUNS.c.retry_safe, sa.not_(RUNS.c.cancel_requested))
 _MAY_RETRY = sa.and_(_MAY_REPEAT, RUNS.c.attempt < RUNS.c.max_attempts)
@@ -198,18 +204,22 @@ class SweepQueries:
     ) -> list[QueuedRun]:
         """Return queued runs that are due to be handed over again, the longest due first.
 
-        A run is due a few seconds after its creation, at the time set by `mark_published`, and at
-        once after it was requeued; `older_than` adds seconds to that.
+        A run is due a few seconds after its creation and after each `mark_published`, and at once
+        after it was requeued; `older_than` adds seconds to that.
         """
         values = {"type": type_, "late_seconds": -older_than, "limit": limit}
         async with self._db.read() as session:
             return [queued_run(row) for row in await session.execute(DUE, values)]
 
-    async def mark_published(self, run_ids: Sequence[str], *, again_after: float = 30.0) -> None:
-        """Make runs that were handed over due again only after `again_after` seconds."""
-        values = {"run_ids": run_ids, "again_seconds": again_after}
+    async def mark_published(self, run_ids: Sequence[str]) -> None:
+        """Make runs that were handed over due again, in 3 to 30 s: the later the older they are."""
         async with self._db.write() as session:
-            await session.execute(MARK_PUBLISHED, values)
+            await session.execute(MARK_PUBLISHED, {"run_ids": run_ids})
+
+    async def make_due(self, run_ids: Sequence[str], *, seconds: float = 0.0) -> None:
+        """Make queued runs due in so many seconds: other processes hand them over then."""
+        async with self._db.write() as session:
+            await session.execute(MAKE_DUE, {"run_ids": run_ids, "seconds": seconds})
 
     async def lease_owners(self) -> Sequence[str]:
         """Return the names of the processes that hold runs."""

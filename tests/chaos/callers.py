@@ -35,11 +35,13 @@ class Callers:
         await self._http.aclose()
 
     async def sync(self, pair: str, deployment: str) -> None:
-        """Call repeatedly; the response has the result."""
+        """Call repeatedly; a 202 names the run that a stopping gateway left to others."""
         while not self.stopping.is_set():
             call = self._open(pair, deployment)
             answer = await self.call_until_answered(call)
-            if answer is not None and answer.is_success:
+            if answer is not None and answer.status_code == httpx.codes.ACCEPTED:
+                call.final = await self._poll(call, answer.json()["flow_run_id"])
+            elif answer is not None and answer.is_success:
                 call.final = answer.json()
             await self._pause()
 

@@ -40,11 +40,16 @@ def status_printer() -> StatusPrinter:
 
 
 class ServerGroup:
-    """Servers of `mlp` by key."""
+    """Servers of `mlp` by key.
+
+    Attributes:
+        models: by key, the name of another model that its server has.
+    """
 
     def __init__(self, store: Path, sockets: Path, source: ServerSpawner) -> None:
         self.source = source
         self.events = EventLog()
+        self.models: dict[str, str] = {}
         self.manager = ProcessManager(self._spawn, self.events)
         self._store = store
         self._sockets = sockets
@@ -75,7 +80,8 @@ class ServerGroup:
         return self._sockets / f"{key}.sock"
 
     async def _spawn(self, key: str) -> ChildProcess:
-        served = ["--store", str(self._store), "--model", "mlp", "--version", "1"]
+        model = self.models.get(key, "mlp")
+        served = ["--store", str(self._store), "--model", model, "--version", "1"]
         return await self.source.spawn([*served, "--socket", str(self.socket(key))])
 
 

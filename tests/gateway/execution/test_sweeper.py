@@ -6,12 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from gateway.broker.broker import Queue
 from gateway.container import Container
+from gateway.deployments.settings import DeploymentType
 from gateway.execution import sweeper
+from gateway.runs.rows import RUNS
 from gateway.runs.run import RunStatus
 from gateway.runs.store import RunStore
+from gateway.storage.sql import seconds_from_now
 from telemetry.logs import logger
 from tests.gateway.execution.holder import Holder
 from tests.gateway.runs.builders import claimed, new_run
@@ -27,22 +32,22 @@ async def test_a_slow_step_counts_as_a_failure_of_the_database(
     assert await step.run_if_due() is True, "it is not due again"
 
 
-async def test_a_step_that_fails_for_whatever_reason_is_logged_and_repeated(
+async def test_a_step_that_fails_for_whatever_reason_is_repeated_and_logged_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    steps = 0
+    results = [RuntimeError("a bug"), RuntimeError("a bug"), None, RuntimeError("another")]
+    left = iter(results)
 
     async def fail() -> None:
-        nonlocal steps
-        steps += 1
-        raise RuntimeError("a bug")
+        if error := next(left):
+            raise error
 
     monkeypatch.setattr(sweeper, "log", logger("gateway.execution.sweeper"))
     step = sweeper._PeriodicTask(fail, 0.0)
     with capture_logs() as logs:
-        assert [await step.run_if_due() for _ in range(2)] == [False, False]
-    assert steps == 2
-    assert [str(entry["exc_info"]) for entry in logs] == ["a bug", "a bug"]
+        succeeded = [await step.run_if_due() for _ in results]
+    assert succeeded == [False, False, True, False]
+    assert [str(entry["exc_info"]) for entry in logs] == ["a bug", "another"]
 
 
 @pytest.fixture
@@ -53,14 +58,16 @@ async def sweeping(container: Container) -> AsyncIterator[None]:
     await container.execution.sweeper.stop()
 
 
-@pytest.mark.parametrize(("queued", "seconds"), [(0, 10), (1000, 30)])
-async def test_a_run_that_was_published_is_due_again_later_in_a_backlog(
-    queued: int, seconds: int, store: RunStore, container: Container
+@pytest.mark.parametrize(("age", "seconds"), [(0, 3), (20, 10), (90, 30)])
+async def test_a_run_that_was_published_is_due_again_the_later_the_older_it_is(
+    age: int, seconds: int, store: RunStore, container: Container
 ) -> None:
     new = new_run()
     await store.create(new)
+    async with container.db.write() as session:
+        created_at = {"created_at": seconds_from_now(-age)}
+        await session.execute(sa.update(RUNS).where(RUNS.c.id == new.id).values(created_at))
     sweep = container.execution.sweeper
-    sweep._queued = queued
     sweep._launcher._published([new.id])
     await sweep._mark_published()
 
@@ -69,6 +76,21 @@ async def test_a_run_that_was_published_is_due_again_later_in_a_backlog(
 
     assert not await is_due_within(seconds - 2)
     assert await is_due_within(seconds)
+
+
+async def test_nothing_is_published_again_while_ids_wait_for_the_broker(
+    store: RunStore, container: Container
+) -> None:
+    waiting, due, in_process = new_run(), new_run(), new_run(type=DeploymentType.SERVER)
+    for new in (waiting, due, in_process):
+        await store.create(new)
+    await store.make_due([due.id, in_process.id])
+    sweep = container.execution.sweeper
+    publisher = sweep._launcher.publisher  # not started: it sends nothing
+    publisher.publish(waiting.id, Queue.ASYNC)
+    await sweep._publish_due()
+    assert publisher.waiting == 1
+    assert sweep._launcher.take_launched() == [in_process.id]
 
 
 @pytest.mark.processes

@@ -15,7 +15,7 @@ from tests.gateway.runs.builders import COMPLETED, claimed, new_run
 
 async def make_due(store: RunStore, run_id: str) -> None:
     """Make a queued run due."""
-    await store.mark_published([run_id], again_after=-1)
+    await store.make_due([run_id], seconds=-1)
 
 
 async def test_an_unclaimed_run_is_published_again(store: RunStore) -> None:
@@ -24,7 +24,7 @@ async def test_an_unclaimed_run_is_published_again(store: RunStore) -> None:
         await store.create(new)
     await store.create(new_run(id=server.id, type=DeploymentType.SERVER))
     assert await store.due_for_publishing(DeploymentType.API) == [], "its creator hands it over"
-    await store.mark_published([oldest.id, server.id], again_after=-10)
+    await store.make_due([oldest.id, server.id], seconds=-10)
     await make_due(store, older.id)
     due = await store.due_for_publishing(DeploymentType.API)
     assert [queued.run_id for queued in due] == [oldest.id, older.id]
