@@ -224,7 +224,7 @@ class TriggerCall(HttpCall, DeploymentCall):
         route = self.route
         assert route is not None
         if route.rate_limit is not None:
-            head += route.rate_limit.header_lines()
+            head += route.rate_limit.header_lines(self.ended)
         if self.recording is not None:
             head += self.recording.timing_line()
         if route.deployment.cors_origins is not None:

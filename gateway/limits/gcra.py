@@ -10,6 +10,8 @@ UNKNOWN = -1.0
 """In place of seconds: the count is not known in this process, and `refill` fetches it."""
 _EPSILON = 1e-9
 """Tolerance for rounding, in units."""
+_LOTS_PER_QUOTA, _MAX_LOT = 1000, 100
+"""Units are taken in advance in lots: of a thousandth of the quota, so quotas below are exact."""
 
 
 class Quota(Protocol):
@@ -19,12 +21,11 @@ class Quota(Protocol):
     """
 
     policy: Policy
+    spare: int
+    """Units that callers may use by lowering this: taken in advance, or given back."""
 
     def try_take(self, cost: int, now: float) -> float:
         """Use `cost` units and return 0.0, or use none and return `seconds_until`."""
-
-    def give_back(self, cost: int) -> None:
-        """Undo the preceding `try_take`."""
 
     def seconds_until(self, cost: int, now: float) -> float:
         """Return the seconds until `cost` units are available, 0.0 if they are, or UNKNOWN."""
@@ -44,19 +45,34 @@ class Gcra:
 
     Each unit taken fills a bucket of size `quota`, which leaks at the rate quota/window: bursts of
     the whole quota pass, and afterwards units come back one by one instead of all at the end of a
-    window. Rejected calls take nothing. See ITU-T I.371, annex A, or
+    window. Rejected calls take nothing. Of a large quota, units are taken in advance (`spare`), as
+    that costs a quarter; so up to a thousandth of the quota more may pass.
+
+    See ITU-T I.371, annex A, or
     https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm (virtual scheduling and leaky bucket
     are equivalent; the latter keeps units, so that a changed quota needs no conversion).
     """
 
-    __slots__ = ("_full", "_level", "_quota", "_rate", "_updated_at", "_window", "policy")
+    __slots__ = (
+        "_full",
+        "_level",
+        "_lot",
+        "_quota",
+        "_rate",
+        "_updated_at",
+        "_window",
+        "policy",
+        "spare",
+    )
 
     def __init__(self, policy: Policy, *, share: int) -> None:
         """Allow `share` units per window: the quota, or the share of this process in it."""
         assert policy.window is not None
         self._window = policy.window
         self._level = 0.0
+        """What is used, and `spare`, as of `_updated_at`."""
         self._updated_at = 0.0
+        self.spare = 0
         self.change(policy, share=share)
 
     def change(self, policy: Policy, *, share: int) -> None:
@@ -65,25 +81,23 @@ class Gcra:
         self._quota = share
         self._full = share + _EPSILON
         self._rate = share / self._window
+        self._lot = min(share // _LOTS_PER_QUOTA, _MAX_LOT)
+        self._level -= self.spare
+        self.spare = 0
 
     def try_take(self, cost: int, now: float) -> float:
         """See Quota."""
-        level = self._level - (now - self._updated_at) * self._rate
-        level = level + cost if level > 0.0 else cost
+        level = self._used(now) + cost
         if level > self._full:
             return self.seconds_until(cost, now)
-        self._level = level
+        self.spare = self._lot if level + self._lot <= self._full else 0
+        self._level = level + self.spare
         self._updated_at = now
         return 0.0
 
-    def give_back(self, cost: int) -> None:
-        """See Quota."""
-        self._level -= cost
-
     def seconds_until(self, cost: int, now: float) -> float:
         """See Quota."""
-        level = self._level - (now - self._updated_at) * self._rate
-        missing = (level if level > 0.0 else 0.0) + cost - self._quota
+        missing = self._used(now) + cost - self._quota
         if missing <= _EPSILON:
             return 0.0
         # More than the whole quota is never available; a window is as good an answer as any.
@@ -91,15 +105,18 @@ class Gcra:
 
     def remaining(self, now: float) -> tuple[int, float]:
         """See Quota."""
-        level = max(0.0, self._level - (now - self._updated_at) * self._rate)
-        return max(0, int(self._quota - level + _EPSILON)), level / self._rate
+        used = self._used(now)
+        return max(0, int(self._quota - used + _EPSILON)), used / self._rate
 
     async def refill(self, cost: int) -> None:
         """See Quota: everything is known in this process."""
 
     def is_idle(self, now: float) -> bool:
         """See Quota."""
-        return (now - self._updated_at) * self._rate >= self._level
+        return self._used(now) == 0.0
+
+    def _used(self, now: float) -> float:
+        return max(0.0, self._level - self.spare - (now - self._updated_at) * self._rate)
 
 
 class ConcurrencyCounter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import cast
 
 from gateway.errors import GatewayError
@@ -61,16 +61,19 @@ class RateLimit:
         Raises:
             GatewayError: RATE_LIMITED or TOO_MANY_RUNS, with the details of RFC 9457.
         """
-        now = monotonic()
         for counter in self._concurrency:
             if counter.available <= 0:
-                raise self._rejected(cost, now)
+                raise self._rejected(cost, monotonic())
         for quota in self._quotas:
+            if quota.spare >= cost:
+                quota.spare -= cost
+                continue
+            now = monotonic()
             wait = quota.try_take(cost, now)
             if wait:
                 # A rejected call uses nothing up.
                 for taken in self._quotas[: self._quotas.index(quota)]:
-                    taken.give_back(cost)
+                    taken.spare += cost
                 if wait == UNKNOWN:
                     return False
                 raise self._rejected(cost, now)
@@ -105,20 +108,23 @@ class RateLimit:
         for name in cast("list[str]", error.details["violated-policies"]):
             self._rejections.child(name).add()
 
-    def header_lines(self) -> bytes:
+    def header_lines(self, now: float) -> bytes:
         """Return `RateLimit-Policy` and `RateLimit` as lines of an HTTP/1.1 head.
+
+        `now` is `perf_counter()`, or shortly before.
 
         Rendering takes longer than a whole check, so lines are reused for at most a second, while
         they are off by less than a hundredth of what is left. Rejections always render them.
         """
         self._headers_left -= 1
-        if self._headers_left < 0 or monotonic() >= self._headers_expire_at:
+        if self._headers_left < 0 or now >= self._headers_expire_at:
             self._render_headers(monotonic())
+            self._headers_expire_at = now + _HEADER_SECONDS
         return self._header_lines
 
     def headers(self) -> Headers:
         """Return the same as headers."""
-        lines = self.header_lines().split(b"\r\n")[:-1]
+        lines = self.header_lines(perf_counter()).split(b"\r\n")[:-1]
         return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
 
     def _render_headers(self, now: float) -> None:
@@ -133,7 +139,6 @@ class RateLimit:
             items.append(b'"%b";r=%d' % (counter.policy.name.encode(), left))
             remaining.append(left)
         self._headers_left = min(remaining, default=0) // _HEADER_REUSES
-        self._headers_expire_at = now + _HEADER_SECONDS
         self._header_lines = b"ratelimit-policy: %b\r\n" % self._policies
         if items:
             self._header_lines += b"ratelimit: %b\r\n" % b", ".join(items)

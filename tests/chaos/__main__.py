@@ -95,12 +95,18 @@ async def _run(
     print_status("no more faults; callers finish")
     await asyncio.sleep(2)
     callers.stopping.set()
-    call_log.calling = False
+    call_log.until = time.monotonic()
     await asyncio.gather(*calling)
     # Runs interrupted at the end need time for their lease to expire and for a retry.
     await settle(audit.unfinished, 2 * (LEASE_SECONDS + MAX_OVERDUE_SECONDS), print_status)
     after = await collect_final_state(
-        environment, installation.key, callers, audit, call_log, with_webhooks=with_webhooks
+        environment,
+        installation.key,
+        callers,
+        audit,
+        call_log,
+        hostile=hostile,
+        with_webhooks=with_webhooks,
     )
     await audit.stop()
     await callers.close()

@@ -1,4 +1,4 @@
-"""A trigger records each end of a run in its transaction.
+"""A trigger records each end of a run in its transaction, with the time.
 
 This detects runs that ended twice, which responses to callers can hide.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -14,10 +15,12 @@ import asyncpg
 _TABLE = "runs"
 _TERMINAL = "('completed', 'failed', 'cancelled')"
 _INSTALL = f"""
-CREATE TABLE chaos_run_ends (run_id text NOT NULL, status text NOT NULL);
+CREATE TABLE chaos_run_ends (
+    run_id text NOT NULL, status text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 CREATE FUNCTION chaos_note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO chaos_run_ends VALUES (NEW.id, NEW.status);
+    INSERT INTO chaos_run_ends (run_id, status) VALUES (NEW.id, NEW.status);
     RETURN NULL;
 END $$;
 CREATE TRIGGER chaos_inserted_ended AFTER INSERT ON {_TABLE} FOR EACH ROW
@@ -28,6 +31,10 @@ CREATE TRIGGER chaos_ended AFTER UPDATE ON {_TABLE} FOR EACH ROW
     EXECUTE FUNCTION chaos_note();
 """
 _ENDED_TWICE = "SELECT run_id FROM chaos_run_ends GROUP BY run_id HAVING count(*) > 1"
+_ENDS = f"""
+SELECT mode || ' ' || type AS pair, extract(epoch FROM at) AS ended_at
+FROM chaos_run_ends JOIN {_TABLE} ON id = run_id WHERE deployment_id = ANY($1)
+"""
 _ROWS = f"SELECT id, deployment_id, status, attempt, error_code FROM {_TABLE}"
 _OVERDUE = f"""
 SELECT coalesce(max(extract(epoch FROM now() - lease_until)), 0) FROM {_TABLE}
@@ -83,6 +90,14 @@ class Audit:
         """Return the runs that ended more than once."""
         return [row["run_id"] for row in await self._ask(_ENDED_TWICE)]
 
+    async def ends_of(self, deployments: Collection[str]) -> list[tuple[str, float]]:
+        """Return the pair and the time, by `time.monotonic`, of each end of their runs."""
+        offset = time.monotonic() - time.time()
+        return [
+            (row["pair"], float(row["ended_at"]) + offset)
+            for row in await self._ask(_ENDS, list(deployments))
+        ]
+
     async def unfinished(self) -> int:
         """Return the number of runs that have not ended."""
         rows = await self.rows()
@@ -114,10 +129,10 @@ class Audit:
                 self.max_overdue = max(self.max_overdue, float(overdue))
             await asyncio.sleep(max(0.0, began + _POLL_SECONDS - time.monotonic()))
 
-    async def _ask(self, statement: str) -> list[asyncpg.Record]:
+    async def _ask(self, statement: str, *values: object) -> list[asyncpg.Record]:
         connection = await asyncpg.connect(self.url, timeout=10)
         try:
-            found: list[asyncpg.Record] = await connection.fetch(statement)
+            found: list[asyncpg.Record] = await connection.fetch(statement, *values)
             return found
         finally:
             await connection.close()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from tests.chaos.outages import Outages
@@ -59,11 +62,10 @@ class CallLog:
     lost: list[str] = field(default_factory=list)
     """Runs that were accepted but not found later."""
     began: float = field(default_factory=time.monotonic)
-    longest_gaps: dict[str, Gap] = field(default_factory=dict)
-    """By pair: the longest time without a success while calls were made."""
-    calling: bool = True
-    """Whether calls are made all the time: gaps mean something."""
-    _succeeded_at: dict[str, float] = field(default_factory=dict)
+    until: float = math.inf
+    """When callers stopped calling all the time."""
+    _first_at: dict[str, float] = field(default_factory=dict)
+    _succeeded_at: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def open(self, pair: str, deployment: str, key: str, body: Json) -> Call:
         """Record a new call."""
@@ -74,24 +76,32 @@ class CallLog:
     def answered(self, pair: str, answer: str) -> None:
         """Count a response."""
         self.answers[pair, answer] += 1
-        if self.calling:
-            self._note_gap(pair)
+        now = time.monotonic()
+        self._first_at.setdefault(pair, now)
         if answer.startswith("2") or answer == "polled: completed":
-            self._succeeded_at[pair] = time.monotonic()
+            self._succeeded_at[pair].append(now)
 
     def returned_run_ids(self) -> set[str]:
         """Return the id of every run that a caller received."""
         return {run_id for call in self.calls for run_id in call.run_ids} | self.fast_run_ids
 
-    def _note_gap(self, pair: str) -> None:
-        now = time.monotonic()
-        succeeded_at = self._succeeded_at.setdefault(pair, now)
-        away = self.outages.seconds_between(succeeded_at, now)
-        gap = Gap(
-            seconds=now - succeeded_at - away,
-            since=succeeded_at - self.began,
-            outage_seconds=away,
-        )
-        longest = self.longest_gaps.get(pair)
-        if longest is None or gap.seconds > longest.seconds:
-            self.longest_gaps[pair] = gap
+    def longest_gaps(self, others: Iterable[tuple[str, float]]) -> dict[str, Gap]:
+        """Return, by pair, the longest time without a success while calls were made.
+
+        `others` are ends of runs of other callers, as pair and time: whoever worked on them was not
+        stuck.
+        """
+        ends = {pair: [first, *self._succeeded_at[pair]] for pair, first in self._first_at.items()}
+        for pair, ended_at in others:
+            if ended_at > ends[pair][0]:
+                ends[pair].append(ended_at)
+        longest = {}
+        for pair, times in ends.items():
+            known = [*sorted(each for each in times if each < self.until), self.until]
+            gaps = (self._gap(since, until) for since, until in pairwise(known))
+            longest[pair] = max(gaps, key=lambda gap: gap.seconds)
+        return longest
+
+    def _gap(self, since: float, until: float) -> Gap:
+        away = self.outages.seconds_between(since, until)
+        return Gap(seconds=until - since - away, since=since - self.began, outage_seconds=away)

@@ -15,6 +15,7 @@ from tests.chaos.call_log import Call, CallLog, Json
 from tests.chaos.callers import Callers
 from tests.chaos.checks import FinalState, disconnected_calls
 from tests.chaos.environment import ChaosEnvironment
+from tests.chaos.targets import Hostile
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,6 +35,7 @@ async def collect_final_state(
     audit: Audit,
     call_log: CallLog,
     *,
+    hostile: Hostile,
     with_webhooks: Set[str],
 ) -> FinalState:
     """Wait until the installation is ready, repeat disconnected calls, and collect the state."""
@@ -60,6 +62,9 @@ async def collect_final_state(
         shown=shown,
         ended_twice=await audit.ended_twice(),
         max_overdue=audit.max_overdue,
+        longest_gaps=call_log.longest_gaps(
+            await audit.ends_of((hostile.expression, hostile.queued_expression))
+        ),
         counted=environment.counter.all(),
         webhooks=_webhooks(environment),
         with_webhooks=with_webhooks,

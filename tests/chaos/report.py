@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tests.chaos.call_log import CallLog
+from tests.chaos.call_log import CallLog, Gap
 from tests.chaos.checks import Check, FinalState, final_statuses, retried_runs
 
 _SHOWN = 3
@@ -36,7 +36,7 @@ def report(
             ),
             Text(f"longest past its lease: {after.max_overdue:.1f} s"),
             "",
-            _gaps(call_log),
+            _gaps(after.longest_gaps),
             "",
             _checks(found),
             Text(_examples(found)),
@@ -58,9 +58,9 @@ def _answers(call_log: CallLog) -> RenderableType:
     return table
 
 
-def _gaps(call_log: CallLog) -> RenderableType:
+def _gaps(longest_gaps: Mapping[str, Gap]) -> RenderableType:
     table = _table("longest time without success", "seconds")
-    for pair, gap in call_log.longest_gaps.items():
+    for pair, gap in longest_gaps.items():
         away = (
             f" beside an outage of {gap.outage_seconds:.1f}" if gap.outage_seconds >= 0.05 else ""
         )

@@ -73,8 +73,20 @@ def test_units_given_back_are_available_again() -> None:
     before = quota.remaining(20.0)
     assert quota.try_take(1, 20.0) == 0.0
     assert quota.remaining(20.0) != before
-    quota.give_back(1)
+    quota.spare += 1
     assert quota.remaining(20.0) == before == (1, pytest.approx(40.0))
+    assert len(admitted(quota, [20.0, 20.0])) == 1
+
+
+def test_units_taken_in_advance_are_neither_lost_nor_counted_as_used() -> None:
+    quota = gcra(5_000)
+    assert quota.try_take(1, 0.0) == 0.0
+    assert quota.spare == 5
+    assert quota.remaining(0.0)[0] == 4_999
+    assert quota.seconds_until(4_999, 0.0) == 0.0
+    assert quota.seconds_until(5_000, 0.0) == pytest.approx(60 / 5_000)
+    quota.change(Policy(name="key-minute", quota=10, window=MINUTE), share=10)
+    assert (quota.spare, quota.remaining(0.0)[0]) == (0, 9)
 
 
 def test_it_is_idle_once_the_quota_is_whole_again() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 import pytest
 
 from gateway.errors import GatewayError
@@ -32,7 +34,7 @@ async def test_headers_report_the_policies_and_what_remains() -> None:
         b"ratelimit-policy": b'"key-minute";q=3;w=60, "key-runs";q=2;qu="concurrent-requests"',
         b"ratelimit": b'"key-minute";r=2;t=20, "key-runs";r=1',
     }
-    assert rate_limit.header_lines().startswith(
+    assert rate_limit.header_lines(perf_counter()).startswith(
         b'ratelimit-policy: "key-minute";q=3;w=60, "key-runs";q=2'
     )
 
@@ -61,10 +63,10 @@ async def test_a_rejection_always_reports_the_exact_remainder() -> None:
     assert first is not None
     assert second is not None
     await admitted_calls(first, 1)
-    assert b";r=999;" in first.header_lines()
+    assert b";r=999;" in first.header_lines(perf_counter())
     await admitted_calls(second, 999)
     assert await rejection_of(first) is not None
-    assert b";r=0;" in first.header_lines()
+    assert b";r=0;" in first.header_lines(perf_counter())
 
 
 async def test_a_rejection_is_a_problem_of_the_registered_type() -> None:
