@@ -88,7 +88,7 @@ class CallLog:
     def longest_gaps(self, others: Iterable[tuple[str, float]]) -> dict[str, Gap]:
         """Return, by pair, the longest time without a success while calls were made.
 
-        `others` are ends of runs of other callers, as pair and time: whoever worked on them was not
+        `others` are ends of runs of other callers, as pair and time: what worked on them was not
         stuck.
         """
         ends = {pair: [first, *self._succeeded_at[pair]] for pair, first in self._first_at.items()}
