@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
-_SECRETS = ("database_url", "broker_url", "key_pepper", "rate_limit_url")
+SECRETS = ("database_url", "broker_url", "key_pepper", "rate_limit_url")
 """Settings that a file can contain, named by the setting with `_file`."""
 
 
@@ -227,7 +227,7 @@ class Settings(BaseSettings):
     @classmethod
     def _read_secrets(cls, given: dict[str, Any]) -> dict[str, Any]:  # Any: not validated yet
         read: dict[str, str] = {}
-        for name in _SECRETS:
+        for name in SECRETS:
             file = given.get(f"{name}_file")
             if file and given.get(name):
                 variable = f"SLIPSTREAM_{name.upper()}"

@@ -122,16 +122,19 @@ class ModelStore:
         """Return the versions of a model, ascending; [] if there are none."""
         return self._numbers(check_name(name))
 
+    def has(self, name: str, version: int) -> bool:
+        """Return whether there is a version."""
+        return (self._version_folder(name, version) / MANIFEST_FILE).is_file()
+
     def manifest(self, name: str, version: int) -> Manifest:
         """Return the manifest of a version; raise INVALID_MODEL if it is damaged."""
         return Manifest.from_json((self.folder(name, version) / MANIFEST_FILE).read_bytes())
 
     def folder(self, name: str, version: int) -> Path:
         """Return the folder of a version's model.onnx."""
-        folder = self._version_folder(check_name(name), check_version(version))
-        if not (folder / MANIFEST_FILE).is_file():
+        if not self.has(check_name(name), check_version(version)):
             raise self._not_found(name, f"version {version}")
-        return folder
+        return self._version_folder(name, version)
 
     def resolve(self, name: str, spec: str = LATEST) -> int:
         """Return the version that `spec` refers to: `latest`, a number as in `3`, or a label."""

@@ -17,6 +17,7 @@ PROCESSES: Mapping[str, str] = {
     "up": "slipstream.commands.up",
     "gateway": "slipstream.commands.gateway",
     "inference-server": "slipstream.commands.inference_server",
+    "join": "slipstream.commands.join",
     "worker": "slipstream.commands.worker",
 }
 """`up` and `worker` resume garbage collection themselves; the others become another program."""

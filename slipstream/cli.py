@@ -12,6 +12,8 @@ import typer
 NOUNS: Mapping[str, str] = {
     "up": "Run everything on this machine: gateway, worker, inference servers; first with a demo.",
     "reload": "New code, options or settings for `up`, without a failed call.",
+    "join": "Everything on a further machine of an installation.",
+    "hosts": "The machines of an installation: list, token.",
     "models": "The model store: add, list, show, verify, label, set, remove, serve, unserve.",
     "flows": "Flows: create, validate, run, list, show, update, delete.",
     "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",

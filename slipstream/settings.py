@@ -31,7 +31,7 @@ _OF_ONE_PROCESS = (
     *("SLIPSTREAM_TLS_", "SLIPSTREAM_BEHIND_PROXY", "SLIPSTREAM_INSECURE", "SLIPSTREAM_STATE"),
     *("SLIPSTREAM_WORKER", "SLIPSTREAM_MODELS_PER_PROCESS", "SLIPSTREAM_UNRESPONSIVE_SECONDS"),
     *("SLIPSTREAM_LOG_", "SLIPSTREAM_NO_DEMO", "SLIPSTREAM_INFERENCE_", "SLIPSTREAM_UPSTREAM_"),
-    *("SLIPSTREAM_API_KEY", WEBHOOK_SECRET_VARIABLE),
+    *("SLIPSTREAM_API_KEY", "SLIPSTREAM_JOINED", WEBHOOK_SECRET_VARIABLE),
 )
 """Prefixes of variables that say what one process does, not what the installation is."""
 _RELATIVE_SQLITE = re.compile(r"(sqlite[+\w]*:///)([^/:?][^?]*)(\?.*)?", re.DOTALL)
@@ -136,6 +136,7 @@ class UpOptions(ServeOptions):
         default="text",
         metavar="FORMAT",
     )
+    joined: bool = flag("run beside the other hosts of the database, see `slipstream join`")
     no_demo: bool = flag("create no demo on the first start")
     check: bool = flag(
         "check options, settings, certificates and the database, and exit", in_environment=False
@@ -266,6 +267,30 @@ def _joined(running: Mapping[str, str] | None) -> dict[str, str]:
         return {**ALLOCATION, **os.environ}
     own = {name: text for name, text in os.environ.items() if not is_shared(name.upper())}
     return {**ALLOCATION, **own, **running}
+
+
+def join_environment(shared: Mapping[str, str], inference_token: Path | None) -> dict[str, str]:
+    """Return our environment with the variables of the installation that this machine joins.
+
+    `inference_token` is a file with the token that its inference servers ask for.
+
+    Raises:
+        UnusableError: a variable has another value, or the others cannot reach this machine.
+    """
+    own = {name.upper(): text for name, text in os.environ.items()}
+    for name, text in shared.items():
+        if own.get(name, text) != text:
+            message = f"{name}: expected the value in the token, got another one: unset it"
+            raise UnusableError(message)
+    address = f"{PREFIX}INFERENCE_TCP"
+    if address not in own:
+        message = f"{address}: expected an address by which the other machines reach this one"
+        raise UnusableError(f"{message}, such as 10.0.0.6:0")
+    environment = {**os.environ, **shared}
+    if inference_token is not None:
+        for side in ("INFERENCE", "UPSTREAM"):
+            environment.setdefault(f"{PREFIX}{side}_TOKEN_FILE", str(inference_token))
+    return environment
 
 
 def reload_environment(replacements: Mapping[str, str] | None) -> dict[str, str]:

@@ -1,19 +1,26 @@
-"""Which supervisor runs the inference servers of the database: a row with a lease."""
+"""The machines that run inference servers, each with a lease."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import aliased
 
 from gateway.storage.database import Database
 from gateway.storage.sql import advisory_lock, seconds_from_now
 from gateway.storage.tables import Host
 
 LEASE_SECONDS = 5.0
-"""By the database's clock. Another supervisor may begin when the lease of the last one has ended,
-which is also how long it waits after that one's machine has died."""
+"""By the database's clock. When the lease of a host has ended, others may take its replicas, and a
+supervisor that has not joined may begin in place of another one."""
+_FORGET_SECONDS = 60.0
+"""How long after its lease a host that has joined is still listed."""
+
+IS_ALIVE = Host.lease_until > seconds_from_now()
+"""The host's lease lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,53 +37,80 @@ class HostLease:
 
 
 class HostStore:
-    """The row of the host that has the lease, or had it last."""
+    """The rows of hosts."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def claim(
-        self, *, name: str, owner: str, has_ended: Callable[[str], bool]
+        self, *, name: str, owner: str, has_ended: Callable[[str], bool], joined: bool = False
     ) -> HostLease | Host:
-        """Take the lease, or return the host that has it.
+        """Take a lease, or return the host that stands in the way.
+
+        Hosts that have joined stand beside each other; of the others, one at a time has a lease.
 
         Args:
             name: of the machine, for people.
-            owner: the name of the supervisor's process. It may take its own lease again.
+            owner: the name of the supervisor's process. It may take its own lease again, and keeps
+                its row and its replicas.
             has_ended: whether the process of a name is known to have ended.
+            joined: whether the machine has joined the installation.
         """
         async with self._db.write() as session:
             await advisory_lock(session, Host.__tablename__)
-            is_held = (Host.lease_until > seconds_from_now()).label("is_held")
-            found = (await session.execute(select(Host, is_held))).one_or_none()
-            token = 1
-            if found is not None:
-                last: Host = found.Host
-                if found.is_held and last.owner != owner and not has_ended(last.owner):
-                    return last
-                token = last.token + 1
-                await session.delete(last)
-            lease_until = seconds_from_now(LEASE_SECONDS)
-            host = Host(name=name, owner=owner, token=token, lease_until=lease_until)
+            statement = select(Host, IS_ALIVE.label("is_alive"))
+            hosts = (await session.execute(statement)).all()
+            host = next((each.Host for each in hosts if each.Host.owner == owner), None)
+            token = 1 + max((each.Host.token for each in hosts), default=0)
+            if host is None:
+                host = Host(name=name, owner=owner, joined=joined)
+            for other, is_alive in hosts:
+                if other is host:
+                    continue
+                known_ended = has_ended(other.owner)
+                in_the_way = not (other.joined or host.joined)
+                if in_the_way and is_alive and not known_ended:
+                    return other
+                if in_the_way or known_ended:
+                    await session.delete(other)  # what it ran is open from now on
             session.add(host)
+            host.token, host.version = token, version("slipstream")
+            host.lease_until = seconds_from_now(LEASE_SECONDS)
             await session.flush()
             return HostLease(host_id=host.id, token=token)
 
-    async def renew(self, lease: HostLease) -> bool:
-        """Let the lease go on from now; return False if another host has taken it."""
+    async def renew(self, lease: HostLease) -> int | None:
+        """Let the lease go on from now; return how many hosts there are, None if it is lost."""
         return await self._end_in(lease, LEASE_SECONDS)
 
     async def release(self, lease: HostLease) -> None:
         """End the lease at once, if it is still held."""
         await self._end_in(lease, 0.0)
 
-    async def _end_in(self, lease: HostLease, seconds: float) -> bool:
-        """Let the lease end in so many seconds; return False if another host has it."""
+    async def all(self) -> Sequence[tuple[Host, bool]]:
+        """Return every host and whether its lease lasts, oldest first."""
+        statement = select(Host, IS_ALIVE).order_by(Host.created_at, Host.id)
+        async with self._db.read() as session:
+            return [(host, is_alive) for host, is_alive in await session.execute(statement)]
+
+    async def forget(self) -> None:
+        """Delete the hosts that have joined and whose lease ended a while ago."""
+        gone = Host.joined & (Host.lease_until < seconds_from_now(-_FORGET_SECONDS))
+        async with self._db.read() as session:  # usually there are none: no lock is needed
+            if not await session.scalar(select(func.count()).select_from(Host).where(gone)):
+                return
+        async with self._db.write() as session:
+            await session.execute(delete(Host).where(gone))
+
+    async def _end_in(self, lease: HostLease, seconds: float) -> int | None:
+        """Let the lease end in so many seconds; return how many hosts there are, or None."""
+        others = aliased(Host)
         changed = (
             update(Host)
             .where(Host.id == lease.host_id, Host.token == lease.token)
             .values(lease_until=seconds_from_now(seconds))
-            .returning(Host.id)
+            .returning(select(func.count(others.id)).scalar_subquery())
         )
         async with self._db.write() as session:
-            return (await session.execute(changed)).scalar_one_or_none() is not None
+            hosts: int | None = (await session.execute(changed)).scalar_one_or_none()
+            return hosts

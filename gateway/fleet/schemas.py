@@ -66,6 +66,8 @@ class ReplicaOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     slot: int
+    host_id: str | None
+    """Of the machine that runs it; null: none yet. See `slipstream hosts list`."""
     state: State
     phase: Phase | None
     pid: int | None

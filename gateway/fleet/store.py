@@ -204,8 +204,12 @@ class FleetStore:
         """
         return await self.record([Observed(replica_id=replica_id, seen=seen)]) == 1
 
-    async def record(self, events: Sequence[Observed | FellAsleep]) -> int:
-        """Record events, in order, in one transaction; return how many have a row.
+    async def record(
+        self, events: Sequence[Observed | FellAsleep], *, host_id: str | None = None
+    ) -> int:
+        """Record events, in order, in one transaction; return how many have a row of the host.
+
+        A host that has lost a replica to another one no longer writes its row.
 
         Raises:
             ValueError: a state cannot follow the one before. Nothing is written then.
@@ -223,6 +227,7 @@ class FleetStore:
                 replica.id: (replica, server)
                 for server in (await session.execute(servers)).scalars()
                 for replica in server.replicas
+                if replica.host_id == host_id
             }
             for event in events:
                 if event.replica_id not in rows:
@@ -232,18 +237,6 @@ class FleetStore:
                 if event.apply(replica, server):
                     record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         return found
-
-    async def mark_all_stopped(self) -> None:
-        """Record that no process runs: for a supervisor that starts after another one has died."""
-        seen: Observation = {"state": State.STOPPED}
-        running = [
-            Observed(replica_id=replica.id, seen=seen)
-            for server in await self.all()
-            for replica in server.replicas
-            if replica.state != State.STOPPED
-        ]
-        if running:
-            await self.record(running)
 
     async def _set_desired(self, server_id: str, desired: Desired) -> InferenceServer:
         async with self._db.write() as session:

@@ -340,6 +340,10 @@ class Replica(Table):
     server_id: Mapped[str] = mapped_column(ForeignKey("inference_servers.id", ondelete="CASCADE"))
     slot: Mapped[int] = mapped_column(Integer)
     """From 0 on, without gaps."""
+    host_id: Mapped[str | None] = mapped_column(
+        ForeignKey("hosts.id", ondelete="SET NULL"), index=True
+    )
+    """The host that runs it, and alone writes what follows; NULL: it is open."""
     state: Mapped[str] = mapped_column(Word, default="stopped")
     phase: Mapped[str | None] = mapped_column(Word)
     pid: Mapped[int | None] = mapped_column(Integer)
@@ -356,7 +360,7 @@ class Replica(Table):
 
 
 class Host(Listed):
-    """A machine whose supervisor runs inference servers, while its lease lasts."""
+    """A machine whose supervisor runs replicas of inference servers, while its lease lasts."""
 
     __tablename__ = "hosts"
 
@@ -367,6 +371,10 @@ class Host(Listed):
     """Greater with each claim."""
     lease_until: Mapped[datetime] = mapped_column(UtcTime)
     """By the database's clock."""
+    joined: Mapped[bool] = mapped_column(Boolean, default=False)
+    """Whether it has joined an installation; at most one has not."""
+    version: Mapped[str | None] = mapped_column(String(64))
+    """Of Slipstream, that its supervisor runs."""
 
 
 class ChangeCounter(Table):

@@ -1,4 +1,4 @@
-"""The inference servers: runs a process for each replica that the database wants."""
+"""The inference servers: runs a process for each replica that this host has claimed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.fleet.placement import Placement
 from gateway.fleet.states import Phase, State
 from gateway.fleet.store import FleetStore, Observation
 from gateway.settings import Settings
@@ -30,10 +31,13 @@ from slipstream.supervisor.reconcile import ProcessState
 from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.status_reader import StatusLine
+from slipstream.supervisor.supervisor_lease import SupervisorLease
 
 _MEMORY_SECONDS = 5.0
 _FLUSH_SECONDS = 2.0
 _RETRY_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
+"""Between two looks at the leases of other hosts."""
 _SUCCESSOR_SECONDS = 600.0
 """How long a successor may take to become ready; loading and warm-up have limits of their own."""
 
@@ -46,14 +50,18 @@ class Fleet:
         *,
         store: FleetStore,
         feed: ChangeFeed,
+        lease: SupervisorLease,
+        placement: Placement,
         settings: Settings,
         sockets: Path,
         spawner: ServerSpawner,
         printer: StatusPrinter,
         first_socket: int = 1,
     ) -> None:
-        """Serve what `store` wants; sockets in the folder `sockets` are numbered on."""
+        """Serve what this host has claimed; sockets in the folder `sockets` are numbered on."""
         self._store = store
+        self._lease = lease
+        self._placement = placement
         self._settings = settings
         self._sockets = sockets
         self._spawner = spawner
@@ -64,7 +72,7 @@ class Fleet:
             on_idle=self.exited_idle,
             unresponsive_seconds=settings.unresponsive_seconds,
         )
-        self._observations = ObservationQueue(store)
+        self._observations = ObservationQueue(store, lease.host_id)
         self._servers: dict[str, InferenceServer] = {}
         """The server of each replica."""
         self._desired: set[str] = set()
@@ -83,6 +91,7 @@ class Fleet:
         self._draining = False
         self._followed = asyncio.Event()
         feed.subscribe(ChangeKind.INFERENCE_SERVER, lambda _: self._desired_changed.set())
+        lease.on_change = self._desired_changed.set
 
     async def run(self) -> None:
         """Run the inference servers until cancelled."""
@@ -316,17 +325,29 @@ class Fleet:
         while not self._draining:
             self._desired_changed.clear()
             try:
+                await self._placement.claim(from_others=self._lease.is_steady)
                 wanted = await self._store.desired_running()
             except (SQLAlchemyError, OSError):  # the change feed has logged it already
                 self._desired_changed.set()
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 self._set_desired(wanted)
-            await self._desired_changed.wait()
+            await self._until_due()
         self._followed.set()
 
+    async def _until_due(self) -> None:
+        """Return when something has changed, or leases of other hosts may have ended."""
+        looks = self._lease.has_others or self._placement.has_open
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._desired_changed.wait(), _LOOK_SECONDS if looks else None)
+
     def _set_desired(self, wanted: Sequence[InferenceServer]) -> None:
-        servers = {replica.id: server for server in wanted for replica in server.replicas}
+        servers = {
+            replica.id: server
+            for server in wanted
+            for replica in server.replicas
+            if replica.host_id == self._lease.host_id
+        }
         self._note_leaving(servers, {server.id for server in wanted})
         self._desired = set(servers)
         self._servers |= servers
@@ -335,7 +356,7 @@ class Fleet:
         self._check_settled()
 
     def _note_leaving(self, servers: Mapping[str, InferenceServer], running: set[str]) -> None:
-        """Let replicas that their server needs no more run on until gateways know of it."""
+        """Let replicas run on until gateways know that they are no longer needed, or have moved."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         for key in self._desired - servers.keys():

@@ -10,12 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.fleet.hosts import HostStore
+from gateway.fleet.placement import Placement
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
 from gateway.storage.tables import InferenceServer
 from inference_server import settings
 from inference_server.tcp_security import TcpSecurity
+from model_store.store import ModelStore
 from slipstream.demo.bootstrap import first_start, newest_call
 from slipstream.failures import UnusableError
 from slipstream.settings import UpOptions, log_level
@@ -75,13 +77,14 @@ class FleetRunner:
 
         Raises:
             StorageError: the database cannot be used.
-            UnusableError: another supervisor runs its inference servers.
+            UnusableError: another supervisor runs its inference servers, and this machine has not
+                joined.
         """
         banner = ReadyBanner(self._launched.options, self._printer)
         try:
             async with open_workspace(self._settings) as workspace, self._lease(workspace) as lease:
                 await run_together(
-                    lease.run(), self._run_servers(workspace, banner, gateways, workers)
+                    lease.run(), self._run_servers(workspace, lease, banner, gateways, workers)
                 )
         finally:
             banner.print_unshown_key()
@@ -89,15 +92,18 @@ class FleetRunner:
     async def _run_servers(
         self,
         workspace: Workspace,
+        lease: SupervisorLease,
         banner: ReadyBanner,
         gateways: GatewayMonitor,
         workers: WorkerManager,
     ) -> None:
         """Do what `serve` does, while this process has the lease."""
         feed = ChangeFeed(workspace.db)
+        store = ModelStore(self._settings.models)
+        placement = Placement(workspace.db, lease.host_id, has_model=store.has)
         with database_errors():
-            rows = await self._prepare(workspace, banner)
-        fleet = self._build(workspace, feed, rows)
+            rows = await self._prepare(workspace, banner, placement)
+        fleet = self._build(workspace, feed, lease, placement, rows)
         self._started.set()
         feed.start()
         try:
@@ -111,7 +117,9 @@ class FleetRunner:
     async def _lease(self, workspace: Workspace) -> AsyncIterator[SupervisorLease]:
         """Be the one that runs the inference servers of the database."""
         with database_errors():
-            lease = await SupervisorLease.claim(HostStore(workspace.db), self._printer)
+            lease = await SupervisorLease.claim(
+                HostStore(workspace.db), self._printer, joined=self._launched.options.joined
+            )
         try:
             yield lease
         finally:
@@ -119,29 +127,36 @@ class FleetRunner:
                 await lease.release()
 
     async def _prepare(
-        self, workspace: Workspace, banner: ReadyBanner
+        self, workspace: Workspace, banner: ReadyBanner, placement: Placement
     ) -> Mapping[str, InferenceServer]:
         """Create what a first start creates; return a predecessor's servers, by replica."""
         store = workspace.services.fleet.store
-        if self._launched.predecessor is None:
-            await store.mark_all_stopped()
         banner.demo = await first_start(workspace, self._printer, demo=self._demo)
         banner.newest_call = await newest_call(workspace)
-        if self._launched.predecessor is None:
+        passed = self._launched.predecessor
+        if passed is None:
             return {}
+        await placement.keep([process.key for process in passed.servers])
         rows = {replica.id: server for server in await store.all() for replica in server.replicas}
         if self._detached:  # a successor adopts them
             await asyncio.Event().wait()
         return rows
 
     def _build(
-        self, workspace: Workspace, feed: ChangeFeed, rows: Mapping[str, InferenceServer]
+        self,
+        workspace: Workspace,
+        feed: ChangeFeed,
+        lease: SupervisorLease,
+        placement: Placement,
+        rows: Mapping[str, InferenceServer],
     ) -> Fleet:
         """Return the fleet, with what a predecessor ran."""
         passed = self._launched.predecessor
         self._fleet = fleet = Fleet(
             store=workspace.services.fleet.store,
             feed=feed,
+            lease=lease,
+            placement=placement,
             settings=self._settings,
             sockets=self._launched.folder.sockets,
             spawner=self._spawner,

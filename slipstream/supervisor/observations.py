@@ -24,8 +24,10 @@ log = logger("slipstream.supervisor.observations")
 class ObservationQueue:
     """Queues observations without waiting; `run` writes those that have gathered together."""
 
-    def __init__(self, store: FleetStore) -> None:
+    def __init__(self, store: FleetStore, host_id: str | None = None) -> None:
+        """Write rows of replicas that the host has; None: that no host has."""
         self._store = store
+        self._host_id = host_id
         self._queue: asyncio.Queue[Observed | FellAsleep] = asyncio.Queue()
 
     def add(self, replica_id: str, **seen: Unpack[Observation]) -> None:
@@ -54,7 +56,7 @@ class ObservationQueue:
     async def _write(self, events: Sequence[Observed | FellAsleep]) -> None:
         while True:
             try:
-                await self._store.record(events)
+                await self._store.record(events, host_id=self._host_id)
             except (SQLAlchemyError, OSError) as error:
                 log.warning("observations_wait", count=len(events), reason=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)

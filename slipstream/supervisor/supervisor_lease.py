@@ -1,10 +1,12 @@
-"""One supervisor at a time runs the inference servers of a database."""
+"""The lease of this machine: what entitles its supervisor to run inference servers."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,24 +23,53 @@ _KIND = "supervisor"
 
 
 class SupervisorLease:
-    """The lease of this process."""
+    """The lease of this process.
+
+    Attributes:
+        host_id: of the row.
+        on_change: called when a renewal has found that there are more or fewer hosts than before.
+    """
 
     def __init__(self, store: HostStore, lease: HostLease) -> None:
         """Use `claim`."""
         self._store = store
         self._lease = lease
+        self._hosts = 1
+        self._renewed_at = monotonic()
+        self._steady_since = self._renewed_at
+        self.host_id = lease.host_id
+        self.on_change: Callable[[], None] = lambda: None
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there are other hosts."""
+        return self._hosts > 1
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it was renewed all the time: a lease of another host that has ended is its fault.
+
+        After the database was away, the leases of all hosts have ended.
+        """
+        now = monotonic()
+        return self._is_in_time(now) and now - self._steady_since > LEASE_SECONDS
 
     @classmethod
-    async def claim(cls, store: HostStore, printer: StatusPrinter) -> SupervisorLease:
+    async def claim(
+        cls, store: HostStore, printer: StatusPrinter, *, joined: bool
+    ) -> SupervisorLease:
         """Take the lease; wait for the end of that of a host that no longer renews it.
 
         Raises:
-            UnusableError: another supervisor holds and renews it.
+            UnusableError: another supervisor holds and renews it, and this machine has not joined.
         """
         seen: Host | None = None
         while True:
             found = await store.claim(
-                name=socket.gethostname(), owner=lease_owner_name(_KIND), has_ended=has_ended
+                name=socket.gethostname(),
+                owner=lease_owner_name(_KIND),
+                has_ended=has_ended,
+                joined=joined,
             )
             if isinstance(found, HostLease):
                 return cls(store, found)
@@ -59,11 +90,24 @@ class SupervisorLease:
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
             with suppress(SQLAlchemyError, OSError):  # the change feed logs it
-                if not await self._store.renew(self._lease):
+                hosts = await self._store.renew(self._lease)
+                if hosts is None:
                     raise UnusableError(
                         "another `slipstream up` runs the inference servers of this database now, "
                         f"because this one did not renew its lease for {LEASE_SECONDS:.0f} s"
                     )
+                now = monotonic()
+                if not self._is_in_time(now):
+                    self._steady_since = now
+                self._renewed_at = now
+                if hosts != self._hosts:
+                    self._hosts = hosts
+                    self.on_change()
+                if hosts > 1:
+                    await self._store.forget()
+
+    def _is_in_time(self, now: float) -> bool:
+        return now - self._renewed_at < _LOOK_SECONDS
 
     async def release(self) -> None:
         """Let the next supervisor begin at once."""
@@ -74,6 +118,7 @@ class SupervisorLease:
 def _refusal(host: Host) -> str:
     return (
         f"another `slipstream up`, on host {host.name}, runs the inference servers of this "
-        "database: stop it first, give this one a database of its own, or add gateways and "
-        "workers on this machine with `slipstream gateway` and `slipstream worker`"
+        "database: let this machine join with `slipstream join` (`slipstream hosts token` there "
+        "prints how), stop the other one first, give this one a database of its own, or add "
+        "gateways and workers here with `slipstream gateway` and `slipstream worker`"
     )

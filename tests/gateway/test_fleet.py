@@ -171,15 +171,6 @@ async def test_observing_a_deleted_server_is_not_an_error(database: Database) ->
     assert not await store.observe(row.lead.id, state=State.BOOTING)
 
 
-async def test_a_new_supervisor_starts_without_processes(database: Database) -> None:
-    store = FleetStore(database)
-    for version in (1, 2):
-        row = await store.ensure_running("mlp", version)
-        await store.observe(row.lead.id, state=State.BOOTING, pid=version)
-    await store.mark_all_stopped()
-    assert {(row.state, row.lead.pid) for row in await store.all()} == {("stopped", None)}
-
-
 async def test_concurrent_requests_get_the_same_server(database: Database, url: str) -> None:
     other = Database(url)
     stores = (FleetStore(database), FleetStore(other)) * 4

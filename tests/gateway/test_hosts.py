@@ -20,14 +20,18 @@ def hosts(database: Database) -> HostStore:
     return HostStore(database)
 
 
-async def claim(hosts: HostStore, owner: str, *ended: str) -> HostLease | Host:
+async def claim(
+    hosts: HostStore, owner: str, *ended: str, joined: bool = False
+) -> HostLease | Host:
     """Claim the lease as a process on a machine of the same name."""
-    return await hosts.claim(name=owner, owner=owner, has_ended=lambda name: name in ended)
+    return await hosts.claim(
+        name=owner, owner=owner, has_ended=lambda name: name in ended, joined=joined
+    )
 
 
-async def held(hosts: HostStore, owner: str, *ended: str) -> HostLease:
+async def held(hosts: HostStore, owner: str, *ended: str, joined: bool = False) -> HostLease:
     """Claim the lease successfully."""
-    lease = await claim(hosts, owner, *ended)
+    lease = await claim(hosts, owner, *ended, joined=joined)
     assert isinstance(lease, HostLease)
     return lease
 
@@ -82,3 +86,51 @@ async def test_the_next_lease_has_a_greater_token_and_ends_the_one_before(
     await hosts.release(first)
     assert isinstance(await claim(hosts, "third"), Host), "the old lease releases nothing"
     assert await hosts.renew(second)
+
+
+async def test_hosts_that_have_joined_stand_beside_each_other(
+    hosts: HostStore, database: Database
+) -> None:
+    first = await held(hosts, "first")
+    others = [await held(hosts, name, joined=True) for name in ("second", "third")]
+    assert [await hosts.renew(lease) for lease in (first, *others)] == [3, 3, 3]
+    assert isinstance(await claim(hosts, "fourth"), Host), "it has not joined"
+    assert len({lease.token for lease in (first, *others)}) == 3
+    await expire(database)
+    await held(hosts, "fifth")
+    assert await hosts.renew(first) is None
+    assert await hosts.renew(others[0]) == 3, "a lease that has ended and that no other has"
+
+
+async def test_the_row_of_a_host_that_is_known_to_have_ended_is_deleted(hosts: HostStore) -> None:
+    first, second = await held(hosts, "first"), await held(hosts, "second", joined=True)
+    third = await held(hosts, "third", "second", joined=True)
+    assert await hosts.renew(second) is None
+    assert await hosts.renew(first) == await hosts.renew(third) == 2
+
+
+async def test_a_process_that_claims_again_keeps_its_row(hosts: HostStore) -> None:
+    await held(hosts, "first")
+    before = await held(hosts, "second", joined=True)
+    after = await held(hosts, "second")  # as after a reload with other options
+    assert after.host_id == before.host_id
+    assert after.token > before.token
+    assert await hosts.renew(before) is None
+    assert [host.joined for host, _ in await hosts.all()] == [False, True]
+
+
+async def test_a_host_whose_lease_ended_long_ago_is_forgotten(
+    hosts: HostStore, database: Database
+) -> None:
+    for name in ("first", "second"):
+        await held(hosts, name, joined=name == "second")
+    await expire(database)
+    await hosts.forget()
+    assert [(host.name, is_alive) for host, is_alive in await hosts.all()] == [
+        ("first", False),
+        ("second", False),
+    ]
+    async with database.write() as session:
+        await session.execute(update(Host).values(lease_until=seconds_from_now(-61)))
+    await hosts.forget()
+    assert [host.name for host, _ in await hosts.all()] == ["first"]

@@ -125,13 +125,6 @@ async def test_a_user_can_wake_a_server(database: Database, how: str) -> None:
     assert woken.idle_timeout_seconds == 60
 
 
-async def test_a_new_supervisor_leaves_servers_asleep(database: Database) -> None:
-    store = FleetStore(database)
-    row = await asleep(store)
-    await store.mark_all_stopped()
-    assert (await store.get(row.id)).desired == Desired.ASLEEP
-
-
 async def test_concurrent_gateways_wake_a_server_once(database: Database, url: str) -> None:
     other = Database(url)
     row = await asleep(FleetStore(database))

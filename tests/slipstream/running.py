@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,18 +44,22 @@ class Up:
         port: int | None = None,
         grpc_port: int | None = None,
         code: Path | None = None,
+        command: Sequence[str] = ("up",),
         **extra: str,
     ) -> None:
-        """Start it, from the checkout `code`; `extra` goes into its environment."""
+        """Start it, from the checkout `code`; `extra` goes into its environment.
+
+        `command` may be another one that becomes `slipstream up`.
+        """
         self.state = state
         self.extra = extra
         self.port = port or free_port()
         self.grpc_port = grpc_port or free_port()
-        command = [sys.executable, "-m", "slipstream", "up", "--state", str(state)]
-        command += ["--port", str(self.port), "--grpc-port", str(self.grpc_port), *options]
+        words = [sys.executable, "-m", "slipstream", *command, "--state", str(state)]
+        words += ["--port", str(self.port), "--grpc-port", str(self.grpc_port), *options]
         self._errors = (state.parent / f"{state.name}.stderr").open("w+")
         self.process = subprocess.Popen(
-            command,
+            words,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,

@@ -1,0 +1,113 @@
+"""`slipstream hosts`: the machines of an installation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+import typer
+from pydantic import BaseModel
+
+from gateway.fleet.hosts import HostStore
+from slipstream import options
+from slipstream.commands.tables import Columns, model_table
+from slipstream.failures import exit_on_error
+from slipstream.installation import find_installation
+from slipstream.join_token import JoinToken
+from slipstream.session import open_session
+from slipstream.settings import installation_variables
+from slipstream.terminal import Terminal
+
+commands = typer.Typer(no_args_is_help=True)
+
+
+class HostOut(BaseModel):
+    """A machine whose supervisor runs inference servers."""
+
+    id: str
+    name: str
+    state: str
+    """`alive`, or `gone`: its lease has ended, and others take its replicas."""
+    joined: bool
+    """Whether it runs `slipstream join`."""
+    version: str | None
+    replicas: int
+    """Of inference servers."""
+    created_at: datetime
+
+
+class HostList(BaseModel):
+    """All of them."""
+
+    items: list[HostOut]
+
+
+class JoinTokenOut(BaseModel):
+    """A join token."""
+
+    token: str
+    left_out: list[str]
+    """Variables with files of this machine, which are not in the token."""
+
+
+COLUMNS: Columns[HostOut] = {
+    "name": "name",
+    "state": "state",
+    "joined": lambda host: "yes" if host.joined else "",
+    "version": "version",
+    "replicas": "replicas",
+    "since": "created_at",
+}
+
+
+def register(application: typer.Typer, noun: str, text: str) -> None:
+    """Add the commands."""
+    application.add_typer(commands, name=noun, help=text)
+
+
+@commands.command("list")
+def list_hosts(
+    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+) -> None:
+    """List the machines that run inference servers, oldest first."""
+    with open_session(state, as_json=as_json) as session:
+        hosts = session.run(HostStore(session.workspace.db).all())
+        servers = session.run(session.services.fleet.store.all())
+        replicas = Counter(each.host_id for server in servers for each in server.replicas)
+        found = HostList(
+            items=[
+                HostOut(
+                    id=host.id,
+                    name=host.name,
+                    state="alive" if is_alive else "gone",
+                    joined=host.joined,
+                    version=host.version,
+                    replicas=replicas[host.id],
+                    created_at=host.created_at,
+                )
+                for host, is_alive in hosts
+            ]
+        )
+        none = "No `slipstream up` has run on this database."
+        session.terminal.show(found, model_table(found.items, COLUMNS, empty=none))
+
+
+@commands.command("token")
+def show_token(
+    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+) -> None:
+    """Print the token with which further machines join. It is a secret: it contains all others.
+
+    [dim]slipstream hosts token | ssh gpu-1 "cat > slipstream.token"[/]
+    [dim]ssh gpu-1 SLIPSTREAM_INFERENCE_TCP=10.0.0.6:0 slipstream join slipstream.token[/]
+    """
+    with exit_on_error(as_json=as_json):
+        terminal = Terminal(as_json=as_json)
+        installation = find_installation(state)
+        installation.check()
+        variables = installation.variables or installation_variables()
+        token, left_out = JoinToken.of(installation.settings, variables)
+        if left_out:
+            terminal.note(f"Not in the token, set them there: {', '.join(left_out)}")
+        found = JoinTokenOut(token=token.encode(), left_out=left_out)
+        terminal.show(found, found.token)

@@ -1,0 +1,54 @@
+"""`slipstream join`: a further machine of an installation."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from slipstream.failures import exit_on_error
+from slipstream.join_token import JoinToken
+from slipstream.settings import PREFIX, UpOptions, join_environment
+from slipstream.supervisor.state_folder import ensure_state_folder
+from telemetry.options import read
+
+_DESCRIPTION = """\
+Run everything on a further machine of an installation: gateways, a worker, and its share of the
+inference servers. When this machine dies, the others take over what it ran.
+
+TOKEN is what `slipstream hosts token` prints on a machine of the installation, - to read it from
+stdin, or a file with it. It contains database, broker and secrets. The options are those of
+`slipstream up`. The models of all machines must be in one folder, DIR/models, such as on a network
+file system. Inference servers listen on SLIPSTREAM_INFERENCE_TCP, see docs/tls.md.
+
+    export SLIPSTREAM_INFERENCE_TCP=10.0.0.6:0
+    slipstream join /etc/slipstream.token --host 0.0.0.0 --behind-proxy
+"""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Become `slipstream up --joined` with the variables of the token."""
+    given, options = arguments[:1], arguments[1:]
+    if not given or given[0] in {"-h", "--help"}:
+        sys.stdout.write(f"usage: slipstream join TOKEN [OPTIONS OF UP]\n\n{_DESCRIPTION}")
+        raise SystemExit(0 if given else 2)
+    chosen = read(UpOptions, options, prefix=PREFIX, program="slipstream join", description="")
+    with exit_on_error(as_json=chosen.json):
+        token = JoinToken.decode(_text(given[0]))
+        file = chosen.state / "inference-token" if token.inference_token else None
+        environment = join_environment(token.variables, file)
+        if file is not None:
+            ensure_state_folder(chosen.state)
+            file.write_text(f"{token.inference_token}\n")
+    command = [sys.executable, "-m", "slipstream", "up", "--joined", "--no-demo", *options]
+    os.execve(sys.executable, command, environment)
+
+
+def _text(given: str) -> str:
+    if given == "-":
+        return sys.stdin.read()
+    try:
+        return Path(given).read_text()
+    except (OSError, UnicodeDecodeError):  # it is the token itself
+        return given

@@ -1,0 +1,159 @@
+"""Which host runs a replica."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import update
+
+from gateway.fleet import placement
+from gateway.fleet.hosts import HostLease, HostStore
+from gateway.fleet.placement import Placement
+from gateway.fleet.states import State
+from gateway.fleet.store import FleetStore, Observed
+from gateway.storage.database import Database
+from gateway.storage.sql import seconds_from_now
+from gateway.storage.tables import Host, InferenceServer
+
+
+@pytest.fixture
+def store(database: Database) -> FleetStore:
+    """The rows of inference servers."""
+    return FleetStore(database)
+
+
+async def host(database: Database, name: str, *, lacks: Sequence[str] = ()) -> Placement:
+    """Let a host join; it has all models but those in `lacks`."""
+    lease = await HostStore(database).claim(
+        name=name, owner=name, has_ended=lambda _: False, joined=True
+    )
+    assert isinstance(lease, HostLease)
+    return Placement(database, lease.host_id, has_model=lambda model, _: model not in lacks)
+
+
+async def end(database: Database, which: Placement) -> None:
+    """Let the lease of a host end."""
+    async with database.write() as session:
+        ended = update(Host).where(Host.id == which._host_id)
+        await session.execute(ended.values(lease_until=seconds_from_now(-0.001)))
+
+
+async def places(store: FleetStore) -> dict[str, list[str | None]]:
+    """Return the hosts of the replicas, by model."""
+    return {
+        server.model: [replica.host_id for replica in server.replicas]
+        for server in await store.all()
+    }
+
+
+async def claim(*hosts: Placement, from_others: bool = True) -> None:
+    """Let each host claim once, in this order."""
+    for each in hosts:
+        await each.claim(from_others=from_others)
+
+
+async def test_the_only_host_takes_everything_that_should_run(
+    database: Database, store: FleetStore
+) -> None:
+    await store.ensure_running("one", 1, replicas=3)
+    await store.stop((await store.ensure_running("stopped", 1)).id)
+    only = await host(database, "only", lacks=["one"])
+    await claim(only, from_others=False)
+    assert await places(store) == {"one": [only._host_id] * 3, "stopped": [None]}
+    assert not only.has_open
+
+
+async def test_several_share_them(database: Database, store: FleetStore) -> None:
+    a, b, c = [await host(database, name) for name in "abc"]
+    await store.ensure_running("spread", 1, replicas=3)
+    for number in range(3):
+        await store.ensure_running(f"single {number}", 1)
+    await claim(a, a, a)
+    assert a.has_open
+    await claim(b, c, a)
+    found = await places(store)
+    assert {*found["spread"]} == {each._host_id for each in (a, b, c)}
+    assert {*Counter(each for hosts in found.values() for each in hosts).values()} == {2}
+
+
+async def test_claims_at_once_take_each_replica_once(
+    database: Database, store: FleetStore, url: str
+) -> None:
+    others = [Database(url) for _ in range(3)]
+    hosts = [await host(each, str(number)) for number, each in enumerate(others)]
+    for number in range(12):
+        await store.ensure_running(f"m{number}", 1)
+    await asyncio.gather(*(each.claim(from_others=True) for each in hosts * 2))
+    found = Counter(each for (each,) in (await places(store)).values())
+    assert found == {each._host_id: 4 for each in hosts}
+    for each in others:
+        await each.close()
+
+
+async def test_a_host_leaves_a_model_that_it_does_not_have_to_one_that_has_it(
+    database: Database, store: FleetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await host(database, "a", lacks=["big"]), await host(database, "b")
+    await store.ensure_running("big", 1)
+    await claim(a, a)
+    assert await places(store) == {"big": [None]}
+    monkeypatch.setattr(placement, "PATIENCE_SECONDS", 0.0)
+    await claim(a)
+    assert await places(store) == {"big": [a._host_id]}, "no other takes it: it says why it fails"
+    await claim(b)
+    assert await places(store) == {"big": [a._host_id]}
+
+
+async def test_the_replicas_of_a_host_that_is_gone_are_taken(
+    database: Database, store: FleetStore
+) -> None:
+    a, b = [await host(database, name) for name in "ab"]
+    server = await store.ensure_running("m", 1, replicas=2)
+    await claim(a, b)
+    first, second = (await store.get(server.id)).replicas
+    for replica in (first, second):
+        booted = Observed(replica_id=replica.id, seen={"state": State.BOOTING, "pid": 7})
+        assert await store.record([booted], host_id=replica.host_id) == 1
+    await end(database, a)
+    await claim(b, from_others=False)
+    assert (await places(store))["m"] == [a._host_id, b._host_id], "its own lease may have ended"
+    await claim(b)
+    taken, own = (await store.get(server.id)).replicas
+    assert (taken.host_id, taken.state, taken.pid) == (b._host_id, State.STOPPED, None)
+    assert (own.host_id, own.state, own.pid) == (b._host_id, State.BOOTING, 7)
+    ready = Observed(replica_id=taken.id, seen={"state": State.BOOTING})
+    assert await store.record([ready], host_id=a._host_id) == 0, "only its host writes a row"
+    await claim(a)
+    assert (await places(store))["m"] == [b._host_id] * 2, "it stays where it is"
+
+
+async def test_what_no_host_runs_is_recorded_as_stopped(
+    database: Database, store: FleetStore
+) -> None:
+    a, b = [await host(database, name) for name in "ab"]
+    server = await store.ensure_running("m", 1)
+    await claim(a)
+    booted = Observed(replica_id=server.lead.id, seen={"state": State.BOOTING, "pid": 7})
+    await store.record([booted], host_id=a._host_id)
+    await store.stop(server.id)
+    await end(database, a)
+    await claim(b)
+    row: InferenceServer = await store.get(server.id)
+    assert (row.state, row.lead.pid) == (State.STOPPED, None)
+
+
+async def test_processes_from_before_a_reload_stay_as_they_are(
+    database: Database, store: FleetStore
+) -> None:
+    ours, theirs = [await store.ensure_running(name, 1) for name in ("ours", "theirs")]
+    await store.observe(ours.lead.id, state=State.BOOTING, pid=7)
+    a, b = [await host(database, name) for name in "ab"]
+    await b.keep([theirs.lead.id])
+    await a.keep([ours.lead.id, theirs.lead.id])
+    await claim(a)
+    assert await places(store) == {"ours": [a._host_id], "theirs": [b._host_id]}
+    row = await store.get(ours.id)
+    assert (row.state, row.lead.pid) == (State.BOOTING, 7)

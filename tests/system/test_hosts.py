@@ -1,0 +1,262 @@
+"""Several hosts of one installation: each runs a share of the replicas, and takes over others'."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from gateway.fleet.hosts import LEASE_SECONDS
+from tests.services.postgres import PostgresServer
+from tests.services.redis import RedisServer
+from tests.slipstream.running import NO_WORKER, Up, environment
+from tests.system.runs import eventually
+
+pytestmark = [pytest.mark.processes, pytest.mark.services]
+
+TOKEN = "a-token-of-32-characters-or-more"
+CALL = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}}
+
+# Any, here and below: JSON
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A folder with the state of each host, and what they share."""
+
+    folder: Path
+    postgres: PostgresServer
+    variables: dict[str, str]
+
+    def up(self, name: str) -> Up:
+        """Start the first host."""
+        host = Up(self.state(name), *NO_WORKER, **self.variables, **self.own())
+        host.until("documentation")
+        return host
+
+    def join(self, name: str, token: str) -> Up:
+        """Start a further host."""
+        host = Up(self.state(name), *NO_WORKER, command=("join", token), **self.own())
+        host.until("documentation")
+        return host
+
+    def own(self) -> dict[str, str]:
+        """What each host sets itself."""
+        return {"SLIPSTREAM_INFERENCE_TCP": "127.0.0.1:0"}
+
+    def state(self, name: str) -> Path:
+        """The state folder of a host; the models are those of all."""
+        state, models = self.folder / name, self.folder / "models"
+        models.mkdir(exist_ok=True)
+        if not state.exists():
+            state.mkdir(mode=0o700)
+            (state / "models").symlink_to(models)
+        return state
+
+    def command(self, host: Up, *words: str) -> str:
+        """Run a command on a host; return its output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "slipstream", *words, "--state", str(host.state)],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def hosts(self, host: Up) -> list[Json]:
+        """The hosts, as `slipstream hosts list` shows them."""
+        found: list[Json] = json.loads(self.command(host, "hosts", "list", "--json"))["items"]
+        return found
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A PostgreSQL and a Redis for several hosts, whose inference servers ask for a token."""
+    redis, postgres = RedisServer(tmp_path), PostgresServer()
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{TOKEN}\n")
+    redis.start()
+    postgres.start()
+    with TemporaryDirectory(prefix="ss-") as folder:
+        try:
+            yield Site(
+                folder=Path(folder),
+                postgres=postgres,
+                variables={
+                    "SLIPSTREAM_DATABASE_URL": postgres.create("slipstream"),
+                    "SLIPSTREAM_BROKER_URL": redis.url,
+                    "SLIPSTREAM_INFERENCE_TOKEN_FILE": str(tokens),
+                    "SLIPSTREAM_UPSTREAM_TOKEN_FILE": str(tokens),
+                },
+            )
+        finally:
+            postgres.remove()
+            redis.stop()
+
+
+def demo_call(host: Up) -> tuple[str, dict[str, str]]:
+    """The path and the headers of the demo's call."""
+    (curl,) = [line for line in host.output if line.startswith("curl")]
+    key = curl.partition("X-API-Key: ")[2].partition("'")[0]
+    return curl.partition(f":{host.port}")[2].partition(" ")[0], {"X-API-Key": key}
+
+
+def hide_sockets(*hosts: Up) -> None:
+    """Remove the Unix sockets: on another machine they do not exist."""
+    for host in hosts:
+        for socket in (host.state / "run" / "sockets").iterdir():
+            socket.unlink()
+
+
+def places(site: Site) -> list[tuple[str | None, str]]:
+    """The host and the state of each replica."""
+
+    async def read() -> list[tuple[str | None, str]]:
+        connection = await asyncpg.connect(site.variables["SLIPSTREAM_DATABASE_URL"])
+        try:
+            found = await connection.fetch("SELECT host_id, state FROM replicas")
+        finally:
+            await connection.close()
+        return [(row["host_id"], row["state"]) for row in found]
+
+    return asyncio.run(read())
+
+
+def ready_on(found: Sequence[tuple[str | None, str]], *hosts: str) -> bool:
+    return Counter(found) == Counter((host, "ready") for host in hosts)
+
+
+class Caller(threading.Thread):
+    """Calls a host one call after the other; `statuses` has what came."""
+
+    def __init__(self, host: Up, path: str, key: dict[str, str]) -> None:
+        super().__init__(daemon=True)
+        self.statuses: list[int] = []
+        self._done = threading.Event()
+        self._http = httpx.Client(base_url=host.url, headers=key, timeout=10)
+        self._path = path
+
+    def run(self) -> None:
+        """Call until `stop`."""
+        while not self._done.is_set():
+            self.statuses.append(self._http.post(self._path, json=CALL).status_code)
+
+    def stop(self) -> list[int]:
+        """Return the statuses that were not 200."""
+        self._done.set()
+        self.join()
+        self._http.close()
+        return [status for status in self.statuses if status != 200]
+
+
+def test_hosts_share_replicas_and_take_over_those_of_one_that_is_gone(site: Site) -> None:
+    first = site.up("first")
+    path, key = demo_call(first)
+    token = site.command(first, "hosts", "token").strip()
+    second = site.join("second", token)
+    (a, b) = [host["id"] for host in site.hosts(first)]
+    assert ready_on(places(site), a), "what runs stays where it is"
+    site.command(first, "models", "serve", "iris", "--replicas", "2")
+    eventually(lambda: places(site), lambda found: ready_on(found, a, b))
+    hide_sockets(first, second)
+    for host in (first, second):
+        assert httpx.post(f"{host.url}{path}", json=CALL, headers=key).status_code == 200
+
+    caller = Caller(first, path, key)
+    caller.start()
+    time.sleep(1)
+    killed = time.monotonic()
+    second.stop(signal.SIGKILL)
+    eventually(lambda: places(site), lambda found: ready_on(found, a, a))
+    assert time.monotonic() - killed < 2 * LEASE_SECONDS + 5
+    assert len(caller.stop()) <= 1, "the one in flight on it"
+    assert len(caller.statuses) > 100
+
+    third = site.join("third", token)
+    c = site.hosts(first)[-1]["id"]
+    first.stop(signal.SIGKILL)
+    eventually(lambda: places(site), lambda found: ready_on(found, c, c))
+    assert httpx.post(f"{third.url}{path}", json=CALL, headers=key).status_code == 200
+    again = site.up("first")
+    assert ready_on(places(site), c, c), "it takes nothing from a host that lives"
+    assert third.stop() == 0
+    assert "Traceback" not in third.errors
+    d = [host["id"] for host in site.hosts(again) if host["state"] == "alive"]
+    assert len(d) == 1
+    eventually(lambda: places(site), lambda found: ready_on(found, *d, *d))
+    assert again.stop() == 0
+    assert "Traceback" not in again.errors
+
+
+def test_a_database_that_freezes_moves_nothing(site: Site) -> None:
+    first = site.up("first")
+    path, key = demo_call(first)
+    second = site.join("second", site.command(first, "hosts", "token").strip())
+    (a, b) = [host["id"] for host in site.hosts(first)]
+    site.command(first, "models", "serve", "iris", "--replicas", "2")
+    eventually(lambda: places(site), lambda found: ready_on(found, a, b))
+    pids = {process.pid for host in (first, second) for process in host.servers()}
+    for host in (first, second):  # after which they know the key and the deployment
+        assert httpx.post(f"{host.url}{path}", json=CALL, headers=key).status_code == 200
+    site.postgres.suspend()
+    until = time.monotonic() + 2 * LEASE_SECONDS
+    while time.monotonic() < until:
+        for host in (first, second):
+            assert httpx.post(f"{host.url}{path}", json=CALL, headers=key).status_code == 200
+        time.sleep(0.2)
+    site.postgres.resume()
+    eventually(
+        lambda: [host["state"] for host in site.hosts(first)], lambda found: "gone" not in found
+    )
+    time.sleep(LEASE_SECONDS)
+    assert ready_on(places(site), a, b)
+    assert {process.pid for host in (first, second) for process in host.servers()} == pids
+    assert (second.stop(), first.stop()) == (0, 0)
+
+
+def test_what_cannot_be_joined_says_why(site: Site, tmp_path: Path) -> None:
+    def refusal(*words: str, **variables: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "slipstream", *words],
+            env={**environment(), **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 3, done.stdout
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    state = ("--state", str(tmp_path / "state"))
+    assert "got SQLite" in refusal("hosts", "token", *state)
+    database = {"SLIPSTREAM_DATABASE_URL": site.variables["SLIPSTREAM_DATABASE_URL"]}
+    assert "SLIPSTREAM_BROKER_URL" in refusal("hosts", "token", *state, **database)
+    made = subprocess.run(
+        [sys.executable, "-m", "slipstream", "hosts", "token", *state],
+        env={**environment(), **site.variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    token = made.stdout.strip()
+    assert "slipstream hosts token" in refusal("join", token[:-9], *state)
+    assert "SLIPSTREAM_INFERENCE_TCP" in refusal("join", token, *state)
+    other = {"SLIPSTREAM_BROKER_URL": "redis://elsewhere/0"}
+    assert "expected the value in the token" in refusal("join", token, *state, **other)
