@@ -140,7 +140,7 @@ class ServerHost:
 def main() -> None:
     """Take requests until the last server has ended, or the parent has."""
     options = _parser().parse_args()
-    allocator.share_arenas()
+    allocator.use_one_arena()
     ignore_sigint()
     set_process_name("inference")
     logs.configure(options.log_level, process="inference_server", log_format=options.log_format)
