@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from math import ceil
 from time import monotonic
 
-from sqlalchemy import Row, and_, literal, or_, select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.fleet.hosts import IS_ALIVE
@@ -34,16 +34,28 @@ class Placement:
     """
 
     def __init__(
-        self, db: Database, host_id: str, *, has_model: Callable[[str, int], bool]
+        self,
+        db: Database,
+        host_id: str,
+        *,
+        has_model: Callable[[str, int], bool],
+        may_take_over: Callable[[], bool],
     ) -> None:
-        """Claim for `host_id`; `has_model` says whether the host's store has a version.
+        """Claim for `host_id`.
 
-        A version that it does not have is left to others, unless none takes it. The function is
-        called in a thread, as it asks a disk.
+        Args:
+            db: the database.
+            host_id: of the host's row.
+            has_model: whether the host's store has a version. One that it does not have is left to
+                others, unless none takes it. Called in a thread, as it asks a disk.
+            may_take_over: whether replicas of a host whose lease has ended may be taken. Not if our
+                own lease was not renewed all the time: after the database was away, the leases of
+                all have ended. Asked after the database has answered.
         """
         self._db = db
         self._host_id = host_id
         self._has_model = has_model
+        self._may_take_over = may_take_over
         self._open_since: dict[str, float] = {}
 
     @property
@@ -57,15 +69,14 @@ class Placement:
         async with self._db.write() as session:
             await session.execute(update(Replica).where(ours).values(host_id=self._host_id))
 
-    async def claim(self, *, from_others: bool) -> None:
+    async def claim(self) -> None:
         """Take open replicas of servers that should run; record that the others are stopped.
 
-        A replica is open without a host, and, with `from_others`, where its host's lease has ended.
-        `from_others` must be False for a host that has not renewed its own lease all the time:
-        after the database was away, the leases of all have ended.
+        A replica is open without a host; and, if we may take over, where its host's lease has
+        ended.
         """
         async with self._db.read() as session:  # usually nothing is open: no lock is needed
-            due = await self._find(session, from_others=from_others)
+            due = await self._find(session)
         if not due:
             self._open_since = {}
             return
@@ -73,7 +84,7 @@ class Placement:
         here = await asyncio.to_thread(self._of_store, versions)
         async with self._db.write() as session:
             await advisory_lock(session, Replica.__tablename__)
-            found = await self._find(session, from_others=from_others)
+            found = await self._find(session)
             servers = await _servers(session, lock=[server.id for _, server in found])
             alive = set((await session.execute(select(Host.id).where(IS_ALIVE))).scalars())
             open_ids = {replica.id for replica, _ in found}
@@ -93,21 +104,19 @@ class Placement:
     def _of_store(self, versions: Iterable[Version]) -> set[Version]:
         return {version for version in versions if self._has_model(*version)}
 
-    async def _find(
-        self, session: AsyncSession, *, from_others: bool
-    ) -> Sequence[Row[Replica, InferenceServer]]:
+    async def _find(self, session: AsyncSession) -> Sequence[Row[Replica, InferenceServer]]:
         """Return the open replicas that should run, or are not recorded as stopped."""
         ended = select(Host.id).where(~IS_ALIVE, Host.id != self._host_id)
-        is_open = or_(
-            Replica.host_id.is_(None), and_(literal(from_others), Replica.host_id.in_(ended))
-        )
+        is_open = Replica.host_id.is_(None) | Replica.host_id.in_(ended)
         is_due = (InferenceServer.desired == Desired.RUNNING) | (Replica.state != State.STOPPED)
         statement = (
             select(Replica, InferenceServer)
             .join(InferenceServer, InferenceServer.id == Replica.server_id)
             .where(is_open, is_due)
         )
-        return (await session.execute(statement)).all()
+        found = (await session.execute(statement)).all()
+        may_take_over = self._may_take_over()
+        return [row for row in found if row.Replica.host_id is None or may_take_over]
 
     def _choose(
         self,

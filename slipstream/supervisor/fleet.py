@@ -325,7 +325,7 @@ class Fleet:
         while not self._draining:
             self._desired_changed.clear()
             try:
-                await self._placement.claim(from_others=self._lease.is_steady)
+                await self._placement.claim()
                 wanted = await self._store.desired_running()
             except (SQLAlchemyError, OSError):  # the change feed has logged it already
                 self._desired_changed.set()

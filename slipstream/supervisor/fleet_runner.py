@@ -100,7 +100,12 @@ class FleetRunner:
         """Do what `serve` does, while this process has the lease."""
         feed = ChangeFeed(workspace.db)
         store = ModelStore(self._settings.models)
-        placement = Placement(workspace.db, lease.host_id, has_model=store.has)
+        placement = Placement(
+            workspace.db,
+            lease.host_id,
+            has_model=store.has,
+            may_take_over=lambda: lease.is_steady,
+        )
         with database_errors():
             rows = await self._prepare(workspace, banner, placement)
         fleet = self._build(workspace, feed, lease, placement, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from sqlalchemy import update
@@ -25,13 +25,24 @@ def store(database: Database) -> FleetStore:
     return FleetStore(database)
 
 
-async def host(database: Database, name: str, *, lacks: Sequence[str] = ()) -> Placement:
+async def host(
+    database: Database,
+    name: str,
+    *,
+    lacks: Sequence[str] = (),
+    may_take_over: Callable[[], bool] = lambda: True,
+) -> Placement:
     """Let a host join; it has all models but those in `lacks`."""
     lease = await HostStore(database).claim(
         name=name, owner=name, has_ended=lambda _: False, joined=True
     )
     assert isinstance(lease, HostLease)
-    return Placement(database, lease.host_id, has_model=lambda model, _: model not in lacks)
+    return Placement(
+        database,
+        lease.host_id,
+        has_model=lambda model, _: model not in lacks,
+        may_take_over=may_take_over,
+    )
 
 
 async def end(database: Database, which: Placement) -> None:
@@ -49,10 +60,10 @@ async def places(store: FleetStore) -> dict[str, list[str | None]]:
     }
 
 
-async def claim(*hosts: Placement, from_others: bool = True) -> None:
+async def claim(*hosts: Placement) -> None:
     """Let each host claim once, in this order."""
     for each in hosts:
-        await each.claim(from_others=from_others)
+        await each.claim()
 
 
 async def test_the_only_host_takes_everything_that_should_run(
@@ -61,7 +72,7 @@ async def test_the_only_host_takes_everything_that_should_run(
     await store.ensure_running("one", 1, replicas=3)
     await store.stop((await store.ensure_running("stopped", 1)).id)
     only = await host(database, "only", lacks=["one"])
-    await claim(only, from_others=False)
+    await claim(only)
     assert await places(store) == {"one": [only._host_id] * 3, "stopped": [None]}
     assert not only.has_open
 
@@ -86,7 +97,7 @@ async def test_claims_at_once_take_each_replica_once(
     hosts = [await host(each, str(number)) for number, each in enumerate(others)]
     for number in range(12):
         await store.ensure_running(f"m{number}", 1)
-    await asyncio.gather(*(each.claim(from_others=True) for each in hosts * 2))
+    await asyncio.gather(*(each.claim() for each in hosts * 2))
     found = Counter(each for (each,) in (await places(store)).values())
     assert found == {each._host_id: 4 for each in hosts}
     for each in others:
@@ -110,7 +121,9 @@ async def test_a_host_leaves_a_model_that_it_does_not_have_to_one_that_has_it(
 async def test_the_replicas_of_a_host_that_is_gone_are_taken(
     database: Database, store: FleetStore
 ) -> None:
-    a, b = [await host(database, name) for name in "ab"]
+    steady: list[bool] = []
+    a = await host(database, "a")
+    b = await host(database, "b", may_take_over=lambda: steady.pop(0) if steady else True)
     server = await store.ensure_running("m", 1, replicas=2)
     await claim(a, b)
     first, second = (await store.get(server.id)).replicas
@@ -118,8 +131,12 @@ async def test_the_replicas_of_a_host_that_is_gone_are_taken(
         booted = Observed(replica_id=replica.id, seen={"state": State.BOOTING, "pid": 7})
         assert await store.record([booted], host_id=replica.host_id) == 1
     await end(database, a)
-    await claim(b, from_others=False)
+    steady[:] = [False]
+    await claim(b)
     assert (await places(store))["m"] == [a._host_id, b._host_id], "its own lease may have ended"
+    steady[:] = [True, False]
+    await claim(b)
+    assert (await places(store))["m"] == [a._host_id, b._host_id], "it has ended meanwhile"
     await claim(b)
     taken, own = (await store.get(server.id)).replicas
     assert (taken.host_id, taken.state, taken.pid) == (b._host_id, State.STOPPED, None)
