@@ -13,6 +13,7 @@ from tests.architecture.repository import PACKAGES, ROOT, files, modules
 OF_THE_COMMAND = {
     "BEHIND_PROXY",
     "INSECURE",
+    "JOINED",
     "NO_DEMO",
     "API_KEY",
     "WEBHOOK_SECRET",

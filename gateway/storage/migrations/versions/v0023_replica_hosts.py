@@ -13,8 +13,9 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the columns. A replica without a host is open: a host claims it."""
-    joined = sa.Column("joined", sa.Boolean(), server_default=sa.false(), nullable=False)
-    op.add_column("hosts", joined)
+    op.add_column(
+        "hosts", sa.Column("joined", sa.Boolean(), server_default=sa.false(), nullable=False)
+    )
     op.add_column("hosts", sa.Column("version", sa.String(length=64), nullable=True))
     with op.batch_alter_table("replicas") as replicas:
         replicas.add_column(sa.Column("host_id", sa.String(length=36), nullable=True))
