@@ -145,14 +145,18 @@ def _shared_variables(running: RunningSupervisor, own: Settings) -> dict[str, st
     """
     shared = dict(running.settings)
     if running.pepper_in_environment:
-        environment: dict[str, str] = {}
-        with suppress(psutil.Error, OSError):
-            environment = psutil.Process(running.pid).environ()
-        by_name = {name.upper(): text for name, text in environment.items()}
-        pepper = by_name.get(PEPPER_VARIABLE) or own.key_pepper
+        pepper = environment_of(running).get(PEPPER_VARIABLE) or own.key_pepper
         if pepper:
             shared[PEPPER_VARIABLE] = pepper
     return shared
+
+
+def environment_of(running: RunningSupervisor) -> dict[str, str]:
+    """Return the environment of the supervisor, as far as its user can read it from here."""
+    environment: dict[str, str] = {}
+    with suppress(psutil.Error, OSError):
+        environment = psutil.Process(running.pid).environ()
+    return {name.upper(): text for name, text in environment.items()}
 
 
 def _unknown_pepper(running: RunningSupervisor, shared: Mapping[str, str]) -> Iterator[Conflict]:

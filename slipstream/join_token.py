@@ -47,14 +47,20 @@ class JoinToken:
         raise UnusableError(f"{message}, got {len(word)} characters of something else")
 
     @classmethod
-    def of(cls, settings: Settings, variables: Mapping[str, str]) -> tuple[JoinToken, list[str]]:
-        """Return the token of an installation, and the variables that each host has to have itself.
+    def of(
+        cls, settings: Settings, variables: Mapping[str, str], inference_tokens: Path | None
+    ) -> JoinToken:
+        """Return the token of an installation.
 
-        These name files of a machine. Files with secrets are read.
+        Variables that name other files of a machine are left out.
+
+        Args:
+            settings: those of the installation. Files with secrets have been read.
+            variables: that its processes share.
+            inference_tokens: file whose first line its gateways send to inference servers.
 
         Raises:
-            UnusableError: database or broker are files of one machine.
-            StorageError: the pepper cannot be used.
+            UnusableError: database or broker are files of one machine, or a secret is missing.
         """
         if sqlite_file(parse_url(settings.database)):
             message = "expected SLIPSTREAM_DATABASE_URL=postgresql://…, got SQLite"
@@ -62,17 +68,19 @@ class JoinToken:
         if broker_of(settings).kind is BrokerKind.FOLDER:
             message = "expected SLIPSTREAM_BROKER_URL=redis://… or amqp://…, got none"
             raise UnusableError(f"{message}: a folder serves one machine")
-        read = {f"{PREFIX}{name.upper()}": getattr(settings, name) for name in SECRETS}
-        read[PEPPER_VARIABLE] = load_pepper(settings.key_pepper, settings.state).decode()
-        others = {name: text for name, text in variables.items() if not name.endswith(_FILE)}
-        left_out = [
-            name
-            for name in variables
-            if name.endswith(_FILE) and name.removesuffix(_FILE) not in read
-        ]
-        shared = {**others, **{name: text for name, text in read.items() if text}}
-        file = settings.upstream_token_file
-        return cls(variables=shared, inference_token=_first_line(file)), left_out
+        if not settings.key_pepper and not (settings.state / "pepper").exists():
+            message = f"{settings.state} is not the state folder of the installation"
+            raise UnusableError(f"{message}, as there is no pepper: choose it with --state")
+        secrets = {f"{PREFIX}{name.upper()}": getattr(settings, name) for name in SECRETS}
+        secrets[PEPPER_VARIABLE] = load_pepper(settings.key_pepper, settings.state).decode()
+        shared = {name: text for name, text in variables.items() if not names_file(name)}
+        shared |= {name: text for name, text in secrets.items() if text}
+        return cls(variables=shared, inference_token=_first_line(inference_tokens))
+
+
+def names_file(variable: str) -> bool:
+    """Whether a variable names a file of one machine."""
+    return variable.endswith(_FILE)
 
 
 def _first_line(file: Path | None) -> str | None:

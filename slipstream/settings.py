@@ -205,12 +205,16 @@ def installation_variables() -> dict[str, str]:
     Paths are absolute: other processes have other working directories. The pepper is not among
     them: it is to be kept apart from the state folder, into which they are written.
     """
-    given = {name.upper(): text for name, text in os.environ.items()}
     return {
         name: _with_absolute_path(name, text)
-        for name, text in given.items()
+        for name, text in own_environment().items()
         if text and is_shared(name) and name != PEPPER_VARIABLE
     }
+
+
+def own_environment() -> dict[str, str]:
+    """Return our environment, with names in capitals."""
+    return {name.upper(): text for name, text in os.environ.items()}
 
 
 def has_pepper() -> bool:
@@ -277,7 +281,7 @@ def join_environment(shared: Mapping[str, str], inference_token: Path | None) ->
     Raises:
         UnusableError: a variable has another value, or the others cannot reach this machine.
     """
-    own = {name.upper(): text for name, text in os.environ.items()}
+    own = own_environment()
     for name, text in shared.items():
         if own.get(name, text) != text:
             message = f"{name}: expected the value in the token, got another one: unset it"

@@ -11,13 +11,14 @@ from sqlalchemy.orm import aliased
 
 from gateway.storage.database import Database
 from gateway.storage.sql import advisory_lock, seconds_from_now
-from gateway.storage.tables import Host
+from gateway.storage.tables import Host, Replica
 
 LEASE_SECONDS = 5.0
 """By the database's clock. When the lease of a host has ended, others may take its replicas, and a
 supervisor that has not joined may begin in place of another one."""
-_FORGET_SECONDS = 60.0
-"""How long after its lease a host that has joined is still listed."""
+_FORGET_SECONDS = 7 * 86_400.0
+"""How long after its lease a host that has joined is still listed. One that was cut off for less
+goes on with its row."""
 
 IS_ALIVE = Host.lease_until > seconds_from_now()
 """The host's lease lasts."""
@@ -58,6 +59,9 @@ class HostStore:
         """
         async with self._db.write() as session:
             await advisory_lock(session, Host.__tablename__)
+            await advisory_lock(
+                session, Replica.__tablename__
+            )  # as `Placement`: deletions write it
             statement = select(Host, IS_ALIVE.label("is_alive"))
             hosts = (await session.execute(statement)).all()
             host = next((each.Host for each in hosts if each.Host.owner == owner), None)
@@ -80,7 +84,7 @@ class HostStore:
             return HostLease(host_id=host.id, token=token)
 
     async def renew(self, lease: HostLease) -> int | None:
-        """Let the lease go on from now; return how many hosts there are, None if it is lost."""
+        """Let the lease go on from now; return how many other hosts live, None if it is lost."""
         return await self._end_in(lease, LEASE_SECONDS)
 
     async def release(self, lease: HostLease) -> None:
@@ -100,17 +104,19 @@ class HostStore:
             if not await session.scalar(select(func.count()).select_from(Host).where(gone)):
                 return
         async with self._db.write() as session:
+            await advisory_lock(session, Replica.__tablename__)
             await session.execute(delete(Host).where(gone))
 
     async def _end_in(self, lease: HostLease, seconds: float) -> int | None:
-        """Let the lease end in so many seconds; return how many hosts there are, or None."""
-        others = aliased(Host)
+        """Let the lease end in so many seconds; return how many other hosts live, or None."""
+        other = aliased(Host)
+        is_other = (other.id != lease.host_id) & (other.lease_until > seconds_from_now())
         changed = (
             update(Host)
             .where(Host.id == lease.host_id, Host.token == lease.token)
             .values(lease_until=seconds_from_now(seconds))
-            .returning(select(func.count(others.id)).scalar_subquery())
+            .returning(select(func.count(other.id)).where(is_other).scalar_subquery())
         )
         async with self._db.write() as session:
-            hosts: int | None = (await session.execute(changed)).scalar_one_or_none()
-            return hosts
+            others: int | None = (await session.execute(changed)).scalar_one_or_none()
+            return others

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from math import ceil
 from time import monotonic
 
@@ -18,12 +18,18 @@ from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.sql import advisory_lock
 from gateway.storage.tables import Host, InferenceServer, Replica
+from telemetry.logs import logger, reason_of
 
 PATIENCE_SECONDS = 3.0
-"""How long a replica may be open until a host takes more than its share."""
+"""How long a replica may be open until a host takes more than its share; twice that, until one
+takes it that does not have the model."""
+_STORE_SECONDS = 5.0
+"""How long to wait for the disk of the models: it may be another machine's."""
 
 Version = tuple[str, int]
 """A model version."""
+
+log = logger("gateway.fleet.placement")
 
 
 class Placement:
@@ -47,7 +53,8 @@ class Placement:
             db: the database.
             host_id: of the host's row.
             has_model: whether the host's store has a version. One that it does not have is left to
-                others, unless none takes it. Called in a thread, as it asks a disk.
+                others, unless none takes it. Called in a thread, as it asks a disk; an OSError
+                says that it does not.
             may_take_over: whether replicas of a host whose lease has ended may be taken. Not if our
                 own lease was not renewed all the time: after the database was away, the leases of
                 all have ended. Asked after the database has answered.
@@ -57,11 +64,13 @@ class Placement:
         self._has_model = has_model
         self._may_take_over = may_take_over
         self._open_since: dict[str, float] = {}
+        self._withheld = False
+        self._store_answer: asyncio.Task[set[Version]] | None = None
 
     @property
     def has_open(self) -> bool:
         """Whether replicas were left open, as of the last `claim`: to be looked at again soon."""
-        return bool(self._open_since)
+        return self._withheld or bool(self._open_since)
 
     async def keep(self, replica_ids: Collection[str]) -> None:
         """Take replicas as they are: their processes are ours, from before a reload."""
@@ -69,26 +78,28 @@ class Placement:
         async with self._db.write() as session:
             await session.execute(update(Replica).where(ours).values(host_id=self._host_id))
 
-    async def claim(self) -> None:
+    async def claim(self, *, skip: Collection[str] = ()) -> bool:
         """Take open replicas of servers that should run; record that the others are stopped.
 
         A replica is open without a host; and, if we may take over, where its host's lease has
-        ended.
+        ended. Those in `skip` stay open: of them, a process that another host replaced still runs
+        here. Returns whether anything was written.
         """
         async with self._db.read() as session:  # usually nothing is open: no lock is needed
             due = await self._find(session)
         if not due:
             self._open_since = {}
-            return
-        versions = {(server.model, server.version) for _, server in due}
-        here = await asyncio.to_thread(self._of_store, versions)
+            return False
+        here = await self._of_store({(server.model, server.version) for _, server in due})
         async with self._db.write() as session:
             await advisory_lock(session, Replica.__tablename__)
-            found = await self._find(session)
-            servers = await _servers(session, lock=[server.id for _, server in found])
+            servers = await _servers(session, lock={server.id for _, server in due})
+            found = [row for row in await self._find(session) if row.Replica.id not in skip]
+            self._withheld |= any(replica.id in skip for replica, _ in due)
             alive = set((await session.execute(select(Host.id).where(IS_ALIVE))).scalars())
             open_ids = {replica.id for replica, _ in found}
             chosen = self._choose(servers, len(alive), open_ids, here)
+            written = False
             for server in servers:
                 for replica in server.replicas:
                     if replica.id not in open_ids:
@@ -100,9 +111,31 @@ class Placement:
                     stopped = Observed(replica_id=replica.id, seen={"state": State.STOPPED})
                     stopped.apply(replica, server)
                     record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+                    written = True
+        return written
 
-    def _of_store(self, versions: Iterable[Version]) -> set[Version]:
-        return {version for version in versions if self._has_model(*version)}
+    async def _of_store(self, versions: Set[Version]) -> Set[Version]:
+        """Return those of the versions that the store has, as far as it says so in time."""
+        if self._store_answer is None:  # else a thread still waits for the disk
+            asking = asyncio.to_thread(self._ask_store, versions)
+            self._store_answer = asyncio.create_task(asking)
+        done, _ = await asyncio.wait({self._store_answer}, timeout=_STORE_SECONDS)
+        if not done:
+            log.warning("model_store_silent", seconds=_STORE_SECONDS)
+            return set()
+        asked, self._store_answer = self._store_answer, None
+        return versions & asked.result()
+
+    def _ask_store(self, versions: Iterable[Version]) -> set[Version]:
+        found = set()
+        for model, version in versions:
+            try:
+                if self._has_model(model, version):
+                    found.add((model, version))
+            except OSError as error:
+                reason = reason_of(error)
+                log.warning("model_not_read", model=model, version=version, reason=reason)
+        return found
 
     async def _find(self, session: AsyncSession) -> Sequence[Row[Replica, InferenceServer]]:
         """Return the open replicas that should run, or are not recorded as stopped."""
@@ -114,9 +147,12 @@ class Placement:
             .join(InferenceServer, InferenceServer.id == Replica.server_id)
             .where(is_open, is_due)
         )
-        found = (await session.execute(statement)).all()
+        fresh = statement.execution_options(populate_existing=True)
+        found = (await session.execute(fresh)).all()
         may_take_over = self._may_take_over()
-        return [row for row in found if row.Replica.host_id is None or may_take_over]
+        taken = [row for row in found if row.Replica.host_id is None or may_take_over]
+        self._withheld = len(taken) < len(found)
+        return taken
 
     def _choose(
         self,
@@ -141,12 +177,10 @@ class Placement:
                 if replica.id not in open_ids:
                     continue
                 since = self._open_since.get(replica.id, now)
-                is_ours = (
-                    ours.total() < share
-                    and ours[server.id] < ceil(len(server.replicas) / hosts)
-                    and (server.model, server.version) in here
-                )
-                if is_ours or hosts == 1 or now - since >= PATIENCE_SECONDS:
+                fits = ours.total() < share and ours[server.id] < ceil(len(server.replicas) / hosts)
+                is_here = (server.model, server.version) in here
+                patience = (0 if fits else 1) if is_here else 2
+                if hosts == 1 or now - since >= patience * PATIENCE_SECONDS:
                     chosen.add(replica.id)
                     ours[server.id] += 1
                 else:
@@ -165,4 +199,5 @@ async def _servers(session: AsyncSession, *, lock: Collection[str]) -> Sequence[
     )
     await session.execute(locked)
     statement = select(InferenceServer).order_by(InferenceServer.created_at, InferenceServer.id)
-    return (await session.execute(statement)).scalars().all()
+    fresh = statement.execution_options(populate_existing=True)
+    return (await session.execute(fresh)).scalars().all()

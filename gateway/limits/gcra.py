@@ -22,10 +22,13 @@ class Quota(Protocol):
 
     policy: Policy
     spare: int
-    """Units that callers may use by lowering this: taken in advance, or given back."""
+    """Units taken in advance, which callers may use by lowering this."""
 
     def try_take(self, cost: int, now: float) -> float:
         """Use `cost` units and return 0.0, or use none and return `seconds_until`."""
+
+    def give_back(self, cost: int) -> None:
+        """Undo the preceding use of `cost` units, by `try_take` or of `spare`."""
 
     def seconds_until(self, cost: int, now: float) -> float:
         """Return the seconds until `cost` units are available, 0.0 if they are, or UNKNOWN."""
@@ -94,6 +97,10 @@ class Gcra:
         self._level = level + self.spare
         self._updated_at = now
         return 0.0
+
+    def give_back(self, cost: int) -> None:
+        """See Quota."""
+        self._level -= cost
 
     def seconds_until(self, cost: int, now: float) -> float:
         """See Quota."""

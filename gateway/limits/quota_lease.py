@@ -110,6 +110,9 @@ class QuotaLease:
     a large quota waits. While Redis is unreachable, this process counts on its own, in `local`.
     """
 
+    spare = 0
+    """Leased units end with their window, so each use is checked."""
+
     def __init__(self, policy: Policy, subject: str, store: RedisQuotaStore, local: Gcra) -> None:
         self._subject = subject
         self._store = store
@@ -117,7 +120,7 @@ class QuotaLease:
         self._lock = asyncio.Lock()
         self._refill_task: asyncio.Task[None] | None = None
         self._leased = 0
-        self.spare = 0
+        self._took_lease = False
         self._expires_at = 0.0
         self._level = 0.0  # of Redis' bucket, when it was last asked
         self._asked_at = 0.0
@@ -136,12 +139,20 @@ class QuotaLease:
         """See Quota."""
         wait = self.seconds_until(cost, now)
         if wait == 0.0:
-            if cost > self._leased:
+            self._took_lease = cost <= self._leased
+            if not self._took_lease:
                 return self._local.try_take(cost, now)
             self._leased -= cost
             if self._leased < self._lot // 2:
                 self._start_refill()
         return wait
+
+    def give_back(self, cost: int) -> None:
+        """See Quota."""
+        if self._took_lease:
+            self._leased += cost
+        else:
+            self._local.give_back(cost)
 
     def seconds_until(self, cost: int, now: float) -> float:
         """See Quota."""
@@ -162,7 +173,7 @@ class QuotaLease:
         if not self._leased and self._store.is_down(now):
             return self._local.remaining(now)
         level = max(0.0, self._level - (now - self._asked_at) * self._rate)
-        left = int(self.policy.quota - level + 1e-6) + self._leased + self.spare
+        left = int(self.policy.quota - level + 1e-6) + self._leased
         return max(0, min(self.policy.quota, left)), level / self._rate
 
     async def refill(self, cost: int) -> None:

@@ -73,7 +73,7 @@ class RateLimit:
             if wait:
                 # A rejected call uses nothing up.
                 for taken in self._quotas[: self._quotas.index(quota)]:
-                    taken.spare += cost
+                    taken.give_back(cost)
                 if wait == UNKNOWN:
                     return False
                 raise self._rejected(cost, now)

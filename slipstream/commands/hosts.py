@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from pathlib import Path
 
 import typer
 from pydantic import BaseModel
 
 from gateway.fleet.hosts import HostStore
+from gateway.settings import SECRETS
 from slipstream import options
 from slipstream.commands.tables import Columns, model_table
 from slipstream.failures import exit_on_error
-from slipstream.installation import find_installation
-from slipstream.join_token import JoinToken
+from slipstream.installation import environment_of, find_installation
+from slipstream.join_token import JoinToken, names_file
 from slipstream.session import open_session
-from slipstream.settings import installation_variables
+from slipstream.settings import PREFIX, installation_variables, own_environment
 from slipstream.terminal import Terminal
 
 commands = typer.Typer(no_args_is_help=True)
+
+_READ = {f"{PREFIX}{name.upper()}_FILE" for name in SECRETS}
+"""Variables that name files which the token contains."""
+_NO_ADDRESS = (
+    "other machines do not reach the inference servers of this one: set SLIPSTREAM_INFERENCE_TCP "
+    "to its address, such as 10.0.0.5:0, and reload"
+)
 
 
 class HostOut(BaseModel):
@@ -105,9 +114,15 @@ def show_token(
         terminal = Terminal(as_json=as_json)
         installation = find_installation(state)
         installation.check()
+        running = installation.running
+        own = own_environment() if running is None else environment_of(running)
+        tokens = own.get("SLIPSTREAM_UPSTREAM_TOKEN_FILE")
         variables = installation.variables or installation_variables()
-        token, left_out = JoinToken.of(installation.settings, variables)
+        token = JoinToken.of(installation.settings, variables, Path(tokens) if tokens else None)
+        left_out = sorted(set(filter(names_file, variables)) - _READ)
         if left_out:
             terminal.note(f"Not in the token, set them there: {', '.join(left_out)}")
+        if "SLIPSTREAM_INFERENCE_TCP" not in own:
+            terminal.warn([_NO_ADDRESS])
         found = JoinTokenOut(token=token.encode(), left_out=left_out)
         terminal.show(found, found.token)

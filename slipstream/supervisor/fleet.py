@@ -89,6 +89,7 @@ class Fleet:
         self._desired_changed = asyncio.Event()
         self._measure_now = asyncio.Event()
         self._draining = False
+        self._claims = True
         self._followed = asyncio.Event()
         feed.subscribe(ChangeKind.INFERENCE_SERVER, lambda _: self._desired_changed.set())
         lease.on_change = self._desired_changed.set
@@ -171,6 +172,10 @@ class Fleet:
     async def settled(self) -> None:
         """Return once every desired server is ready or has failed."""
         await self._all_settled.wait()
+
+    def stop_claiming(self) -> None:
+        """Leave to other hosts what becomes open from now on."""
+        self._claims = False
 
     async def drain(self, grace: float) -> None:
         """Let every server finish its calls and exit, and write that; `run` must still run."""
@@ -322,24 +327,27 @@ class Fleet:
         return await self._spawner.spawn([*served, *options], group=group)
 
     async def _follow_desired(self) -> None:
+        self._desired_changed.set()
         while not self._draining:
+            changed = self._desired_changed.is_set()
             self._desired_changed.clear()
             try:
-                await self._placement.claim()
-                wanted = await self._store.desired_running()
+                if self._claims:
+                    changed |= await self._placement.claim(skip=self._manager.pids.keys())
+                if changed:
+                    self._set_desired(await self._store.desired_running())
             except (SQLAlchemyError, OSError):  # the change feed has logged it already
                 self._desired_changed.set()
                 await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                self._set_desired(wanted)
             await self._until_due()
         self._followed.set()
 
     async def _until_due(self) -> None:
         """Return when something has changed, or leases of other hosts may have ended."""
-        looks = self._lease.has_others or self._placement.has_open
+        looks = self._claims and (self._lease.has_others or self._placement.has_open)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._desired_changed.wait(), _LOOK_SECONDS if looks else None)
+            async with asyncio.timeout(_LOOK_SECONDS if looks else None):
+                await self._desired_changed.wait()
 
     def _set_desired(self, wanted: Sequence[InferenceServer]) -> None:
         servers = {

@@ -63,6 +63,7 @@ class FleetRunner:
         self._spawner = spawner
         self._demo = demo
         self._fleet: Fleet | None = None
+        self._lease: SupervisorLease | None = None
         self._announced = asyncio.Event()
         self._started = asyncio.Event()
         self._detached = False
@@ -82,7 +83,7 @@ class FleetRunner:
         """
         banner = ReadyBanner(self._launched.options, self._printer)
         try:
-            async with open_workspace(self._settings) as workspace, self._lease(workspace) as lease:
+            async with open_workspace(self._settings) as workspace, self._hold(workspace) as lease:
                 await run_together(
                     lease.run(), self._run_servers(workspace, lease, banner, gateways, workers)
                 )
@@ -119,10 +120,10 @@ class FleetRunner:
             await feed.stop()
 
     @asynccontextmanager
-    async def _lease(self, workspace: Workspace) -> AsyncIterator[SupervisorLease]:
+    async def _hold(self, workspace: Workspace) -> AsyncIterator[SupervisorLease]:
         """Be the one that runs the inference servers of the database."""
         with database_errors():
-            lease = await SupervisorLease.claim(
+            lease = self._lease = await SupervisorLease.claim(
                 HostStore(workspace.db), self._printer, joined=self._launched.options.joined
             )
         try:
@@ -212,9 +213,15 @@ class FleetRunner:
         assert passed is not None
         return list(passed.servers), passed.socket_numbers
 
-    async def drain(self, grace: float) -> None:
-        """Let every inference server finish its calls and exit."""
+    def stop_claiming(self) -> None:
+        """Leave to other hosts what becomes open from now on: this one is about to stop."""
         if self._fleet:
+            self._fleet.stop_claiming()
+
+    async def drain(self, grace: float) -> None:
+        """Let every inference server finish its calls and exit; other hosts take over at once."""
+        if self._fleet and self._lease:
+            await self._lease.release()
             await self._fleet.drain(grace)
 
     def kill(self) -> None:

@@ -22,7 +22,7 @@ from slipstream.supervisor.running_supervisor import (
 _MAX_SOCKET_FOLDER_BYTES = 80
 """A Unix socket's path can have 103 bytes on every system; the names in the folder need 20."""
 
-_SECRET_FILES = ("slipstream.db*", "pepper")
+_SECRET_FILES = ("slipstream.db*", "pepper", "inference-token")
 _OTHERS_MASK = 0o077
 
 

@@ -265,6 +265,8 @@ class Supervisor:
         calls = self._fleet_runner.drain_seconds if self._fleet_runner else 0.0
         runs = calls + HAND_BACK_SECONDS + _MARGIN_SECONDS
         self._launched.stop_listening()
+        if self._fleet_runner:
+            self._fleet_runner.stop_claiming()
         await asyncio.gather(self._gateways.drain(runs), self._old_gateways.drain(runs))
         await asyncio.gather(self._workers.drain(runs), self._old_workers.drain(runs))
         if self._fleet_runner:

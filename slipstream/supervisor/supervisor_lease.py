@@ -27,14 +27,15 @@ class SupervisorLease:
 
     Attributes:
         host_id: of the row.
-        on_change: called when a renewal has found that there are more or fewer hosts than before.
+        on_change: called when a renewal has found that more or fewer other hosts live.
     """
 
     def __init__(self, store: HostStore, lease: HostLease) -> None:
         """Use `claim`."""
         self._store = store
         self._lease = lease
-        self._hosts = 1
+        self._others = 0
+        self._released = False
         self._renewed_at = monotonic()
         self._steady_since = self._renewed_at
         self.host_id = lease.host_id
@@ -42,8 +43,8 @@ class SupervisorLease:
 
     @property
     def has_others(self) -> bool:
-        """Whether there are other hosts."""
-        return self._hosts > 1
+        """Whether other hosts live."""
+        return self._others > 0
 
     @property
     def is_steady(self) -> bool:
@@ -89,9 +90,11 @@ class SupervisorLease:
         """
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
+            if self._released:
+                continue
             with suppress(SQLAlchemyError, OSError):  # the change feed logs it
-                hosts = await self._store.renew(self._lease)
-                if hosts is None:
+                others = await self._store.renew(self._lease)
+                if others is None:
                     raise UnusableError(
                         "another `slipstream up` runs the inference servers of this database now, "
                         f"because this one did not renew its lease for {LEASE_SECONDS:.0f} s"
@@ -100,17 +103,17 @@ class SupervisorLease:
                 if not self._is_in_time(now):
                     self._steady_since = now
                 self._renewed_at = now
-                if hosts != self._hosts:
-                    self._hosts = hosts
+                if others != self._others:
+                    self._others = others
                     self.on_change()
-                if hosts > 1:
                     await self._store.forget()
 
     def _is_in_time(self, now: float) -> bool:
         return now - self._renewed_at < _LOOK_SECONDS
 
     async def release(self) -> None:
-        """Let the next supervisor begin at once."""
+        """Let the next supervisor begin, and other hosts take over; `run` renews no more."""
+        self._released = True
         with suppress(SQLAlchemyError, OSError):  # then it waits for the end of the lease
             await self._store.release(self._lease)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -97,7 +98,8 @@ async def test_claims_at_once_take_each_replica_once(
     hosts = [await host(each, str(number)) for number, each in enumerate(others)]
     for number in range(12):
         await store.ensure_running(f"m{number}", 1)
-    await asyncio.gather(*(each.claim() for each in hosts * 2))
+    for _ in range(2):
+        await asyncio.gather(*(each.claim() for each in hosts))
     found = Counter(each for (each,) in (await places(store)).values())
     assert found == {each._host_id: 4 for each in hosts}
     for each in others:
@@ -116,6 +118,62 @@ async def test_a_host_leaves_a_model_that_it_does_not_have_to_one_that_has_it(
     assert await places(store) == {"big": [a._host_id]}, "no other takes it: it says why it fails"
     await claim(b)
     assert await places(store) == {"big": [a._host_id]}
+
+
+async def test_after_a_while_a_host_with_the_model_takes_more_than_its_share(
+    database: Database, store: FleetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await host(database, "a"), await host(database, "b", lacks=["m"])
+    await store.ensure_running("m", 1, replicas=2)
+    await claim(a, b)
+    assert await places(store) == {"m": [a._host_id, None]}
+    monkeypatch.setattr(placement, "PATIENCE_SECONDS", 0.05)
+    await asyncio.sleep(0.06)
+    await claim(b, a)
+    assert await places(store) == {"m": [a._host_id, a._host_id]}
+
+
+async def test_a_store_that_cannot_be_read_has_no_models(
+    database: Database, store: FleetStore
+) -> None:
+    def fail(_model: str, _version: int) -> bool:
+        raise PermissionError("models")
+
+    a, b = await host(database, "a"), await host(database, "b")
+    a._has_model = fail
+    await store.ensure_running("m", 1)
+    await claim(a)
+    assert await places(store) == {"m": [None]}
+    await claim(b)
+    assert await places(store) == {"m": [b._host_id]}
+
+
+async def test_a_store_that_does_not_answer_has_no_models(
+    database: Database, store: FleetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placement, "_STORE_SECONDS", 0.05)
+    answering = threading.Event()
+    a, _ = await host(database, "a"), await host(database, "b")
+    a._has_model = lambda _model, _version: answering.wait(30)
+    await store.ensure_running("m", 1)
+    await claim(a, a)
+    assert await places(store) == {"m": [None]}
+    assert a.has_open
+    answering.set()
+    await claim(a, a)
+    assert await places(store) == {"m": [a._host_id]}
+
+
+async def test_a_replica_whose_process_still_runs_here_stays_open(
+    database: Database, store: FleetStore
+) -> None:
+    a = await host(database, "a")
+    replica = (await store.ensure_running("m", 1)).lead
+    assert not await a.claim(skip=[replica.id])
+    assert await places(store) == {"m": [None]}
+    assert a.has_open
+    assert await a.claim()
+    assert await places(store) == {"m": [a._host_id]}
 
 
 async def test_the_replicas_of_a_host_that_is_gone_are_taken(

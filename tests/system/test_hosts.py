@@ -21,6 +21,7 @@ import httpx
 import pytest
 
 from gateway.fleet.hosts import LEASE_SECONDS
+from slipstream.join_token import JoinToken
 from tests.services.postgres import PostgresServer
 from tests.services.redis import RedisServer
 from tests.slipstream.running import NO_WORKER, Up, environment
@@ -170,14 +171,15 @@ def test_hosts_share_replicas_and_take_over_those_of_one_that_is_gone(site: Site
     first = site.up("first")
     path, key = demo_call(first)
     token = site.command(first, "hosts", "token").strip()
+    assert JoinToken.decode(token).inference_token == TOKEN
+    hide_sockets(first)
     second = site.join("second", token)
     (a, b) = [host["id"] for host in site.hosts(first)]
     assert ready_on(places(site), a), "what runs stays where it is"
+    across = httpx.post(f"{second.url}{path}", json=CALL, headers=key)
+    assert across.status_code == 200, "over TCP, with the token of the inference servers"
     site.command(first, "models", "serve", "iris", "--replicas", "2")
     eventually(lambda: places(site), lambda found: ready_on(found, a, b))
-    hide_sockets(first, second)
-    for host in (first, second):
-        assert httpx.post(f"{host.url}{path}", json=CALL, headers=key).status_code == 200
 
     caller = Caller(first, path, key)
     caller.start()
@@ -253,13 +255,15 @@ def test_what_cannot_be_joined_says_why(site: Site, tmp_path: Path) -> None:
     assert "got SQLite" in refusal("hosts", "token", *state)
     database = {"SLIPSTREAM_DATABASE_URL": site.variables["SLIPSTREAM_DATABASE_URL"]}
     assert "SLIPSTREAM_BROKER_URL" in refusal("hosts", "token", *state, **database)
+    assert "there is no pepper" in refusal("hosts", "token", *state, **site.variables)
     made = subprocess.run(
         [sys.executable, "-m", "slipstream", "hosts", "token", *state],
-        env={**environment(), **site.variables},
+        env={**environment(), **site.variables, "SLIPSTREAM_KEY_PEPPER": "p" * 40},
         capture_output=True,
         text=True,
         check=True,
     )
+    assert "set SLIPSTREAM_INFERENCE_TCP" in made.stderr
     token = made.stdout.strip()
     assert "slipstream hosts token" in refusal("join", token[:-9], *state)
     assert "SLIPSTREAM_INFERENCE_TCP" in refusal("join", token, *state)

@@ -73,9 +73,18 @@ def test_units_given_back_are_available_again() -> None:
     before = quota.remaining(20.0)
     assert quota.try_take(1, 20.0) == 0.0
     assert quota.remaining(20.0) != before
-    quota.spare += 1
+    quota.give_back(1)
     assert quota.remaining(20.0) == before == (1, pytest.approx(40.0))
     assert len(admitted(quota, [20.0, 20.0])) == 1
+
+
+def test_units_that_were_taken_in_advance_can_be_given_back() -> None:
+    quota = gcra(5_000)
+    quota.try_take(1, 0.0)
+    quota.spare -= 2
+    quota.give_back(2)
+    assert quota.remaining(0.0)[0] == 4_999
+    assert len(admitted(quota, [60.0] * 6_000)) == 5_000
 
 
 def test_units_taken_in_advance_are_neither_lost_nor_counted_as_used() -> None:
