@@ -1,4 +1,5 @@
-"""Inference servers as rows: their desired state and their last observed state.
+"""Inference servers as rows: their desired state, their replicas, and what was last observed.
 
-The supervisor, or another process manager, starts and stops processes to match the rows.
+`hosts` are the machines that run them, `placement` decides which host runs a replica. The host's
+supervisor starts and stops processes to match the rows.
 """
