@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slipstream.failures import exit_on_error
+from slipstream.failures import ExitStatus, exit_on_error
 from slipstream.join_token import JoinToken
 from slipstream.settings import PREFIX, UpOptions, join_environment
 from slipstream.supervisor.state_folder import ensure_state_folder
@@ -30,10 +30,17 @@ file system. Inference servers listen on SLIPSTREAM_INFERENCE_TCP, see docs/tls.
 def main(arguments: Sequence[str]) -> None:
     """Become `slipstream up --joined` with the variables of the token."""
     given, options = arguments[:1], arguments[1:]
-    if not given or given[0] in {"-h", "--help"}:
-        sys.stdout.write(f"usage: slipstream join TOKEN [OPTIONS OF UP]\n\n{_DESCRIPTION}")
-        raise SystemExit(0 if given else 2)
-    chosen = read(UpOptions, options, prefix=PREFIX, program="slipstream join", description="")
+    asks = given in (["-h"], ["--help"])
+    if not asks and (not given or (given[0].startswith("-") and given[0] != "-")):
+        sys.stderr.write("slipstream join: expected TOKEN first; see slipstream join --help\n")
+        raise SystemExit(ExitStatus.USAGE)
+    chosen = read(
+        UpOptions,
+        given if asks else options,
+        prefix=PREFIX,
+        program="slipstream join TOKEN",
+        description=_DESCRIPTION,
+    )
     with exit_on_error(as_json=chosen.json):
         token = JoinToken.decode(_text(given[0]))
         file = chosen.state / "inference-token" if token.inference_token else None

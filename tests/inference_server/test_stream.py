@@ -146,7 +146,7 @@ async def test_waiting_calls_are_cancelled_when_their_client_leaves(
     stream.cancel()
     began = time.perf_counter()
     await connect(server).ModelInfer(slow("next"))
-    assert time.perf_counter() - began < 10 * 0.3
+    assert time.perf_counter() - began < 15 * 0.3
     cancelled = server.sample("inference_requests_total", code="cancelled")
     assert cancelled
     assert cancelled > 10

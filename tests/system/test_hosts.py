@@ -239,7 +239,7 @@ def test_a_database_that_freezes_moves_nothing(site: Site) -> None:
 
 
 def test_what_cannot_be_joined_says_why(site: Site, tmp_path: Path) -> None:
-    def refusal(*words: str, **variables: str) -> str:
+    def refusal(*words: str, status: int = 3, **variables: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "slipstream", *words],
             env={**environment(), **variables},
@@ -247,11 +247,12 @@ def test_what_cannot_be_joined_says_why(site: Site, tmp_path: Path) -> None:
             text=True,
             check=False,
         )
-        assert done.returncode == 3, done.stdout
+        assert done.returncode == status, done.stdout
         assert "Traceback" not in done.stderr
         return done.stderr
 
     state = ("--state", str(tmp_path / "state"))
+    assert "expected TOKEN first" in refusal("join", *state, status=2)
     assert "got SQLite" in refusal("hosts", "token", *state)
     database = {"SLIPSTREAM_DATABASE_URL": site.variables["SLIPSTREAM_DATABASE_URL"]}
     assert "SLIPSTREAM_BROKER_URL" in refusal("hosts", "token", *state, **database)
