@@ -59,9 +59,8 @@ class HostStore:
         """
         async with self._db.write() as session:
             await advisory_lock(session, Host.__tablename__)
-            await advisory_lock(
-                session, Replica.__tablename__
-            )  # as `Placement`: deletions write it
+            # As `Placement`: the deletion of a host writes the rows of its replicas.
+            await advisory_lock(session, Replica.__tablename__)
             statement = select(Host, IS_ALIVE.label("is_alive"))
             hosts = (await session.execute(statement)).all()
             host = next((each.Host for each in hosts if each.Host.owner == owner), None)
