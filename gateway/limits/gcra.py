@@ -48,8 +48,9 @@ class Gcra:
 
     Each unit taken fills a bucket of size `quota`, which leaks at the rate quota/window: bursts of
     the whole quota pass, and afterwards units come back one by one instead of all at the end of a
-    window. Rejected calls take nothing. Of a large quota, units are taken in advance (`spare`), as
-    that costs a quarter; so up to a thousandth of the quota more may pass.
+    window. Rejected calls take nothing. Units of a large quota are taken in advance, in lots
+    (`spare`), so that most calls only lower a number; up to a thousandth of the quota more may
+    pass.
 
     See ITU-T I.371, annex A, or
     https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm (virtual scheduling and leaky bucket

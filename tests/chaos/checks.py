@@ -51,7 +51,9 @@ class FinalState:
     ended_twice: Sequence[str]
     max_overdue: float
     longest_gaps: dict[str, Gap]
-    """By pair."""
+    """By pair: without a success, and without the end of a run of a hostile caller."""
+    longest_gaps_of_callers: dict[str, Gap]
+    """By pair: without a success, whatever else the installation worked on."""
     counted: dict[str, int]
     """By path: the number of requests that flows sent to the counter."""
     webhooks: dict[str, set[str]]

@@ -62,6 +62,7 @@ async def collect_final_state(
         shown=shown,
         ended_twice=await audit.ended_twice(),
         max_overdue=audit.max_overdue,
+        longest_gaps_of_callers=call_log.longest_gaps(()),
         longest_gaps=call_log.longest_gaps(
             await audit.ends_of((hostile.expression, hostile.queued_expression))
         ),

@@ -36,7 +36,7 @@ def report(
             ),
             Text(f"longest past its lease: {after.max_overdue:.1f} s"),
             "",
-            _gaps(after.longest_gaps),
+            _gaps(after.longest_gaps, after.longest_gaps_of_callers),
             "",
             _checks(found),
             Text(_examples(found)),
@@ -58,13 +58,14 @@ def _answers(call_log: CallLog) -> RenderableType:
     return table
 
 
-def _gaps(longest_gaps: Mapping[str, Gap]) -> RenderableType:
-    table = _table("longest time without success", "seconds")
+def _gaps(longest_gaps: Mapping[str, Gap], of_callers: Mapping[str, Gap]) -> RenderableType:
+    table = _table("longest time without success", "seconds", "of the callers alone")
     for pair, gap in longest_gaps.items():
         away = (
             f" beside an outage of {gap.outage_seconds:.1f}" if gap.outage_seconds >= 0.05 else ""
         )
-        table.add_row(pair, f"{gap.seconds:.1f}{away}, from second {gap.since:.0f}")
+        seconds = f"{gap.seconds:.1f}{away}, from second {gap.since:.0f}"
+        table.add_row(pair, seconds, f"{of_callers[pair].seconds:.1f}")
     return table
 
 
