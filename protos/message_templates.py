@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Generic, Self, TypeVar
 
+from google.protobuf.message import DecodeError
+
 from protos import open_inference_pb2 as pb
 from protos.parameters import INFER_SECONDS, QUEUE_SECONDS
 
@@ -163,12 +165,14 @@ class InferResponseTemplate(MessageTemplate):
         """Name, datatype and shape of each output."""
 
     @classmethod
-    def from_message(cls, response: pb.ModelInferResponse, *, streamed: bool) -> Self | None:
-        """Return the template of `response`; None if it has typed contents or no outputs.
+    def from_message(
+        cls, response: pb.ModelInferResponse, raws: Sequence[RawBytes], *, streamed: bool
+    ) -> Self | None:
+        """Return the template of `response` with these raw contents.
 
-        Parameters other than the two timings are left out.
+        None if there are no outputs, or not the contents of each. Parameters other than the two
+        timings are left out.
         """
-        raws = response.raw_output_contents
         if not raws or len(raws) != len(response.outputs):
             return None
         parameters = response.parameters
@@ -180,15 +184,17 @@ class InferResponseTemplate(MessageTemplate):
             has_timings=INFER_SECONDS in parameters and QUEUE_SECONDS in parameters,
         )
 
-    def slot_values(self, response: pb.ModelInferResponse) -> list[bytes]:
-        """Return the values of the slots in `response`."""
+    def slot_values(
+        self, response: pb.ModelInferResponse, raws: Sequence[RawBytes]
+    ) -> list[RawBytes]:
+        """Return the values of the slots in `response` with these raw contents."""
         timings: list[bytes] = []
         if self.has_timings:
             parameters = response.parameters
             timings = [
                 pack_double(parameters[key].double_param) for key in (INFER_SECONDS, QUEUE_SECONDS)
             ]
-        return [response.id.encode(), *timings, *response.raw_output_contents]
+        return [response.id.encode(), *timings, *raws]
 
     def timings(self, message: bytes) -> tuple[float, float]:
         """Return the seconds that a call spent in the queue, and in ONNX Runtime."""
@@ -197,6 +203,35 @@ class InferResponseTemplate(MessageTemplate):
         (infer,) = _DOUBLE.unpack_from(message, self.slots[1][0])
         (queue,) = _DOUBLE.unpack_from(message, self.slots[2][0])
         return queue, infer
+
+
+def split_response(message: bytes) -> tuple[pb.ModelStreamInferResponse, list[memoryview]]:
+    """Parse a ModelStreamInferResponse, except for its raw contents, which stay in `message`.
+
+    protobuf would copy these while it holds the interpreter's lock.
+
+    Returns:
+        The response without `raw_output_contents`, and those.
+
+    Raises:
+        DecodeError: it is not such a message.
+    """
+    raws: list[memoryview] = []
+    envelope: list[memoryview] = []
+    response = pb.ModelStreamInferResponse()
+    for tag, field, content in _fields(memoryview(message)):
+        if tag != _length_delimited(_INFER_RESPONSE):
+            envelope.append(field)
+            continue
+        head = []
+        for inner_tag, inner_field, inner_content in _fields(content):
+            if inner_tag == _length_delimited(_RAW_OUTPUT):
+                raws.append(inner_content)
+            else:
+                head.append(inner_field)
+        response.infer_response.MergeFromString(b"".join(head))
+    response.MergeFromString(b"".join(envelope))
+    return response, raws
 
 
 T = TypeVar("T")
@@ -243,7 +278,49 @@ def _id_tag(size: int) -> bytes:
 
 def _tag(field: int, size: int) -> bytes:
     """Return what precedes the `size` bytes of a field (https://protobuf.dev/…/encoding)."""
-    return bytes([field << 3 | 2, *_varint(size)])
+    return bytes([_length_delimited(field), *_varint(size)])
+
+
+def _length_delimited(field: int) -> int:
+    return field << 3 | 2
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
+    """Yield each field: its tag, its bytes from the tag on, and its content.
+
+    Raises:
+        DecodeError: a field does not end within the message, or its type is unknown.
+    """
+    start = 0
+    while start < len(message):
+        tag, at = _read_varint(message, start)
+        match tag & 7:
+            case 0:
+                stop = _read_varint(message, at)[1]
+            case 1:
+                stop = at + 8
+            case 2:
+                size, at = _read_varint(message, at)
+                stop = at + size
+            case 5:
+                stop = at + 4
+            case _:
+                raise DecodeError(f"field with the tag {tag}")
+        if stop > len(message):
+            raise DecodeError("truncated message")
+        yield tag, message[start:stop], message[at:stop]
+        start = stop
+
+
+def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
+    """Return the number at `at`, and where it ends."""
+    number = 0
+    for shift, byte in zip(range(0, 70, 7), message[at : at + 10], strict=False):
+        number |= (byte & 0x7F) << shift
+        at += 1
+        if byte <= 0x7F:  # noqa: PLR2004
+            return number, at
+    raise DecodeError("truncated message")
 
 
 def _varint(number: int) -> Iterator[int]:

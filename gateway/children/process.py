@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from signal import SIGKILL
 from socket import SO_SNDBUF, SOL_SOCKET, socketpair
 from time import monotonic
@@ -21,6 +22,7 @@ from telemetry.logs import logger
 
 _BUFFER_BYTES = 4 << 20
 """Most requests and replies fit, so that each end is woken once. The kernel may grant less."""
+_PIECE_BYTES = 1 << 20
 _FORK_SECONDS = 5.0
 """In which a fork server that has imported everything forks, or reports an end. It takes
 milliseconds."""
@@ -86,6 +88,7 @@ class ChildProcess:
         self._watch: asyncio.TimerHandle | None = None
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._header: bytes | None = None
+        self._body = BytesIO()
         self.discarding: asyncio.Task[None] | None = None
         """Waits for the reply to a cancelled request, after which the process is kept or killed."""
         self._starting = asyncio.create_task(self._start(), name="child process starts")
@@ -221,9 +224,16 @@ class ChildProcess:
         if self._header is None:
             self._header = await reader.readexactly(REPLY.size)
         length, flags = REPLY.unpack(self._header)
-        body = await reader.readexactly(min(length, self._program.max_reply_bytes))
-        self._header = None
-        return Reply(flags=ReplyFlag(flags), body=body)
+        length = min(length, self._program.max_reply_bytes)
+        while self._body.tell() < length:
+            # Not `readexactly`, which copies all of it at once
+            piece = await reader.read(min(length - self._body.tell(), _PIECE_BYTES))
+            if not piece:
+                raise asyncio.IncompleteReadError(b"", length - self._body.tell())
+            self._body.write(piece)
+        reply = Reply(flags=ReplyFlag(flags), body=self._body.getvalue())
+        self._header, self._body = None, BytesIO()
+        return reply
 
     async def _discard(self, seconds: float) -> None:
         try:

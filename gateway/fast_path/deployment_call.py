@@ -15,7 +15,7 @@ from gateway.fast_path.answerable_call import AnswerableCall
 from gateway.fast_path.body import parse_body
 from gateway.fast_path.recorded_call import RecordedCall
 from gateway.fast_path.recorder import RunRecorder
-from gateway.fast_path.replies import fast_body
+from gateway.fast_path.replies import Parts, fast_body
 from gateway.fast_path.routes import ResolvedRoute, RouteResolver
 from gateway.fast_path.tensors import encode_body
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
@@ -186,7 +186,7 @@ class DeploymentCall(AnswerableCall):
         else:
             self.recording.failed(error)
 
-    def fast_body(self, output_data: bytes) -> bytes:
+    def fast_body(self, output_data: bytes) -> Parts:
         """Return the response body of a fast call."""
         recording = self.recording
         if recording is None:

@@ -123,7 +123,7 @@ class HttpCall:
         """Stop working: the client has disconnected before the response."""
         raise NotImplementedError
 
-    def respond(self, head: bytes, body: bytes) -> None:
+    def respond(self, head: bytes, *body: bytes) -> None:
         """Send the response: status line and header lines, each with its CRLF, and the body."""
         transport = self.connection.transport
         if self.response_complete or self.disconnected or transport.is_closing():
@@ -133,10 +133,10 @@ class HttpCall:
         if not self._body_complete and not self._rest_is_small():
             self.keep_alive = False
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        if len(body) <= _MAX_COPIED_BYTES:
-            transport.write(b"%b%b%b" % (head, end, body))
+        if len(body) == 1 and len(body[0]) <= _MAX_COPIED_BYTES:
+            transport.write(b"%b%b%b" % (head, end, body[0]))
         else:
-            transport.writelines((head, end, body))
+            transport.writelines((head, end, *body))
         if not self.keep_alive:
             if self._body_complete:
                 transport.close()

@@ -173,7 +173,7 @@ class RecordedCall:
             seconds = run.duration_seconds or 0.0
             output_data = run.output_data or b"{}"
             body = fast_body(output_data, seconds, run.id.encode(), call.response_format)
-            call.succeed(200, [_JSON, (b"idempotent-replayed", b"true")], body)
+            call.succeed(200, [_JSON, (b"idempotent-replayed", b"true")], b"".join(body))
 
 
 class RecordedFailure:

@@ -1,7 +1,7 @@
 """The response to a fast call: its body, and its head with where the time went.
 
-The bodies are those of `gateway.runs.responses`. The output is serialised once, and copied into the
-body as bytes.
+The bodies are those of `gateway.runs.responses`. The output is serialised once. A small one is
+copied into the body; to copy a large one would stop the event loop.
 """
 
 from __future__ import annotations
@@ -27,23 +27,28 @@ _HEAD = (
     b"infer;dur=%.3f, serialise;dur=%.3f, total;dur=%.3f\r\n"
 )
 
+Parts = tuple[bytes, ...]
+"""A body, which is their concatenation."""
+
 
 def fast_body(
     output_data: bytes, seconds: float, run_id: bytes | None, response_format: ResponseFormat
-) -> bytes:
+) -> Parts:
     """Return the response body; `output_data` is JSON already, `seconds` is the call's duration.
 
     `run_id` is that of a run which can be read from now on, or None.
     """
     end = _END % seconds if run_id is None else _RECORDED_END % (seconds, run_id)
+    is_large = len(output_data) > MAX_REPEATED_BYTES
     if response_format is ResponseFormat.ENVELOPE:
-        return b"".join((_ENVELOPE, output_data, end, b"}}"))
-    if len(output_data) > MAX_REPEATED_BYTES:
-        return b"".join((_START, output_data, end, b",", _LARGE_MESSAGE, b"}"))
-    return _FLAT % (output_data, end, output_data, end)
+        parts = (_ENVELOPE, output_data, end + b"}}")
+        return parts if is_large else (b"".join(parts),)
+    if is_large:
+        return _START, output_data, b"%b,%b}" % (end, _LARGE_MESSAGE)
+    return (_FLAT % (output_data, end, output_data, end),)
 
 
-def fast_head(body: bytes, request_id: bytes, stages: Sequence[float], seconds: float) -> bytes:
+def fast_head(body: Parts, request_id: bytes, stages: Sequence[float], seconds: float) -> bytes:
     """Return the response head, up to the headers that only some calls have.
 
     `stages` are the seconds in each of `gateway.metrics.STAGES`; they become milliseconds in
@@ -51,7 +56,7 @@ def fast_head(body: bytes, request_id: bytes, stages: Sequence[float], seconds: 
     """
     auth, parse, queue, infer, serialise = stages
     return _HEAD % (
-        len(body),
+        sum(map(len, body)),
         request_id,
         auth * 1e3,
         parse * 1e3,

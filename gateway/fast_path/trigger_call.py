@@ -14,7 +14,7 @@ from gateway.errors import GatewayError
 from gateway.fast_path.body import parse_batch
 from gateway.fast_path.deployment_call import CallServices, DeploymentCall
 from gateway.fast_path.http_call import Connection, HttpCall, RequestHead, head_of, header_lines
-from gateway.fast_path.replies import fast_head
+from gateway.fast_path.replies import Parts, fast_head
 from gateway.fast_path.routes import ResolvedRoute
 from gateway.fast_path.url import PREFIX, TriggerUrl, deployment_in
 from gateway.ids import new_run_id, request_id_of
@@ -38,13 +38,13 @@ class TriggerRoute:
         self.services = services
         self.max_body_bytes = max_body_bytes
         self.tasks: set[asyncio.Task[None]] = set()
-        self._responses: list[tuple[TriggerCall, bytes, bytes]] = []
+        self._responses: list[tuple[TriggerCall, bytes, Parts]] = []
 
     def new_call(self, connection: Connection, head: RequestHead) -> TriggerCall:
         """Return the call for a request whose headers have arrived."""
         return TriggerCall(self, connection, head)
 
-    def respond_soon(self, call: TriggerCall, head: bytes, body: bytes) -> None:
+    def respond_soon(self, call: TriggerCall, head: bytes, body: Parts) -> None:
         """Have `call` respond when the event loop has handled everything that has arrived.
 
         Replies of an inference server arrive many in one read. A client that is woken by a response
@@ -234,12 +234,12 @@ class TriggerCall(HttpCall, DeploymentCall):
         else:
             self.respond_fast(head, body)
 
-    def respond_fast(self, head: bytes, body: bytes) -> None:
+    def respond_fast(self, head: bytes, body: Parts) -> None:
         """Respond to a fast call, unless the client has disconnected since its reply came."""
         if self.disconnected:
             return
         try:
-            self.respond(head, body)
+            self.respond(head, *body)
             self._finish(200, None)
         except Exception as error:  # other responses follow this one
             self._on_bug(error)

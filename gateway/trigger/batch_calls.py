@@ -133,7 +133,7 @@ class _Item(DeploymentCall):
     def succeed_fast(self, output_data: bytes) -> None:
         """See DeploymentCall."""
         self.services.accounting.add(self)
-        self.succeed(200, [], self.fast_body(output_data))
+        self.succeed(200, [], b"".join(self.fast_body(output_data)))
 
     def fail(self, error: Exception) -> None:
         """See DeploymentCall."""

@@ -22,6 +22,7 @@ from protos.message_templates import (
     InferResponseTemplate,
     RawBytes,
     TemplateCache,
+    split_response,
 )
 from protos.methods import method_path
 from protos.parameters import CANCEL, TIMEOUT, timeout_microseconds
@@ -36,8 +37,6 @@ _BROKEN = "the connection to the inference server broke during the call; it is b
 _METADATA_SECONDS = 10.0
 _UNCOPIED_BYTES = 2**16
 """A message of this size is sent in pieces, from where its tensors lie."""
-_MAX_LEARNED_BYTES = 8 << 20
-"""Of a reply from which a template is made: that copies it twice."""
 _TIMER_GRAIN_SECONDS = 0.002
 """Between two checks of deadlines: a deadline may be exceeded by so much."""
 
@@ -246,7 +245,7 @@ class InferenceStreamClient:
     def _on_unknown_message(self, message: bytes) -> None:
         """Take a reply without a template: parse it, and learn its template if it has one."""
         try:
-            parsed = pb.ModelStreamInferResponse.FromString(message)
+            parsed, raws = split_response(message)
         except DecodeError:
             log.warning("inference_reply_unreadable", size=len(message))
             self._stream.cancel()  # it cannot be known whose it was
@@ -257,10 +256,9 @@ class InferenceStreamClient:
             if caller is not None:
                 caller.on_failure(_error_of_reply(parsed))
             return
-        template: InferResponseTemplate | None = None
-        if len(message) <= _MAX_LEARNED_BYTES:
-            template = InferResponseTemplate.from_message(response, streamed=True)
-        if template is not None and template.render(template.slot_values(response)) == message:
+        template = InferResponseTemplate.from_message(response, raws, streamed=True)
+        # Same length and constants, which give the slots' sizes: `render` would return the message
+        if template and template.length == len(message) and template.matches(message):
             self._templates.add(template, template)
         else:
             template = None
@@ -347,24 +345,33 @@ def templated(message: bytes) -> tuple[bytes, InferResponseTemplate]:
         GatewayError: INFERENCE_FAILED where there is no output.
         TensorError: typed contents do not fit their shape.
     """
-    response = _with_raw_contents(message)
-    template = InferResponseTemplate.from_message(response, streamed=True)
+    parsed, raws = split_response(message)
+    response = parsed.infer_response
+    contents = raws or _take_typed_contents(response)
+    template = InferResponseTemplate.from_message(response, contents, streamed=True)
     if template is None:
         reason = "the inference server's answer has no outputs, or not the bytes of each"
         raise GatewayError(ErrorCode.INFERENCE_FAILED, reason)
-    return template.render(template.slot_values(response)), template
+    return template.render(template.slot_values(response, contents)), template
 
 
 def _with_raw_contents(message: bytes) -> pb.ModelInferResponse:
-    """Parse a reply; typed contents, which other servers may send, become raw."""
+    """Parse a reply; typed contents become raw."""
     response = pb.ModelStreamInferResponse.FromString(message).infer_response
     if not response.raw_output_contents:
-        for output in response.outputs:
-            datatype = get_datatype(output.datatype, tensor=output.name)
-            array = decode_contents(output.contents, datatype, output.shape, tensor=output.name)
-            response.raw_output_contents.append(encode_raw(array, datatype))
-            output.ClearField("contents")
+        response.raw_output_contents.extend(_take_typed_contents(response))
     return response
+
+
+def _take_typed_contents(response: pb.ModelInferResponse) -> list[bytes]:
+    """Remove the typed contents, which other servers may send, and return them as raw ones."""
+    raws: list[bytes] = []
+    for output in response.outputs:
+        datatype = get_datatype(output.datatype, tensor=output.name)
+        array = decode_contents(output.contents, datatype, output.shape, tensor=output.name)
+        raws.append(encode_raw(array, datatype))
+        output.ClearField("contents")
+    return raws
 
 
 def _unavailable() -> GatewayError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from protos.message_templates import (
     InferResponseTemplate,
     MessageTemplate,
     TemplateCache,
+    split_response,
 )
 from protos.parameters import CANCEL, INFER_SECONDS, QUEUE_SECONDS
 from tests.protos.strategies import TEXT
@@ -106,14 +109,15 @@ def test_a_requests_template_renders_what_protobuf_encodes(
 def test_an_answers_template_renders_what_protobuf_encodes(
     response: pb.ModelInferResponse, streamed: bool, data: st.DataObject
 ) -> None:
-    template = InferResponseTemplate.from_message(response, streamed=streamed)
+    contents = response.raw_output_contents
+    template = InferResponseTemplate.from_message(response, contents, streamed=streamed)
     assert template is not None
     message = pb.ModelStreamInferResponse(infer_response=response) if streamed else response
     encoded = message.SerializeToString(deterministic=True)
-    check(template, template.slot_values(response), encoded, data)
+    check(template, template.slot_values(response, contents), encoded, data)
     assert encoded[template.id_start : template.id_end] == response.id.encode()
     raws = [encoded[start:end] for start, end in template.outputs]
-    assert raws == list(response.raw_output_contents)
+    assert raws == list(contents)
     queue, infer = (response.parameters[key].double_param for key in (QUEUE_SECONDS, INFER_SECONDS))
     assert repr(template.timings(encoded)) == repr((queue, infer))  # repr, because NaN != NaN
 
@@ -133,9 +137,61 @@ def test_messages_without_raw_content_have_no_template() -> None:
     typed.raw_input_contents.extend([b"1234", b"5678"])
     assert InferRequestTemplate.from_message(typed) is None
     assert InferRequestTemplate.from_message(pb.ModelInferRequest()) is None
-    assert InferResponseTemplate.from_message(pb.ModelInferResponse(), streamed=True) is None
-    answer = pb.ModelInferResponse(raw_output_contents=[b"1234"])
-    assert InferResponseTemplate.from_message(answer, streamed=False) is None
+    empty = pb.ModelInferResponse()
+    assert InferResponseTemplate.from_message(empty, [], streamed=True) is None
+    assert InferResponseTemplate.from_message(empty, [b"1234"], streamed=False) is None
+
+
+@few
+@given(response=responses(), error=st.text(max_size=3))
+def test_a_split_response_is_the_response_without_its_raw_contents(
+    response: pb.ModelInferResponse, error: str
+) -> None:
+    whole = pb.ModelStreamInferResponse(error_message=error, infer_response=response)
+    rest, raws = split_response(whole.SerializeToString())
+    assert raws == list(response.raw_output_contents)
+    rest.infer_response.raw_output_contents.extend(map(bytes, raws))
+    encoded = rest.SerializeToString(deterministic=True)
+    assert encoded == whole.SerializeToString(deterministic=True)
+
+
+@few
+@given(parts=st.lists(responses(), min_size=2, max_size=3))
+def test_parts_of_a_response_are_merged_as_protobuf_does(
+    parts: list[pb.ModelInferResponse],
+) -> None:
+    message = b"".join(
+        pb.ModelStreamInferResponse(infer_response=part).SerializeToString() for part in parts
+    )
+    whole = pb.ModelStreamInferResponse.FromString(message)
+    rest, raws = split_response(message)
+    rest.infer_response.raw_output_contents.extend(map(bytes, raws))
+    encoded = rest.SerializeToString(deterministic=True)
+    assert encoded == whole.SerializeToString(deterministic=True)
+
+
+@few
+@given(response=responses(), data=st.data())
+def test_a_damaged_response_is_split_as_protobuf_parses_it_or_not_at_all(
+    response: pb.ModelInferResponse, data: st.DataObject
+) -> None:
+    message = bytearray(pb.ModelStreamInferResponse(infer_response=response).SerializeToString())
+    message[data.draw(st.integers(0, min(len(message) - 1, 30)))] = data.draw(st.integers(0, 255))
+    damaged = bytes(message[: data.draw(st.integers(1, len(message)))])
+    try:
+        rest, raws = split_response(damaged)
+    except DecodeError:
+        return
+    whole = pb.ModelStreamInferResponse.FromString(damaged)
+    rest.infer_response.raw_output_contents.extend(map(bytes, raws))
+    encoded = rest.SerializeToString(deterministic=True)
+    assert encoded == whole.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize("message", [b"\x12\x05\x32\x7f", b"\x12", b"\x12\xff\xff", b"\x0b"])
+def test_what_is_no_response_is_not_split(message: bytes) -> None:
+    with pytest.raises(DecodeError):
+        split_response(message)
 
 
 @few
