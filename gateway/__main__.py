@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gateway.certificate import Certificate
 
 _BACKLOG = 2048
-_GC_THRESHOLD = (5_000, 20, 50)
+_GC_THRESHOLD = (5_000, 5, 50)
 """A call creates hundreds of objects and no cycles: the default of 700 would collect every call.
 Connections and ASGI requests leave cycles behind, and 50,000 such objects stop all calls for 50 ms.
 """
