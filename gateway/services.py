@@ -22,6 +22,7 @@ from gateway.fleet.service import InferenceServerService
 from gateway.fleet.store import FleetStore, delete_stopped
 from gateway.flows.processes import build_flow_processes
 from gateway.flows.service import FlowService
+from gateway.models.opening import open_model_store
 from gateway.models.service import ModelService
 from gateway.models.upload_quotas import QuotaLimits, UploadQuotas
 from gateway.outbound.http import GuardedHttpClient
@@ -30,7 +31,6 @@ from gateway.storage.database import Database
 from gateway.usage.service import UsageService
 from gateway.webhooks.endpoints import EndpointLifecycle
 from gateway.webhooks.secret_box import SecretBox
-from model_store.store import ModelStore
 from model_store.verification import Verifier
 from telemetry.instruments import Registry
 
@@ -42,7 +42,7 @@ class Services:
 
     def __init__(self, settings: Settings, db: Database, registry: Registry | None = None) -> None:
         """Create the services; metrics are registered in `registry`, where there is one."""
-        self.store = ModelStore(settings.models)
+        self.store = open_model_store(settings)
         self.verifier = Verifier([sys.executable, *_VERIFY])
         quotas = UploadQuotas(
             self.store,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,8 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+_STORE_URL = re.compile(r"file:///|(s3|gs|az)://[^/]")
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
-SECRETS = ("database_url", "broker_url", "key_pepper", "rate_limit_url")
+SECRETS = ("database_url", "broker_url", "key_pepper", "rate_limit_url", "model_store_options")
 """Settings that a file can contain, named by the setting with `_file`."""
 
 
@@ -62,6 +64,16 @@ class Settings(BaseSettings):
     """Largest request body and gRPC message, in bytes."""
     max_upload_bytes: int = Field(default=4 * 1024**3, ge=1024)
     """Largest upload of a model version, in bytes."""
+    model_store: str | None = None
+    """URL of the model store: `file:///folder`, `s3://bucket/prefix`, `gs://…` or `az://…`.
+    Default: the folder `models` of `state`."""
+    model_store_options: str | None = None
+    """Options of the bucket, such as `access_key_id=…,secret_access_key=…,endpoint=https://…`.
+    Default: what the vendor's own variables say, such as `AWS_ACCESS_KEY_ID`."""
+    model_store_options_file: Path | None = None
+    """File with `model_store_options`, in place of it; read at the start."""
+    model_cache_bytes: int = Field(default=20 * 1024**3, ge=1024)
+    """Bytes of the models of a bucket that a host keeps on its disk."""
     model_store_bytes: int | None = Field(default=None, ge=1024)
     """Bytes of all models together, above which uploads are refused. Default: what the disk holds,
     of which uploads always leave 5 % or 1 GiB free."""
@@ -214,11 +226,6 @@ class Settings(BaseSettings):
         return self.state / "broker"
 
     @property
-    def models(self) -> Path:
-        """The model store's folder."""
-        return self.state / "models"
-
-    @property
     def run(self) -> Path:
         """Folder for files that matter only while processes run: sockets, metric snapshots."""
         return self.state / "run"
@@ -235,6 +242,13 @@ class Settings(BaseSettings):
             if file:
                 read[name] = _content(name, file)
         return {**given, **read}
+
+    @field_validator("model_store")
+    @classmethod
+    def _check_model_store(cls, given: str | None) -> str | None:
+        if given is not None and not _STORE_URL.match(given):
+            raise ValueError("expected file:///folder, s3://bucket/…, gs://bucket/… or az://…")
+        return given
 
     @field_validator("webhook_schedule_seconds")
     @classmethod

@@ -23,9 +23,9 @@ from inference_server.runtime.session import ModelSession, RunOptions
 from inference_server.runtime.warmup import WarmupResult, warm_up
 from inference_server.settings import ENVIRONMENT_PREFIX, Settings
 from model_store.errors import StoreError
+from model_store.folder_store import FolderStore
 from model_store.manifest import Manifest
 from model_store.names import MODEL_FILE
-from model_store.store import ModelStore
 from protos.errors import ErrorCode
 from telemetry.logs import logger
 
@@ -134,14 +134,13 @@ class BootSequence:
 
     def _load(self, intra_op: int) -> tuple[ModelSession, Manifest]:
         settings = self._settings
-        store = ModelStore(settings.store)
+        store = FolderStore(settings.store)
         try:
             manifest = store.manifest(settings.model, settings.version)
             model = store.folder(settings.model, settings.version) / MODEL_FILE
         except (StoreError, OSError) as error:
             raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, str(error)) from error
-        size = sum(file.size for file in manifest.files)
-        self._memory_limit.add_model(self._model, size, fixed=settings.memory_bytes)
+        self._memory_limit.add_model(self._model, manifest.size, fixed=settings.memory_bytes)
         specs = (*manifest.inputs, *manifest.outputs)
         unranked = [spec.name for spec in specs if spec.shape is None]
         labels = {spec.name: spec.class_labels for spec in specs if spec.class_labels}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 
 
-def copy_store(store: ModelStore, target: Path) -> int:
+def copy_store(store: FolderStore, target: Path) -> int:
     """Copy every version, and what belongs to the models, into the new folder `target`.
 
     Versions never change, so the copy is consistent; one that is removed meanwhile is left out.
@@ -19,7 +19,7 @@ def copy_store(store: ModelStore, target: Path) -> int:
     return sum(_copy_model(store, folder.name, target / folder.name) for folder in folders)
 
 
-def _copy_model(store: ModelStore, name: str, target: Path) -> int:
+def _copy_model(store: FolderStore, name: str, target: Path) -> int:
     target.mkdir()
     count = 0
     for version in store.versions(name):

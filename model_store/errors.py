@@ -11,7 +11,7 @@ class StoreError(Exception):
     """A name, version or file that is invalid, unknown or in conflict.
 
     Attributes:
-        code: INVALID_MODEL, INVALID_REQUEST, NOT_FOUND or CONFLICT.
+        code: INVALID_MODEL, INVALID_REQUEST, NOT_FOUND, CONFLICT or MODEL_STORE_UNAVAILABLE.
         message: what was refused, what was expected, what to do.
     """
 

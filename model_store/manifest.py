@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import orjson
@@ -95,6 +96,11 @@ class Manifest:
     """See Inspection. False in a manifest that does not have it: then it is not known."""
     platform: str = PLATFORM
 
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
     def to_json(self) -> bytes:
         """Return the manifest as indented JSON; `from_json` reads it back."""
         return orjson.dumps(self, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
@@ -107,6 +113,27 @@ class Manifest:
         except (ValueError, TypeError, KeyError) as error:
             message = f"the manifest is damaged ({error}): publish the model again"
             raise StoreError(ErrorCode.INVALID_MODEL, message) from error
+
+
+def manifest_of(
+    name: str, version: int, copies: tuple[File, ...], inspection: Inspection
+) -> Manifest:
+    """Return the manifest of a version that is published now."""
+    return Manifest(
+        name=name,
+        version=version,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        sha256=copies[0].sha256,
+        files=copies,
+        inputs=inspection.inputs,
+        outputs=inspection.outputs,
+        unsupported_inputs=inspection.unsupported_inputs,
+        unsupported_outputs=inspection.unsupported_outputs,
+        opset=inspection.opset,
+        ir_version=inspection.ir_version,
+        bounded_by_shapes=inspection.bounded_by_shapes,
+        producer=inspection.producer,
+    )
 
 
 def _parsed_fields(document: dict[str, Any], cls: type[Inspection | Manifest]) -> dict[str, Any]:

@@ -1,59 +1,35 @@
-"""The store: immutable versions, and labels that can be moved between them.
-
-Below the root: `<name>/<version>/{model.onnx, manifest.json, external data…}`,
-`<name>/labels.json`, and `<name>/owners.json`, which says who uploaded which version. A version is
-published by one rename: complete, or not at all.
-"""
+"""The store: immutable versions, and labels that can be moved between them."""
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
-from datetime import UTC, datetime
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import orjson
-from filelock import FileLock
-
-from model_store import files
 from model_store.errors import StoreError
-from model_store.manifest import File, Inspection, Manifest
-from model_store.names import (
-    LATEST,
-    MANIFEST_FILE,
-    check_label,
-    check_name,
-    check_version,
-    is_version,
-    parse_version,
-)
-from model_store.servable import check_servable
-from model_store.staging import StagingArea, stage_model
+from model_store.manifest import Manifest
+from model_store.names import LATEST, parse_version
 from model_store.usage import StoreUsage
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 
-_LABELS_FILE = "labels.json"
-_OWNERS_FILE = "owners.json"
-_LAST_VERSION_FILE = "last_version"
-"""The highest version that was removed, whose number is not assigned again."""
 
+class ModelStore(ABC):
+    """Models, wherever they are kept.
 
-class ModelStore:
-    """The models in one folder.
-
-    Every method blocks on the disk. Threads and processes may use one folder at the same time. An
-    invalid name, version or label raises StoreError (INVALID_REQUEST), an unknown one StoreError
-    (NOT_FOUND).
+    Every method blocks, on a disk or a network. Threads, processes and hosts may use one store at
+    the same time. An invalid name, version or label raises StoreError (INVALID_REQUEST), an unknown
+    one StoreError (NOT_FOUND); where the store cannot be reached, every method raises StoreError
+    (MODEL_STORE_UNAVAILABLE).
     """
 
-    def __init__(self, root: Path) -> None:
-        """Use the folder `root`, which is created when the first model is published."""
-        self.root = self._root = root
-        self._lock = FileLock(root / ".lock")
-        self._staging = StagingArea(root / ".staging", self._lock)
+    root: Path
+    """The folder on whose disk uploads are received and verified."""
+    locks_names: bool
+    """Whether no other process publishes between `admit` and the end of `publish`."""
 
+    @abstractmethod
     def publish(
         self,
         source: Path,
@@ -68,73 +44,73 @@ class ModelStore:
 
         `source` is an .onnx file with its external data beside it, or a folder with a model.onnx.
         `owner` is who `usage` counts the version for. `admit` is called when only the version's
-        last step is left, and no other process can publish meanwhile; what it raises refuses it.
+        last step is left; what it raises refuses it. Without `locks_names` it may be called again.
 
         Raises:
             StoreError: INVALID_MODEL if `verifier` refuses the copy, or nothing of the model can be
                 served; INVALID_REQUEST if the source
                 is not a regular file, CONFLICT if the version exists. Nothing is left behind.
         """
-        check_name(name)
-        if version is not None and self._version_folder(name, check_version(version)).exists():
-            raise _conflict(name, version)
-        self._root.mkdir(parents=True, exist_ok=True)
-        with self._staging.folder() as staged:
-            copies, inspection = stage_model(source, staged, verifier)
-            check_servable(inspection)
-            with self._lock:
-                number = version or self._next_version(name)
-                manifest = _manifest(name, number, copies, inspection)
-                files.write_atomically(staged / MANIFEST_FILE, manifest.to_json())
-                files.sync_tree(staged)
-                if admit is not None:
-                    admit()
-                self._move_into_place(staged, name, number)
-                if owner is not None:
-                    owners = self._owners(name) | {str(number): owner}
-                    self._write_document(name, _OWNERS_FILE, owners)
-        return manifest
 
+    @abstractmethod
     def upload_folder(self) -> AbstractContextManager[Path]:
-        """Return a context with an empty folder on the store's disk, which is deleted with it."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        return self._staging.folder()
+        """Return a context with an empty folder below `root`, which is deleted with it."""
 
+    @abstractmethod
     def usage(self) -> StoreUsage:
         """Return the bytes of all published files, and whose they are."""
-        usage = StoreUsage()
-        for name in self.names():
-            owners = self._owners(name)
-            for version in self._numbers(name):
-                with suppress(StoreError, OSError):  # damaged, or removed just now
-                    size = sum(file.size for file in self.manifest(name, version).files)
-                    usage.add(size, owners.get(str(version)))
-        return usage
 
+    @abstractmethod
     def names(self) -> list[str]:
         """Return the names of the models that have a version, sorted."""
-        if not self._root.is_dir():
-            return []
-        folders = (path.name for path in self._root.iterdir() if not path.name.startswith("."))
-        return sorted(name for name in folders if self._numbers(name))
 
+    @abstractmethod
     def versions(self, name: str) -> list[int]:
         """Return the versions of a model, ascending; [] if there are none."""
-        return self._numbers(check_name(name))
 
+    @abstractmethod
     def has(self, name: str, version: int) -> bool:
-        """Return whether there is a version."""
-        return (self._version_folder(name, version) / MANIFEST_FILE).is_file()
+        """Return whether there is a version which `fetch` can provide."""
 
+    @abstractmethod
     def manifest(self, name: str, version: int) -> Manifest:
         """Return the manifest of a version; raise INVALID_MODEL if it is damaged."""
-        return Manifest.from_json((self.folder(name, version) / MANIFEST_FILE).read_bytes())
 
-    def folder(self, name: str, version: int) -> Path:
-        """Return the folder of a version's model.onnx."""
-        if not self.has(check_name(name), check_version(version)):
-            raise self._not_found(name, f"version {version}")
-        return self._version_folder(name, version)
+    @abstractmethod
+    def fetch(self, name: str, version: int) -> Path:
+        """Have a version on this host, and return the root of a folder store that contains it.
+
+        May take as long as it takes to transfer the files. They are checked against the manifest
+        after a transfer; INVALID_MODEL if they differ.
+        """
+
+    @abstractmethod
+    def labels(self, name: str) -> dict[str, int]:
+        """Return label → version, sorted by label; {} if there are none."""
+
+    @abstractmethod
+    def set_label(self, name: str, label: str, version: int) -> None:
+        """Point `label` to `version`; one that exists is moved."""
+
+    @abstractmethod
+    def delete_label(self, name: str, label: str) -> None:
+        """Delete a label; the version stays."""
+
+    @abstractmethod
+    def remove(self, name: str, version: int) -> None:
+        """Delete a version; raise StoreError (CONFLICT) while a label points to it.
+
+        A process that has loaded the model is not affected. The number is not assigned again,
+        unless `publish` is called with exactly that version.
+        """
+
+    @abstractmethod
+    def find_changes(self, name: str, version: int) -> list[str]:
+        """Read a version's files again and return what differs from its manifest, if anything."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End transfers that are under way: `fetch` raises MODEL_STORE_UNAVAILABLE soon."""
 
     def resolve(self, name: str, spec: str = LATEST) -> int:
         """Return the version that `spec` refers to: `latest`, a number as in `3`, or a label."""
@@ -143,110 +119,11 @@ class ModelStore:
             return versions[-1]
         wanted = parse_version(spec) if spec.isdigit() else self.labels(name).get(spec)
         if wanted not in versions:
-            raise self._not_found(name, f"version or label '{spec}'")
+            raise self.not_found(name, f"version or label '{spec}'")
         return wanted
 
-    def labels(self, name: str) -> dict[str, int]:
-        """Return label → version, sorted by label; {} if there are none."""
-        try:
-            document = orjson.loads((self._root / check_name(name) / _LABELS_FILE).read_bytes())
-            return {str(label): int(version) for label, version in sorted(document.items())}
-        except FileNotFoundError:
-            return {}
-        except (ValueError, TypeError, AttributeError) as error:
-            message = (
-                f"{_LABELS_FILE} of '{name}' is damaged ({error}): delete it, set labels again"
-            )
-            raise StoreError(ErrorCode.INTERNAL, message) from error
-
-    def set_label(self, name: str, label: str, version: int) -> None:
-        """Point `label` to `version`; one that exists is moved."""
-        check_label(label)
-        self._check_exists(name)
-        with self._lock:
-            self.folder(name, version)
-            labels = self.labels(name) | {label: version}
-            self._write_document(name, _LABELS_FILE, labels)
-
-    def delete_label(self, name: str, label: str) -> None:
-        """Delete a label; the version stays."""
-        self._check_exists(name)
-        with self._lock:
-            labels = self.labels(name)
-            if labels.pop(check_label(label), None) is None:
-                raise self._not_found(name, f"label '{label}'")
-            self._write_document(name, _LABELS_FILE, labels)
-
-    def remove(self, name: str, version: int) -> None:
-        """Delete a version; raise StoreError (CONFLICT) while a label points to it.
-
-        A process that has loaded the model is not affected. The number is not assigned again,
-        unless `publish` is called with exactly that version.
-        """
-        folder = self.folder(name, version)
-        with self._staging.folder() as discarded, self._lock:
-            self._refuse_labelled(name, version)
-            last = self._next_version(name) - 1
-            files.write_atomically(self._root / name / _LAST_VERSION_FILE, str(last).encode())
-            try:
-                folder.rename(discarded / folder.name)
-            except FileNotFoundError:
-                raise self._not_found(name, f"version {version}") from None
-            files.sync_folder(folder.parent)
-            owners = self._owners(name)
-            if owners.pop(str(version), None) is not None:
-                self._write_document(name, _OWNERS_FILE, owners)
-
-    def find_changes(self, name: str, version: int) -> list[str]:
-        """Read a version's files again and return what differs from its manifest, if anything."""
-        folder = self.folder(name, version)
-        try:
-            manifest = self.manifest(name, version)
-        except StoreError as damage:
-            return [damage.message]
-        return files.find_changes(folder, manifest)
-
-    def _version_folder(self, name: str, version: int) -> Path:
-        return self._root / name / str(version)
-
-    def _numbers(self, name: str) -> list[int]:
-        manifests = (self._root / name).glob(f"*/{MANIFEST_FILE}")
-        found = (manifest.parent.name for manifest in manifests)
-        return sorted(int(number) for number in found if is_version(number))
-
-    def _next_version(self, name: str) -> int:
-        folder = self._root / name
-        taken = [int(path.name) for path in folder.glob("*") if is_version(path.name)]
-        with suppress(FileNotFoundError):  # no version was ever removed
-            taken.append(int((folder / _LAST_VERSION_FILE).read_text()))
-        return max(taken, default=0) + 1
-
-    def _move_into_place(self, staged: Path, name: str, version: int) -> None:
-        """Rename the finished folder to its place, which publishes the version."""
-        place = self._version_folder(name, version)
-        place.parent.mkdir(exist_ok=True)
-        try:
-            staged.rename(place)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise _conflict(name, version) from None
-            raise
-        files.sync_folder(place.parent)
-        files.sync_folder(self._root)
-
-    def _owners(self, name: str) -> dict[str, str]:
-        """Return version → owner of the versions that have one; {} if the file is damaged."""
-        try:
-            document = orjson.loads((self._root / name / _OWNERS_FILE).read_bytes())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return document if isinstance(document, dict) else {}
-
-    def _write_document(self, name: str, file: str, document: Mapping[str, object]) -> None:
-        content = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
-        files.write_atomically(self._root / name / file, content)
-
-    def _refuse_labelled(self, name: str, version: int) -> None:
+    def refuse_labelled(self, name: str, version: int) -> None:
+        """Raise StoreError (CONFLICT) if a label points to the version."""
         labels = [label for label, number in self.labels(name).items() if number == version]
         if labels:
             message = (
@@ -254,12 +131,14 @@ class ModelStore:
             )
             raise StoreError(ErrorCode.CONFLICT, message)
 
-    def _check_exists(self, name: str) -> None:
+    def check_exists(self, name: str) -> None:
+        """Raise StoreError (NOT_FOUND) if the model has no version."""
         if not self.versions(name):
-            raise self._not_found(name, "version")
+            raise self.not_found(name, "version")
 
-    def _not_found(self, name: str, what: str) -> StoreError:
-        numbers = self._numbers(name)
+    def not_found(self, name: str, what: str) -> StoreError:
+        """Return the error for something that a model does not have."""
+        numbers = self.versions(name)
         if not numbers:
             return StoreError(ErrorCode.NOT_FOUND, f"there is no model '{name}' in the store")
         known = ", ".join((*map(str, numbers), *self.labels(name)))
@@ -267,26 +146,7 @@ class ModelStore:
         return StoreError(ErrorCode.NOT_FOUND, message)
 
 
-def _manifest(
-    name: str, version: int, copies: tuple[File, ...], inspection: Inspection
-) -> Manifest:
-    return Manifest(
-        name=name,
-        version=version,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        sha256=copies[0].sha256,
-        files=copies,
-        inputs=inspection.inputs,
-        outputs=inspection.outputs,
-        unsupported_inputs=inspection.unsupported_inputs,
-        unsupported_outputs=inspection.unsupported_outputs,
-        opset=inspection.opset,
-        ir_version=inspection.ir_version,
-        bounded_by_shapes=inspection.bounded_by_shapes,
-        producer=inspection.producer,
-    )
-
-
-def _conflict(name: str, version: int) -> StoreError:
+def conflict(name: str, version: int) -> StoreError:
+    """Return the error for a version that exists."""
     message = f"version {version} of '{name}' exists: versions are immutable, publish a new one"
     return StoreError(ErrorCode.CONFLICT, message)

@@ -511,6 +511,17 @@ class ErrorCode(StrEnum):
             "with `slipstream doctor`."
         ),
     )
+    MODEL_STORE_UNAVAILABLE = ErrorSpec(
+        name="model_store_unavailable",
+        http=503,
+        grpc="UNAVAILABLE",
+        retryable=True,
+        meaning="The model store does not respond, or refuses the gateway's credentials.",
+        advice=(
+            "Send it again in a moment. Models that run are not affected. If it keeps failing, the "
+            "operator can check the store with `slipstream doctor`."
+        ),
+    )
     RECORDING_OVERLOADED = ErrorSpec(
         name="recording_overloaded",
         http=503,

@@ -9,10 +9,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.models.opening import open_model_store
 from gateway.settings import Settings
 from gateway.storage.database import parse_url, sqlite_file
 from model_store.backup import copy_store
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 from slipstream.failures import RefusedError, UnusableError
 from slipstream.supervisor.running_supervisor import copy_last_database
 
@@ -74,8 +75,11 @@ def _copy(settings: Settings, part: Path, target: Path, *, with_pepper: bool) ->
         copy_last_database(settings.state, part)
     else:
         _copy_sqlite(file, part / _DATABASE)
-    store = ModelStore(settings.models)
-    models = copy_store(store, part / "models") if store.root.is_dir() else 0
+    store, models = open_model_store(settings), 0
+    if not isinstance(store, FolderStore):
+        missing.append(f"the models in {settings.model_store}: copy the bucket with its own tools")
+    elif store.root.is_dir():
+        models = copy_store(store, part / "models")
     pepper = settings.state / _PEPPER
     copies_pepper = with_pepper and not settings.key_pepper and pepper.exists()
     if copies_pepper:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.model_access import ModelUser, Visibility, load_model_user, not_yours
@@ -26,15 +27,19 @@ from gateway.models.pins import Pin
 from gateway.models.upload_quotas import UploadQuotas
 from gateway.storage.audit_events import AuditFields
 from gateway.storage.changes import ChangeKind, record_change
+from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Model
 from model_store.errors import StoreError
+from model_store.folder_store import FolderStore
 from model_store.manifest import Manifest
 from model_store.store import ModelStore
 from model_store.verification import Verifier, folder_size
 from protos.errors import ErrorCode
 
+_CLAIMED_SECONDS = 120.0
+"""For which a new model is its first publisher's, who needs less to write the version."""
 _CLAIM_SECONDS = 15.0
 """To write whose a new model is: longer than a busy database takes."""
 
@@ -67,7 +72,7 @@ class ModelService:
         self._store = store
         # What a hidden model is looked up in: the answer is that for an unknown one, by
         # construction
-        self._empty_store = ModelStore(store.root / ".hidden")
+        self._empty_store = FolderStore(store.root / ".hidden")
         self._verifier = verifier
         self._delete_stopped_servers = delete_stopped_servers
         # Not the loop's own threads: verifications take minutes, and everything else waits for them
@@ -255,10 +260,27 @@ class ModelService:
         check_may_publish(user, name, row, visibility)
 
     async def _claim(self, new: Model) -> None:
-        """Write the row of a model that has no version yet."""
-        async with self._db.write() as session:
-            await session.merge(new)
-            record_change(session, ChangeKind.MODEL, new.name)
+        """Write the row of a model that has no version yet; raise CONFLICT if another upload has.
+
+        Where the store is a bucket, uploads to other hosts may publish the same name now.
+        """
+        claimed = GatewayError(
+            ErrorCode.CONFLICT,
+            f"another upload is publishing the first version of '{new.name}': choose another name, "
+            f"or try again in {_CLAIMED_SECONDS:.0f} s",
+        )
+        new.updated_at = now()
+        try:
+            async with self._db.write() as session:
+                row = await rows.find_model(session, new.name, lock=True)
+                if row is not None and not self._store.locks_names:
+                    age = (new.updated_at - row.updated_at).total_seconds()
+                    if row.owner_id != new.owner_id and age < _CLAIMED_SECONDS:
+                        raise claimed
+                await session.merge(new)
+                record_change(session, ChangeKind.MODEL, new.name)
+        except IntegrityError:  # at the same time, on another host
+            raise claimed from None
 
     async def _record(
         self,

@@ -13,6 +13,7 @@ from gateway.errors import GatewayError
 from gateway.fleet.schemas import MAX_REPLICAS, ServerSettingsIn
 from gateway.models.ownership import OwnershipChange
 from gateway.models.schemas import ChangedModelOut, ManifestOut, ModelOut, ModelPage
+from model_store.names import MODEL_FILE
 from protos.errors import ErrorCode
 from slipstream import options
 from slipstream.commands.model_views import (
@@ -152,7 +153,7 @@ def verify(
             if problems:
                 message = f"model '{name}' version {number} is damaged: {'; '.join(problems)}"
                 raise GatewayError(ErrorCode.INVALID_MODEL, message)
-            verifier.inspect(store.folder(name, number) / "model.onnx")
+            verifier.inspect(store.fetch(name, number) / name / str(number) / MODEL_FILE)
         document = {"name": name, "version": number, "intact": True}
         session.terminal.show(document, f"Model '{name}' version {number} is intact and loads.")
 

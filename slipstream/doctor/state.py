@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.errors import StorageError
 from gateway.fleet.states import Desired, State
 from gateway.fleet.store import FleetStore
+from gateway.models.opening import open_model_store
 from gateway.settings import Settings
 from gateway.storage.database import Database, parse_url
 from gateway.storage.migrate import check_revision, read_revision
@@ -32,9 +33,11 @@ def check_state(settings: Settings) -> Iterator[Finding]:
     else:
         yield good("state folder", f"{settings.state} does not exist yet; the first start makes it")
     yield from _check_database(settings)
-    if settings.models.exists():
-        yield _check_writable("model store", settings.models)
-        yield from _check_models(ModelStore(settings.models))
+    store = open_model_store(settings)
+    if store.root.exists():
+        yield _check_writable("model store", store.root)
+    if settings.model_store or store.root.exists():
+        yield from _check_models(store)
 
 
 def read_servers(settings: Settings) -> list[InferenceServer]:
@@ -97,7 +100,13 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
 
 def _check_models(store: ModelStore) -> Iterator[Finding]:
     intact = 0
-    for name in store.names():
+    try:
+        names = store.names()
+    except StoreError as error:
+        advice = "check SLIPSTREAM_MODEL_STORE, and the bucket's credentials"
+        yield wrong("model store", error.message, advice)
+        return
+    for name in names:
         for number in store.versions(name):
             problems = _model_problems(store, name, number)
             if problems:

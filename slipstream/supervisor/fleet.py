@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,8 @@ from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.changes import ChangeKind
 from gateway.storage.tables import InferenceServer
 from inference_server.runtime.host import plan_threads
+from model_store.errors import StoreError
+from model_store.store import ModelStore
 from slipstream.settings import inference_options
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.handover import PassedServer
@@ -49,6 +52,7 @@ class Fleet:
         self,
         *,
         store: FleetStore,
+        models: ModelStore,
         feed: ChangeFeed,
         lease: SupervisorLease,
         placement: Placement,
@@ -60,6 +64,7 @@ class Fleet:
     ) -> None:
         """Serve what this host has claimed; sockets in the folder `sockets` are numbered on."""
         self._store = store
+        self._models = models
         self._lease = lease
         self._placement = placement
         self._settings = settings
@@ -179,6 +184,7 @@ class Fleet:
 
     async def drain(self, grace: float) -> None:
         """Let every server finish its calls and exit, and write that; `run` must still run."""
+        self._models.close()
         await self._manager.drain(grace)
         self._draining = True
         self._desired_changed.set()
@@ -307,6 +313,10 @@ class Fleet:
 
     async def _spawn(self, key: str) -> ChildProcess:
         server = self._servers[key]
+        try:
+            models = await asyncio.to_thread(self._models.fetch, server.model, server.version)
+        except StoreError as error:
+            raise OSError(errno.EIO, error.message) from error
         # A new name each time: a draining server removes its own socket, not its successor's.
         socket = self._socket_of[key] = self._sockets / f"{key[:8]}-{next(self._numbers)}.sock"
         options = inference_options(
@@ -316,7 +326,7 @@ class Fleet:
             log_level=self._settings.log_level,
             log_format=self._settings.log_format,
         )
-        served = ["--store", str(self._settings.models), "--model", server.model]
+        served = ["--store", str(models), "--model", server.model]
         served += ["--version", str(server.version), "--socket", str(socket)]
         has_others = len(server.replicas) > 1
         if has_others:

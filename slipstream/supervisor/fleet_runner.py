@@ -17,7 +17,6 @@ from gateway.storage.database import Database
 from gateway.storage.tables import InferenceServer
 from inference_server import settings
 from inference_server.tcp_security import TcpSecurity
-from model_store.store import ModelStore
 from slipstream.demo.bootstrap import first_start, newest_call
 from slipstream.failures import UnusableError
 from slipstream.settings import UpOptions, log_level
@@ -100,11 +99,11 @@ class FleetRunner:
     ) -> None:
         """Do what `serve` does, while this process has the lease."""
         feed = ChangeFeed(workspace.db)
-        store = ModelStore(self._settings.models)
+        models = workspace.services.store
         placement = Placement(
             workspace.db,
             lease.host_id,
-            has_model=store.has,
+            has_model=models.has,
             may_take_over=lambda: lease.is_steady,
         )
         with database_errors():
@@ -160,6 +159,7 @@ class FleetRunner:
         passed = self._launched.predecessor
         self._fleet = fleet = Fleet(
             store=workspace.services.fleet.store,
+            models=workspace.services.store,
             feed=feed,
             lease=lease,
             placement=placement,

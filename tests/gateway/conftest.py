@@ -14,7 +14,7 @@ from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.storage.migrate import migrate
 from gateway.storage.tables import Profile
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 from model_store.verification import Verifier
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase, empty
@@ -86,7 +86,7 @@ def verifier() -> Verifier:
 def model_store_dir(tmp_path_factory: pytest.TempPathFactory, verifier: Verifier) -> Path:
     """A model store to copy: `mlp` 1 and 2, `scaled` (optional input)."""
     folder = tmp_path_factory.mktemp("shelf")
-    store = ModelStore(folder / "store")
+    store = FolderStore(folder / "store")
     mlp = onnx_models.mlp(folder / "mlp.onnx")
     for _ in range(2):
         store.publish(mlp, "mlp", verifier=verifier)

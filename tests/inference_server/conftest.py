@@ -13,7 +13,7 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 from model_store.verification import Verifier
 from protos.datatypes import DATATYPES
 from tests import onnx_models
@@ -56,7 +56,7 @@ StartServer = Callable[..., InferenceProcess]
 def publish(tmp_path_factory: pytest.TempPathFactory) -> Publish:
     """Put one of MODELS into the store, as version 1 of its name; return the store's folder."""
     folder = tmp_path_factory.mktemp("models")
-    store = ModelStore(folder / "store")
+    store = FolderStore(folder / "store")
     verifier = Verifier((sys.executable, "-m", "inference_server.runtime.verify"))
 
     @functools.cache

@@ -11,7 +11,7 @@ import pytest
 from onnx import helper
 
 from inference_server.runtime.shape_bounds import bounded_by_shapes
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 from tests import onnx_models
 from tests.inference_server.conftest import Publish
 
@@ -58,4 +58,4 @@ def test_a_function_of_the_model_itself_is_not_looked_into(tmp_path: Path) -> No
 
 def test_publication_records_it(publish: Publish) -> None:
     for name, bounded in (("mlp", True), ("loop", False)):
-        assert ModelStore(publish(name)).manifest(name, 1).bounded_by_shapes is bounded
+        assert FolderStore(publish(name)).manifest(name, 1).bounded_by_shapes is bounded

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 from model_store.verification import Verifier
 from tests import onnx_models
 
@@ -15,9 +15,9 @@ COMMAND = (sys.executable, "-m", "inference_server.runtime.verify")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ModelStore:
+def store(tmp_path: Path) -> FolderStore:
     """An empty store in `tmp_path`/store."""
-    return ModelStore(tmp_path / "store")
+    return FolderStore(tmp_path / "store")
 
 
 @pytest.fixture

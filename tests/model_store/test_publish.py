@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from model_store.errors import StoreError
+from model_store.folder_store import FolderStore
 from model_store.manifest import Manifest, TensorSpec
-from model_store.store import ModelStore
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 from tests import onnx_models
@@ -22,7 +22,7 @@ from tests.model_store.conftest import COMMAND, leftovers
 
 
 def test_the_manifest_describes_the_model(
-    store: ModelStore, verifier: Verifier, model: Path
+    store: FolderStore, verifier: Verifier, model: Path
 ) -> None:
     manifest = store.publish(model, "mlp", verifier=verifier)
     content = model.read_bytes()
@@ -40,7 +40,7 @@ def test_the_manifest_describes_the_model(
 
 
 def test_versions_count_up_and_gaps_are_allowed(
-    store: ModelStore, verifier: Verifier, model: Path
+    store: FolderStore, verifier: Verifier, model: Path
 ) -> None:
     chosen = [None, 7, None]
     published = [store.publish(model, "mlp", version=v, verifier=verifier).version for v in chosen]
@@ -50,7 +50,7 @@ def test_versions_count_up_and_gaps_are_allowed(
 
 
 def test_a_version_is_never_overwritten(
-    store: ModelStore, verifier: Verifier, model: Path, tmp_path: Path
+    store: FolderStore, verifier: Verifier, model: Path, tmp_path: Path
 ) -> None:
     before = store.publish(model, "mlp", verifier=verifier)
     other = onnx_models.identity(tmp_path / "other.onnx")
@@ -66,7 +66,7 @@ def test_one_of_two_publishers_of_a_version_wins(
 ) -> None:
     def publish(_: int) -> object:
         try:
-            return ModelStore(tmp_path / "store").publish(
+            return FolderStore(tmp_path / "store").publish(
                 model, "mlp", version=3, verifier=verifier
             )
         except StoreError as refusal:
@@ -83,7 +83,7 @@ def test_concurrent_publishers_get_different_versions(
     tmp_path: Path, verifier: Verifier, model: Path
 ) -> None:
     def publish(_: int) -> int:
-        return ModelStore(tmp_path / "store").publish(model, "mlp", verifier=verifier).version
+        return FolderStore(tmp_path / "store").publish(model, "mlp", verifier=verifier).version
 
     with ThreadPoolExecutor() as pool:
         assert sorted(pool.map(publish, range(3))) == [1, 2, 3]
@@ -91,7 +91,7 @@ def test_concurrent_publishers_get_different_versions(
 
 @pytest.mark.parametrize("location", ["weights.bin", "deep/er/weights.bin"])
 def test_external_data_is_stored_beside_the_model(
-    store: ModelStore, verifier: Verifier, tmp_path: Path, location: str
+    store: FolderStore, verifier: Verifier, tmp_path: Path, location: str
 ) -> None:
     model = onnx_models.external_data(tmp_path / "big.onnx", location)
     manifest = store.publish(model, "big", verifier=verifier)
@@ -104,13 +104,13 @@ def test_external_data_is_stored_beside_the_model(
 def test_the_store_folder_may_be_a_symbolic_link(verifier: Verifier, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "store").symlink_to(tmp_path / "disk")
-    store = ModelStore(tmp_path / "store")
+    store = FolderStore(tmp_path / "store")
     store.publish(onnx_models.external_data(tmp_path / "big.onnx"), "big", verifier=verifier)
     assert store.find_changes("big", 1) == []
 
 
 def test_a_folder_with_a_model_in_it_can_be_published(
-    store: ModelStore, verifier: Verifier, tmp_path: Path
+    store: FolderStore, verifier: Verifier, tmp_path: Path
 ) -> None:
     folder = tmp_path / "exported"
     folder.mkdir()
@@ -121,7 +121,7 @@ def test_a_folder_with_a_model_in_it_can_be_published(
 
 
 def test_leftovers_of_a_killed_publisher_are_removed_by_the_next(
-    store: ModelStore, verifier: Verifier, tmp_path: Path, model: Path
+    store: FolderStore, verifier: Verifier, tmp_path: Path, model: Path
 ) -> None:
     slow = onnx_models.slow_to_load(tmp_path / "slow.onnx", 30)
     publisher = subprocess.Popen(
@@ -148,7 +148,7 @@ def test_leftovers_of_a_killed_publisher_are_removed_by_the_next(
 _PUBLISH = """
 import subprocess, sys
 from pathlib import Path
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 from model_store.verification import Verifier
 
 class Announcing(subprocess.Popen):
@@ -158,5 +158,5 @@ class Announcing(subprocess.Popen):
 
 subprocess.Popen = Announcing
 root, model, *command = sys.argv[1:]
-ModelStore(Path(root)).publish(Path(model), "slow", verifier=Verifier(command))
+FolderStore(Path(root)).publish(Path(model), "slow", verifier=Verifier(command))
 """

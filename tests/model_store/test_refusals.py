@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from model_store.errors import StoreError
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 from tests import onnx_models
@@ -77,7 +77,7 @@ def _missing_locale(path: Path) -> Path:
     ],
 )
 def test_a_model_that_cannot_be_served_is_refused(
-    store: ModelStore,
+    store: FolderStore,
     verifier: Verifier,
     tmp_path: Path,
     build: Callable[[Path], Path],
@@ -96,7 +96,7 @@ def test_a_model_that_cannot_be_served_is_refused(
     ["/etc/hostname", "../secret", "a/../../secret", "*/_ORT_MEM_ADDR_/*", "manifest.json", ""],
 )
 def test_external_data_outside_the_folder_is_never_followed(
-    store: ModelStore, verifier: Verifier, tmp_path: Path, location: str
+    store: FolderStore, verifier: Verifier, tmp_path: Path, location: str
 ) -> None:
     (tmp_path / "secret").write_bytes(bytes(1200))
     (tmp_path / "models").mkdir()
@@ -108,7 +108,7 @@ def test_external_data_outside_the_folder_is_never_followed(
 
 
 def test_symbolic_links_are_refused_at_any_depth(
-    store: ModelStore, verifier: Verifier, tmp_path: Path, model: Path
+    store: FolderStore, verifier: Verifier, tmp_path: Path, model: Path
 ) -> None:
     (tmp_path / "real").mkdir()
     onnx_models.external_data(tmp_path / "real/model.onnx")
@@ -138,7 +138,7 @@ def test_symbolic_links_are_refused_at_any_depth(
 
 
 def test_pipes_and_devices_are_refused_without_waiting(
-    store: ModelStore, verifier: Verifier, tmp_path: Path, model: Path
+    store: FolderStore, verifier: Verifier, tmp_path: Path, model: Path
 ) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")
     empty = _folder(tmp_path / "empty")
@@ -154,7 +154,7 @@ def test_pipes_and_devices_are_refused_without_waiting(
 
 @pytest.mark.parametrize("name", ["../escape", "a/b", "", ".staging"])
 def test_an_invalid_name_is_refused_before_anything_is_written(
-    store: ModelStore, verifier: Verifier, tmp_path: Path, model: Path, name: str
+    store: FolderStore, verifier: Verifier, tmp_path: Path, model: Path, name: str
 ) -> None:
     with pytest.raises(StoreError, match="model name"):
         store.publish(model, name, verifier=verifier)
@@ -162,7 +162,7 @@ def test_an_invalid_name_is_refused_before_anything_is_written(
 
 
 def test_a_model_that_loads_too_slowly_is_refused_in_time(
-    store: ModelStore, tmp_path: Path
+    store: FolderStore, tmp_path: Path
 ) -> None:
     slow = onnx_models.slow_to_load(tmp_path / "slow.onnx", 30)
     began = time.monotonic()
@@ -172,7 +172,7 @@ def test_a_model_that_loads_too_slowly_is_refused_in_time(
     assert leftovers(tmp_path) == []
 
 
-def test_a_model_that_needs_too_much_memory_is_refused(store: ModelStore, tmp_path: Path) -> None:
+def test_a_model_that_needs_too_much_memory_is_refused(store: FolderStore, tmp_path: Path) -> None:
     heavy = onnx_models.heavy(tmp_path / "heavy.onnx", 16 << 20)
     with pytest.raises(StoreError, match="more memory") as refusal:
         store.publish(heavy, "heavy", verifier=Verifier(COMMAND, memory_bytes=1 << 20))
@@ -181,7 +181,7 @@ def test_a_model_that_needs_too_much_memory_is_refused(store: ModelStore, tmp_pa
 
 
 def test_a_model_that_crashes_its_verifier_is_refused(
-    store: ModelStore, tmp_path: Path, model: Path
+    store: FolderStore, tmp_path: Path, model: Path
 ) -> None:
     crashing = Verifier([sys.executable, "-c", "import os; os.abort()"])
     with pytest.raises(StoreError, match=r"crashed the runtime \(SIGABRT\)") as refusal:
@@ -201,7 +201,7 @@ def test_a_model_that_crashes_its_verifier_is_refused(
     ],
 )
 def test_a_model_with_nothing_left_to_serve_is_refused(
-    store: ModelStore,
+    store: FolderStore,
     verifier: Verifier,
     tmp_path: Path,
     build: Callable[[Path], Path],
@@ -215,7 +215,7 @@ def test_a_model_with_nothing_left_to_serve_is_refused(
 
 @pytest.mark.parametrize("script", ["import sys; sys.exit('no runtime')", "print('no runtime')"])
 def test_a_broken_verifier_is_reported_as_an_internal_error(
-    store: ModelStore, tmp_path: Path, model: Path, script: str
+    store: FolderStore, tmp_path: Path, model: Path, script: str
 ) -> None:
     with pytest.raises(StoreError, match="the verifier failed") as refusal:
         store.publish(model, "unlucky", verifier=Verifier([sys.executable, "-c", script]))

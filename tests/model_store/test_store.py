@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model_store.errors import StoreError
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 from tests import onnx_models
@@ -21,18 +21,18 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("published")
     model = onnx_models.mlp(folder / "mlp.onnx")
     for _ in range(2):
-        ModelStore(folder / "store").publish(model, "mlp", verifier=Verifier(COMMAND))
+        FolderStore(folder / "store").publish(model, "mlp", verifier=Verifier(COMMAND))
     return folder / "store"
 
 
 @pytest.fixture
-def filled(published: Path, tmp_path: Path) -> ModelStore:
+def filled(published: Path, tmp_path: Path) -> FolderStore:
     """A store with the versions 1 and 2 of `mlp`, in `tmp_path`/store."""
     shutil.copytree(published, tmp_path / "store")
-    return ModelStore(tmp_path / "store")
+    return FolderStore(tmp_path / "store")
 
 
-def test_a_version_is_found_by_number_label_and_as_latest(filled: ModelStore) -> None:
+def test_a_version_is_found_by_number_label_and_as_latest(filled: FolderStore) -> None:
     filled.set_label("mlp", "stable", 1)
     assert filled.resolve("mlp") == 2
     assert [filled.resolve("mlp", spec) for spec in ("latest", "1", "stable")] == [2, 1, 1]
@@ -40,7 +40,7 @@ def test_a_version_is_found_by_number_label_and_as_latest(filled: ModelStore) ->
 
 @pytest.mark.parametrize("spec", ["3", "canary", "", "../1"])
 def test_an_unknown_version_is_not_found_and_the_known_ones_are_listed(
-    filled: ModelStore, spec: str
+    filled: FolderStore, spec: str
 ) -> None:
     filled.set_label("mlp", "stable", 1)
     with pytest.raises(StoreError, match="it has 1, 2, stable") as refusal:
@@ -48,7 +48,7 @@ def test_an_unknown_version_is_not_found_and_the_known_ones_are_listed(
     assert refusal.value.code is ErrorCode.NOT_FOUND
 
 
-def test_reading_an_empty_store_creates_nothing(store: ModelStore, tmp_path: Path) -> None:
+def test_reading_an_empty_store_creates_nothing(store: FolderStore, tmp_path: Path) -> None:
     assert store.names() == []
     assert store.versions("mlp") == []
     assert store.labels("mlp") == {}
@@ -64,7 +64,7 @@ def test_reading_an_empty_store_creates_nothing(store: ModelStore, tmp_path: Pat
     assert not (tmp_path / "store").exists()
 
 
-def test_a_label_is_moved_and_deleted(filled: ModelStore) -> None:
+def test_a_label_is_moved_and_deleted(filled: FolderStore) -> None:
     filled.set_label("mlp", "stable", 1)
     filled.set_label("mlp", "canary", 2)
     filled.set_label("mlp", "stable", 2)
@@ -75,13 +75,13 @@ def test_a_label_is_moved_and_deleted(filled: ModelStore) -> None:
         filled.delete_label("mlp", "canary")
 
 
-def test_a_label_needs_a_version_that_exists(filled: ModelStore) -> None:
+def test_a_label_needs_a_version_that_exists(filled: FolderStore) -> None:
     with pytest.raises(StoreError, match="no version 3") as refusal:
         filled.set_label("mlp", "stable", 3)
     assert refusal.value.code is ErrorCode.NOT_FOUND
 
 
-def test_a_labelled_version_is_not_removed(filled: ModelStore) -> None:
+def test_a_labelled_version_is_not_removed(filled: FolderStore) -> None:
     filled.set_label("mlp", "stable", 1)
     with pytest.raises(StoreError, match="labelled stable") as refusal:
         filled.remove("mlp", 1)
@@ -90,7 +90,7 @@ def test_a_labelled_version_is_not_removed(filled: ModelStore) -> None:
 
 
 def test_the_number_of_a_removed_version_is_not_reused(
-    filled: ModelStore, verifier: Verifier, model: Path
+    filled: FolderStore, verifier: Verifier, model: Path
 ) -> None:
     filled.remove("mlp", 2)
     assert filled.versions("mlp") == [1]
@@ -100,7 +100,7 @@ def test_the_number_of_a_removed_version_is_not_reused(
     assert filled.publish(model, "mlp", version=2, verifier=verifier).version == 2
 
 
-def test_verification_names_every_changed_file(filled: ModelStore) -> None:
+def test_verification_names_every_changed_file(filled: FolderStore) -> None:
     folder = filled.folder("mlp", 2)
     content = bytearray((folder / "model.onnx").read_bytes())
     content[-1] ^= 1
@@ -117,7 +117,7 @@ def test_verification_names_every_changed_file(filled: ModelStore) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"inputs": 3}', b"\xff"])
-def test_a_damaged_manifest_is_reported_and_not_served(filled: ModelStore, content: bytes) -> None:
+def test_a_damaged_manifest_is_reported_and_not_served(filled: FolderStore, content: bytes) -> None:
     (filled.folder("mlp", 1) / "manifest.json").write_bytes(content)
     with pytest.raises(StoreError, match="manifest is damaged") as refusal:
         filled.manifest("mlp", 1)
@@ -125,7 +125,7 @@ def test_a_damaged_manifest_is_reported_and_not_served(filled: ModelStore, conte
     assert filled.find_changes("mlp", 1) == [refusal.value.message]
 
 
-def test_damaged_labels_are_reported(filled: ModelStore, tmp_path: Path) -> None:
+def test_damaged_labels_are_reported(filled: FolderStore, tmp_path: Path) -> None:
     (tmp_path / "store/mlp/labels.json").write_text("{")
     with pytest.raises(StoreError, match=r"labels\.json of 'mlp' is damaged"):
         filled.resolve("mlp", "stable")
@@ -133,7 +133,7 @@ def test_damaged_labels_are_reported(filled: ModelStore, tmp_path: Path) -> None
 
 
 def test_folders_that_were_not_published_are_not_versions(
-    filled: ModelStore, tmp_path: Path
+    filled: FolderStore, tmp_path: Path
 ) -> None:
     (tmp_path / "store/mlp/5").mkdir()
     (tmp_path / "store/mlp/notes").mkdir()

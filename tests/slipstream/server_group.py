@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import grpc
 import psutil
 
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 from model_store.verification import Verifier
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.process import ChildProcess
@@ -28,7 +28,7 @@ from tests.stub import InferenceStub
 def publish(folder: Path) -> Path:
     """Return a store with one model, `mlp`."""
     verifier = Verifier((sys.executable, "-m", "inference_server.runtime.verify"))
-    ModelStore(folder / "store").publish(
+    FolderStore(folder / "store").publish(
         onnx_models.mlp(folder / "m.onnx"), "mlp", verifier=verifier
     )
     return folder / "store"

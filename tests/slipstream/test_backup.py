@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from model_store.backup import copy_store
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 from tests import onnx_models
 from tests.slipstream.cli import Cli
 
@@ -108,7 +108,7 @@ def test_a_backup_that_fails_leaves_nothing_and_none_is_overwritten(
 def test_a_version_that_is_removed_meanwhile_is_left_out(
     filled: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = ModelStore(filled.state / "models")
+    store = FolderStore(filled.state / "models")
     copytree = shutil.copytree
 
     def remove_first(source: Path, target: Path) -> object:
@@ -118,5 +118,5 @@ def test_a_version_that_is_removed_meanwhile_is_left_out(
 
     monkeypatch.setattr("model_store.backup.shutil.copytree", remove_first)
     assert copy_store(store, tmp_path / "copy") == 1
-    copy = ModelStore(tmp_path / "copy")
+    copy = FolderStore(tmp_path / "copy")
     assert (copy.versions("mlp"), copy.labels("mlp")) == ([1], {"stable": 1})

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from inference_server.spawn import ServerExitStatus
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 from model_store.verification import Verifier
 from slipstream.supervisor.process import Lifeline
 from slipstream.supervisor.shared_process import SharedProcess, SharedProcessPool
@@ -147,7 +147,7 @@ async def test_a_server_that_is_stuck_ends_the_process_and_the_others_are_restar
 ) -> None:
     model = onnx_models.slow_to_load(tmp_path / "slow.onnx", seconds=1.5)
     verifier = Verifier((sys.executable, "-m", "inference_server.runtime.verify"))
-    ModelStore(store).publish(model, "slow", verifier=verifier)
+    FolderStore(store).publish(model, "slow", verifier=verifier)
     async with serve_group(store, pool(servers_per_process=2)) as running:
         running.manager.set_desired({"a": 1})
         await running.until_ready("a")
@@ -191,7 +191,7 @@ def own_memory(process: psutil.Process) -> int:
 
 async def test_a_stopped_server_releases_its_memory_and_threads(tmp_path: Path) -> None:
     model_bytes, store = 4 * MIB, publish(tmp_path)
-    ModelStore(store).publish(
+    FolderStore(store).publish(
         onnx_models.heavy(tmp_path / "heavy.onnx", model_bytes),
         "heavy",
         verifier=Verifier((sys.executable, "-m", "inference_server.runtime.verify")),

@@ -24,6 +24,7 @@ from gateway.fleet.hosts import LEASE_SECONDS
 from slipstream.join_token import JoinToken
 from tests.services.postgres import PostgresServer
 from tests.services.redis import RedisServer
+from tests.services.s3 import S3Server
 from tests.slipstream.running import NO_WORKER, Up, environment
 from tests.system.runs import eventually
 
@@ -42,6 +43,7 @@ class Site:
 
     folder: Path
     postgres: PostgresServer
+    s3: S3Server
     variables: dict[str, str]
 
     def up(self, name: str) -> Up:
@@ -61,13 +63,8 @@ class Site:
         return {"SLIPSTREAM_INFERENCE_TCP": "127.0.0.1:0"}
 
     def state(self, name: str) -> Path:
-        """The state folder of a host; the models are those of all."""
-        state, models = self.folder / name, self.folder / "models"
-        models.mkdir(exist_ok=True)
-        if not state.exists():
-            state.mkdir(mode=0o700)
-            (state / "models").symlink_to(models)
-        return state
+        """The state folder of a host."""
+        return self.folder / name
 
     def command(self, host: Up, *words: str) -> str:
         """Run a command on a host; return its output."""
@@ -89,20 +86,26 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """A PostgreSQL and a Redis for several hosts, whose inference servers ask for a token."""
-    redis, postgres = RedisServer(tmp_path), PostgresServer()
+    """What several hosts share: a PostgreSQL, a Redis and a bucket; and a token for servers."""
+    redis, postgres, s3 = RedisServer(tmp_path), PostgresServer(), S3Server(tmp_path)
     tokens = tmp_path / "tokens"
     tokens.write_text(f"{TOKEN}\n")
     redis.start()
     postgres.start()
+    s3.start()
+    options = tmp_path / "bucket-options"
+    options.write_text("\n".join(f"{name}={value}" for name, value in s3.options.items()))
     with TemporaryDirectory(prefix="ss-") as folder:
         try:
             yield Site(
                 folder=Path(folder),
                 postgres=postgres,
+                s3=s3,
                 variables={
                     "SLIPSTREAM_DATABASE_URL": postgres.create("slipstream"),
                     "SLIPSTREAM_BROKER_URL": redis.url,
+                    "SLIPSTREAM_MODEL_STORE": "s3://models/installation",
+                    "SLIPSTREAM_MODEL_STORE_OPTIONS_FILE": str(options),
                     "SLIPSTREAM_INFERENCE_TOKEN_FILE": str(tokens),
                     "SLIPSTREAM_UPSTREAM_TOKEN_FILE": str(tokens),
                 },
@@ -110,6 +113,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         finally:
             postgres.remove()
             redis.stop()
+            s3.end()
 
 
 def demo_call(host: Up) -> tuple[str, dict[str, str]]:

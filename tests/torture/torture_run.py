@@ -13,7 +13,7 @@ from random import Random
 
 from gateway.settings import Settings
 from gateway.storage.migrate import migrate
-from model_store.store import ModelStore
+from model_store.folder_store import FolderStore
 from model_store.verification import Verifier
 from tests import onnx_models
 from tests.torture.log import LogEntry, ReceiverLog
@@ -72,7 +72,7 @@ class TortureResult:
 async def prepare(folder: Path, database_url: str) -> Settings:
     """Return the settings of a new installation with one model."""
     await migrate(database_url)
-    store = ModelStore(folder / "state" / "models")
+    store = FolderStore(folder / "state" / "models")
     verifier = Verifier([sys.executable, "-m", "inference_server.runtime.verify"])
     store.publish(onnx_models.mlp(folder / "mlp.onnx"), "mlp", verifier=verifier)
     return Settings(

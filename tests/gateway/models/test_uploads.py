@@ -63,7 +63,7 @@ def file(tmp_path: Path) -> bytes:
 
 def staged(settings: Settings) -> list[Path]:
     """Return the files of uploads that are not published."""
-    return [path for path in (settings.models / ".staging").rglob("*") if path.is_file()]
+    return [path for path in (settings.state / "models" / ".staging").rglob("*") if path.is_file()]
 
 
 class Endless:
