@@ -30,7 +30,7 @@ from obstore.exceptions import (
     PermissionDeniedError,
     UnauthenticatedError,
 )
-from obstore.store import from_url
+from obstore.store import ObjectStore, from_url
 
 from model_store.cache import VersionCache
 from model_store.errors import StoreError, invalid_request
@@ -44,8 +44,10 @@ from model_store.verification import Verifier
 from protos.errors import ErrorCode
 
 _CONNECT_SECONDS = 5
-_READ_SECONDS = 20
+_READ_SECONDS = 10
 """Without a byte."""
+_LOOK_SECONDS = 2
+"""For the question whether a version that is here is still that of the bucket."""
 _RETRY_SECONDS = 10
 """In which a request is repeated."""
 _READ_ATTEMPTS = 5
@@ -103,25 +105,9 @@ class BucketStore(ModelStore):
         self._closed = False
         self._cache = cache
         self._staging = StagingArea(cache.root / ".staging", FileLock(cache.root / ".lock"))
-        config: Any = dict(options)  # which keys there are depends on the URL
-        try:
-            self._objects = from_url(
-                url,
-                client_options={
-                    "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-                    "read_timeout": timedelta(seconds=_READ_SECONDS),
-                    "timeout": timedelta(days=1),  # of a large file, which may take hours
-                    "allow_http": options.get("endpoint", "").startswith("http://"),
-                },
-                retry_config={
-                    "max_retries": 5,
-                    "retry_timeout": timedelta(seconds=_RETRY_SECONDS),
-                },
-                config=config,
-            )
-        except (BaseError, ValueError) as error:
-            message = f"the model store {url}: {_first_line(error)}"
-            raise invalid_request(message) from error
+        # A large file may take hours
+        self._objects = self._open(options, seconds=86_400, retries=5)
+        self._impatient = self._open(options, seconds=_LOOK_SECONDS, retries=0)
 
     def publish(
         self,
@@ -202,10 +188,11 @@ class BucketStore(ModelStore):
 
     def fetch(self, name: str, version: int) -> Path:
         """See ModelStore. Without the bucket, a version that was fetched before is used."""
+        is_here = self._cache.has(name, version)
         try:
-            published = self._published(name, version)
+            published = self._published(name, version, self._impatient if is_here else None)
         except StoreError as error:
-            if error.code is ErrorCode.MODEL_STORE_UNAVAILABLE and self._cache.has(name, version):
+            if error.code is ErrorCode.MODEL_STORE_UNAVAILABLE and is_here:
                 self._cache.touch(name, version)
                 return self._cache.root
             raise
@@ -290,9 +277,32 @@ class BucketStore(ModelStore):
             return f"{file.path}: sha256 {sha256.hexdigest()}, published with {file.sha256}"
         return None
 
-    def _published(self, name: str, version: int) -> _Published:
+    def _open(self, options: Mapping[str, str], *, seconds: int, retries: int) -> ObjectStore:
+        """Return a client whose requests may take so long, and are repeated so often."""
+        config: Any = dict(options)  # which keys there are depends on the URL
         try:
-            return _Published.from_json(self._get(_key(check_name(name), check_version(version))))
+            return from_url(
+                self._url,
+                client_options={
+                    "connect_timeout": timedelta(seconds=min(seconds, _CONNECT_SECONDS)),
+                    "read_timeout": timedelta(seconds=min(seconds, _READ_SECONDS)),
+                    "timeout": timedelta(seconds=seconds),
+                    "allow_http": options.get("endpoint", "").startswith("http://"),
+                },
+                retry_config={
+                    "max_retries": retries,
+                    "retry_timeout": timedelta(seconds=_RETRY_SECONDS),
+                },
+                config=config,
+            )
+        except (BaseError, ValueError) as error:
+            message = f"the model store {self._url}: {_first_line(error)}"
+            raise invalid_request(message) from error
+
+    def _published(self, name: str, version: int, client: ObjectStore | None = None) -> _Published:
+        key = _key(check_name(name), check_version(version))
+        try:
+            return _Published.from_json(self._get(key, client))
         except FileNotFoundError:
             raise self.not_found(name, f"version {version}") from None
 
@@ -323,9 +333,9 @@ class BucketStore(ModelStore):
             pages = list(obstore.list(self._objects, prefix=prefix))
         return [(each["path"], each["size"]) for page in pages for each in page]
 
-    def _get(self, key: str) -> bytes:
+    def _get(self, key: str, client: ObjectStore | None = None) -> bytes:
         with self._reaching():
-            return bytes(obstore.get(self._objects, key).bytes())
+            return bytes(obstore.get(client or self._objects, key).bytes())
 
     def _read(self, key: str, offset: int) -> Iterator[memoryview]:
         """Yield an object's content from an offset on. Continues after a failure, a few times."""

@@ -40,6 +40,8 @@ class State(StrEnum):
 class Phase(StrEnum):
     """The phase of a booting server."""
 
+    FETCHING = "fetching"
+    """The model is being transferred from the store to the host; there is no process yet."""
     SPAWNING = "spawning"
     LOADING = "loading"
     WARMING = "warming"

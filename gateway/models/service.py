@@ -38,6 +38,8 @@ from model_store.store import ModelStore
 from model_store.verification import Verifier, folder_size
 from protos.errors import ErrorCode
 
+_QUESTIONS = 8
+"""To the store at once."""
 _CLAIMED_SECONDS = 120.0
 """For which a new model is its first publisher's, who needs less to write the version."""
 _CLAIM_SECONDS = 15.0
@@ -75,19 +77,21 @@ class ModelService:
         self._empty_store = FolderStore(store.root / ".hidden")
         self._verifier = verifier
         self._delete_stopped_servers = delete_stopped_servers
-        # Not the loop's own threads: verifications take minutes, and everything else waits for them
+        # Not the loop's own threads, for which everything else waits: verifications take minutes,
+        # and a store that hangs takes what its time-outs allow
         self._publishing = ThreadPoolExecutor(verifications, thread_name_prefix="publish")
+        self._asking = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="model store")
 
     async def page(self, profile_id: str | None, request: PageRequest) -> Page[ModelEntry]:
         """Return a page of models, ordered by name; the cursor is a name."""
         after = request.cursor or ""
-        known = await _in_thread(self._store.names)
+        known = await self._ask(self._store.names)
         async with self._db.read() as session:
             user = await load_model_user(session, profile_id)
             hidden = await rows.names_hidden_from(session, user)
             names = [name for name in known if name > after and name not in hidden]
             found = await rows.models_named(session, names[: request.limit])
-        items = await _in_thread(
+        items = await self._ask(
             lambda: [
                 _entry(self._store, name, found.get(name), user) for name in names[: request.limit]
             ]
@@ -99,7 +103,7 @@ class ModelService:
         """Return one model, or raise NOT_FOUND."""
         user, row = await self._look_up(profile_id, name)
         store = self._store_for(user, row)
-        entry = await _in_thread(lambda: _entry(store, name, row, user))
+        entry = await self._ask(lambda: _entry(store, name, row, user))
         if not entry.versions:
             raise GatewayError(ErrorCode.NOT_FOUND, f"there is no model '{name}' in the store")
         return entry
@@ -107,12 +111,12 @@ class ModelService:
     async def resolve(self, profile_id: str | None, name: str, spec: str = "latest") -> int:
         """Return the version that `latest`, a number or a label refers to, or raise NOT_FOUND."""
         store = self._store_for(*await self._look_up(profile_id, name))
-        return await _in_thread(lambda: store.resolve(name, spec))
+        return await self._ask(lambda: store.resolve(name, spec))
 
     async def manifest(self, profile_id: str | None, name: str, spec: str = "latest") -> Manifest:
         """Return the manifest of a version, or raise NOT_FOUND."""
         store = self._store_for(*await self._look_up(profile_id, name))
-        return await _in_thread(lambda: store.manifest(name, store.resolve(name, spec)))
+        return await self._ask(lambda: store.manifest(name, store.resolve(name, spec)))
 
     async def pin(self, profile_id: str | None, name: str, spec: str = "latest") -> Pin:
         """Return a pin of the version that `spec` refers to now, or raise NOT_FOUND."""
@@ -142,7 +146,7 @@ class ModelService:
         private = Visibility.PRIVATE if profile_id is not None else Visibility.SHARED
         new = Model(name=name, owner_id=owner_id, visibility=visibility or private)
         loop = asyncio.get_running_loop()
-        if await _in_thread(lambda: self._store.versions(name)):
+        if await self._ask(lambda: self._store.versions(name)):
             await self._check_may_publish(profile_id, name, visibility)
 
         def admit() -> None:
@@ -165,7 +169,7 @@ class ModelService:
                 admit=admit,
             )
 
-        manifest = await _in_thread(publish, self._publishing)
+        manifest = await _in_thread(self._publishing, publish)
         published = {"version": manifest.version, "sha256": manifest.sha256}
         await self._record(name, "publish", after=published)
         return manifest
@@ -182,7 +186,7 @@ class ModelService:
             GatewayError: NOT_FOUND; ROLE_FORBIDDEN; VALIDATION_FAILED for an unknown owner.
         """
         store = await self._managed_store(profile_id, name)
-        if not await _in_thread(lambda: store.versions(name)):
+        if not await self._ask(lambda: store.versions(name)):
             raise GatewayError(ErrorCode.NOT_FOUND, f"there is no model '{name}' in the store")
         async with self._db.write() as session:
             user = await load_model_user(session, profile_id)
@@ -194,8 +198,8 @@ class ModelService:
     ) -> ModelEntry:
         """Point a label to a version; raise NOT_FOUND or ROLE_FORBIDDEN."""
         store = await self._managed_store(profile_id, name)
-        old = await _in_thread(lambda: store.labels(name).get(label))
-        await _in_thread(lambda: store.set_label(name, label, version))
+        old = await self._ask(lambda: store.labels(name).get(label))
+        await self._ask(lambda: store.set_label(name, label, version))
         before, after = label_fields(label, old), label_fields(label, version)
         await self._record(name, "label", before=before, after=after)
         return await self.get(profile_id, name)
@@ -203,8 +207,8 @@ class ModelService:
     async def delete_label(self, profile_id: str | None, name: str, label: str) -> None:
         """Delete a label; raise NOT_FOUND or ROLE_FORBIDDEN."""
         store = await self._managed_store(profile_id, name)
-        old = await _in_thread(lambda: store.labels(name).get(label))
-        await _in_thread(lambda: store.delete_label(name, label))
+        old = await self._ask(lambda: store.labels(name).get(label))
+        await self._ask(lambda: store.delete_label(name, label))
         await self._record(name, "unlabel", before=label_fields(label, old))
 
     async def remove(self, profile_id: str | None, name: str, version: int) -> None:
@@ -215,7 +219,7 @@ class ModelService:
                 uses it, or a label points to it.
         """
         store = await self._managed_store(profile_id, name)
-        manifest = await _in_thread(lambda: store.manifest(name, version))
+        manifest = await self._ask(lambda: store.manifest(name, version))
         async with self._db.read() as session:
             user = await load_model_user(session, profile_id)
             row = await rows.find_model(session, name)
@@ -223,7 +227,7 @@ class ModelService:
         if users:
             message = f"version {version} of '{name}' is in use by {', '.join(users)}"
             raise GatewayError(ErrorCode.CONFLICT, f"{message}: stop or delete it first")
-        await _in_thread(lambda: store.remove(name, version))
+        await self._ask(lambda: store.remove(name, version))
         removed = {"version": version, "sha256": manifest.sha256}
         async with self._db.write() as session:
             await record_model(session, "remove", name, row, before=removed)
@@ -232,8 +236,13 @@ class ModelService:
             record_change(session, ChangeKind.MODEL, name)
 
     def close(self) -> None:
-        """Start no further verification."""
-        self._publishing.shutdown(wait=False, cancel_futures=True)
+        """Start nothing more."""
+        for threads in (self._publishing, self._asking):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _ask(self, work: Callable[[], T]) -> T:
+        """Return what the store says; raises as `_in_thread`."""
+        return await _in_thread(self._asking, work)
 
     async def _look_up(self, profile_id: str | None, name: str) -> tuple[ModelUser, Model | None]:
         async with self._db.read() as session:
@@ -248,7 +257,7 @@ class ModelService:
         """Return the store for a change; raise ROLE_FORBIDDEN for a model of another user."""
         user, row = await self._look_up(profile_id, name)
         store = self._store_for(user, row)
-        if await _in_thread(lambda: store.versions(name)) and not user.may_manage(row):
+        if await self._ask(lambda: store.versions(name)) and not user.may_manage(row):
             raise not_yours(name)
         return store
 
@@ -314,7 +323,7 @@ def _wait_for(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) 
         raise GatewayError(ErrorCode.DATABASE_UNAVAILABLE, message) from None
 
 
-async def _in_thread(work: Callable[[], T], threads: ThreadPoolExecutor | None = None) -> T:
+async def _in_thread(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     """Run blocking work of the store on a thread, and translate its errors; codes are shared."""
     try:
         return await asyncio.get_running_loop().run_in_executor(threads, work)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError
 from gateway.storage.disk_space import room_on_disk
+from model_store.errors import StoreError
 from model_store.store import ModelStore
 from protos.errors import ErrorCode
 
@@ -16,6 +19,8 @@ _MAX_UPLOADS = 16
 """At once in this process: being received, or waiting for their verification."""
 _MAX_USER_UPLOADS = 4
 _RETRY_SECONDS = 15.0
+_QUESTIONS = 4
+"""To the store at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,8 @@ class UploadQuotas:
         self.store = store
         self._limits = limits
         self._uploads: Counter[str] = Counter()
+        # Not the loop's own threads, for which everything else waits: the store may hang
+        self._asking = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="model quotas")
 
     @contextmanager
     def place(self, user: str) -> Iterator[None]:
@@ -64,6 +71,18 @@ class UploadQuotas:
                 f"the upload is larger than {limit} bytes (setting SLIPSTREAM_MAX_UPLOAD_BYTES)"
             )
             raise GatewayError(ErrorCode.PAYLOAD_TOO_LARGE, message)
+
+    async def check_declared(self, user: str, size: int) -> None:
+        """Check what `check` checks, before an upload of `size` bytes is received.
+
+        Raises:
+            GatewayError: as `check`, or MODEL_STORE_UNAVAILABLE.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._asking, self.check, user, size)
+        except StoreError as error:
+            raise GatewayError(error.code, error.message) from error
 
     def check(self, user: str | None, size: int) -> None:
         """Check that `size` more bytes of `user` fit; None: only the store's quota. Blocks.

@@ -53,7 +53,7 @@ async def receive_upload(
         raise GatewayError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
     with quotas.place(user):
         try:
-            await asyncio.to_thread(quotas.check, user, _declared_size(request))
+            await quotas.check_declared(user, _declared_size(request))
         except GatewayError:  # the body would only be read to be thrown away
             request.scope["state"]["headers"].append((b"connection", b"close"))
             raise

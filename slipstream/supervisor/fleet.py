@@ -6,6 +6,7 @@ import asyncio
 import errno
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -39,6 +40,10 @@ from slipstream.supervisor.supervisor_lease import SupervisorLease
 _MEMORY_SECONDS = 5.0
 _FLUSH_SECONDS = 2.0
 _RETRY_SECONDS = 0.5
+_FETCHES = 4
+"""At once, of models from a remote store."""
+_SHOWN_FETCH_SECONDS = 1.0
+"""After which it is shown that a model is being fetched."""
 _LOOK_SECONDS = 1.0
 """Between two looks at the leases of other hosts."""
 _SUCCESSOR_SECONDS = 600.0
@@ -65,6 +70,8 @@ class Fleet:
         """Serve what this host has claimed; sockets in the folder `sockets` are numbered on."""
         self._store = store
         self._models = models
+        # Not the loop's own threads, for which everything else waits: models take minutes
+        self._fetching = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
         self._lease = lease
         self._placement = placement
         self._settings = settings
@@ -313,10 +320,7 @@ class Fleet:
 
     async def _spawn(self, key: str) -> ChildProcess:
         server = self._servers[key]
-        try:
-            models = await asyncio.to_thread(self._models.fetch, server.model, server.version)
-        except StoreError as error:
-            raise OSError(errno.EIO, error.message) from error
+        models = await self._fetch(key, server)
         # A new name each time: a draining server removes its own socket, not its successor's.
         socket = self._socket_of[key] = self._sockets / f"{key[:8]}-{next(self._numbers)}.sock"
         options = inference_options(
@@ -335,6 +339,20 @@ class Fleet:
             served += ["--idle-timeout", str(server.idle_timeout_seconds)]
         group = server.id if has_others else ""
         return await self._spawner.spawn([*served, *options], group=group)
+
+    async def _fetch(self, key: str, server: InferenceServer) -> Path:
+        """Have the model on this host; return the store's folder. Raises OSError."""
+        fetching = asyncio.get_running_loop().run_in_executor(
+            self._fetching, self._models.fetch, server.model, server.version
+        )
+        done, _ = await asyncio.wait({fetching}, timeout=_SHOWN_FETCH_SECONDS)
+        if not done:
+            self._print(key, "is being fetched from the model store", "dim")
+            self._observations.add(key, state=State.BOOTING, phase=Phase.FETCHING)
+        try:
+            return await fetching
+        except StoreError as error:
+            raise OSError(errno.EIO, error.message) from error
 
     async def _follow_desired(self) -> None:
         self._desired_changed.set()
