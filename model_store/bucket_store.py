@@ -97,7 +97,7 @@ class BucketStore(ModelStore):
         StoreError: INVALID_REQUEST, the URL or an option cannot be used.
     """
 
-    locks_names = False
+    is_remote = True
 
     def __init__(self, url: str, cache: VersionCache, options: Mapping[str, str]) -> None:
         self.root = cache.root
@@ -248,15 +248,16 @@ class BucketStore(ModelStore):
             raise
         self._delete(f"{published.upload}/{file.path}" for file in published.manifest.files)
 
-    def find_changes(self, name: str, version: int) -> list[str]:
-        """See ModelStore. Reads the bucket, not the cache."""
+    def find_changes(self, name: str, version: int, *, read: bool = True) -> list[str]:
+        """See ModelStore. It is about the bucket, not the cache."""
         try:
             published = self._published(name, version)
         except StoreError as damage:
             if damage.code is not ErrorCode.INVALID_MODEL:
                 raise
             return [damage.message]
-        changed = (self._find_change(published.upload, file) for file in published.manifest.files)
+        find_change = self._find_change if read else self._find_change_of_size
+        changed = (find_change(published.upload, file) for file in published.manifest.files)
         return [change for change in changed if change]
 
     def close(self) -> None:
@@ -272,10 +273,18 @@ class BucketStore(ModelStore):
         except FileNotFoundError:
             return f"{file.path}: missing"
         if size != file.size:
-            return f"{file.path}: {size} bytes, published with {file.size}"
+            return _other_size(file, size)
         if sha256.hexdigest() != file.sha256:
             return f"{file.path}: sha256 {sha256.hexdigest()}, published with {file.sha256}"
         return None
+
+    def _find_change_of_size(self, upload: str, file: File) -> str | None:
+        try:
+            with self._reaching():
+                size = obstore.head(self._objects, f"{upload}/{file.path}")["size"]
+        except FileNotFoundError:
+            return f"{file.path}: missing"
+        return None if size == file.size else _other_size(file, size)
 
     def _open(self, options: Mapping[str, str], *, seconds: int, retries: int) -> ObjectStore:
         """Return a client whose requests may take so long, and are repeated so often."""
@@ -378,6 +387,10 @@ class BucketStore(ModelStore):
         except BaseError as error:
             message = f"the model store {self._url} cannot be reached: {_first_line(error)}"
             raise StoreError(ErrorCode.MODEL_STORE_UNAVAILABLE, message) from error
+
+
+def _other_size(file: File, size: int) -> str:
+    return f"{file.path}: {size} bytes, published with {file.size}"
 
 
 def _key(name: str, version: int) -> str:

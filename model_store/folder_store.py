@@ -35,7 +35,7 @@ _LAST_VERSION_FILE = "last_version"
 class FolderStore(ModelStore):
     """The models in one folder, which threads and processes may use at the same time."""
 
-    locks_names = True
+    is_remote = False
 
     def __init__(self, root: Path) -> None:
         """Use the folder `root`, which is created when the first model is published."""
@@ -166,7 +166,7 @@ class FolderStore(ModelStore):
             if owners.pop(str(version), None) is not None:
                 self._write_document(name, _OWNERS_FILE, owners)
 
-    def find_changes(self, name: str, version: int) -> list[str]:
+    def find_changes(self, name: str, version: int, *, read: bool = True) -> list[str]:  # noqa: ARG002
         """See ModelStore."""
         folder = self.folder(name, version)
         try:

@@ -26,8 +26,9 @@ class ModelStore(ABC):
 
     root: Path
     """The folder on whose disk uploads are received and verified."""
-    locks_names: bool
-    """Whether no other process publishes between `admit` and the end of `publish`."""
+    is_remote: bool
+    """Whether files are transferred, and other hosts may publish between `admit` and the end of
+    `publish`. In a folder, a lock prevents that."""
 
     @abstractmethod
     def publish(
@@ -44,7 +45,7 @@ class ModelStore(ABC):
 
         `source` is an .onnx file with its external data beside it, or a folder with a model.onnx.
         `owner` is who `usage` counts the version for. `admit` is called when only the version's
-        last step is left; what it raises refuses it. Without `locks_names` it may be called again.
+        last step is left; what it raises refuses it. Of a remote store, it may be called again.
 
         Raises:
             StoreError: INVALID_MODEL if `verifier` refuses the copy, or nothing of the model can be
@@ -105,8 +106,11 @@ class ModelStore(ABC):
         """
 
     @abstractmethod
-    def find_changes(self, name: str, version: int) -> list[str]:
-        """Read a version's files again and return what differs from its manifest, if anything."""
+    def find_changes(self, name: str, version: int, *, read: bool = True) -> list[str]:
+        """Read a version's files again and return what differs from its manifest, if anything.
+
+        Without `read`, a remote store only compares their sizes.
+        """
 
     @abstractmethod
     def close(self) -> None:

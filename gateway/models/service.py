@@ -282,7 +282,7 @@ class ModelService:
         try:
             async with self._db.write() as session:
                 row = await rows.find_model(session, new.name, lock=True)
-                if row is not None and not self._store.locks_names:
+                if row is not None and self._store.is_remote:
                     age = (new.updated_at - row.updated_at).total_seconds()
                     if row.owner_id != new.owner_id and age < _CLAIMED_SECONDS:
                         raise claimed

@@ -160,7 +160,7 @@ def test_two_publish_at_once(
     outcomes: list[object] = []
 
     def admit() -> None:
-        if next(asked) < 2 and not store.locks_names:  # where it does, the other one waits already
+        if next(asked) < 2 and store.is_remote:  # where it does, the other one waits already
             together.wait(20)
 
     def publish_one() -> None:
