@@ -20,7 +20,13 @@ from protos.errors import ErrorCode
 _RETRY_SECONDS = 0.02
 _LARGE_REPLY_BYTES = 1 << 16
 """Larger replies become values in steps. A byte becomes several of JSON."""
-_TRANSIENT = frozenset({ErrorCode.INFERENCE_SERVER_BOOTING, ErrorCode.INFERENCE_SERVER_UNAVAILABLE})
+_TRANSIENT = frozenset(
+    {
+        ErrorCode.INFERENCE_SERVER_BOOTING,
+        ErrorCode.INFERENCE_SERVER_UNAVAILABLE,
+        ErrorCode.SHUTTING_DOWN,
+    }
+)
 """Transient errors: the server boots, or its connection is being re-established."""
 
 

@@ -85,6 +85,8 @@ class DeploymentCall(AnswerableCall):
     _number = b""
     _stream: InferenceStreamClient | None = None
     _running: RunningCall | None = None
+    _sent: tuple[InferRequestTemplate, list[bytes]] | None = None
+    """What was sent, until there is a reply to it or it was sent again."""
 
     def execute(self, route: ResolvedRoute, body: bytes) -> None:
         """See AnswerableCall."""
@@ -111,6 +113,7 @@ class DeploymentCall(AnswerableCall):
         stream = self.services.servers.stream(plan.model, plan.version)
         self._number = stream.send(template, raws, self.timeout, self)
         self._stream = stream
+        self._sent = template, raws
 
     def send_parsed(
         self, template: InferRequestTemplate, raws: list[bytes], parse_seconds: float
@@ -132,6 +135,7 @@ class DeploymentCall(AnswerableCall):
         stream = self.services.servers.stream(plan.model, plan.version)
         self._number = stream.send(template, raws, remaining, self)
         self._stream = stream
+        self._sent = template, raws
 
     def abandon(self) -> None:
         """Stop working on the call: nothing waits for its result."""
@@ -146,6 +150,7 @@ class DeploymentCall(AnswerableCall):
     def on_reply(self, message: bytes, template: InferResponseTemplate | None) -> None:
         """Take the inference server's reply to a fast call."""
         stream, self._stream = self._stream, None
+        self._sent = None
         assert stream is not None
         self.others_wait = stream.in_flight > 0
         self._arrived = perf_counter()
@@ -180,11 +185,32 @@ class DeploymentCall(AnswerableCall):
     def on_failure(self, error: GatewayError) -> None:
         """Take the inference server's error, or that there is no reply."""
         self._stream = None
+        if self._is_sent_again(error):
+            return
         self.ended = perf_counter()
         if self.recording is None:
             self._running = self.services.recorder.fail(self, error)
         else:
             self.recording.failed(error)
+
+    def _is_sent_again(self, error: GatewayError) -> bool:
+        """Send the call to another replica, once, if the first one has refused it."""
+        sent, self._sent = self._sent, None
+        remaining = self.began + self.timeout - perf_counter()
+        if sent is None or remaining <= 0:
+            return False
+        assert self.route is not None
+        assert self.route.codec is not None
+        plan = self.route.codec.plan
+        stream = self.services.servers.other_stream(plan.model, plan.version, error)
+        if stream is None:
+            return False
+        try:
+            self._number = stream.send(*sent, remaining, self)
+        except GatewayError:
+            return False
+        self._stream = stream
+        return True
 
     def fast_body(self, output_data: bytes) -> Parts:
         """Return the response body of a fast call."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.metadata import version
+from typing import TypeVar
 
 from google.protobuf.message import Message
 
@@ -13,7 +14,7 @@ from gateway.auth.model_access import ModelUser
 from gateway.errors import GatewayError
 from gateway.metrics import GatewayMetrics
 from gateway.readiness import Readiness
-from gateway.upstream.inference_stream import ID_BYTES, InferenceReply
+from gateway.upstream.inference_stream import ID_BYTES, InferenceReply, InferenceStreamClient
 from gateway.upstream.servers import InferenceServers, ServerStatus
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -41,6 +42,8 @@ _STATES: Mapping[str, str] = {
     "failed": "UNAVAILABLE",
     "stopped": "UNAVAILABLE",
 }
+
+T = TypeVar("T")
 
 
 class DataPlane:
@@ -192,9 +195,11 @@ class DataPlane:
         name = request.model_name
         servers = self._servers_for(caller, name)
         number = _version(servers, name, request.model_version)
-        stream = servers.stream(name, number)
         request.model_version = str(number)
-        response = await stream.infer(request, self._timeout(request, remaining))
+        timeout = self._timeout(request, remaining)
+        response = await _call_replica(
+            servers, name, number, lambda stream: stream.infer(request, timeout)
+        )
         self._metrics.queue.observe(response.parameters[QUEUE_SECONDS].double_param)
         self._metrics.infer.observe(response.parameters[INFER_SECONDS].double_param)
         return response
@@ -220,12 +225,13 @@ class DataPlane:
         name = head.model_name
         servers = self._servers_for(caller, name)
         number = _version(servers, name, head.model_version)
-        stream = servers.stream(name, number)
         timeout = self._timeout(head, remaining)
         head.model_version = str(number)
         head.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
         form = InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
-        reply = await stream.request(form, raws or (b"",), timeout)
+        reply = await _call_replica(
+            servers, name, number, lambda stream: stream.request(form, raws or (b"",), timeout)
+        )
         queue, infer = reply.timings()
         self._metrics.queue.observe(queue)
         self._metrics.infer.observe(infer)
@@ -254,6 +260,22 @@ class DataPlane:
     def _timeout(self, request: pb.ModelInferRequest, remaining: float | None) -> float:
         asked = min_timeout(timeout_seconds(request), remaining)
         return self.timeout_seconds if asked is None else min(self.timeout_seconds, asked)
+
+
+async def _call_replica(
+    servers: InferenceServers,
+    name: str,
+    number: int,
+    call: Callable[[InferenceStreamClient], Awaitable[T]],
+) -> T:
+    """Return what a replica answers, or another one if the first has refused the call."""
+    try:
+        return await call(servers.stream(name, number))
+    except GatewayError as error:
+        other = servers.other_stream(name, number, error)
+        if other is None:
+            raise
+    return await call(other)
 
 
 def _version(servers: InferenceServers, name: str, text: str) -> int:

@@ -96,6 +96,8 @@ class InferenceStreamClient:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._ended = False
+        self.refuses = False
+        """Whether the server has refused a call, which it has not begun, because it is ending."""
         self.ended = asyncio.Event()
         """Set when the stream has ended: every call has failed, and no new one is accepted."""
         self._stream = connection.open_stream(
@@ -164,6 +166,7 @@ class InferenceStreamClient:
         request.id = number.decode()
         request.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
         message = request.SerializeToString()
+        request.id = own_id
         self._check_sendable(len(message))
         self._stream.send(message)
         answer = _AwaitedReply(self._loop)
@@ -253,8 +256,10 @@ class InferenceStreamClient:
         response = parsed.infer_response
         caller = self._callers.pop(response.id.encode(), None)
         if parsed.error_message:
+            error = _error_of_reply(parsed)
+            self.refuses |= error.code is ErrorCode.SHUTTING_DOWN
             if caller is not None:
-                caller.on_failure(_error_of_reply(parsed))
+                caller.on_failure(error)
             return
         template = InferResponseTemplate.from_message(response, raws, streamed=True)
         # Same length and constants, which give the slots' sizes: `render` would return the message

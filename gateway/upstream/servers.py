@@ -165,6 +165,18 @@ class InferenceServers:
         found.append(found.pop(found.index(chosen)))
         return chosen
 
+    def other_stream(
+        self, model: str, version: int, error: GatewayError
+    ) -> InferenceStreamClient | None:
+        """Return the stream for another attempt after `error`; None: it is for the caller.
+
+        Another replica takes what one has refused because it is ending, and so has not begun.
+        """
+        if error.code is ErrorCode.SHUTTING_DOWN:
+            found = self._streams.get((model, version), [])
+            return next((each for each in sorted(found, key=_load) if not each.refuses), None)
+        return None
+
     def streams(self, model: str, version: int) -> Sequence[InferenceStreamClient]:
         """Return the streams to all replicas that take calls."""
         return self._streams.get((model, version), ())
@@ -332,7 +344,8 @@ class InferenceServers:
 
 
 def _load(stream: InferenceStreamClient) -> tuple[bool, int, bool]:
-    return stream.ended.is_set(), stream.in_flight, not stream.is_local
+    takes_none = stream.refuses or stream.ended.is_set()
+    return takes_none, stream.in_flight, not stream.is_local
 
 
 def _no_active_inference(model: str, version: int) -> GatewayError:
