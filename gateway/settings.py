@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-_STORE_URL = re.compile(r"file:///|(s3|gs|az)://[^/]")
+_STORE_URL = re.compile(r"file:///.*|(s3|gs|az)://[^/@?#]+(/[^@?#]*)?")
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
 SECRETS = ("database_url", "broker_url", "key_pepper", "rate_limit_url", "model_store_options")
 """Settings that a file can contain, named by the setting with `_file`."""
@@ -246,7 +246,7 @@ class Settings(BaseSettings):
     @field_validator("model_store")
     @classmethod
     def _check_model_store(cls, given: str | None) -> str | None:
-        if given is not None and not _STORE_URL.match(given):
+        if given is not None and not _STORE_URL.fullmatch(given):
             raise ValueError("expected file:///folder, s3://bucket/…, gs://bucket/… or az://…")
         return given
 

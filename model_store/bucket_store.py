@@ -12,13 +12,14 @@ Keys below the URL's prefix:
 from __future__ import annotations
 
 import hashlib
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from uuid import uuid4
 
 import obstore
@@ -35,27 +36,49 @@ from obstore.store import ObjectStore, from_url
 from model_store.cache import VersionCache
 from model_store.errors import StoreError, invalid_request
 from model_store.manifest import File, Manifest, manifest_of
-from model_store.names import check_label, check_name, check_version, is_version
+from model_store.names import check_label, check_name, check_version, is_name, is_version
 from model_store.servable import check_servable
 from model_store.staging import StagingArea, stage_model
-from model_store.store import ModelStore, conflict
+from model_store.store import Contents, ModelStore, conflict
 from model_store.usage import StoreUsage
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 
+if TYPE_CHECKING:
+    from obstore import GetOptions
+    from obstore.store import ClientConfig, RetryConfig
+
 _CONNECT_SECONDS = 5
-_READ_SECONDS = 10
-"""Without a byte."""
-_LOOK_SECONDS = 2
-"""For the question whether a version that is here is still that of the bucket."""
-_RETRY_SECONDS = 10
-"""In which a request is repeated."""
 _READ_ATTEMPTS = 5
 """Of one file. Each continues where the last one ended."""
 _READ_PAUSE_SECONDS = 1.0
 _CHUNK_BYTES = 4 << 20
+_PARTS_AT_ONCE = 4
+"""Of 5 MiB each, of a file that is uploaded."""
+_VERSION_PARTS, _DATA_PARTS = 3, 5
+"""Of the keys."""
 _NO_OWNER = "_"
 _ENDING = ".json"
+_ADDRESS = re.compile(r"https?://\S+")
+
+
+class _Patience(NamedTuple):
+    """How long requests of a kind may take, in seconds, and how often they are repeated."""
+
+    total: int
+    answer: int
+    """Until the answer begins, and between its bytes; it includes sending the request's body."""
+    retries: int
+    retry: int
+    """Since the first attempt, in which it is repeated."""
+
+
+_QUESTION = _Patience(total=20, answer=10, retries=3, retry=10)
+_LOOK = _Patience(total=2, answer=2, retries=0, retry=0)
+"""Whether a version that is here is still that of the bucket."""
+_DOWNLOAD = _Patience(total=86_400, answer=10, retries=3, retry=10)
+_UPLOAD = _Patience(total=3_600, answer=300, retries=5, retry=600)
+"""Of a part, beside others: 300 s are those of a line of 0.5 Mbit/s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +95,26 @@ class _Published:
         return orjson.dumps({"upload": self.upload, "manifest": manifest})
 
     @classmethod
-    def from_json(cls, document: bytes) -> Self:
-        """Read what `to_json` wrote; raise StoreError (INVALID_MODEL) on anything else."""
+    def from_json(cls, document: bytes, name: str, version: int) -> Self:
+        """Read what `to_json` wrote of a version.
+
+        Names in it become paths: what is not that version's is refused.
+
+        Raises:
+            StoreError: INVALID_MODEL for anything else.
+        """
         try:
             read = orjson.loads(document)
-            upload, manifest = str(read["upload"]), orjson.dumps(read["manifest"])
+            upload = str(read["upload"])
+            manifest = Manifest.from_json(orjson.dumps(read["manifest"]))
+            if (manifest.name, repr(manifest.version)) != (name, repr(version)):
+                raise ValueError(f"of {manifest.name!r} {manifest.version!r}")  # noqa: TRY301
+            if not re.fullmatch(rf"data/{re.escape(name)}/[\w.-]+/[0-9a-f]{{32}}", upload):
+                raise ValueError(f"upload {upload!r}")  # noqa: TRY301
         except (ValueError, TypeError, KeyError) as error:
             message = f"the manifest is damaged ({error}): publish the model as another version"
             raise StoreError(ErrorCode.INVALID_MODEL, message) from error
-        return cls(manifest=Manifest.from_json(manifest), upload=upload)
+        return cls(manifest=manifest, upload=upload)
 
 
 class BucketStore(ModelStore):
@@ -105,9 +139,10 @@ class BucketStore(ModelStore):
         self._closed = False
         self._cache = cache
         self._staging = StagingArea(cache.root / ".staging", FileLock(cache.root / ".lock"))
-        # A large file may take hours
-        self._objects = self._open(options, seconds=86_400, retries=5)
-        self._impatient = self._open(options, seconds=_LOOK_SECONDS, retries=0)
+        self._objects = self._open(options, _QUESTION)
+        self._impatient = self._open(options, _LOOK)
+        self._downloads = self._open(options, _DOWNLOAD)
+        self._uploads = self._open(options, _UPLOAD)
 
     def publish(
         self,
@@ -127,23 +162,24 @@ class BucketStore(ModelStore):
         with self.upload_folder() as staged:
             copies, inspection = stage_model(source, staged, verifier)
             check_servable(inspection)
+            is_refused = True  # else the version may exist, although the bucket has not said so
             try:
                 for file in copies:
-                    with self._reaching():
-                        obstore.put(self._objects, f"{upload}/{file.path}", staged / file.path)
+                    self._upload(f"{upload}/{file.path}", staged / file.path)
                 while True:
                     number = version or self._next_version(name)
                     manifest = manifest_of(name, number, copies, inspection)
                     if admit is not None:
                         admit()
+                    is_refused = False
                     if self._create(_Published(manifest=manifest, upload=upload)):
                         return manifest
+                    is_refused = True
                     if version is not None:
-                        raise conflict(name, version)  # noqa: TRY301
-            except BaseException:
-                with suppress(StoreError):  # it stays there, and counts as the owner's
-                    self._delete(f"{upload}/{file.path}" for file in copies)
-                raise
+                        raise conflict(name, version)
+            finally:
+                if is_refused:
+                    self._discard(f"{upload}/{file.path}" for file in copies)
 
     def upload_folder(self) -> AbstractContextManager[Path]:
         """See ModelStore."""
@@ -154,8 +190,10 @@ class BucketStore(ModelStore):
         """See ModelStore. Uploads that were never published count, too."""
         sizes: dict[tuple[str, str, str], int] = {}
         for key, size in self._keys("data"):
-            _, name, owner, upload, *_ = key.split("/")
-            sizes[name, owner, upload] = sizes.get((name, owner, upload), 0) + size
+            parts = key.split("/")
+            if len(parts) >= _DATA_PARTS:  # else it is not ours
+                which = (parts[1], parts[2], parts[3])
+                sizes[which] = sizes.get(which, 0) + size
         usage = StoreUsage()
         for (_, owner, _), size in sizes.items():
             usage.add(size, None if owner == _NO_OWNER else owner)
@@ -163,7 +201,17 @@ class BucketStore(ModelStore):
 
     def names(self) -> list[str]:
         """See ModelStore."""
-        return sorted({key.split("/")[1] for key, _ in self._keys("versions")})
+        return sorted(self._all_versions())
+
+    def contents(self, names: Iterable[str]) -> dict[str, Contents]:
+        """See ModelStore. It takes two listings, and a request for each label."""
+        versions = self._all_versions()
+        found = {name: Contents(versions.get(name, []), {}) for name in names}
+        for key, _ in self._keys("labels"):
+            _, name, label, *_ = (*key.split("/"), "", "")
+            if name in found:
+                found[name].labels.update(self._read_label(key, label))
+        return found
 
     def versions(self, name: str) -> list[int]:
         """See ModelStore."""
@@ -171,15 +219,13 @@ class BucketStore(ModelStore):
 
     def has(self, name: str, version: int) -> bool:
         """See ModelStore."""
+        if self._cache.has(name, version):
+            return True
         try:
             with self._reaching():
                 obstore.head(self._objects, _key(name, version))
         except FileNotFoundError:
             return False
-        except StoreError:
-            if self._cache.has(name, version):
-                return True
-            raise
         return True
 
     def manifest(self, name: str, version: int) -> Manifest:
@@ -201,17 +247,25 @@ class BucketStore(ModelStore):
             return self._read(f"{published.upload}/{file.path}", offset)
 
         try:
-            self._cache.provide(published.manifest, published.upload.split("/")[-1], read)
-        except FileNotFoundError:
-            raise self.not_found(name, f"version {version}") from None  # it was removed just now
+            self._cache.provide(
+                published.manifest, published.upload.split("/")[-1], read, self._refuse_closed
+            )
+        except FileNotFoundError as missing:
+            self._published(name, version)  # it may have been removed meanwhile
+            message = f"files of '{name}' version {version} are missing in the model store"
+            advice = "publish the model again as another version"
+            raise StoreError(ErrorCode.INVALID_MODEL, f"{message}: {advice}") from missing
         return self._cache.root
+
+    def note_use(self, name: str, version: int) -> None:
+        """See ModelStore."""
+        self._cache.touch(name, version)
 
     def labels(self, name: str) -> dict[str, int]:
         """See ModelStore."""
-        found = {}
+        found: dict[str, int] = {}
         for key, _ in self._keys(f"labels/{check_name(name)}"):
-            with suppress(FileNotFoundError, ValueError):  # deleted just now, or written by others
-                found[key.rpartition("/")[2]] = int(self._get(key))
+            found |= self._read_label(key, key.rpartition("/")[2])
         return dict(sorted(found.items()))
 
     def set_label(self, name: str, label: str, version: int) -> None:
@@ -246,7 +300,7 @@ class BucketStore(ModelStore):
         except StoreError:
             self._create(published)
             raise
-        self._delete(f"{published.upload}/{file.path}" for file in published.manifest.files)
+        self._discard(f"{published.upload}/{file.path}" for file in published.manifest.files)
 
     def find_changes(self, name: str, version: int, *, read: bool = True) -> list[str]:
         """See ModelStore. It is about the bucket, not the cache."""
@@ -286,45 +340,69 @@ class BucketStore(ModelStore):
             return f"{file.path}: missing"
         return None if size == file.size else _other_size(file, size)
 
-    def _open(self, options: Mapping[str, str], *, seconds: int, retries: int) -> ObjectStore:
-        """Return a client whose requests may take so long, and are repeated so often."""
+    def _open(self, options: Mapping[str, str], patience: _Patience) -> ObjectStore:
         config: Any = dict(options)  # which keys there are depends on the URL
+        endpoints = [text for name, text in options.items() if "endpoint" in name]
+        client: ClientConfig = {
+            "connect_timeout": timedelta(seconds=min(patience.total, _CONNECT_SECONDS)),
+            "read_timeout": timedelta(seconds=patience.answer),
+            "timeout": timedelta(seconds=patience.total),
+        }
+        if any(text.startswith("http://") for text in endpoints):
+            client["allow_http"] = True
+        retry: RetryConfig = {
+            "max_retries": patience.retries,
+            "retry_timeout": timedelta(seconds=patience.retry),
+        }
         try:
-            return from_url(
-                self._url,
-                client_options={
-                    "connect_timeout": timedelta(seconds=min(seconds, _CONNECT_SECONDS)),
-                    "read_timeout": timedelta(seconds=min(seconds, _READ_SECONDS)),
-                    "timeout": timedelta(seconds=seconds),
-                    "allow_http": options.get("endpoint", "").startswith("http://"),
-                },
-                retry_config={
-                    "max_retries": retries,
-                    "retry_timeout": timedelta(seconds=_RETRY_SECONDS),
-                },
-                config=config,
-            )
-        except (BaseError, ValueError) as error:
-            message = f"the model store {self._url}: {_first_line(error)}"
+            return from_url(self._url, client_options=client, retry_config=retry, config=config)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # some unknown names make the Rust library panic
+            message = f"the model store {self._url}: {_reason(error)}"
             raise invalid_request(message) from error
+
+    def _all_versions(self) -> dict[str, list[int]]:
+        """Return the versions of each model, ascending."""
+        found: dict[str, list[int]] = {}
+        for key, _ in self._keys("versions"):
+            parts = key.split("/")
+            number = parts[-1].removesuffix(_ENDING)
+            if len(parts) == _VERSION_PARTS and is_name(parts[1]) and is_version(number):
+                found.setdefault(parts[1], []).append(int(number))
+        return {name: sorted(numbers) for name, numbers in found.items()}
+
+    def _read_label(self, key: str, label: str) -> dict[str, int]:
+        with suppress(FileNotFoundError, ValueError):  # deleted just now, or written by others
+            return {label: int(self._get(key))}
+        return {}
+
+    def _upload(self, key: str, file: Path) -> None:
+        with self._reaching():
+            obstore.put(self._uploads, key, file, max_concurrency=_PARTS_AT_ONCE)
 
     def _published(self, name: str, version: int, client: ObjectStore | None = None) -> _Published:
         key = _key(check_name(name), check_version(version))
         try:
-            return _Published.from_json(self._get(key, client))
+            return _Published.from_json(self._get(key, client), name, version)
         except FileNotFoundError:
             raise self.not_found(name, f"version {version}") from None
 
     def _create(self, published: _Published) -> bool:
-        """Write the last object of a version; return whether there was none."""
-        key = _key(published.manifest.name, published.manifest.version)
+        """Write the last object of a version; return whether there was none.
+
+        After StoreError it is not known whether it was written.
+        """
+        name, version = published.manifest.name, published.manifest.version
+        key = _key(name, version)
         try:
             with self._reaching():
                 obstore.put(self._objects, key, published.to_json(), mode="create")
         except AlreadyExistsError:
             # Perhaps by this request itself, whose answer was lost before it was repeated
             with suppress(FileNotFoundError):
-                return _Published.from_json(self._get(key)).upload == published.upload
+                found = _Published.from_json(self._get(key), name, version)
+                return found.upload == published.upload
             return False
         return True
 
@@ -349,9 +427,11 @@ class BucketStore(ModelStore):
     def _read(self, key: str, offset: int) -> Iterator[memoryview]:
         """Yield an object's content from an offset on. Continues after a failure, a few times."""
         for attempt in range(1, _READ_ATTEMPTS + 1):
+            # A range of an empty object is an error
+            rest: GetOptions = {"range": {"offset": offset}} if offset else {}
             try:
                 with self._reaching():
-                    found = obstore.get(self._objects, key, options={"range": {"offset": offset}})
+                    found = obstore.get(self._downloads, key, options=rest)
                     for chunk in found.stream(min_chunk_size=_CHUNK_BYTES):
                         yield memoryview(chunk)
                         offset += len(chunk)
@@ -368,10 +448,16 @@ class BucketStore(ModelStore):
             message = "the process ends: the next one goes on with the transfer"
             raise StoreError(ErrorCode.MODEL_STORE_UNAVAILABLE, message)
 
-    def _delete(self, keys: Iterator[str] | list[str]) -> None:
+    def _delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             with suppress(FileNotFoundError), self._reaching():
                 obstore.delete(self._objects, key)
+
+    def _discard(self, keys: Iterable[str]) -> None:
+        """Delete files that nothing names; what cannot be deleted stays, and counts as used."""
+        for key in keys:
+            with suppress(StoreError):
+                self._delete([key])
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -381,11 +467,11 @@ class BucketStore(ModelStore):
         except AlreadyExistsError:
             raise
         except (PermissionDeniedError, UnauthenticatedError) as error:
-            message = f"the model store {self._url} refuses the request: {_first_line(error)}"
+            message = f"the model store {self._url} refuses the request: {_reason(error)}"
             advice = "check its credentials, and that they may list, read, write and delete"
             raise StoreError(ErrorCode.MODEL_STORE_UNAVAILABLE, f"{message}; {advice}") from error
         except BaseError as error:
-            message = f"the model store {self._url} cannot be reached: {_first_line(error)}"
+            message = f"the model store {self._url} cannot be reached: {_reason(error)}"
             raise StoreError(ErrorCode.MODEL_STORE_UNAVAILABLE, message) from error
 
 
@@ -397,6 +483,7 @@ def _key(name: str, version: int) -> str:
     return f"versions/{name}/{version}{_ENDING}"
 
 
-def _first_line(error: Exception) -> str:
-    """Return what happened, without the dump of the request's attempts that follows it."""
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
+def _reason(error: BaseException) -> str:
+    """Return what happened, without addresses, and without the dump of attempts behind it."""
+    lines = str(error).strip().splitlines() or [repr(error)]
+    return _ADDRESS.sub("its endpoint", lines[0])[:300]

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -16,10 +16,14 @@ from model_store import files
 from model_store.errors import StoreError, invalid_model
 from model_store.manifest import File, Manifest
 from model_store.names import MANIFEST_FILE, MODEL_FILE, check_location, is_version
+from protos.errors import ErrorCode
 
 _SOURCE_SUFFIX = ".source"
 _IN_USE_SECONDS = 600.0
 """After its last use, in which a version is not evicted: an inference server may be loading it."""
+_LOCK_SECONDS = 1.0
+_RESERVE_BYTES, _RESERVE_SHARE = 2**30, 20
+"""Of the disk, 1 GiB or a twentieth, whichever is less, stays free."""
 _PARTIAL_SECONDS = 86_400.0
 """After which the beginning of a transfer that was never finished is deleted."""
 _BLOCK = 1 << 20
@@ -49,27 +53,31 @@ class VersionCache:
         """Return whether a version is here, of whatever upload."""
         return self._source(name, version).is_file()
 
-    def provide(self, manifest: Manifest, upload: str, read: ReadFile) -> None:
+    def provide(
+        self, manifest: Manifest, upload: str, read: ReadFile, go_on: Callable[[], None]
+    ) -> None:
         """Have a version here: what this or another process has fetched, else what `read` returns.
 
         One process of the host fetches, and the others wait for it.
 
         Args:
-            manifest: of the version.
-            upload: identifies the upload that it is a copy of.
+            manifest: of the version; its name and version are valid.
+            upload: identifies the upload that it is a copy of; a valid name of a file.
             read: reads its files; what it raises is passed on.
+            go_on: called while another process fetches; what it raises is passed on.
 
         Raises:
-            StoreError: INVALID_MODEL if the files are not those of the manifest.
+            StoreError: INVALID_MODEL if the files are not those of the manifest,
+                STORAGE_QUOTA_EXCEEDED if the disk has too little room.
         """
         name, version = manifest.name, manifest.version
-        with self._lock(name, version):
+        with self._locked(name, version, go_on):
             source = self._source(name, version)
             if _content(source) == upload:
                 os.utime(source)
                 return
-            self._evict(manifest.size)
             partial = self.root / ".partial" / upload
+            self._make_room(manifest.size - _size_of(partial))
             for file in manifest.files:
                 _transfer(file, partial / _location(file.path), read)
             files.write_atomically(partial / MANIFEST_FILE, manifest.to_json())
@@ -83,21 +91,39 @@ class VersionCache:
         with suppress(FileNotFoundError):
             os.utime(self._source(name, version))
 
-    def _evict(self, needed: int) -> None:
-        """Delete what was not used for longest, until `needed` bytes fit, and old beginnings."""
-        now = time.time()
+    def _make_room(self, needed: int) -> None:
+        """Delete what was not used for longest until `needed` bytes fit, and old beginnings."""
         for partial in (self.root / ".partial").glob("*"):
             with suppress(FileNotFoundError):
-                if now - partial.stat().st_mtime > _PARTIAL_SECONDS:
+                if time.time() - partial.stat().st_mtime > _PARTIAL_SECONDS:
                     shutil.rmtree(partial, ignore_errors=True)
         versions = sorted(self._versions())
         excess = sum(size for _, size, _, _ in versions) + needed - self._max_bytes
-        for used_at, size, name, version in versions:
-            if excess <= 0 or now - used_at < _IN_USE_SECONDS:
+        for _, size, name, version in versions:
+            if excess <= 0 and self._room() >= needed:
                 return
-            with suppress(Timeout), self._lock(name, version).acquire(blocking=False):
-                self._discard(name, version)
+            if self._evict(name, version):
                 excess -= size
+        if self._room() < needed:
+            raise StoreError(
+                ErrorCode.STORAGE_QUOTA_EXCEEDED,
+                f"the disk of {self.root} has too little room for a model of {needed} bytes: make "
+                "room on this host",
+            )
+
+    def _room(self) -> int:
+        """Return the free bytes of the disk, but for a reserve that is for others."""
+        disk = shutil.disk_usage(self.root)
+        return disk.free - min(_RESERVE_BYTES, disk.total // _RESERVE_SHARE)
+
+    def _evict(self, name: str, version: int) -> bool:
+        """Delete a version, unless it was used just now or is being fetched."""
+        source = self._source(name, version)
+        with suppress(Timeout), self._lock(name, version).acquire(blocking=False):
+            if not source.exists() or time.time() - source.stat().st_mtime > _IN_USE_SECONDS:
+                self._discard(name, version)
+                return True
+        return False
 
     def _versions(self) -> Iterator[tuple[float, int, str, int]]:
         """Yield when each version was last used, its bytes, name and number."""
@@ -115,6 +141,20 @@ class VersionCache:
     def _discard(self, name: str, version: int) -> None:
         self._source(name, version).unlink(missing_ok=True)
         shutil.rmtree(self._place(name, version), ignore_errors=True)
+
+    @contextmanager
+    def _locked(self, name: str, version: int, go_on: Callable[[], None]) -> Iterator[None]:
+        lock = self._lock(name, version)
+        while True:
+            try:
+                lock.acquire(timeout=_LOCK_SECONDS)
+                break
+            except Timeout:
+                go_on()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _lock(self, name: str, version: int) -> FileLock:
         (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -139,9 +179,27 @@ def _content(path: Path) -> str | None:
         return None
 
 
+def _size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def _transfer(file: File, target: Path, read: ReadFile) -> None:
     """Write a file to `target`, behind what is there of it; raise INVALID_MODEL if it differs."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    was_begun = target.exists()
+    if _is_transferred(file, target, read):
+        return
+    # The beginning, which was written before, may have been damaged here
+    if was_begun and _is_transferred(file, target, read):
+        return
+    raise invalid_model(
+        f"{file.path} in the model store is not what was published (sha256 {file.sha256}, "
+        f"{file.size} bytes): publish the model again as another version"
+    )
+
+
+def _is_transferred(file: File, target: Path, read: ReadFile) -> bool:
+    """Write the rest of a file; return whether it is the published one, else delete it."""
     sha256 = hashlib.sha256()
     with target.open("a+b") as sink:
         sink.seek(0)
@@ -157,9 +215,7 @@ def _transfer(file: File, target: Path, read: ReadFile) -> None:
                 sink.write(piece)
         sink.flush()
         os.fsync(sink.fileno())
-    if size != file.size or sha256.hexdigest() != file.sha256:
-        target.unlink()
-        raise invalid_model(
-            f"{file.path} in the model store is not what was published (sha256 {file.sha256}, "
-            f"{file.size} bytes): publish the model again as another version"
-        )
+    if size == file.size and sha256.hexdigest() == file.sha256:
+        return True
+    target.unlink()
+    return False

@@ -8,7 +8,7 @@ published by one rename: complete, or not at all.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from model_store.manifest import Manifest, manifest_of
 from model_store.names import MANIFEST_FILE, check_label, check_name, check_version, is_version
 from model_store.servable import check_servable
 from model_store.staging import StagingArea, stage_model
-from model_store.store import ModelStore, conflict
+from model_store.store import Contents, ModelStore, conflict
 from model_store.usage import StoreUsage
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
@@ -96,6 +96,10 @@ class FolderStore(ModelStore):
         folders = (path.name for path in self._root.iterdir() if not path.name.startswith("."))
         return sorted(name for name in folders if self._numbers(name))
 
+    def contents(self, names: Iterable[str]) -> dict[str, Contents]:
+        """See ModelStore."""
+        return {name: Contents(self.versions(name), self.labels(name)) for name in names}
+
     def versions(self, name: str) -> list[int]:
         """See ModelStore."""
         return self._numbers(check_name(name))
@@ -118,6 +122,9 @@ class FolderStore(ModelStore):
         """See ModelStore: it is here already."""
         self.folder(name, version)
         return self._root
+
+    def note_use(self, name: str, version: int) -> None:
+        """See ModelStore: nothing is evicted."""
 
     def labels(self, name: str) -> dict[str, int]:
         """See ModelStore."""

@@ -145,10 +145,17 @@ def _parsed_fields(document: dict[str, Any], cls: type[Inspection | Manifest]) -
     for key in ("inputs", "outputs"):
         known[key] = tuple(parse_tensor(spec) for spec in known[key])
     if "files" in known:
-        known["files"] = tuple(File(**file) for file in known["files"])
+        known["files"] = tuple(map(_parse_file, known["files"]))
     if "external_data" in known:
         known["external_data"] = tuple(known["external_data"])
     return known
+
+
+def _parse_file(document: Mapping[str, Any]) -> File:
+    file = File(**document)
+    if not (isinstance(file.path, str) and isinstance(file.sha256, str) and type(file.size) is int):
+        raise TypeError(f"file {document!r}")
+    return file
 
 
 def parse_tensor(spec: Mapping[str, Any]) -> TensorSpec:

@@ -29,6 +29,11 @@ def check_name(name: str) -> str:
     return _checked(name, "model name")
 
 
+def is_name(text: str) -> bool:
+    """Whether `text` is a model name."""
+    return _NAME.fullmatch(text) is not None and ".." not in text
+
+
 def check_label(label: str) -> str:
     """Return `label`, or raise StoreError (INVALID_REQUEST): it must not look like a version."""
     if label == LATEST or label.isdigit():
@@ -79,7 +84,7 @@ def _hidden(path: PurePosixPath) -> bool:
 
 
 def _checked(name: str, what: str) -> str:
-    if _NAME.fullmatch(name) is None or ".." in name:
+    if not is_name(name):
         raise invalid_request(
             f"{what} {name!r}: expected 1 to 128 of the characters a-z A-Z 0-9 . _ - "
             "starting with a letter or digit, without '..'"

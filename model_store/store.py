@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NamedTuple
 
 from model_store.errors import StoreError
 from model_store.manifest import Manifest
@@ -15,13 +16,22 @@ from model_store.verification import Verifier
 from protos.errors import ErrorCode
 
 
+class Contents(NamedTuple):
+    """What there is of a model."""
+
+    versions: list[int]
+    """Ascending."""
+    labels: dict[str, int]
+    """Label → version."""
+
+
 class ModelStore(ABC):
     """Models, wherever they are kept.
 
     Every method blocks, on a disk or a network. Threads, processes and hosts may use one store at
     the same time. An invalid name, version or label raises StoreError (INVALID_REQUEST), an unknown
-    one StoreError (NOT_FOUND); where the store cannot be reached, every method raises StoreError
-    (MODEL_STORE_UNAVAILABLE).
+    one StoreError (NOT_FOUND). Where the store cannot be reached, a remote one raises StoreError
+    (MODEL_STORE_UNAVAILABLE), a folder OSError.
     """
 
     root: Path
@@ -66,6 +76,10 @@ class ModelStore(ABC):
         """Return the names of the models that have a version, sorted."""
 
     @abstractmethod
+    def contents(self, names: Iterable[str]) -> dict[str, Contents]:
+        """Return versions and labels of several models."""
+
+    @abstractmethod
     def versions(self, name: str) -> list[int]:
         """Return the versions of a model, ascending; [] if there are none."""
 
@@ -84,6 +98,10 @@ class ModelStore(ABC):
         May take as long as it takes to transfer the files. They are checked against the manifest
         after a transfer; INVALID_MODEL if they differ.
         """
+
+    @abstractmethod
+    def note_use(self, name: str, version: int) -> None:
+        """Note that a fetched version is used, and not to be evicted."""
 
     @abstractmethod
     def labels(self, name: str) -> dict[str, int]:

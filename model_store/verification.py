@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -18,6 +19,8 @@ from protos.errors import ErrorCode
 
 _GIB = 1 << 30
 _MAX_LOG_BYTES = 2000
+_VARIABLES = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR")
+"""Of the environment, which the child gets."""
 
 
 class Verifier:
@@ -73,6 +76,7 @@ class Verifier:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,
+            env=_environment(),
             pass_fds=(report,),
             start_new_session=True,
         )
@@ -86,6 +90,12 @@ class Verifier:
             if child.returncode is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Return the child's environment: none of this process's secrets."""
+    inherited = {name: os.environ[name] for name in _VARIABLES if name in os.environ}  # noqa: TID251
+    return {**inherited, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def _inspection(report: bytes, status: int, log: bytes) -> Inspection:

@@ -31,9 +31,16 @@ _OF_ONE_PROCESS = (
     *("SLIPSTREAM_TLS_", "SLIPSTREAM_BEHIND_PROXY", "SLIPSTREAM_INSECURE", "SLIPSTREAM_STATE"),
     *("SLIPSTREAM_WORKER", "SLIPSTREAM_MODELS_PER_PROCESS", "SLIPSTREAM_UNRESPONSIVE_SECONDS"),
     *("SLIPSTREAM_LOG_", "SLIPSTREAM_NO_DEMO", "SLIPSTREAM_INFERENCE_", "SLIPSTREAM_UPSTREAM_"),
-    *("SLIPSTREAM_API_KEY", "SLIPSTREAM_JOINED", WEBHOOK_SECRET_VARIABLE),
+    *(
+        "SLIPSTREAM_API_KEY",
+        "SLIPSTREAM_JOINED",
+        "SLIPSTREAM_MODEL_CACHE_BYTES",
+        WEBHOOK_SECRET_VARIABLE,
+    ),
 )
 """Prefixes of variables that say what one process does, not what the installation is."""
+_VENDORS = ("AWS_", "AZURE_", "GOOGLE_")
+"""Prefixes of variables with the credentials of buckets."""
 _RELATIVE_SQLITE = re.compile(r"(sqlite[+\w]*:///)([^/:?][^?]*)(\?.*)?", re.DOTALL)
 
 _port = whole_number(1, 65535)
@@ -254,6 +261,21 @@ def process_environment(
         "SLIPSTREAM_GRPC_SERVER": options.grpc_server,
         "SLIPSTREAM_STATE": str(options.state),
         "SLIPSTREAM_WORKERS": str(workers),
+    }
+
+
+def inference_environment() -> dict[str, str]:
+    """Return the environment of an inference server: ours, without secrets.
+
+    It reaches neither the database nor the broker nor a bucket, and it runs models of others.
+    """
+    from gateway.settings import SECRETS  # noqa: PLC0415 - `up` imports this first
+
+    secrets = {f"{PREFIX}{name.upper()}" for name in SECRETS}
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if name.upper() not in secrets and not name.upper().startswith(_VENDORS)
     }
 
 

@@ -132,7 +132,7 @@ class Placement:
             try:
                 if self._has_model(model, version):
                     found.add((model, version))
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - whatever keeps a store from saying so
                 reason = reason_of(error)
                 log.warning("model_not_read", model=model, version=version, reason=reason)
         return found

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,9 +28,9 @@ from gateway.models.pins import Pin
 from gateway.models.upload_quotas import UploadQuotas
 from gateway.storage.audit_events import AuditFields
 from gateway.storage.changes import ChangeKind, record_change
-from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
+from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Model
 from model_store.errors import StoreError
 from model_store.folder_store import FolderStore
@@ -91,11 +92,9 @@ class ModelService:
             hidden = await rows.names_hidden_from(session, user)
             names = [name for name in known if name > after and name not in hidden]
             found = await rows.models_named(session, names[: request.limit])
-        items = await self._ask(
-            lambda: [
-                _entry(self._store, name, found.get(name), user) for name in names[: request.limit]
-            ]
-        )
+        shown = names[: request.limit]
+        contents = await self._ask(lambda: self._store.contents(shown))
+        items = [entry_of(name, *contents[name], found.get(name), user) for name in shown]
         more = len(names) > request.limit
         return Page(items=items, next_cursor=items[-1].name if more else None)
 
@@ -275,13 +274,13 @@ class ModelService:
         """
         claimed = GatewayError(
             ErrorCode.CONFLICT,
-            f"another upload is publishing the first version of '{new.name}': choose another name, "
-            f"or try again in {_CLAIMED_SECONDS:.0f} s",
+            f"another upload is publishing the first version of '{new.name}': send this one again "
+            f"in {_CLAIMED_SECONDS:.0f} s, or choose another name",
         )
-        new.updated_at = now()
         try:
             async with self._db.write() as session:
                 row = await rows.find_model(session, new.name, lock=True)
+                new.updated_at = (await session.execute(select(seconds_from_now()))).scalar_one()
                 if row is not None and self._store.is_remote:
                     age = (new.updated_at - row.updated_at).total_seconds()
                     if row.owner_id != new.owner_id and age < _CLAIMED_SECONDS:

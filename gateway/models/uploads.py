@@ -1,6 +1,6 @@
 """Bodies of uploads: an .onnx file, or a form with the file and its external data.
 
-What arrives is written to the store's own disk as it arrives, and nowhere else.
+What arrives is written to the store's staging folder as it arrives, and nowhere else.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from gateway.storage.schema_version import newest_revision
 from gateway.storage.tables import InferenceServer
 from model_store.errors import StoreError
 from model_store.store import ModelStore
+from protos.errors import ErrorCode
 from slipstream.doctor.finding import Finding, good, warning, wrong
 from telemetry.logs import reason_of
 
@@ -33,11 +34,7 @@ def check_state(settings: Settings) -> Iterator[Finding]:
     else:
         yield good("state folder", f"{settings.state} does not exist yet; the first start makes it")
     yield from _check_database(settings)
-    store = open_model_store(settings)
-    if store.root.exists():
-        yield _check_writable("model store", store.root)
-    if settings.model_store or store.root.exists():
-        yield from _check_models(store)
+    yield from _check_store(settings)
 
 
 def read_servers(settings: Settings) -> list[InferenceServer]:
@@ -98,15 +95,23 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
             )
 
 
-def _check_models(store: ModelStore) -> Iterator[Finding]:
-    intact = 0
+def _check_store(settings: Settings) -> Iterator[Finding]:
     try:
-        names = store.names()
-    except StoreError as error:
+        store = open_model_store(settings)
+        if store.root.exists():
+            subject = "cache of models" if store.is_remote else "model store"
+            yield _check_writable(subject, store.root)
+        if store.is_remote or store.root.exists():
+            yield from _check_models(store)
+    except StoreError as error:  # it cannot be reached, or not be opened
         advice = "check SLIPSTREAM_MODEL_STORE, and the bucket's credentials"
         yield wrong("model store", error.message, advice)
-        return
-    for name in names:
+
+
+def _check_models(store: ModelStore) -> Iterator[Finding]:
+    """Check every version; raise StoreError where the store cannot be reached."""
+    intact = 0
+    for name in store.names():
         for number in store.versions(name):
             problems = _model_problems(store, name, number)
             if problems:
@@ -124,6 +129,8 @@ def _model_problems(store: ModelStore, name: str, number: int) -> list[str]:
     try:
         return store.find_changes(name, number, read=not store.is_remote)
     except StoreError as error:
+        if error.code is ErrorCode.MODEL_STORE_UNAVAILABLE:
+            raise
         return [error.message]
     except OSError as error:
         return [str(error)]

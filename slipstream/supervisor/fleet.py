@@ -36,11 +36,12 @@ from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.status_reader import StatusLine
 from slipstream.supervisor.supervisor_lease import SupervisorLease
+from telemetry.logs import logger, reason_of
 
 _MEMORY_SECONDS = 5.0
 _FLUSH_SECONDS = 2.0
 _RETRY_SECONDS = 0.5
-_FETCHES = 4
+_FETCHES = 16
 """At once, of models from a remote store."""
 _SHOWN_FETCH_SECONDS = 1.0
 """After which it is shown that a model is being fetched."""
@@ -48,6 +49,8 @@ _LOOK_SECONDS = 1.0
 """Between two looks at the leases of other hosts."""
 _SUCCESSOR_SECONDS = 600.0
 """How long a successor may take to become ready; loading and warm-up have limits of their own."""
+
+log = logger("slipstream.supervisor.fleet")
 
 
 class Fleet:
@@ -72,6 +75,7 @@ class Fleet:
         self._models = models
         # Not the loop's own threads, for which everything else waits: models take minutes
         self._fetching = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
+        self._fetches: dict[tuple[str, int], asyncio.Future[Path]] = {}
         self._lease = lease
         self._placement = placement
         self._settings = settings
@@ -342,17 +346,28 @@ class Fleet:
 
     async def _fetch(self, key: str, server: InferenceServer) -> Path:
         """Have the model on this host; return the store's folder. Raises OSError."""
-        fetching = asyncio.get_running_loop().run_in_executor(
-            self._fetching, self._models.fetch, server.model, server.version
-        )
+        which = (server.model, server.version)
+        fetching = self._fetches.get(which)
+        if fetching is None:  # replicas of a version share a transfer
+            loop = asyncio.get_running_loop()
+            fetching = loop.run_in_executor(self._fetching, self._models.fetch, *which)
+            self._fetches[which] = fetching
+            fetching.add_done_callback(lambda _: self._fetches.pop(which))
         done, _ = await asyncio.wait({fetching}, timeout=_SHOWN_FETCH_SECONDS)
         if not done:
             self._print(key, "is being fetched from the model store", "dim")
             self._observations.add(key, state=State.BOOTING, phase=Phase.FETCHING)
+            self._settle(key)  # it may take hours, for which nothing else should wait
         try:
-            return await fetching
+            return await asyncio.shield(fetching)
         except StoreError as error:
-            raise OSError(errno.EIO, error.message) from error
+            failure = error.message
+        except Exception as error:
+            log.exception("model_not_fetched", model=server.model, version=server.version)
+            failure = reason_of(error)
+        self._failures[key] = failure
+        self._settle(key)
+        raise OSError(errno.EIO, failure)
 
     async def _follow_desired(self) -> None:
         self._desired_changed.set()
@@ -409,6 +424,8 @@ class Fleet:
         while True:
             self._measure_now.clear()
             pids = self._manager.pids
+            served = [self._servers[key] for key in pids if key in self._servers]
+            await asyncio.to_thread(self._note_use, served)
             sharing = Counter(pids.values())
             for key, pid in pids.items():
                 memory_bytes = (await asyncio.to_thread(memory_of, pid) or 0) // sharing[pid]
@@ -422,6 +439,10 @@ class Fleet:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_MEMORY_SECONDS):
                     await self._measure_now.wait()
+
+    def _note_use(self, servers: Sequence[InferenceServer]) -> None:
+        for server in servers:
+            self._models.note_use(server.model, server.version)
 
     def _clean_up(self, key: str) -> None:
         self._memory_bytes.pop(key, None)

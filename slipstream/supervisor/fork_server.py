@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import ClassVar
 
+from slipstream.settings import inference_environment
 from slipstream.supervisor.process import ChildProcess, Lifeline
 from slipstream.supervisor.spawn_request import send_spawn_request
 
@@ -35,7 +36,12 @@ class ForkServer:
             command = [sys.executable, "-m", "inference_server.fork_server"]
             command += ["--control-fd", str(theirs.fileno())]
             try:
-                child = ChildProcess.spawn(command, lifeline=lifeline, inherit=[theirs.fileno()])
+                child = ChildProcess.spawn(
+                    command,
+                    lifeline=lifeline,
+                    inherit=[theirs.fileno()],
+                    environment=inference_environment(),
+                )
             except OSError:
                 ours.close()
                 raise

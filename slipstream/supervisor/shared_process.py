@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from slipstream.settings import inference_environment
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.handover import Handover, PassedServer, PassedSharedProcess
 from slipstream.supervisor.process import (
@@ -89,7 +90,12 @@ class SharedProcess:
         command += ["--control-fd", str(theirs.fileno())]
         with theirs:
             try:
-                child = ChildProcess.spawn(command, lifeline=lifeline, inherit=[theirs.fileno()])
+                child = ChildProcess.spawn(
+                    command,
+                    lifeline=lifeline,
+                    inherit=[theirs.fileno()],
+                    environment=inference_environment(),
+                )
             except OSError:
                 control.close()
                 raise

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
+from slipstream.settings import inference_environment
 from slipstream.supervisor.handover import Handover, PassedSharedProcess
 from slipstream.supervisor.process import ChildProcess, Lifeline
 
@@ -41,4 +42,4 @@ class ServerSpawner(Protocol):
 def spawn_directly(arguments: Sequence[str], lifeline: Lifeline) -> ChildProcess:
     """Start a server as a new Python process, which works on every system; raises OSError."""
     command = [sys.executable, "-m", "inference_server", *arguments]
-    return ChildProcess.spawn(command, lifeline=lifeline)
+    return ChildProcess.spawn(command, lifeline=lifeline, environment=inference_environment())

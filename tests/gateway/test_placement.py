@@ -18,6 +18,8 @@ from gateway.fleet.store import FleetStore, Observed
 from gateway.storage.database import Database
 from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Host, InferenceServer
+from model_store.errors import StoreError
+from protos.errors import ErrorCode
 
 
 @pytest.fixture
@@ -127,17 +129,22 @@ async def test_after_a_while_a_host_with_the_model_takes_more_than_its_share(
     await store.ensure_running("m", 1, replicas=2)
     await claim(a, b)
     assert await places(store) == {"m": [a._host_id, None]}
-    monkeypatch.setattr(placement, "PATIENCE_SECONDS", 0.05)
-    await asyncio.sleep(0.06)
+    monkeypatch.setattr(placement, "PATIENCE_SECONDS", 1.0)  # after twice that, it does not matter
+    await asyncio.sleep(1.05)
     await claim(b, a)
     assert await places(store) == {"m": [a._host_id, a._host_id]}
 
 
+@pytest.mark.parametrize(
+    "error",
+    [PermissionError("models"), StoreError(ErrorCode.MODEL_STORE_UNAVAILABLE, "it is away")],
+    ids=["folder", "bucket"],
+)
 async def test_a_store_that_cannot_be_read_has_no_models(
-    database: Database, store: FleetStore
+    database: Database, store: FleetStore, error: Exception
 ) -> None:
     def fail(_model: str, _version: int) -> bool:
-        raise PermissionError("models")
+        raise error
 
     a, b = await host(database, "a"), await host(database, "b")
     a._has_model = fail

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import obstore
+import orjson
 import pytest
 from obstore.store import S3Store
 
@@ -28,10 +29,15 @@ pytestmark = pytest.mark.processes
 
 
 class CuttingProxy:
-    """Passes connections on to a server, and cuts each after `limit` bytes of its answers."""
+    """Passes connections on to a server, and cuts each after `limit` bytes of its answers.
 
-    def __init__(self, endpoint: str, limit: int) -> None:
+    Answers to requests that contain `unanswered` are lost.
+    """
+
+    def __init__(self, endpoint: str, limit: int, unanswered: bytes = b"") -> None:
         self.limit = limit
+        self._unanswered = unanswered
+        self._lost: set[socket.socket] = set()
         self.cuts = 0
         self._target = urlsplit(endpoint)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -52,6 +58,8 @@ class CuttingProxy:
     def _pass(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                if self._unanswered and self._unanswered in data:
+                    self._lost.add(source)
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
 
@@ -59,6 +67,8 @@ class CuttingProxy:
         left = self.limit
         with suppress(OSError):
             while left > 0 and (data := source.recv(min(65536, left))):
+                if sink in self._lost:
+                    break
                 sink.sendall(data)
                 left -= len(data)
             self.cuts += not left
@@ -126,6 +136,10 @@ def test_damaged_files_are_found_and_not_served(
     store: BucketStore, s3: S3Server, tmp_path: Path
 ) -> None:
     data = keys(s3)[0]
+    overwrite(s3, "a/b/data/notes.txt", b"not ours")
+    overwrite(s3, "a/b/versions/read me.txt", b"not ours")
+    assert store.names() == ["heavy"]
+    assert store.usage().by_owner == {}
     overwrite(s3, data, b"damaged")
     for read in (True, False):
         (change,) = store.find_changes("heavy", 1, read=read)
@@ -133,6 +147,84 @@ def test_damaged_files_are_found_and_not_served(
     with pytest.raises(StoreError, match="is not what was published") as refusal:
         other_host(s3, tmp_path).fetch("heavy", 1)
     assert refusal.value.code is ErrorCode.INVALID_MODEL
+
+
+def damaged(store: BucketStore, s3: S3Server, **changes: object) -> bytes:
+    """Return the last object of a version, with other values."""
+    bucket = S3Store("models", config=s3.options, client_options={"allow_http": True})
+    whole = orjson.loads(bytes(obstore.get(bucket, "a/b/versions/heavy/1.json").bytes()))
+    for name, value in changes.items():
+        (whole if name == "upload" else whole["manifest"])[name] = value
+    assert store.versions("heavy") == [1]
+    return orjson.dumps(whole)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version": "../../../victim"},
+        {"version": 2},
+        {"version": True},
+        {"name": "../../victim"},
+        {"name": "other"},
+        {"upload": "data/heavy/_/../../victim"},
+        {"upload": "data//x"},
+        {"files": [{"path": 1, "sha256": "", "size": 1}]},
+        {"files": [{"path": "model.onnx", "sha256": "", "size": "1"}]},
+        {"files": [{"path": "../../victim", "sha256": "", "size": 1}]},
+    ],
+    ids=str,
+)
+def test_a_manifest_does_not_lead_elsewhere(
+    store: BucketStore, s3: S3Server, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").touch()
+    overwrite(s3, "a/b/versions/heavy/1.json", damaged(store, s3, **changes))
+    with pytest.raises(StoreError) as refusal:
+        other_host(s3, tmp_path).fetch("heavy", 1)
+    assert refusal.value.code is ErrorCode.INVALID_MODEL
+    assert (victim / "precious").exists()
+
+
+def test_missing_files_are_damage(store: BucketStore, s3: S3Server, tmp_path: Path) -> None:
+    bucket = S3Store("models", config=s3.options, client_options={"allow_http": True})
+    obstore.delete(bucket, keys(s3)[0])
+    assert store.find_changes("heavy", 1) == ["model.onnx: missing"]
+    with pytest.raises(StoreError, match="are missing in the model store") as refusal:
+        other_host(s3, tmp_path).fetch("heavy", 1)
+    assert refusal.value.code is ErrorCode.INVALID_MODEL
+
+
+@pytest.mark.usefixtures("store")
+def test_a_version_whose_publication_was_not_confirmed_is_whole(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    proxy = CuttingProxy(s3.endpoint, limit=10**9, unanswered=b"/versions/heavy/2.json")
+    model = onnx_models.mlp(tmp_path / "mlp.onnx")
+    with pytest.raises(StoreError) as lost:
+        other_host(s3, tmp_path, proxy.endpoint).publish(model, "heavy", verifier=Verifier(COMMAND))
+    proxy.close()
+    assert lost.value.code is ErrorCode.MODEL_STORE_UNAVAILABLE
+    direct = other_host(s3, tmp_path)
+    assert direct.versions("heavy") == [1, 2]
+    assert direct.find_changes("heavy", 2) == []
+
+
+def test_a_bucket_that_hangs_does_not_keep_what_is_here_from_being_served(
+    store: BucketStore, s3: S3Server, tmp_path: Path
+) -> None:
+    other = other_host(s3, tmp_path)
+    root = other.fetch("heavy", 1)
+    s3.suspend()
+    assert other.has("heavy", 1)
+    assert other.fetch("heavy", 1) == root
+    with pytest.raises(StoreError) as away:
+        store.fetch("heavy", 1)
+    assert away.value.code is ErrorCode.MODEL_STORE_UNAVAILABLE
+    s3.resume()
+    assert store.fetch("heavy", 1)
 
 
 @pytest.mark.parametrize("document", [b"", b"{}", b"[]", b'{"upload": "x", "manifest": {}}'])
@@ -166,9 +258,10 @@ def test_a_transfer_ends_with_its_process(store: BucketStore, s3: S3Server, tmp_
     assert FolderStore(other_host(s3, tmp_path).fetch("heavy", 1)).find_changes("heavy", 1) == []
 
 
-def test_refused_credentials_are_reported(s3: S3Server, tmp_path: Path) -> None:
-    options = s3.options | {"unknown_option": "x"}
-    with pytest.raises(StoreError, match="unknown_option") as refusal:
+@pytest.mark.parametrize("option", ["unknown_option", "timeout"])
+def test_unknown_options_are_refused(s3: S3Server, tmp_path: Path, option: str) -> None:
+    options = s3.options | {option: "3"}
+    with pytest.raises(StoreError, match="the model store s3://models: ") as refusal:
         BucketStore("s3://models", VersionCache(tmp_path, 1), options)
     assert refusal.value.code is ErrorCode.INVALID_REQUEST
 

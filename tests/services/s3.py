@@ -27,7 +27,7 @@ class S3Server(Service):
         return {
             "endpoint": self.endpoint,
             "access_key_id": "one",
-            "secret_access_key": "two",
+            "secret_access_key": "the-secret-of-the-bucket",
             "region": "us-east-1",
         }
 

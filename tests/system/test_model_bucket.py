@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests import onnx_models
@@ -82,8 +84,21 @@ def test_models_go_on_without_the_bucket(s3: S3Server, tmp_path: Path) -> None:
     assert "the model store s3://models/installation cannot be reached" in failed.stderr
     found = command(up.state, "doctor").stdout
     assert "the model store s3://models/installation cannot be reached" in found
-    assert s3.options["secret_access_key"] * 2 not in up.errors
+    for said in (up.errors, found, failed.stderr, listed.text, "".join(up.output)):
+        assert s3.options["secret_access_key"] not in said
+    for process in up.servers():
+        assert not any("MODEL_STORE_OPTIONS" in name for name in process.environ())
     installation.stop()
+
+    # Without what was fetched it starts, too; and says what is missing.
+    shutil.rmtree(up.state / "model-cache")
+    again = Up(up.state, *NO_WORKER, port=up.port, grpc_port=up.grpc_port, **variables(s3))
+    again.until("documentation")
+    url = f"{again.url}/node/inference-servers/"
+    shown = httpx.get(url, headers={"X-API-Key": installation.key}).json()["items"]
+    assert {server["state"] for server in shown} == {"failed"}
+    assert "cannot be reached" in shown[0]["reason"]
+    assert again.stop() == 0
 
 
 def refusal(state: Path, **extra: str) -> str:
