@@ -289,11 +289,14 @@ class InferenceStreamClient:
             first = min(caller.deadline for caller in self._callers.values())
             self._set_timer(max(first, now + _TIMER_GRAIN_SECONDS))
 
-    def _on_end(self, _status: Status) -> None:
+    def _on_end(self, status: Status) -> None:
         self._ended = True
+        # A server that is ending answers what it has read before it ends the stream
+        is_planned = dict(status.trailers).get(CODE_KEY) == ErrorCode.SHUTTING_DOWN.value
+        self.refuses |= is_planned
         callers, self._callers = self._callers, {}
         for caller in callers.values():
-            caller.on_failure(_unavailable())
+            caller.on_failure(_not_begun() if is_planned else _unavailable())
         self.ended.set()
 
     def _too_large(self, size: int) -> GatewayError:
@@ -377,6 +380,11 @@ def _take_typed_contents(response: pb.ModelInferResponse) -> list[bytes]:
         raws.append(encode_raw(array, datatype))
         output.ClearField("contents")
     return raws
+
+
+def _not_begun() -> GatewayError:
+    message = "the inference server is ending, and has not begun the call"
+    return GatewayError(ErrorCode.SHUTTING_DOWN, message, retry_after=1)
 
 
 def _unavailable() -> GatewayError:

@@ -47,6 +47,8 @@ _SHOWN_FETCH_SECONDS = 1.0
 """After which it is shown that a model is being fetched."""
 _LOOK_SECONDS = 1.0
 """Between two looks at the leases of other hosts."""
+_TIMER_SECONDS = 0.01
+"""By which a timer may be early."""
 _SUCCESSOR_SECONDS = 600.0
 """How long a successor may take to become ready; loading and warm-up have limits of their own."""
 
@@ -301,6 +303,8 @@ class Fleet:
         self._observations.add(key, state=State.STOPPED, reason=None)
         self._restarts.pop(key, None)
         self._servers.pop(key, None)
+        self._leaving.pop(key, None)
+        self._desired.discard(key)
         self._settled.discard(key)
 
     def _on_successor(self, key: str, child: ChildProcess, reported: Sequence[StatusLine]) -> None:
@@ -412,8 +416,8 @@ class Fleet:
         now = loop.time()
         for key in self._desired - servers.keys():
             if self._servers[key].id in running:
-                self._leaving.setdefault(key, now + SWITCH_SECONDS)
-                loop.call_later(SWITCH_SECONDS, self._desired_changed.set)
+                until = self._leaving.setdefault(key, now + SWITCH_SECONDS)
+                loop.call_at(until + _TIMER_SECONDS, self._desired_changed.set)
         self._leaving = {
             key: until
             for key, until in self._leaving.items()
