@@ -26,6 +26,9 @@ from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_ti
 from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, InferResponseTemplate
 
+_MAX_KEPT_BYTES = 1 << 20
+"""Of a request that is kept to be sent again: larger ones would take memory until the reply."""
+
 
 class RunningCall(Protocol):
     """A call that something else than an inference server is working on."""
@@ -86,7 +89,7 @@ class DeploymentCall(AnswerableCall):
     _stream: InferenceStreamClient | None = None
     _running: RunningCall | None = None
     _sent: tuple[InferRequestTemplate, list[bytes]] | None = None
-    """What was sent, until there is a reply to it or it was sent again."""
+    """What was sent, unless it is large, until there is a reply to it or it was sent again."""
 
     def execute(self, route: ResolvedRoute, body: bytes) -> None:
         """See AnswerableCall."""
@@ -111,9 +114,7 @@ class DeploymentCall(AnswerableCall):
         self.parse_seconds = perf_counter() - began
         plan = codec.plan
         stream = self.services.servers.stream(plan.model, plan.version)
-        self._number = stream.send(template, raws, self.timeout, self)
-        self._stream = stream
-        self._sent = template, raws
+        self._send(stream, template, raws, self.timeout)
 
     def send_parsed(
         self, template: InferRequestTemplate, raws: list[bytes], parse_seconds: float
@@ -133,9 +134,19 @@ class DeploymentCall(AnswerableCall):
         assert self.route.codec is not None
         plan = self.route.codec.plan
         stream = self.services.servers.stream(plan.model, plan.version)
-        self._number = stream.send(template, raws, remaining, self)
+        self._send(stream, template, raws, remaining)
+
+    def _send(
+        self,
+        stream: InferenceStreamClient,
+        template: InferRequestTemplate,
+        raws: list[bytes],
+        timeout: float,
+    ) -> None:
+        self._number = stream.send(template, raws, timeout, self)
         self._stream = stream
-        self._sent = template, raws
+        if template.length <= _MAX_KEPT_BYTES:
+            self._sent = template, raws
 
     def abandon(self) -> None:
         """Stop working on the call: nothing waits for its result."""
@@ -206,10 +217,10 @@ class DeploymentCall(AnswerableCall):
         if stream is None:
             return False
         try:
-            self._number = stream.send(*sent, remaining, self)
+            self._send(stream, *sent, remaining)
         except GatewayError:
             return False
-        self._stream = stream
+        self._sent = None
         return True
 
     def fast_body(self, output_data: bytes) -> Parts:
