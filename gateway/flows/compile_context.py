@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.flows.cel.local import ConstantExpression
+from gateway.flows.cel.numeric import NumericExpression
 from gateway.flows.cel.template import Template, split_template
 from gateway.flows.cel.values import Expression, ExpressionError, ExpressionMap
 from gateway.flows.validation import ValidationErrors, pointer_token
@@ -16,6 +17,8 @@ Compile = Callable[[str], Expression | None]
 
 MAX_EXPRESSIONS = 5_000
 """Of a flow: the event loop compiles one, or sees that an evaluator has to, in about 5 µs."""
+_MAX_NUMERIC = 16
+"""Numeric expressions of a node that the event loop evaluates, which first compiles them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,23 @@ class CompileContext:
         self.sources: list[str] = []
         self.has_too_many = False
         self.is_remote = False
-        """Whether the node's values are computed in an evaluator."""
+        """Whether the node's values can only be computed in an evaluator."""
+        self._numeric_count = 0
         self._pointer = pointer
         self._earlier = earlier
         self._known = known
         self._errors = errors
         self._compile = compile_expression
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the node's values can be computed here, if those in calculations are numbers."""
+        return not self.is_remote and self._numeric_count <= _MAX_NUMERIC
+
+    @property
+    def has_program(self) -> bool:
+        """Whether an evaluator can be needed for the node's values."""
+        return self.is_remote or self._numeric_count > 0
 
     def add_error(self, field: str, detail: str) -> None:
         """Report an error about the member `field` of the configuration."""
@@ -90,6 +104,10 @@ class CompileContext:
             self.is_remote = True
             self.deferred.append(Deferred(field=field, source=source))
             return _NULL
+        if isinstance(found, NumericExpression):
+            self._numeric_count += 1
+            self.deferred.append(Deferred(field=field, source=source))
+            return found
         self.check_roots(field, source, found.roots)
         return found
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Literal
 
 from gateway.errors import GatewayError
+from gateway.flows.cel.numeric import NeedsEvaluatorError
 from gateway.flows.cel.values import INPUT_DATA, ExpressionError
 from gateway.flows.json_output import measure_json, shown_json, truncated
 from gateway.flows.node_types.handler import NodeError, RunContext
@@ -129,14 +131,20 @@ class _FlowRun:
     async def _start(self, at: int) -> None:
         node = self._plan.nodes[at]
         started_at = monotonic()
-        if node.program is not None or node.perform is not None:
+        result = self._computed(node) if node.perform is None and node.is_local else None
+        if result is None:
             self._running[asyncio.create_task(self._perform(node))] = (at, started_at)
-            return
+        else:
+            await self._on_node_end(at, result, started_at)
+
+    def _computed(self, node: PlanNode) -> _StepResult | None:
+        """Compute the values of a node here; return None if an evaluator has to."""
         try:
-            result = _StepResult(output=node.prepare(self._values))
+            return _StepResult(output=node.prepare(self._values))
         except (NodeError, GatewayError, ExpressionError) as error:
-            result = _StepResult(error=NodeError.of(error))
-        await self._on_node_end(at, result, started_at)
+            return _StepResult(error=NodeError.of(error))
+        except NeedsEvaluatorError:
+            return None
 
     async def _perform(self, node: PlanNode) -> _StepResult:
         """Run the node's step, with retries as its policy and the deadline allow."""
@@ -158,8 +166,10 @@ class _FlowRun:
             attempt += 1
 
     async def _prepare(self, node: PlanNode) -> Any:
-        if node.program is None:
-            return node.prepare(self._values)
+        if node.is_local:
+            with suppress(NeedsEvaluatorError):
+                return node.prepare(self._values)
+        assert node.program is not None
         evaluator = self._context.ports.evaluator
         return await evaluator.evaluate(node.program, self._values, self._deadline)
 

@@ -1,8 +1,9 @@
 """Compiles a flow for execution: topological order, compiled expressions, checked references.
 
 A flow with an `api_input` runs the nodes reachable from it. A flow without one starts at all nodes
-without incoming edges. Plain paths and constants are compiled here. Everything else is compiled in
-an evaluator: to find errors by `check_draft` and `check_flow`, and again before it is evaluated.
+without incoming edges. Plain paths and constants are compiled here, and calculations with numbers
+when they are first evaluated. All but paths and constants is compiled in an evaluator to find
+errors by `check_draft` and `check_flow`, and again before it is evaluated there.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any, Protocol
 
 from gateway.errors import GatewayError
 from gateway.flows.cel.local import local_expression
+from gateway.flows.cel.numeric import numeric_expression
 from gateway.flows.cel.reads import mentioned
-from gateway.flows.cel.values import CEL_TYPES
+from gateway.flows.cel.values import CEL_TYPES, Expression
 from gateway.flows.compile_context import (
     MAX_EXPRESSIONS,
     CompileContext,
@@ -59,8 +61,8 @@ class FlowPlan:
 
     @property
     def needs_evaluator(self) -> bool:
-        """Whether its runs need an evaluator."""
-        return any(node.program is not None for node in self.nodes)
+        """Whether its runs need an evaluator, whatever the values are."""
+        return not all(node.is_local for node in self.nodes)
 
     @property
     def needs_functions(self) -> bool:
@@ -211,6 +213,10 @@ class _Step:
             self.context.check_roots(deferred.field, deferred.source, result.roots)
 
 
+def _compile_here(source: str) -> Expression | None:
+    return local_expression(source) or numeric_expression(source)
+
+
 class _Compiler:
     def __init__(self, spec: FlowSpec, errors: ValidationErrors) -> None:
         self._spec = spec
@@ -305,7 +311,8 @@ class _Compiler:
             name=node.name,
             type=node.type,
             prepare=step.prepare,
-            program=self._program(node, step) if step.context.is_remote else None,
+            is_local=step.context.is_local,
+            program=self._program(node, step) if step.context.has_program else None,
             perform=step.perform,
             retry=node.retry,
             on_error=node.on_error,
@@ -336,7 +343,7 @@ class _Compiler:
             earlier=self._earlier[node.id],
             known=self._nodes.keys(),
             errors=self._errors,
-            compile_expression=local_expression,
+            compile_expression=_compile_here,
         )
 
     def _reachable_nodes(self) -> set[str]:

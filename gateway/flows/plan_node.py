@@ -26,7 +26,8 @@ class PlanNode:
     name: str
     type: str
     prepare: Prepare
-    """Computes the node's values, unless there is a program."""
+    """Computes the node's values, if `is_local`. Raises also NeedsEvaluatorError, if `program`."""
+    is_local: bool
     program: Program | None
     """The same, for an evaluator."""
     perform: Perform | None

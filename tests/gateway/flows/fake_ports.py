@@ -105,10 +105,12 @@ class FakePorts:
         model: Model = echo,
         service: Service = not_found,
         functions: FunctionCaller = FUNCTIONS,
+        evaluator: Evaluator = EVALUATOR,
     ) -> None:
         self._model = model
         self._service = service
         self._functions = functions
+        self._evaluator = evaluator
         self.inferences: list[ModelCall] = []
         self.requests: list[OutboundRequest] = []
         self.deadlines: list[float] = []
@@ -119,7 +121,9 @@ class FakePorts:
     @property
     def ports(self) -> Ports:
         """The ports for the engine; expressions are evaluated in this process."""
-        return Ports(inference=self, http=self, evaluator=EVALUATOR, functions=self._functions)
+        return Ports(
+            inference=self, http=self, evaluator=self._evaluator, functions=self._functions
+        )
 
     async def infer(self, call: ModelCall, deadline: float) -> dict[str, Any]:
         """Call the model."""
