@@ -25,6 +25,7 @@ from gateway.deployments.router import router as deployments
 from gateway.deployments.service import RunCanceller
 from gateway.deployments.version_router import router as deployment_versions
 from gateway.fleet.exposition import scrape_targets
+from gateway.fleet.router import registrations
 from gateway.fleet.router import router as inference_servers
 from gateway.flows.router import router as flows
 from gateway.models.router import router as models
@@ -101,6 +102,7 @@ def build_fastapi(container: Container) -> FastAPI:
         deployments,
         deployment_versions,
         inference_servers,
+        registrations,
         models,
         api_keys,
         runs,
@@ -138,6 +140,7 @@ def _services(container: Container) -> dict[type[object], object]:
         services.deployments,
         services.versions,
         services.fleet,
+        services.registrations,
         services.models,
         services.keys,
         services.users,

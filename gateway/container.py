@@ -31,6 +31,7 @@ from gateway.fast_path.recorder import RunRecorder
 from gateway.fast_path.routes import RouteResolver
 from gateway.fast_path.trigger_call import TriggerRoute
 from gateway.fleet.exposition import FleetCollector
+from gateway.fleet.registrations import Leases
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
 from gateway.limits.request_limits import build_limits
@@ -81,7 +82,9 @@ class Container:
             credentials=UpstreamCredentials.from_settings(settings),
             unresponsive_seconds=settings.unresponsive_seconds,
         )
-        self.watcher = FleetWatcher(self.services.fleet.store, self.feed, self.servers)
+        self.watcher = FleetWatcher(
+            self.services.fleet.store, self.feed, self.servers, Leases(self.db)
+        )
         self.worker_metrics = WorkerCollector(settings.run)
         self.fleet_metrics = FleetCollector(self.servers)
 

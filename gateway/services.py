@@ -18,6 +18,7 @@ from gateway.deployments.rollout import Rollout
 from gateway.deployments.service import DeploymentService
 from gateway.deployments.snapshots import Snapshotter
 from gateway.deployments.versions import VersionService
+from gateway.fleet.registrations import RegistrationService
 from gateway.fleet.service import InferenceServerService
 from gateway.fleet.store import FleetStore, delete_stopped
 from gateway.flows.processes import build_flow_processes
@@ -72,6 +73,7 @@ class Services:
         self.fleet = InferenceServerService(
             db, FleetStore(db), self.models.resolve, self.flows.models_of
         )
+        self.registrations = RegistrationService(db, self.models.resolve)
         http = GuardedHttpClient(settings.webhook_allow, allow_http=settings.webhook_allow_http)
         webhook_endpoints = EndpointLifecycle(
             self.secret_box, http

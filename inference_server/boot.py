@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from inference_server.runtime.warmup import WarmupResult, warm_up
 from inference_server.settings import ENVIRONMENT_PREFIX, Settings
 from model_store.errors import StoreError
 from model_store.folder_store import FolderStore
+from model_store.locations import open_store, parse_options
 from model_store.manifest import Manifest
 from model_store.names import MODEL_FILE
 from protos.errors import ErrorCode
@@ -83,8 +85,9 @@ class BootSequence:
         intra_op = settings.threads or plan.intra_op
         self._log.info("threads_planned", threads=intra_op, cpus=plan.cpus, reason=plan.reason)
         loop = asyncio.get_running_loop()
+        store = FolderStore(await self._store_folder())
         with self._phase(BootPhase.LOADING):
-            loading = loop.run_in_executor(self._thread, self._load, intra_op)
+            loading = loop.run_in_executor(self._thread, self._load, store, intra_op)
             session, manifest = await self._within(
                 settings.load_seconds, loading, "loading the model", "LOAD_SECONDS"
             )
@@ -97,6 +100,15 @@ class BootSequence:
             refusal=warmup.refusal,
         )
         self._connect(session, manifest, warmup)
+
+    async def _store_folder(self) -> Path:
+        """Return the folder of the store; of a bucket, that in which the model is kept now."""
+        settings = self._settings
+        if settings.cache is None:
+            return Path(settings.store)
+        with self._phase(BootPhase.FETCHING):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, _fetch, settings, settings.cache)
 
     async def _warm_up(self, session: ModelSession) -> WarmupResult:
         """Return what the first runs found out until the time for them was over.
@@ -132,9 +144,8 @@ class BootSequence:
         self._on_stuck(failure.message)
         raise failure
 
-    def _load(self, intra_op: int) -> tuple[ModelSession, Manifest]:
+    def _load(self, store: FolderStore, intra_op: int) -> tuple[ModelSession, Manifest]:
         settings = self._settings
-        store = FolderStore(settings.store)
         try:
             manifest = store.manifest(settings.model, settings.version)
             model = store.folder(settings.model, settings.version) / MODEL_FILE
@@ -180,6 +191,23 @@ class BootSequence:
         started_at = perf_counter()
         yield
         self._metrics.record_phase(phase, perf_counter() - started_at)
+
+
+def _fetch(settings: Settings, cache: Path) -> Path:
+    """Have the model in a folder store below `cache`; return its root."""
+    try:
+        options = ""
+        if settings.store_options_file is not None:
+            options = settings.store_options_file.read_text()
+        store = open_store(
+            settings.store,
+            options=parse_options(options),
+            cache=cache,
+            cache_bytes=settings.cache_bytes,
+        )
+        return store.fetch(settings.model, settings.version)
+    except (StoreError, OSError) as error:
+        raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, str(error)) from error
 
 
 def _timed_out(title: str, seconds: float, setting: str) -> InferenceError:

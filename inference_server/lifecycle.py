@@ -27,6 +27,8 @@ class BootPhase(StrEnum):
 
     SPAWNING = "spawning"
     """Importing modules and opening sockets."""
+    FETCHING = "fetching"
+    """Transferring the model from its store, if that is a bucket."""
     LOADING = "loading"
     """Reading and optimising the model."""
     WARMING = "warming"

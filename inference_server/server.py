@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 from pathlib import Path
 from time import monotonic, perf_counter
+from typing import TYPE_CHECKING
 
 from inference_server.boot import BootSequence
 from inference_server.data_plane.served_model import ServedModel
@@ -27,6 +27,9 @@ from telemetry.parent_process import StatusPipe
 from transport import GrpcLimits, GrpcServer, Router, TlsError
 from transport.addresses import TLS_SCHEME
 from transport.bearer_tokens import TokenFileError
+
+if TYPE_CHECKING:
+    from inference_server.registration import Registration
 
 _MAX_SOCKET_PATH_BYTES = 103
 """The kernels' own limits are 107 (Linux) and 103 (macOS)."""
@@ -59,7 +62,6 @@ class OnnxServer:
         self._started_at = started_at
         self._log = logger(__name__)
         self._status_pipe = StatusPipe(settings.status_fd)
-        self._socket = settings.socket.absolute()
         name, version = settings.model, settings.version
         self._lifecycle = Lifecycle(f"model '{name}' version {version}")
         registry = Registry()
@@ -77,6 +79,7 @@ class OnnxServer:
         self._grpc_server = GrpcServer(router, limits=limits, on_error=self._on_handler_error)
         self._lifecycle.on_change(self._on_lifecycle_change)
         self._stuck = asyncio.Event()
+        self._registration: Registration | None = None
 
     async def run(self, stopping: asyncio.Event) -> ServerExitStatus:
         """Serve until `stopping` is set or the idle time-out passes, then drain.
@@ -89,7 +92,9 @@ class OnnxServer:
         """
         try:
             security = self._security()
-            await self._listen(security)
+            addresses = await self._listen(security)
+            if self._settings.register:
+                self._registration = self._register()
         except ListenError as error:
             self._status_pipe.send("failed", code="internal", message=str(error))
             raise
@@ -97,6 +102,8 @@ class OnnxServer:
             asyncio.create_task(security.reload_on_change()),
             asyncio.create_task(self._status_pipe.send_heartbeats()),
         ]
+        if self._registration is not None:
+            self._registration.start(addresses["tcp_address"], addresses["metrics_address"])
         boot = BootSequence(
             self._settings,
             self._lifecycle,
@@ -113,6 +120,8 @@ class OnnxServer:
         await self._drain(grace)
         for task in background:
             task.cancel()
+        if self._registration is not None:
+            await self._registration.leave()
         return status
 
     def _security(self) -> TcpSecurity:
@@ -121,9 +130,21 @@ class OnnxServer:
         except (TlsError, TokenFileError) as error:
             raise ListenError(str(error)) from error
 
-    async def _listen(self, security: TcpSecurity) -> None:
+    def _register(self) -> Registration:
+        # Imported here: an HTTP client takes 60 ms, and 10 MiB
+        from inference_server.registration import Registration, RegistrationError  # noqa: PLC0415
+
+        try:
+            return Registration(self._settings, self._lifecycle)
+        except RegistrationError as error:
+            raise ListenError(str(error)) from error
+
+    async def _listen(self, security: TcpSecurity) -> dict[str, str]:
+        """Listen on all addresses; return them."""
         settings = self._settings
-        addresses = {"address": await self._listen_unix(self._socket)}
+        addresses = {}
+        if settings.socket:
+            addresses["address"] = await self._listen_unix(settings.socket.absolute())
         if settings.tcp:
             addresses["tcp_address"] = await self._listen_tcp(settings.tcp, security)
         try:
@@ -138,6 +159,7 @@ class OnnxServer:
         self._metrics.record_phase(BootPhase.SPAWNING, perf_counter() - self._started_at)
         self._log.info("listening", **addresses)
         self._status_pipe.send("listening", **addresses)
+        return addresses
 
     async def _listen_unix(self, path: Path) -> str:
         """Listen on a socket that only this user can reach; return its gRPC address."""
@@ -194,8 +216,8 @@ class OnnxServer:
         self._metrics_endpoint.close()
         self._model.close()
         self._memory_limit.remove_model(self._model)
-        with contextlib.suppress(FileNotFoundError):
-            self._settings.socket.unlink()
+        if self._settings.socket:
+            self._settings.socket.unlink(missing_ok=True)
         self._log.info("stopped")
 
     def _on_stuck(self, reason: str) -> None:
@@ -216,7 +238,10 @@ class OnnxServer:
                 self._report("phase", phase=lifecycle.phase)
             case LifecycleState.READY:
                 garbage_collection.resume(*_GC_THRESHOLDS)
-                self._report("ready", boot_seconds=round(perf_counter() - self._started_at, 4))
+                boot_seconds = round(perf_counter() - self._started_at, 4)
+                if self._registration is not None:
+                    self._registration.boot_seconds = boot_seconds
+                self._report("ready", boot_seconds=boot_seconds)
             case LifecycleState.FAILED if lifecycle.failure:
                 failure = lifecycle.failure
                 self._report("failed", code=failure.code, message=failure.message)

@@ -49,14 +49,41 @@ class TcpAddress:
         return f"{host}:{self.port}"
 
 
+def _urls(text: str) -> tuple[str, ...]:
+    """Read URLs that are separated by commas; raise ValueError on anything else."""
+    urls = tuple(filter(None, map(str.strip, text.split(","))))
+    if not urls or not all(url.startswith(("http://", "https://")) for url in urls):
+        raise ValueError(f"expected URLs such as https://gateway:8080, got {text!r}")
+    return urls
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that can be set."""
 
-    store: Path = option(Path, "folder of the model store", required=True)
+    store: str = option(
+        str,
+        "folder of the model store, or its URL: s3://BUCKET/PREFIX, gs://… or az://…",
+        required=True,
+        metavar="FOLDER|URL",
+    )
     model: str = option(str, "name of the model to serve", required=True)
     version: int = option(whole_number(1), "version of the model to serve", required=True)
-    socket: Path = option(Path, "Unix socket to listen on, created with mode 0600", required=True)
+    store_options_file: Path | None = option(
+        Path,
+        "file with options of the bucket, such as access_key_id=…, one per line",
+        shown_default="the vendor's own variables",
+        metavar="FILE",
+    )
+    cache: Path | None = option(
+        Path, "folder in which models of a bucket are kept; takes a --store URL", metavar="FOLDER"
+    )
+    cache_bytes: int = option(
+        whole_number(1024), "bytes of the models kept there", default=str(20 * 1024**3), metavar="N"
+    )
+    socket: Path | None = option(
+        Path, "Unix socket to listen on, created with mode 0600; can be omitted with --tcp"
+    )
     tcp: TcpAddress | None = option(
         TcpAddress.parse, "TCP address to listen on as well; see --token-file", metavar="HOST:PORT"
     )
@@ -82,6 +109,21 @@ class Settings:
         Path,
         "file with tokens, one per line: callers of the TCP ports must send one. Ports that other "
         "machines can reach need this or --tls-client-ca",
+        metavar="FILE",
+    )
+    register: tuple[str, ...] | None = option(
+        _urls,
+        "URLs of gateways, separated by commas: the server registers at one of them, and so is "
+        "called by all; takes --tcp and --register-key-file",
+        metavar="URL",
+    )
+    register_key_file: Path | None = option(
+        Path, "file with an API key of scope serve, for --register", metavar="FILE"
+    )
+    register_ca: Path | None = option(
+        Path,
+        "PEM file with a CA bundle that verifies the gateways",
+        shown_default="the system's",
         metavar="FILE",
     )
     threads: int | None = option(
@@ -199,6 +241,8 @@ def check(arguments: Sequence[str]) -> Settings:
 
 def _find_conflict(chosen: Settings) -> str | None:
     """Return what is wrong with the combination of settings, or None."""
+    if problem := _find_missing(chosen):
+        return problem
     if (chosen.tls_certificate is None) != (chosen.tls_key is None):
         given, missing = (
             ("certificate", "key") if chosen.tls_certificate else ("key", "certificate")
@@ -215,4 +259,17 @@ def _find_conflict(chosen: Settings) -> str | None:
                 "give --tls-certificate, --tls-key and --tls-client-ca (mutual TLS), or "
                 "--token-file, or listen on 127.0.0.1"
             )
+    return None
+
+
+def _find_missing(chosen: Settings) -> str | None:
+    """Return which setting another one takes that is not there, or None."""
+    if chosen.socket is None and chosen.tcp is None:
+        return "neither --socket nor --tcp is given: the server would not listen"
+    if (chosen.cache is None) == ("://" in chosen.store):
+        return "--store with a URL, and --cache with a folder, are given together or not at all"
+    if (chosen.register is None) != (chosen.register_key_file is None):
+        return "--register and --register-key-file are given together or not at all"
+    if chosen.register is not None and chosen.tcp is None:
+        return "--register is given without --tcp: gateways could not reach the server"
     return None

@@ -117,6 +117,16 @@ async def manager(identity: Caller) -> Identity:
 Manager = Annotated[Identity, Depends(manager)]
 
 
+async def registrar(identity: Caller) -> Identity:
+    """As `caller`, for keys of scope `serve`, and what `manager` admits."""
+    if identity.scope is not Scope.SERVE:
+        _check_manages(identity)
+    return identity
+
+
+Registrar = Annotated[Identity, Depends(registrar)]
+
+
 async def administrator(identity: Manager) -> Identity:
     """As `manager`, for the roles admin and owner; raise ROLE_FORBIDDEN for members."""
     check_administers(identity)
@@ -187,7 +197,7 @@ async def same_origin() -> None:
 
 def _check_manages(identity: Identity) -> None:
     if identity.scope is not Scope.MANAGE:
-        message = "this key may only trigger deployments: use a key of scope 'manage'"
+        message = f"this key has the scope '{identity.scope}': use a key of scope 'manage'"
         raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
 
 

@@ -15,6 +15,8 @@ class Scope(StrEnum):
 
     TRIGGER = "trigger"
     """Calling deployments."""
+    SERVE = "serve"
+    """Registering inference servers of the models that its user manages; nothing else."""
     MANAGE = "manage"
     """Managing flows, deployments, keys and everything else, and calling deployments."""
 
@@ -77,8 +79,16 @@ def check_administers(identity: Identity) -> None:
         raise GatewayError(ErrorCode.ROLE_FORBIDDEN, message)
 
 
+def check_calls(identity: Identity) -> None:
+    """Raise API_KEY_FORBIDDEN for a key that calls nothing."""
+    if identity.scope is Scope.SERVE:
+        message = "this API key registers inference servers: use one of scope trigger for calls"
+        raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
+
+
 def check_covers(identity: Identity, deployment_id: str) -> None:
     """Raise API_KEY_FORBIDDEN if the key does not cover the deployment."""
+    check_calls(identity)
     if not identity.may_trigger(deployment_id):
         message = "this API key is limited to other deployments: use a key that covers this one"
         raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)

@@ -100,12 +100,14 @@ class KeyAuthenticator:
         if profile.state != "active":
             message = f"the user of the API key '{row.name}' is deactivated: ask an administrator"
             raise GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
-        sees_all = row.scope != Scope.TRIGGER or row.all_runs
+        scope = Scope(row.scope)
+        sees_all = scope is Scope.MANAGE or row.all_runs
+        covered = () if scope is Scope.SERVE else row.deployments
         identity = Identity(
             key_id=row.id,
             profile_id=row.profile_id,
-            scope=Scope(row.scope),
-            deployments=None if row.deployments is None else frozenset(row.deployments),
+            scope=scope,
+            deployments=None if covered is None else frozenset(covered),
             role=Role(profile.role),
             limits=CallLimits.of(row.limits),
             run_keys=None if sees_all else frozenset({row.id, *replaced}),

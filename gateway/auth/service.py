@@ -68,7 +68,7 @@ class ApiKeyService:
 
         Raises:
             GatewayError: VALIDATION_FAILED for an unknown deployment, a list of deployments with
-                the scope `manage`, or an expiry out of range.
+                another scope than `trigger`, or an expiry out of range.
         """
         async with self._db.write() as session:
             await _check_deployments(session, profile_id, scope, deployments)
@@ -292,8 +292,9 @@ async def _check_deployments(
 ) -> None:
     if deployments is None:
         return
-    if scope is Scope.MANAGE:
-        message = "deployments: expected no list for a manage key, which covers all: leave it out"
+    if scope is not Scope.TRIGGER:
+        covered = "all" if scope is Scope.MANAGE else "none"
+        message = f"deployments: expected no list for a {scope} key, which covers {covered}"
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
     missing = await store.missing_deployments(session, profile_id, deployments)
     if missing:

@@ -35,4 +35,4 @@ async def record_server(
 def desired_fields(server: InferenceServer) -> dict[str, Any]:
     """Return what users set. Any: the types of the columns."""
     columns = {name: getattr(server, name) for name in _DESIRED_COLUMNS}
-    return {**columns, "replicas": len(server.replicas)}
+    return {**columns, "replicas": server.replica_count}

@@ -101,7 +101,7 @@ class Placement:
             chosen = self._choose(servers, len(alive), open_ids, here)
             written = False
             for server in servers:
-                for replica in server.replicas:
+                for replica in server.managed:
                     if replica.id not in open_ids:
                         continue
                     if replica.id in chosen:
@@ -140,7 +140,9 @@ class Placement:
     async def _find(self, session: AsyncSession) -> Sequence[Row[Replica, InferenceServer]]:
         """Return the open replicas that should run, or are not recorded as stopped."""
         ended = select(Host.id).where(~IS_ALIVE, Host.id != self._host_id)
-        is_open = Replica.host_id.is_(None) | Replica.host_id.in_(ended)
+        is_open = (Replica.host_id.is_(None) & Replica.lease_until.is_(None)) | Replica.host_id.in_(
+            ended
+        )
         is_due = (InferenceServer.desired == Desired.RUNNING) | (Replica.state != State.STOPPED)
         statement = (
             select(Replica, InferenceServer)
@@ -164,20 +166,20 @@ class Placement:
         """Return the ids of the replicas to take, and note since when the others are open."""
         wanted = [server for server in servers if server.desired == Desired.RUNNING]
         hosts = max(1, hosts)
-        share = ceil(sum(len(server.replicas) for server in wanted) / hosts)
+        share = ceil(sum(server.replica_count for server in wanted) / hosts)
         ours = Counter(
             server.id
             for server in wanted
-            for replica in server.replicas
+            for replica in server.managed
             if replica.host_id == self._host_id
         )
         now, left, chosen = monotonic(), {}, set()
         for server in wanted:
-            for replica in server.replicas:
+            for replica in server.managed:
                 if replica.id not in open_ids:
                     continue
                 since = self._open_since.get(replica.id, now)
-                fits = ours.total() < share and ours[server.id] < ceil(len(server.replicas) / hosts)
+                fits = ours.total() < share and ours[server.id] < ceil(server.replica_count / hosts)
                 is_here = (server.model, server.version) in here
                 patience = (0 if fits else 1) if is_here else 2
                 if hosts == 1 or now - since >= patience * PATIENCE_SECONDS:

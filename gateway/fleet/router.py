@@ -1,6 +1,7 @@
 """`/node/inference-servers/`, for a `manage` key or a session.
 
 Users see and start the servers of the models that they may use; who manages a model does the rest.
+Processes that somebody else starts register themselves, with a key of scope `serve`.
 """
 
 from __future__ import annotations
@@ -9,20 +10,35 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from gateway.auth.access import Manager, manager
+from gateway.auth.access import Manager, Registrar, manager, registrar
 from gateway.dependencies import from_app
-from gateway.fleet.schemas import ServerIn, ServerOut, ServerPage, ServerSettingsIn
+from gateway.fleet.registrations import RegistrationService
+from gateway.fleet.schemas import (
+    RegisteredOut,
+    RegistrationIn,
+    ServerIn,
+    ServerOut,
+    ServerPage,
+    ServerSettingsIn,
+)
 from gateway.fleet.service import InferenceServerService
 from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 from gateway.upstream.servers import InferenceServers
 
 Service = Annotated[InferenceServerService, from_app(InferenceServerService)]
+Registrations = Annotated[RegistrationService, from_app(RegistrationService)]
 Servers = Annotated[InferenceServers, from_app(InferenceServers)]
 router = DocumentedRouter(
     prefix="/node/inference-servers",
     tags=["Inference servers"],
     dependencies=[Depends(manager)],
+)
+
+registrations = DocumentedRouter(
+    prefix="/node/inference-servers/registered",
+    tags=["Inference servers"],
+    dependencies=[Depends(registrar)],
 )
 
 
@@ -87,3 +103,24 @@ async def stop(service: Service, servers: Servers, actor: Manager, server_id: st
 async def delete(service: Service, actor: Manager, server_id: str) -> None:
     """Stop an inference server and delete it."""
     await service.delete(actor.profile_id, server_id)
+
+
+@registrations.put("/{registration_id}/")
+async def register(
+    service: Registrations, actor: Registrar, registration_id: str, body: RegistrationIn
+) -> RegisteredOut:
+    """Register a process that serves a model, or say how it is; within `lease_seconds` again.
+
+    The process chooses the id, a UUID. Gateways and workers connect to it, and send it calls while
+    the server of its model version is to run.
+    """
+    registered = await service.register(
+        actor.profile_id, registration_id, body.model, body.version, body.seen()
+    )
+    return RegisteredOut(desired=registered.desired)
+
+
+@registrations.delete("/{registration_id}/", status_code=204)
+async def remove(service: Registrations, actor: Registrar, registration_id: str) -> None:
+    """Remove a process that has ended. Without this it is removed when its lease ends."""
+    await service.remove(actor.profile_id, registration_id)

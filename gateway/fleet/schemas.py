@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gateway.fleet.registrations import LEASE_SECONDS, Seen
 from gateway.fleet.states import Desired, Phase, State
 from gateway.fleet.store import ServerSettings
 from gateway.storage.paging import Page
@@ -14,6 +15,7 @@ from gateway.storage.tables import InferenceServer
 from gateway.upstream.servers import InferenceServers
 
 _MAX_IDLE_SECONDS = 365 * 86_400
+_ADDRESS = r"^({scheme})?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{{1,5}}$"
 MAX_REPLICAS = 16
 """Of one inference server."""
 
@@ -67,7 +69,10 @@ class ReplicaOut(BaseModel):
 
     slot: int
     host_id: str | None
-    """Of the machine that runs it; null: none yet. See `slipstream hosts list`."""
+    """Of the machine that runs it; null: none yet, or it has registered itself. See
+    `slipstream hosts list`."""
+    is_registered: bool
+    """Whether it has registered itself: no machine of the installation has started it."""
     state: State
     phase: Phase | None
     pid: int | None
@@ -99,7 +104,7 @@ class ServerOut(BaseModel):
     phase: Phase | None
     idle_timeout_seconds: int | None
     replicas: int = Field(validation_alias="replica_count")
-    """How many processes are to run it."""
+    """How many processes are to run it, beside those that have registered themselves."""
     ready_replicas: int
     restarts: int
     memory_bytes: int | None
@@ -110,7 +115,8 @@ class ServerOut(BaseModel):
     created_at: datetime
     updated_at: datetime
     processes: list[ReplicaOut] = Field(validation_alias="replicas")
-    """One for each replica; its state is `stopped` where there is none."""
+    """One for each replica; its state is `stopped` where there is none. Those that have registered
+    themselves follow."""
 
     @classmethod
     def of(cls, row: InferenceServer, servers: InferenceServers) -> Self:
@@ -120,6 +126,53 @@ class ServerOut(BaseModel):
         if state == shown.state:
             return shown
         return shown.model_copy(update={"state": state, "phase": None})
+
+
+class RegistrationIn(BaseModel):
+    """What a process that serves a model says of itself."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    model: str = Field(min_length=1, max_length=128)
+    version: int = Field(ge=1)
+    state: Literal[State.BOOTING, State.READY, State.DRAINING, State.FAILED]
+    phase: Phase | None = None
+    """While it boots."""
+    tcp_address: str = Field(pattern=_ADDRESS.format(scheme="grpcs://"), max_length=300)
+    """Of its gRPC port, for gateways and workers: `host:port`, or `grpcs://host:port` with TLS."""
+    metrics_address: str | None = Field(
+        default=None, pattern=_ADDRESS.format(scheme="https://"), max_length=300
+    )
+    """Of its `/metrics`: `host:port`, or `https://host:port`."""
+    pid: int = Field(ge=1, le=2**31 - 1)
+    memory_bytes: int | None = Field(default=None, ge=0, le=2**62)
+    reason: str | None = Field(default=None, max_length=2_000)
+    """Why it failed."""
+    boot_seconds: float | None = Field(default=None, ge=0, le=86_400)
+
+    def seen(self) -> Seen:
+        """Return what the row gets."""
+        return Seen(
+            state=self.state,
+            phase=self.phase,
+            tcp_address=self.tcp_address,
+            metrics_address=self.metrics_address,
+            pid=self.pid,
+            memory_bytes=self.memory_bytes,
+            reason=self.reason,
+            boot_seconds=self.boot_seconds,
+        )
+
+
+class RegisteredOut(BaseModel):
+    """What a process that has registered is told."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    desired: Desired
+    """Of the server of its model version. The process gets calls while it is `running`."""
+    lease_seconds: float = LEASE_SECONDS
+    """By then it has to register again."""
 
 
 class ServerPage(BaseModel):

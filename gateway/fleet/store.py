@@ -172,7 +172,7 @@ class FleetStore:
     async def wake(self, model: str, version: int) -> bool:
         """Set a sleeping server to running; return False if it is not asleep."""
         async with self._db.write() as session:
-            server = await _find_by_model(session, model, version)
+            server = await find_by_model(session, model, version, lock=True)
             if server is None or server.desired != Desired.ASLEEP:
                 return False
             server.desired = Desired.RUNNING
@@ -276,15 +276,15 @@ async def start_missing(
     )
     found = (await session.execute(existing)).scalars()
     for model, version in sorted(wanted - {(server.model, server.version) for server in found}):
-        if await _find_by_model(session, model, version) is None:
+        if await find_by_model(session, model, version, lock=True) is None:
             with suppress(IntegrityError):  # another process has inserted the row meanwhile
                 async with session.begin_nested():
-                    await _insert(session, model, version, flow_id, {})
+                    await insert_server(session, model, version, flow_id, {})
 
 
 async def delete_stopped(session: AsyncSession, model: str, version: int) -> None:
     """Delete, in the caller's transaction, the stopped server of a version that was removed."""
-    server = await _find_by_model(session, model, version)
+    server = await find_by_model(session, model, version, lock=True)
     if server is not None and server.desired == Desired.STOPPED:
         await _delete(session, server)
 
@@ -311,10 +311,12 @@ async def _ensure_running(
     flow_id: str | None,
     settings: ServerSettings,
 ) -> InferenceServer:
-    server = await _find_by_model(session, model, version)
+    server = await find_by_model(session, model, version, lock=True)
     if server is None:
-        return await _insert(session, model, version, flow_id, settings)
+        return await insert_server(session, model, version, flow_id, settings)
     before = desired_fields(server)
+    if not server.replica_count:  # all that run it have registered themselves
+        settings = {"replicas": 1, **settings}
     changed = _set(server, settings)
     if server.desired != Desired.RUNNING or _has_failed(server):
         server.desired = Desired.RUNNING
@@ -327,15 +329,16 @@ async def _ensure_running(
     return server
 
 
-async def _insert(
+async def insert_server(
     session: AsyncSession,
     model: str,
     version: int,
     flow_id: str | None,
     settings: ServerSettings,
 ) -> InferenceServer:
-    server = InferenceServer(model=model, version=version, flow_id=flow_id)
-    _set(server, settings)
+    """Add, in the caller's transaction, a server that is to run; IntegrityError if there is one."""
+    server = InferenceServer(model=model, version=version, flow_id=flow_id, replicas=[])
+    _set(server, {"replicas": 1, **settings})
     session.add(server)
     await session.flush()
     await record_server(session, "create", server, after=desired_fields(server))
@@ -343,11 +346,16 @@ async def _insert(
     return server
 
 
-async def _find_by_model(session: AsyncSession, model: str, version: int) -> InferenceServer | None:
+async def find_by_model(
+    session: AsyncSession, model: str, version: int, *, lock: bool = False
+) -> InferenceServer | None:
+    """Return the server of a model version, or None."""
     statement = select(InferenceServer).where(
         InferenceServer.model == model, InferenceServer.version == version
     )
-    return (await session.execute(statement.with_for_update())).scalar_one_or_none()
+    if lock:
+        statement = statement.with_for_update()
+    return (await session.execute(statement)).scalar_one_or_none()
 
 
 def _has_failed(server: InferenceServer) -> bool:
@@ -356,8 +364,8 @@ def _has_failed(server: InferenceServer) -> bool:
 
 def _set(server: InferenceServer, settings: ServerSettings) -> bool:
     """Write settings into the row, and make or delete replicas; return whether any has changed."""
-    had = len(server.replicas)
-    wanted = settings.get("replicas", max(had, 1))
+    had = server.replica_count
+    wanted = settings.get("replicas", had)
     sleeps = settings.get("idle_timeout_seconds", server.idle_timeout_seconds) is not None
     if wanted > 1 and sleeps:
         message = (
@@ -367,7 +375,7 @@ def _set(server: InferenceServer, settings: ServerSettings) -> bool:
         raise GatewayError(ErrorCode.INVALID_REQUEST, message)
     if wanted != had:
         server.updated_at = now()
-    del server.replicas[wanted:]
+    del server.replicas[wanted:had]  # those that have registered follow
     server.replicas += [Replica(slot=slot) for slot in range(had, wanted)]
     columns = {name: value for name, value in settings.items() if name != "replicas"}
     return bool(_assign(server, columns)) or wanted != had

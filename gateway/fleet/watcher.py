@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from gateway.auth.model_access import Visibility
+from gateway.fleet.registrations import Leases
 from gateway.fleet.states import Desired
 from gateway.fleet.store import FleetStore
 from gateway.storage.change_feed import ChangeFeed
@@ -15,15 +17,29 @@ from gateway.upstream.servers import InferenceServers, ReplicaStatus, ServerStat
 from telemetry.logs import logger
 
 _RETRY_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
+"""Between two looks for leases that have ended."""
 
 log = logger("gateway.fleet")
 
 
 class FleetWatcher:
-    """Reads the rows at the start and after each change, and applies them to the servers."""
+    """Reads the rows at the start and after each change, and applies them to the servers.
 
-    def __init__(self, store: FleetStore, feed: ChangeFeed, servers: InferenceServers) -> None:
+    It also ends leases of processes that have registered, while there are any.
+    """
+
+    def __init__(
+        self,
+        store: FleetStore,
+        feed: ChangeFeed,
+        servers: InferenceServers,
+        leases: Leases | None = None,
+    ) -> None:
+        """Watch; without `leases`, other processes end them."""
         self._store = store
+        self._leases = leases
+        self._has_leases = False
         self._servers = servers
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -46,11 +62,20 @@ class FleetWatcher:
             await self._task  # not cancelled: interrupting a query breaks its connection
 
     async def _watch(self) -> None:
-        while await self._changed.wait() and not self._stopping:
-            self._changed.clear()
+        while not self._stopping:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS if self._has_leases else None):
+                    await self._changed.wait()
             try:
-                rows = await self._store.with_models()
-                self._servers.apply([_status(row, model) for row, model in rows])
+                if self._changed.is_set():
+                    self._changed.clear()
+                    rows = await self._store.with_models()
+                    self._servers.apply([_status(row, model) for row, model in rows])
+                    self._has_leases = self._leases is not None and any(
+                        each.is_registered for row, _ in rows for each in row.replicas
+                    )
+                if self._leases and self._has_leases:
+                    await self._leases.end()
             except Exception as error:  # noqa: BLE001 - see `log_failure`
                 log_failure(log, "fleet_read_failed", error)
                 self._changed.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.auth.identity import Identity, Scope
+from gateway.auth.identity import Identity, Scope, check_calls
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.errors import GatewayError
 from gateway.limits.rate_limit import RateLimit
@@ -29,7 +29,8 @@ class ModelAccess:
 
         Raises:
             GatewayError: as `KeyAuthenticator.authenticate`; TOO_MANY_FAILURES after too many
-                failures of the address; API_KEY_FORBIDDEN for a key limited to deployments.
+                failures of the address; API_KEY_FORBIDDEN for a key limited to deployments, or that
+                calls nothing.
         """
         if key is None and self._anonymous:
             return None
@@ -38,6 +39,7 @@ class ModelAccess:
             address = origin()
             attempt = self._authenticator.authenticate(key, address)
             identity = await self._limits.failed_auth.guard(address, attempt)
+        check_calls(identity)
         if identity.deployments is not None and identity.scope is not Scope.MANAGE:
             message = (
                 "this API key is limited to its deployments: call their trigger URLs, or use a "

@@ -316,9 +316,14 @@ class InferenceServer(Listed):
         return sum(filter(None, known)) if any(known) else None
 
     @property
+    def managed(self) -> list[Replica]:
+        """The replicas that hosts run; the others have registered themselves."""
+        return [replica for replica in self.replicas if not replica.is_registered]
+
+    @property
     def replica_count(self) -> int:
         """How many replicas are desired."""
-        return len(self.replicas)
+        return len(self.managed)
 
     @property
     def ready_replicas(self) -> int:
@@ -339,11 +344,13 @@ class Replica(Table):
     id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
     server_id: Mapped[str] = mapped_column(ForeignKey("inference_servers.id", ondelete="CASCADE"))
     slot: Mapped[int] = mapped_column(Integer)
-    """From 0 on, without gaps."""
+    """From 0 on, without gaps; of one that has registered itself, from 1000 on."""
     host_id: Mapped[str | None] = mapped_column(
         ForeignKey("hosts.id", ondelete="SET NULL"), index=True
     )
-    """The host that runs it, and alone writes what follows; NULL: it is open."""
+    """The host that runs it, and alone writes what follows; NULL: it is open, or has registered."""
+    lease_until: Mapped[datetime | None] = mapped_column(UtcTime, index=True)
+    """Of a process that has registered itself, by the database's clock: the row is deleted then."""
     state: Mapped[str] = mapped_column(Word, default="stopped")
     phase: Mapped[str | None] = mapped_column(Word)
     pid: Mapped[int | None] = mapped_column(Integer)
@@ -357,6 +364,11 @@ class Replica(Table):
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
     ready_at: Mapped[datetime | None] = mapped_column(UtcTime)
     boot_seconds: Mapped[float | None] = mapped_column(Float)
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether its process was not started by a host, and has registered itself."""
+        return self.lease_until is not None
 
 
 class Host(Listed):

@@ -336,10 +336,15 @@ class InferenceServers:
             return GatewayError(ErrorCode.INFERENCE_SERVER_FAILED, message, retry_after=30)
         if status.state == "unresponsive":
             message = f"the inference server for {status.title} is being replaced: {status.reason}"
-            return GatewayError(ErrorCode.INFERENCE_SERVER_UNAVAILABLE, message, retry_after=1)
-        if status.state in {"booting", "stopped"}:
+        elif not status.replicas:  # those that served it had registered themselves
+            message = (
+                f"no inference server for {status.title} is left: start one that registers, or "
+                f"`slipstream models serve {status.model} --version {status.version}`"
+            )
+        elif status.state in {"booting", "stopped"}:
             return _booting(status)
-        message = f"the inference server for {status.title} is being connected"
+        else:
+            message = f"the inference server for {status.title} is being connected"
         return GatewayError(ErrorCode.INFERENCE_SERVER_UNAVAILABLE, message, retry_after=1)
 
 

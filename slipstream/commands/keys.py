@@ -40,12 +40,27 @@ Deployments = Annotated[
 ]
 
 
+_GOOD_FOR = {
+    Scope.TRIGGER: "all deployments",
+    Scope.SERVE: "registering inference servers",
+    Scope.MANAGE: "everything",
+}
+
+
+def _scope(*, manage: bool, serve: bool) -> Scope:
+    if manage and serve:
+        raise typer.BadParameter("--manage and --serve exclude each other")
+    if serve:
+        return Scope.SERVE
+    return Scope.MANAGE if manage else Scope.TRIGGER
+
+
 def _good_for(key: KeyOut) -> str:
     """Return what the key can be used for."""
     if key.state in {KeyState.DEACTIVATED, KeyState.EXPIRED}:
         return f"nothing: {key.state}"
     if key.deployments is None:
-        scope = "everything" if key.scope is Scope.MANAGE else "all deployments"
+        scope = _GOOD_FOR[key.scope]
     else:
         scope = f"{len(key.deployments)} deployments"
     return f"{scope}, until the grace ends" if key.state is KeyState.ROTATING else scope
@@ -90,6 +105,12 @@ def create(
             "--manage", help="Allow it to manage resources, not only to call deployments."
         ),
     ] = False,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve", help="Let it register inference servers of your models, and nothing else."
+        ),
+    ] = False,
     deployment: Deployments = None,
     all_runs: Annotated[
         bool, typer.Option("--all-runs", help="Let it read all runs, not only those it starts.")
@@ -107,12 +128,13 @@ def create(
 
     [dim]slipstream keys create --name shop --environment production --deployment 0b9c…[/]
     [dim]slipstream keys create --name ci --manage --expires-in-days 30 --json | jq -r .key[/]
+    [dim]slipstream keys create --name pods --serve --json | jq -r .key > serve-key[/]
     """
     with open_session(state, as_json=as_json) as session:
         new = validated(
             NewKey,
             name=name,
-            scope=Scope.MANAGE if manage else Scope.TRIGGER,
+            scope=_scope(manage=manage, serve=serve),
             deployments=deployment or None,
             all_runs=all_runs,
             environment=environment,

@@ -1,0 +1,153 @@
+"""Registers a server that no supervisor has started at a gateway, again and again.
+
+The gateway's routes are those of `/node/inference-servers/registered/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections import deque
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+
+from inference_server.lifecycle import Lifecycle, LifecycleState
+from inference_server.settings import Settings
+from telemetry.logs import logger, reason_of
+
+_INTERVAL_SECONDS = 1.0
+"""Between two registrations. A lease lasts several of them, as the gateway says."""
+_TIMEOUT_SECONDS = 2.0
+"""Of one request: where it is exceeded, the next gateway is asked."""
+_ROUTE = "node/inference-servers/registered"
+_MAX_REASON = 2_000
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, KeyError, TypeError)
+"""Of a request, its answer, or the file with the key."""
+
+
+class RegistrationError(Exception):
+    """The settings of the registration cannot be used; the message says why."""
+
+
+class Registration:
+    """Tells gateways where the server is, and how it is, from `start` until `leave`.
+
+    A gateway that cannot be reached changes nothing for the server: it goes on, and asks the next.
+    """
+
+    def __init__(self, settings: Settings, lifecycle: Lifecycle) -> None:
+        """Prepare it; `settings` have URLs of gateways, and a file with the key.
+
+        Raises:
+            RegistrationError: the certificates of the CA cannot be read.
+        """
+        assert settings.register_key_file is not None
+        self._settings = settings
+        self._lifecycle = lifecycle
+        self._gateways = deque(settings.register or ())
+        self._key_file = settings.register_key_file
+        self._changed = asyncio.Event()
+        self._client = httpx.AsyncClient(
+            verify=_tls(settings.register_ca), timeout=_TIMEOUT_SECONDS, trust_env=False
+        )
+        self._path = f"{_ROUTE}/{uuid4()}/"
+        self._failure: str | None = None
+        """The last reason that was logged; None: the last registration succeeded."""
+        self._desired: str | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._leaving = False
+        self.boot_seconds: float | None = None
+        """How long the boot took, when it is over."""
+        self._log = logger(__name__)
+        lifecycle.on_change(self._changed.set)
+
+    def start(self, tcp_address: str, metrics_address: str) -> None:
+        """Register now, at each change, and each second."""
+        addresses = {"tcp_address": tcp_address, "metrics_address": metrics_address}
+        self._task = asyncio.create_task(self._run(addresses), name="registration")
+
+    async def leave(self) -> None:
+        """Say that the server has ended, if a gateway can be told, and close the connections."""
+        self._leaving = True
+        self._changed.set()
+        if self._task is not None:  # not cancelled: the gateway might write its row afterwards
+            await self._task
+        with contextlib.suppress(*_FAILURES):
+            await self._client.delete(self._url(), headers=self._headers())
+        await self._client.aclose()
+
+    async def _run(self, addresses: dict[str, str]) -> None:
+        while not self._leaving:
+            self._changed.clear()
+            await self._register(addresses)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_INTERVAL_SECONDS):
+                    await self._changed.wait()
+
+    async def _register(self, addresses: dict[str, str]) -> None:
+        lifecycle, settings = self._lifecycle, self._settings
+        booting = lifecycle.state is LifecycleState.BOOTING
+        reason = lifecycle.failure.message[:_MAX_REASON] if lifecycle.failure else None
+        body = {
+            "model": settings.model,
+            "version": settings.version,
+            "state": lifecycle.state,
+            "phase": lifecycle.phase if booting else None,
+            "pid": os.getpid(),
+            "reason": reason,
+            "boot_seconds": self.boot_seconds,
+            **addresses,
+        }
+        try:
+            answer = await self._client.put(self._url(), headers=self._headers(), json=body)
+            if answer.is_success:
+                self._succeed(answer.json()["desired"])
+            else:
+                self._fail(_problem(answer))
+        except _FAILURES as error:
+            self._fail(reason_of(error))
+
+    def _url(self) -> str:
+        return f"{self._gateways[0].rstrip('/')}/{self._path}"
+
+    def _headers(self) -> dict[str, str]:
+        """Return the key of the file, which is read each time, so that it can be replaced."""
+        return {"X-API-Key": self._key_file.read_text().strip()}
+
+    def _fail(self, reason: str) -> None:
+        """Ask the next gateway next time; log a reason once."""
+        if reason != self._failure:
+            url, retry = self._gateways[0], _INTERVAL_SECONDS
+            self._log.error("not_registered", gateway=url, reason=reason, retry_seconds=retry)
+        self._failure = reason
+        self._gateways.rotate(-1)
+
+    def _succeed(self, desired: str) -> None:
+        if self._failure is not None or self._desired is None:
+            self._log.info("registered", gateway=self._gateways[0])
+        if desired not in {self._desired, "running"}:
+            name, version = self._settings.model, self._settings.version
+            advice = f"slipstream models serve {name} --version {version}"
+            self._log.warning("gets_no_calls", desired=desired, advice=advice)
+        self._failure, self._desired = None, desired
+
+
+def _tls(ca: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        message = f"--register-ca {ca}: expected a PEM file with certificates: {reason_of(error)}"
+        raise RegistrationError(message) from None
+
+
+def _problem(answer: httpx.Response) -> str:
+    """Return why a gateway has refused, as it says."""
+    try:
+        problem = answer.json()
+        return f"{answer.status_code} {problem['code']}: {problem['detail']}"
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status_code} {answer.reason_phrase}: is this the URL of a gateway?"

@@ -1,0 +1,291 @@
+"""Inference servers that somebody else starts: they register, are called, and leave or are gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import psutil
+import pytest
+
+from gateway.fleet.registrations import LEASE_SECONDS
+from tests.onnx_models import identity
+from tests.services.s3 import S3Server
+from tests.slipstream.running import NO_WORKER, Up, environment
+from tests.system.installation import Installation, Json, chain
+from tests.system.runs import eventually
+
+pytestmark = pytest.mark.processes
+
+TOKEN = "a-token-of-32-characters-or-more"
+CALL = {"input_data": {"x": [[1.0, 2.0, 3.0]]}}
+_SILENCE_SECONDS = 2
+
+
+class Server:
+    """`slipstream inference-server --register`, as systemd or Kubernetes would start it."""
+
+    def __init__(self, name: str, folder: Path, *options: str, **variables: str) -> None:
+        self._log = folder / f"{name}.log"
+        command = [sys.executable, "-m", "slipstream", "inference-server", *options]
+        command += ["--tcp", "127.0.0.1:0", "--model", "echo", "--version", "1"]
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, stderr=log, env={**environment(), **variables}, cwd=folder
+            )
+        weakref.finalize(self, self.process.kill)
+
+    def log(self) -> str:
+        """Return its output so far."""
+        return self._log.read_text()
+
+    def stop(self) -> None:
+        """End it as systemd does."""
+        self.process.terminate()
+        assert self.process.wait(30) == 0, self.log()
+        assert "Traceback" not in self.log(), self.log()
+
+
+class Site:
+    """An installation with a model that it does not serve, and what servers of others need."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.folder = folder
+        self.tokens, self.key_file = folder / "tokens", folder / "key"
+        self.tokens.write_text(f"{TOKEN}\n")
+        self.up = Up(
+            folder / "state",
+            *NO_WORKER,
+            "--no-demo",
+            "--unresponsive-seconds",
+            str(_SILENCE_SECONDS),
+            SLIPSTREAM_UPSTREAM_TOKEN_FILE=str(self.tokens),
+            **variables,
+        )
+        self.up.until("documentation")
+        self.installation = Installation(self.up)
+        self.installation.add_model("echo", identity(folder / "echo.onnx"))
+        key = self.installation.command("keys", "create", "--name", "pods", "--serve")["key"]
+        self.key_file.write_text(key)
+
+    def start(self, name: str, *options: str, **variables: str) -> Server:
+        """Start a server."""
+        store = () if "--store" in options else ("--store", str(self.up.state / "models"))
+        given = ("--register", self.up.url, "--register-key-file", str(self.key_file))
+        return Server(
+            name,
+            self.folder,
+            *given,
+            "--token-file",
+            str(self.tokens),
+            *store,
+            *options,
+            **variables,
+        )
+
+    def processes(self) -> list[Json]:
+        """What is known of the processes of the model."""
+        servers = self.installation.http.get("/node/inference-servers/").json()["items"]
+        return [process for server in servers for process in server["processes"]]
+
+    def until_ready(self, count: int) -> None:
+        """Wait until so many are ready, and called."""
+        states = ["ready"] * count
+        eventually(lambda: [each["state"] for each in self.processes()], lambda now: now == states)
+        metric = f'inference_server_connected_replicas{{model="echo",version="1"}} {count}.0'
+        eventually(lambda: httpx.get(f"{self.up.url}/metrics").text, lambda text: metric in text)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with TemporaryDirectory(prefix="ss-") as folder:
+        made = Site(Path(folder))
+        yield made
+        made.installation.stop()
+
+
+class Load:
+    """Four callers without a pause, as a context manager."""
+
+    def __init__(self, site: Site, deployment_id: str) -> None:
+        self._installation = site.installation
+        self._deployment_id = deployment_id
+        self.statuses: Counter[int] = Counter()
+        self.failures: list[tuple[float, str]] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._call) for _ in range(4)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _call(self) -> None:
+        while not self._stop.is_set():
+            answer = self._installation.trigger(self._deployment_id, json=CALL)
+            self.statuses[answer.status_code] += 1
+            if answer.status_code != 200:
+                self.failures.append((time.monotonic(), answer.text))
+
+
+def test_a_server_is_found_called_and_replaced_without_a_failed_call(site: Site) -> None:
+    first = site.start("first")
+    site.until_ready(1)
+    deployment_id = site.installation.deploy(chain("echo"))
+    (process,) = site.processes()
+    assert (process["is_registered"], process["host_id"]) == (True, None)
+    assert process["tcp_address"].startswith("127.0.0.1:")
+    assert process["boot_seconds"] > 0
+    answer = site.installation.trigger(deployment_id, json=CALL)
+    assert answer.json()["output_data"] == {"y": [[1.0, 2.0, 3.0]]}
+    with Load(site, deployment_id) as load:
+        second = site.start("second")
+        site.until_ready(2)
+        first.stop()
+        assert len(site.processes()) == 1
+        time.sleep(0.5)
+    assert not load.failures
+    second.stop()
+    refused = site.installation.trigger(deployment_id, json=CALL)
+    assert (refused.status_code, refused.json()["code"]) == (503, "inference_server_unavailable")
+    assert "no inference server for echo version 1 is left" in refused.json()["detail"]
+
+
+def test_a_killed_server_fails_what_it_had_and_is_gone_with_its_lease(site: Site) -> None:
+    first, second = site.start("first"), site.start("second")
+    site.until_ready(2)
+    deployment_id = site.installation.deploy(chain("echo"))
+    with Load(site, deployment_id) as load:
+        first.process.kill()
+        killed_at = time.monotonic()
+        site.until_ready(1)
+        assert time.monotonic() - killed_at < LEASE_SECONDS + 4
+    assert load.statuses[200] > 0
+    late = [failure for failure in load.failures if failure[0] > killed_at + 1]
+    assert len(load.failures) <= 4, load.failures
+    assert not late, "the gateway notices the end of the connection"
+    second.stop()
+
+
+def test_a_server_that_hangs_gets_no_calls_and_returns_by_itself(site: Site) -> None:
+    first, second = site.start("first"), site.start("second")
+    site.until_ready(2)
+    deployment_id = site.installation.deploy(chain("echo"))
+    first.process.send_signal(signal.SIGSTOP)
+    site.until_ready(1)
+    with Load(site, deployment_id) as load:
+        time.sleep(0.5)
+        assert not load.failures
+        first.process.send_signal(signal.SIGCONT)
+        site.until_ready(2)
+    assert not load.failures
+    first.stop()
+    second.stop()
+
+
+def test_a_server_outlives_the_gateway(site: Site) -> None:
+    server = site.start("only")
+    site.until_ready(1)
+    deployment_id = site.installation.deploy(chain("echo"))
+    (gateway,) = site.up.gateways()
+    gateway.kill()
+    psutil.wait_procs([gateway])
+    eventually(lambda: server.log(), lambda log: "not_registered" in log)
+
+    def status() -> int:
+        try:
+            return site.installation.trigger(deployment_id, json=CALL).status_code
+        except httpx.TransportError:
+            return 0
+
+    eventually(status, lambda found: found == 200)
+    site.until_ready(1)
+    server.stop()
+
+
+def test_a_server_says_why_it_cannot_register(site: Site) -> None:
+    trigger = site.installation.command("keys", "create", "--name", "calls")["key"]
+    site.key_file.write_text(trigger)
+    server = site.start("refused")
+    eventually(lambda: server.log(), lambda log: "403 api_key_forbidden" in log)
+    assert trigger not in server.log()
+    assert site.processes() == []
+    serve = site.installation.command("keys", "create", "--name", "later", "--serve")["key"]
+    site.key_file.write_text(serve)
+    site.until_ready(1)
+    server.stop()
+
+
+def test_a_model_that_cannot_be_served_is_shown_with_the_reason(site: Site) -> None:
+    server = site.start("nothing", "--store", str(site.folder / "empty"))
+    eventually(
+        lambda: site.processes(), lambda found: [one["state"] for one in found] == ["failed"]
+    )
+    assert "no model 'echo'" in site.processes()[0]["reason"]
+    server.stop()
+
+
+@pytest.mark.services
+def test_a_server_shares_only_the_bucket(tmp_path: Path) -> None:
+    s3 = S3Server(tmp_path)
+    s3.start()
+    options = tmp_path / "options"
+    options.write_text("\n".join(f"{name}={value}" for name, value in s3.options.items()))
+    try:
+        with TemporaryDirectory(prefix="ss-") as folder:
+            bucket = "s3://models/installation"
+            made = Site(
+                Path(folder),
+                SLIPSTREAM_MODEL_STORE=bucket,
+                SLIPSTREAM_MODEL_STORE_OPTIONS_FILE=str(options),
+            )
+            cache = Path(folder) / "cache-of-the-server"
+            server = made.start(
+                "pod",
+                *("--store", bucket, "--store-options-file", str(options), "--cache", str(cache)),
+            )
+            made.until_ready(1)
+            assert (cache / "echo" / "1" / "model.onnx").is_file()
+            deployment_id = made.installation.deploy(chain("echo"))
+            assert made.installation.trigger(deployment_id, json=CALL).status_code == 200
+            server.stop()
+            made.installation.stop()
+    finally:
+        s3.end()
+
+
+def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    base = ("--store", "models", "--model", "echo", "--version", "1")
+    for options, reason in (
+        (base, "neither --socket nor --tcp"),
+        ((*base, "--socket", "s", "--register", "http://g", "--register-key-file", "k"), "--tcp"),
+        ((*base, "--tcp", "127.0.0.1:0", "--register", "http://g"), "--register-key-file"),
+        ((*base, "--tcp", "127.0.0.1:0", "--register", "g"), "expected URLs"),
+        (("--store", "s3://b", *base[2:], "--tcp", "127.0.0.1:0"), "--cache"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "slipstream", "inference-server", *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+            cwd=tmp_path,
+        )
+        assert done.returncode == 2
+        assert reason in done.stderr
+    assert os.listdir(tmp_path) == []
