@@ -10,7 +10,7 @@ STAMPS := .venv/.stamps
 # Compiled code is kept between runs, whatever the environment says: rewriting the assertions of all tests takes seconds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static scan-code scan-dependencies vocabulary census bench bench-scenarios chaos abuse torture format lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom demo-model clean
+.PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static scan-code scan-dependencies vocabulary census bench bench-scenarios chaos fleet abuse torture format lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -113,6 +113,10 @@ bench-scenarios: $(STAMPS)/bench ## Measure what has a bar of its own, into docs
 chaos: $(STAMPS)/dev ## Kill, stop and overload everything at random, and count what that cost (ARGS="--minutes 1"; as root)
 	@./.ci/services
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+fleet: $(STAMPS)/dev ## Three hosts in networks of their own, under load, to which everything happens (as root; ARGS="--only clock")
+	@./.ci/services
+	@$(BIN)/python -m tests.fleet $(ARGS)
 
 abuse: $(STAMPS)/dev ## Misbehave in every way beside a well-behaved client, and measure what it notices (ARGS="--minutes 1")
 	@$(BIN)/python -m tests.abuse $(ARGS)

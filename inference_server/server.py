@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from inference_server.boot import BootSequence
 from inference_server.data_plane.served_model import ServedModel
+from inference_server.http_endpoint import HttpEndpoint
 from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
 from inference_server.metrics import ModelMetrics
-from inference_server.metrics_endpoint import MetricsEndpoint
 from inference_server.model_info import ModelInfo
 from inference_server.runtime.host import MemoryLimit, plan_threads
 from inference_server.service import ProtocolService, add_health_and_reflection
@@ -66,7 +66,7 @@ class OnnxServer:
         self._lifecycle = Lifecycle(f"model '{name}' version {version}")
         registry = Registry()
         self._metrics = ModelMetrics(registry, name, version)
-        self._metrics_endpoint = MetricsEndpoint(registry.render)
+        self._http = HttpEndpoint(registry.render, self._lifecycle)
         self._model = ServedModel(name, version, self._lifecycle, self._metrics)
         self._info = ModelInfo(name, version, self._model, self._lifecycle, self._metrics)
         self._service = ProtocolService(
@@ -148,7 +148,7 @@ class OnnxServer:
         if settings.tcp:
             addresses["tcp_address"] = await self._listen_tcp(settings.tcp, security)
         try:
-            metrics = await self._metrics_endpoint.listen(
+            metrics = await self._http.listen(
                 settings.metrics, tls=security.metrics, tokens=security.tokens
             )
         except OSError as error:
@@ -213,7 +213,7 @@ class OnnxServer:
         self._lifecycle.drain()
         self._service.close_streams()
         await self._grpc_server.drain(grace)
-        self._metrics_endpoint.close()
+        self._http.close()
         self._model.close()
         self._memory_limit.remove_model(self._model)
         if self._settings.socket:

@@ -88,7 +88,10 @@ class Settings:
         TcpAddress.parse, "TCP address to listen on as well; see --token-file", metavar="HOST:PORT"
     )
     metrics: TcpAddress = option(
-        TcpAddress.parse, "address of /metrics", default="127.0.0.1:0", metavar="HOST:PORT"
+        TcpAddress.parse,
+        "address of /metrics, /livez and /readyz",
+        default="127.0.0.1:0",
+        metavar="HOST:PORT",
     )
     advertise: str | None = option(
         str,

@@ -19,20 +19,29 @@ _RETRIED = frozenset({429, 503})
 class Callers:
     """Makes calls until stopped and records them in the call log."""
 
-    def __init__(self, url: str, key: str, call_log: CallLog, random: Random) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        call_log: CallLog,
+        random: Random,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Call `url` with a `manage` key, by default over connections of our own."""
         self.stopping = asyncio.Event()
         self._call_log = call_log
         self._random = random
-        self._http = httpx.AsyncClient(
+        self.http = httpx.AsyncClient(
             base_url=url,
             headers={"X-API-Key": key},
             timeout=_TIMEOUT_SECONDS,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
+            transport=transport,
         )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self.http.aclose()
 
     async def sync(self, pair: str, deployment: str) -> None:
         """Call repeatedly; a 202 names the run that a stopping gateway left to others."""
@@ -88,7 +97,7 @@ class Callers:
         """Call once; return None if the connection broke."""
         path = f"/node/deployment-trigger/{deployment}/"
         try:
-            answer = await self._http.post(path, json=body, headers=headers)
+            answer = await self.http.post(path, json=body, headers=headers)
         except httpx.TransportError as error:
             self._call_log.answered(pair, type(error).__name__)
             return None
@@ -102,7 +111,7 @@ class Callers:
     async def _poll(self, call: Call, run_id: str) -> Json | None:
         while True:
             try:
-                answer = await self._http.get(f"/node/flow-runs/{run_id}/", params={"wait": 2})
+                answer = await self.http.get(f"/node/flow-runs/{run_id}/", params={"wait": 2})
             except httpx.TransportError:
                 answer = None
             if answer is not None:

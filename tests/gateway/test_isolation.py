@@ -72,6 +72,7 @@ SHARED_NAMES = {
     "version": 1,
     "label": "stable",
     "problem": "not-found",
+    "registration_id": "00000000-0000-4000-8000-000000000000",
 }
 """Path parameters of shared resources."""
 

@@ -10,6 +10,7 @@ import urllib.request
 from urllib.parse import urlsplit
 
 import grpc.aio
+import httpx
 import numpy as np
 import pytest
 
@@ -71,6 +72,30 @@ def test_the_metrics_port_serves_nothing_else(shared_server: StartServer) -> Non
             urllib.request.urlopen(urllib.request.Request(url, method=method))
         assert caught.value.code == status
         caught.value.close()
+
+
+@pytest.mark.parametrize(
+    ("model", "until", "status", "state"),
+    [("mlp", "ready", 200, "ready"), ("sequence", "failed", 503, "failed")],
+)
+def test_probes_say_whether_the_model_is_ready(
+    start_server: StartServer, model: str, until: str, status: int, state: str
+) -> None:
+    server = start_server(model, until=until)
+    base = server.metrics_url.removesuffix("/metrics")
+    live, ready = httpx.get(f"{base}/livez"), httpx.get(f"{base}/readyz")
+    assert (live.status_code, live.json()) == (200, {"live": True})
+    assert ready.status_code == status
+    assert ready.json() == {"ready": status == 200, "state": state}
+
+
+def test_a_server_that_boots_is_live_and_not_ready(start_server: StartServer) -> None:
+    server = start_server("slow_to_load", until="listening")
+    base = server.metrics_url.removesuffix("/metrics")
+    assert httpx.get(f"{base}/livez").status_code == 200
+    ready = httpx.get(f"{base}/readyz")
+    assert (ready.status_code, ready.json()["state"]) == (503, "booting")
+    assert ready.json()["phase"] in {"spawning", "loading", "warming"}
 
 
 def test_garbage_on_the_metrics_port_is_ignored(shared_server: StartServer) -> None:

@@ -245,6 +245,8 @@ def test_metrics_require_a_token(start_server: StartServer, tokens: Path) -> Non
         answer = httpx.get(server.metrics_url, headers=headers)
         assert answer.status_code == status
         assert (b"inference_" in answer.content) == (status == 200)
+    probe = httpx.get(server.metrics_url.replace("/metrics", "/readyz"))
+    assert probe.status_code == 200, "probes need none"
 
 
 async def test_a_renewed_certificate_is_used_without_a_restart(

@@ -20,7 +20,8 @@ class _Server(ThreadingHTTPServer):
 class CountingServer:
     """Counts calls by their path. `POST /anything` is answered with 200."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        """Listen on a free port of `address`."""
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         owner = self
@@ -42,7 +43,7 @@ class CountingServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Say nothing."""
 
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._server = _Server((address, 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -50,7 +51,7 @@ class CountingServer:
     @property
     def url(self) -> str:
         """The base URL."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self._server.server_address[0]!s}:{self._server.server_port}"
 
     def count(self, path: str) -> None:
         """Count a request."""

@@ -9,12 +9,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.services.machine import LOCAL, Machine
 from tests.services.process import Service
 from tests.slipstream.running import free_port
 
 _USER = "postgres"
 _SETTINGS = {
-    "listen_addresses": "127.0.0.1",
     "max_connections": "200",
     # Data written to the operating system survives a killed process; fsync is for power cuts.
     "fsync": "off",
@@ -25,12 +25,13 @@ _SETTINGS = {
 class PostgresServer(Service):
     """A new cluster on a free port, with the superuser `postgres` and no passwords."""
 
-    def __init__(self, parent: Path | None = None) -> None:
+    def __init__(self, parent: Path | None = None, machine: Machine = LOCAL) -> None:
         """Create the cluster in a new folder below `parent`, by default that of temporary files.
 
         The server refuses to run as root, so root runs it as `postgres`.
         """
         self.port = free_port()
+        self._address = machine.address
         user = _USER if os.geteuid() == 0 else None
         self._home = Path(tempfile.mkdtemp(prefix="slipstream-postgres-", dir=parent))
         if user:
@@ -40,24 +41,22 @@ class PostgresServer(Service):
         subprocess.run(
             initdb, cwd=self._home, user=user, group=user, check=True, capture_output=True
         )
-        command = [
-            _binary("postgres"),
-            "-D",
-            str(data),
-            "-p",
-            str(self.port),
-            "-k",
-            str(self._home),
-        ]
+        with (data / "pg_hba.conf").open("a") as access:
+            access.write(f"host all all {machine.address}/24 trust\n")
+        command = [_binary("postgres"), "-D", str(data), "-p", str(self.port)]
+        command += ["-k", str(self._home), "-c", f"listen_addresses={machine.address}"]
+        if machine.prefix:  # what runs a command there needs root's rights
+            other = ("setpriv", "--reuid", _USER, "--regid", _USER, "--clear-groups")
+            command, user = [*machine.prefix, *(other if user else ()), *command], None
         for name, value in _SETTINGS.items():
             command += ["-c", f"{name}={value}"]
         super().__init__("postgres", command, self._ready, folder=self._home, user=user)
 
     def create(self, name: str) -> str:
         """Create a database; return its URL."""
-        address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", _USER]
+        address = ["-h", self._address, "-p", str(self.port), "-U", _USER]
         subprocess.run(["createdb", *address, name], check=True, capture_output=True)
-        return f"postgresql://{_USER}@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://{_USER}@{self._address}:{self.port}/{name}"
 
     def remove(self) -> None:
         """Stop the server and delete its data."""
@@ -66,7 +65,7 @@ class PostgresServer(Service):
         shutil.rmtree(self._home, ignore_errors=True)
 
     def _ready(self) -> bool:
-        command = ["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        command = ["pg_isready", "-q", "-h", self._address, "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.services.machine import LOCAL, Machine
 from tests.services.process import Service
 from tests.slipstream.running import free_port
 
@@ -14,11 +15,12 @@ from tests.slipstream.running import free_port
 class S3Server(Service):
     """moto on a free port, with the bucket `models`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, machine: Machine = LOCAL) -> None:
         """Prepare the command; `folder` must exist."""
-        self.endpoint = f"http://127.0.0.1:{free_port()}"
+        self.endpoint = f"http://{machine.address}:{free_port()}"
         port = self.endpoint.rpartition(":")[2]
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port]
+        command = [*machine.prefix, sys.executable, "-m", "moto.server"]
+        command += ["-H", machine.address, "-p", port]
         super().__init__("s3", command, self._makes_bucket, folder=folder)
 
     @property

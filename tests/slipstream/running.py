@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.services.machine import LOCAL, Machine
+
 TIMEOUT_SECONDS = 60.0
 NO_WORKER = ("--worker-concurrency", "0")
 """For tests without runs of type api: a worker takes two seconds of processor time to start."""
@@ -45,6 +47,7 @@ class Up:
         grpc_port: int | None = None,
         code: Path | None = None,
         command: Sequence[str] = ("up",),
+        machine: Machine = LOCAL,
         **extra: str,
     ) -> None:
         """Start it, from the checkout `code`; `extra` goes into its environment.
@@ -55,7 +58,9 @@ class Up:
         self.extra = extra
         self.port = port or free_port()
         self.grpc_port = grpc_port or free_port()
-        words = [sys.executable, "-m", "slipstream", *command, "--state", str(state)]
+        self._machine = machine
+        words = [*machine.prefix, sys.executable, "-m", "slipstream", *command]
+        words += ["--state", str(state)]
         words += ["--port", str(self.port), "--grpc-port", str(self.grpc_port), *options]
         self._errors = (state.parent / f"{state.name}.stderr").open("w+")
         self.process = subprocess.Popen(
@@ -77,7 +82,7 @@ class Up:
     @property
     def url(self) -> str:
         """Where REST is."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._machine.address}:{self.port}"
 
     @property
     def errors(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -205,7 +204,7 @@ def test_a_server_outlives_the_gateway(site: Site) -> None:
     (gateway,) = site.up.gateways()
     gateway.kill()
     psutil.wait_procs([gateway])
-    eventually(lambda: server.log(), lambda log: "not_registered" in log)
+    eventually(server.log, lambda log: "not_registered" in log)
 
     def status() -> int:
         try:
@@ -222,7 +221,7 @@ def test_a_server_says_why_it_cannot_register(site: Site) -> None:
     trigger = site.installation.command("keys", "create", "--name", "calls")["key"]
     site.key_file.write_text(trigger)
     server = site.start("refused")
-    eventually(lambda: server.log(), lambda log: "403 api_key_forbidden" in log)
+    eventually(server.log, lambda log: "403 api_key_forbidden" in log)
     assert trigger not in server.log()
     assert site.processes() == []
     serve = site.installation.command("keys", "create", "--name", "later", "--serve")["key"]
@@ -233,9 +232,7 @@ def test_a_server_says_why_it_cannot_register(site: Site) -> None:
 
 def test_a_model_that_cannot_be_served_is_shown_with_the_reason(site: Site) -> None:
     server = site.start("nothing", "--store", str(site.folder / "empty"))
-    eventually(
-        lambda: site.processes(), lambda found: [one["state"] for one in found] == ["failed"]
-    )
+    eventually(site.processes, lambda found: [one["state"] for one in found] == ["failed"])
     assert "no model 'echo'" in site.processes()[0]["reason"]
     server.stop()
 
@@ -288,4 +285,4 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         )
         assert done.returncode == 2
         assert reason in done.stderr
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())

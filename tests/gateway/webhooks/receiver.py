@@ -52,10 +52,12 @@ class Message:
 class Receiver:
     """A process that is sent webhooks."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         self._log_path = folder / "received.jsonl"
+        self._address = address
+        program = "tests.gateway.webhooks.receiver_program"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.gateway.webhooks.receiver_program", str(self._log_path)],
+            [sys.executable, "-m", program, str(self._log_path), address],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -63,7 +65,7 @@ class Receiver:
         self.port = int(self._process.stdout.readline())
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{path}"
+        return f"http://{self._address}:{self.port}/{path}"
 
     def messages(self, path: str | None = None) -> list[Message]:
         """Return the messages received so far, in order."""

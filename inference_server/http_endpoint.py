@@ -1,4 +1,4 @@
-"""A minimal HTTP server for `GET /metrics`, which is all that Prometheus needs."""
+"""A minimal HTTP server for GET: `/metrics`, and the probes `/livez` and `/readyz`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,29 @@ import contextlib
 from collections.abc import Callable
 from http import HTTPStatus
 
+import orjson
+
+from inference_server.lifecycle import Lifecycle, LifecycleState
 from inference_server.settings import TcpAddress
 from telemetry.instruments import CONTENT_TYPE
 from transport import ServerTls
 from transport.bearer_tokens import BearerTokens
 
+_JSON = "application/json"
 _TIMEOUT_SECONDS = 10.0
+_PATHS = (b"/metrics", b"/livez", b"/readyz")
 _CLIENT_FAILURES = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
-class MetricsEndpoint:
-    """Answers with what `render` returns; one request per connection."""
+class HttpEndpoint:
+    """Answers `/metrics` with what `render` returns; one request per connection.
 
-    def __init__(self, render: Callable[[], bytes]) -> None:
+    The probes need no token: they say only what the health service says, and the phase of a boot.
+    """
+
+    def __init__(self, render: Callable[[], bytes], lifecycle: Lifecycle) -> None:
         self._render = render
+        self._lifecycle = lifecycle
         self._server: asyncio.Server | None = None
         self._tokens: BearerTokens | None = None
 
@@ -31,7 +40,7 @@ class MetricsEndpoint:
         tls: ServerTls | None = None,
         tokens: BearerTokens | None = None,
     ) -> TcpAddress:
-        """Start listening; with `tokens`, requests must present one of them.
+        """Start listening; with `tokens`, requests for the metrics must present one of them.
 
         Return the address with the port that was bound. Raise OSError if it is taken.
         """
@@ -63,20 +72,33 @@ class MetricsEndpoint:
     def _response(self, request: bytes) -> bytes:
         method, _, rest = request.partition(b" ")
         target = rest.partition(b" ")[0]
-        status, body = HTTPStatus.OK, b""
-        if not self._is_authorized(request):
-            status = HTTPStatus.UNAUTHORIZED
-        elif target.partition(b"?")[0] != b"/metrics":
+        path = target.partition(b"?")[0]
+        status, kind, body = HTTPStatus.OK, CONTENT_TYPE, b""
+        if path not in _PATHS:
             status = HTTPStatus.NOT_FOUND
         elif method not in (b"GET", b"HEAD"):
             status = HTTPStatus.METHOD_NOT_ALLOWED
-        else:
+        elif path == b"/livez":
+            kind, body = _JSON, orjson.dumps({"live": True})
+        elif path == b"/readyz":
+            status, kind, body = self._readiness()
+        elif self._is_authorized(request):
             body = self._render()
+        else:
+            status = HTTPStatus.UNAUTHORIZED
         head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {CONTENT_TYPE}\r\n"
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {kind}\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         return head.encode() + (b"" if method == b"HEAD" else body)
+
+    def _readiness(self) -> tuple[HTTPStatus, str, bytes]:
+        state = self._lifecycle.state
+        answer: dict[str, object] = {"ready": state is LifecycleState.READY, "state": state}
+        if state is LifecycleState.BOOTING:
+            answer["phase"] = self._lifecycle.phase
+        status = HTTPStatus.OK if answer["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
+        return status, _JSON, orjson.dumps(answer)
 
     def _is_authorized(self, request: bytes) -> bool:
         if self._tokens is None:

@@ -1,0 +1,189 @@
+"""Three hosts of one installation, and the machines of the database, the broker and the store."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from tests.fleet.network import Network, NetworkMachine
+from tests.services.postgres import PostgresServer
+from tests.services.redis import RedisServer
+from tests.services.s3 import S3Server
+from tests.slipstream.running import TIMEOUT_SECONDS, Up, environment
+
+HOSTS = ("one", "two", "three")
+TOKEN = "a-token-of-32-characters-or-more"
+_SLIPSTREAM = (sys.executable, "-m", "slipstream")
+_PORT, _GRPC_PORT = 8080, 9090
+_FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
+class FleetHost:
+    """A machine with a state folder, a clock and, most of the time, `slipstream`.
+
+    Attributes:
+        machine: its network.
+        up: the process, the last one.
+        clock_seconds: how far its clock is ahead.
+    """
+
+    def __init__(self, machine: NetworkMachine, folder: Path, settings: dict[str, str]) -> None:
+        self.machine = machine
+        self.clock_seconds = 0
+        self._state = folder / machine.name
+        self._clock = folder / f"{machine.name}.clock"
+        self._settings = settings
+        self._logs: list[str] = []
+        self.up: Up | None = None
+        self.set_clock(0)
+
+    @property
+    def name(self) -> str:
+        """Of the machine."""
+        return self.machine.name
+
+    @property
+    def url(self) -> str:
+        """Where REST is, from outside."""
+        return f"http://{self.machine.address}:{_PORT}"
+
+    @property
+    def runs(self) -> bool:
+        """Whether `slipstream` runs."""
+        return self.up is not None and self.up.process.poll() is None
+
+    def set_clock(self, seconds: int) -> None:
+        """Move the clock ahead, or back, of that of this machine; no process is told."""
+        self.clock_seconds = seconds
+        self._clock.write_text(f"{seconds:+d}s")
+
+    def start(self, *command: str) -> None:
+        """Start `slipstream up`, or another command, and wait until it is ready."""
+        self.launch(*command)
+        assert self.up is not None
+        self.up.until("documentation")
+
+    def launch(self, *command: str) -> None:
+        """Start it, and wait for nothing."""
+        if self.up is not None:
+            self._logs.append(self.up.errors)
+        self.up = Up(
+            self._state,
+            *("--host", "0.0.0.0", "--insecure", "--workers", "1"),
+            port=_PORT,
+            grpc_port=_GRPC_PORT,
+            command=command or ("up",),
+            machine=self.machine,
+            SLIPSTREAM_INFERENCE_TCP="0.0.0.0:0",
+            SLIPSTREAM_INFERENCE_ADVERTISE=self.machine.address,
+            LD_PRELOAD=str(_FAKETIME),
+            FAKETIME_TIMESTAMP_FILE=str(self._clock),
+            FAKETIME_CACHE_DURATION="1",
+            FAKETIME_DONT_FAKE_MONOTONIC="1",
+            DONT_FAKE_MONOTONIC="1",
+            **self._settings,
+        )
+
+    def processes(self, kind: str) -> list[psutil.Process]:
+        """Return the processes of a kind: `gateway`, `worker`, `server`, `fork server`."""
+        if self.up is None or not self.runs:
+            return []
+        with suppress(psutil.NoSuchProcess):
+            match kind:
+                case "gateway":
+                    return self.up.gateways()
+                case "server":
+                    return self.up.servers()
+                case "fork server":
+                    return self.up.fork_servers()
+                case _:
+                    return self.up.children("gateway.worker")
+        return []
+
+    def stop(self) -> None:
+        """End it as systemd does."""
+        assert self.up is not None
+        self.up.process.terminate()
+        assert self.up.process.wait(TIMEOUT_SECONDS) == 0, self.up.errors
+
+    def reload(self) -> None:
+        """`slipstream reload`, on the host."""
+        self.command("reload")
+
+    def command(self, *words: str) -> str:
+        """Run a command on the host; return its output."""
+        done = subprocess.run(
+            [*self.machine.prefix, *_SLIPSTREAM, *words, "--state", str(self._state)],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def log(self) -> str:
+        """Return what all processes have logged."""
+        return "".join([*self._logs, self.up.errors if self.up else ""])
+
+
+class Bed:
+    """The hosts, started, and what they share.
+
+    Attributes:
+        hosts: the first is `up`, the others have joined.
+        postgres, redis, s3: the servers that they share.
+        outside: the address of this machine, as the hosts see it.
+        store: the machine of the bucket.
+        database_url: of the database.
+    """
+
+    def __init__(self, network: Network, folder: Path) -> None:
+        assert _FAKETIME is not None, "install the Debian package libfaketime"
+        self.outside = network.outside
+        services, self.store = network.add("services"), network.add("store")
+        self.postgres = PostgresServer(None, services)
+        self.redis = RedisServer(folder, services)
+        self.s3 = S3Server(folder, self.store)
+        for server in (self.postgres, self.redis, self.s3):
+            server.start()
+        self.database_url = self.postgres.create("fleet")
+        tokens, options = folder / "tokens", folder / "bucket-options"
+        tokens.write_text(f"{TOKEN}\n")
+        options.write_text("\n".join(f"{name}={text}" for name, text in self.s3.options.items()))
+        self._shared = {
+            "SLIPSTREAM_DATABASE_URL": self.database_url,
+            "SLIPSTREAM_BROKER_URL": self.redis.url,
+            "SLIPSTREAM_MODEL_STORE": "s3://models/fleet",
+            "SLIPSTREAM_MODEL_STORE_OPTIONS_FILE": str(options),
+            "SLIPSTREAM_INFERENCE_TOKEN_FILE": str(tokens),
+            "SLIPSTREAM_UPSTREAM_TOKEN_FILE": str(tokens),
+            "SLIPSTREAM_WEBHOOK_ALLOW": "10.0.0.0/8",
+            "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1",
+        }
+        first, *others = HOSTS
+        self.hosts = [FleetHost(network.add(first), folder, self._shared)]
+        self.hosts += [FleetHost(network.add(name), folder, {}) for name in others]
+        self.hosts[0].start()
+        self._token = self.hosts[0].command("hosts", "token").strip()
+        for host in self.hosts[1:]:
+            host.start("join", self._token)
+
+    def start(self, host: FleetHost, *, wait: bool = True) -> None:
+        """Start a host that has ended."""
+        words = () if host is self.hosts[0] else ("join", self._token)
+        (host.start if wait else host.launch)(*words)
+
+    def close(self) -> None:
+        """End the servers; the network ends what runs on the hosts."""
+        for host in self.hosts:
+            host.machine.kill()
+            if host.up is not None:
+                host.up.process.wait()
+        self.postgres.remove()
+        self.redis.stop()
+        self.s3.stop()

@@ -1,0 +1,58 @@
+"""Fast calls without a pause or a retry: when each began, and what came."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx
+
+from tests.chaos.callers import Callers
+
+_BODY = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}}
+_PAUSE_SECONDS = 0.01
+
+
+class FastCalls:
+    """Calls until the callers are stopped.
+
+    Attributes:
+        count: how many were made.
+        failures: when those that failed began, by `time.monotonic`, and why.
+    """
+
+    def __init__(self, callers: Callers, deployment_id: str) -> None:
+        self.count = 0
+        self.failures: list[tuple[float, str]] = []
+        self._callers = callers
+        self._path = f"/node/deployment-trigger/{deployment_id}/"
+
+    async def run(self) -> None:
+        """Call, one call after the other."""
+        while not self._callers.stopping.is_set():
+            began = time.monotonic()
+            try:
+                answer = await self._callers.http.post(self._path, json=_BODY)
+                failure = "" if answer.is_success else _reason(answer)
+            except httpx.TransportError as error:
+                failure = f"{type(error).__name__}: {error}"
+            self.count += 1
+            if failure:
+                self.failures.append((began, failure))
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    def mark(self) -> tuple[int, int]:
+        """Return a moment for `since`."""
+        return self.count, len(self.failures)
+
+    def since(self, mark: tuple[int, int]) -> tuple[int, list[tuple[float, str]]]:
+        """Return how many calls have ended since then, and which failed."""
+        return self.count - mark[0], self.failures[mark[1] :]
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        problem = answer.json()
+        return f"{answer.status_code} {problem['code']}: {problem['detail'][:100]}"
+    except (ValueError, KeyError):
+        return f"{answer.status_code} {answer.text[:100]}"

@@ -1,0 +1,266 @@
+"""Inference servers that register themselves: their rows, their leases, and who may do it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import update
+
+from gateway.auth.identity import Role, Scope
+from gateway.errors import GatewayError
+from gateway.fleet import registrations
+from gateway.fleet.hosts import HostLease, HostStore
+from gateway.fleet.placement import Placement
+from gateway.fleet.registrations import FIRST_SLOT, Leases, RegistrationService, Seen
+from gateway.fleet.states import Desired, State
+from gateway.fleet.store import FleetStore
+from gateway.ids import new_id
+from gateway.storage.database import Database
+from gateway.storage.sql import seconds_from_now
+from gateway.storage.tables import InferenceServer, Profile, Replica
+from tests.gateway.private_model import PRIVATE, PrivateModel
+from tests.gateway.routes import drawn, routes_of
+from tests.gateway.served_gateway import ServedGateway
+from tests.gateway.test_fleet import revision
+from tests.gateway.test_isolation import SHARED_NAMES, status_and_code
+
+REGISTERED = "/node/inference-servers/registered/"
+
+
+def seen(state: State = State.READY, port: int = 5000, **more: Any) -> Seen:
+    """Return what a process says of itself."""
+    fields: dict[str, Any] = {
+        "state": state,
+        "phase": None,
+        "tcp_address": f"10.0.0.1:{port}",
+        "metrics_address": "10.0.0.1:9000",
+        "pid": 7,
+        "memory_bytes": None,
+        "reason": None,
+        "boot_seconds": 0.5,
+    }
+    return Seen(**{**fields, **more})  # type: ignore[typeddict-item]
+
+
+class Site:
+    """Rows, and the administrator who registers processes."""
+
+    def __init__(self, database: Database, profile: Profile) -> None:
+        self.fleet = FleetStore(database)
+        self.service = RegistrationService(database, self._resolve)
+        self._database = database
+        self._profile = profile
+
+    async def _resolve(self, _profile_id: str | None, _model: str, spec: str) -> int:
+        return int(spec)
+
+    async def register(self, one: str, **more: Any) -> Desired:
+        """Register a process of `mlp 1`."""
+        found = await self.service.register(self._profile.id, one, "mlp", 1, seen(**more))
+        return found.desired
+
+    async def remove(self, one: str) -> None:
+        """Remove a process."""
+        await self.service.remove(self._profile.id, one)
+
+    async def server(self) -> InferenceServer:
+        """Return the only server."""
+        (server,) = await self.fleet.all()
+        return server
+
+    async def end_lease(self, one: str) -> None:
+        """Let the lease of a process end."""
+        async with self._database.write() as session:
+            ended = update(Replica).where(Replica.id == one)
+            await session.execute(ended.values(lease_until=seconds_from_now(-0.001)))
+
+
+@pytest.fixture
+def site(database: Database, profile: Profile) -> Site:
+    return Site(database, profile)
+
+
+async def test_the_first_process_makes_the_server_and_more_are_its_replicas(site: Site) -> None:
+    one, other = new_id(), new_id()
+    assert await site.register(one, state=State.BOOTING) is Desired.RUNNING
+    server = await site.server()
+    assert (server.state, server.replica_count, server.lead.started_at is None) == (
+        *("booting", 0),
+        False,
+    )
+    await site.register(one)
+    await site.register(other, port=5001)
+    server = await site.server()
+    assert (server.state, server.replica_count, server.ready_replicas) == ("ready", 0, 2)
+    found = [(each.id, each.slot, each.tcp_address) for each in server.replicas]
+    assert found == [(one, FIRST_SLOT, "10.0.0.1:5000"), (other, FIRST_SLOT + 1, "10.0.0.1:5001")]
+    await site.remove(one)
+    await site.remove(one)
+    third = new_id()
+    await site.register(third)
+    assert {each.id: each.slot for each in (await site.server()).replicas} == {
+        third: FIRST_SLOT,
+        other: FIRST_SLOT + 1,
+    }
+
+
+async def test_a_renewal_that_says_nothing_new_tells_nobody(site: Site, database: Database) -> None:
+    one = new_id()
+    await site.register(one)
+    before = await revision(database)
+    await site.register(one, memory_bytes=5)
+    assert await revision(database) == before
+    await site.register(one, state=State.DRAINING)
+    assert await revision(database) == before + 1
+
+
+async def test_hosts_run_their_own_replicas_beside_them(site: Site, database: Database) -> None:
+    one = new_id()
+    await site.register(one)
+    await site.fleet.ensure_running("mlp", 1)
+    assert (await site.server()).replica_count == 1
+    await site.fleet.change((await site.server()).id, replicas=3)
+    await site.fleet.change((await site.server()).id, idle_timeout_seconds=None)
+    lease = await HostStore(database).claim(
+        name="host", owner="host", has_ended=lambda _: False, joined=True
+    )
+    assert isinstance(lease, HostLease)
+    host = Placement(database, lease.host_id, has_model=lambda *_: True, may_take_over=lambda: True)
+    await host.claim()
+    replicas = {each.slot: each.host_id for each in (await site.server()).replicas}
+    assert replicas == {**dict.fromkeys(range(3), lease.host_id), FIRST_SLOT: None}
+    await site.fleet.change((await site.server()).id, replicas=1)
+    assert [each.slot for each in (await site.server()).replicas] == [0, FIRST_SLOT]
+
+
+async def test_a_sleeping_server_wakes_and_a_stopped_one_stays_stopped(
+    site: Site, database: Database
+) -> None:
+    one = new_id()
+    server = await site.fleet.ensure_running("mlp", 1)
+    async with database.write() as session:
+        await session.execute(update(InferenceServer).values(desired=Desired.ASLEEP))
+    assert await site.register(one) is Desired.RUNNING
+    assert (await site.server()).generation == server.generation + 1
+    await site.fleet.stop(server.id)
+    assert await site.register(one) is Desired.STOPPED
+
+
+async def test_processes_that_register_at_once_have_slots_of_their_own(site: Site) -> None:
+    await asyncio.gather(*(site.register(new_id(), port=port) for port in range(1, 9)))
+    slots = [each.slot for each in (await site.server()).replicas]
+    assert slots == list(range(FIRST_SLOT, FIRST_SLOT + 8))
+
+
+async def test_a_server_has_so_many_processes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registrations, "_MAX_PER_SERVER", 2)
+    one = new_id()
+    await site.register(one)
+    await site.register(new_id())
+    with pytest.raises(GatewayError, match="2 processes of version 1 have registered") as caught:
+        await site.register(new_id())
+    assert caught.value.code == "conflict"
+    await site.register(one)
+
+
+async def test_the_id_of_another_process_is_refused(site: Site, profile: Profile) -> None:
+    own = (await site.fleet.ensure_running("mlp", 1)).lead.id
+    for model, one in (("mlp", own), ("other", own)):
+        with pytest.raises(GatewayError, match="is known") as caught:
+            await site.service.register(profile.id, one, model, 1, seen())
+        assert caught.value.code == "conflict"
+    await site.remove(own)
+    assert (await site.server()).lead.id == own
+    with pytest.raises(GatewayError, match="expected a UUID"):
+        await site.register("nonsense")
+
+
+async def test_a_process_is_gone_when_its_lease_has_ended(
+    site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registrations, "LEASE_SECONDS", 0.4)
+    leases, one, other = Leases(database), new_id(), new_id()
+    await site.register(one)
+    await site.end_lease(one)
+    await leases.end()
+    assert (await site.server()).ready_replicas == 1, "the database may have been away"
+    for _ in range(5):
+        await asyncio.sleep(0.1)
+        await site.register(other)
+        await leases.end()
+    assert [each.id for each in (await site.server()).replicas] == [other]
+    await site.end_lease(other)
+    await asyncio.sleep(0.5)  # as if the database had not answered meanwhile
+    await leases.end()
+    assert (await site.server()).ready_replicas == 1
+    await site.register(one)
+    assert (await site.server()).ready_replicas == 2, "one that returns registers again"
+
+
+async def test_only_those_who_manage_a_model_register_its_servers(
+    private_model: PrivateModel,
+) -> None:
+    gateway = private_model.gateway
+    body = {"model": PRIVATE, "version": 1, **seen()}
+    url = f"{REGISTERED}{uuid4()}/"
+    owner = await gateway.key_client(private_model.ada, Scope.SERVE)
+    assert (await owner.put(url, json=body)).json() == {"desired": "running", "lease_seconds": 5.0}
+    eve = await gateway.key_client(await gateway.user("eve@example.com", Role.MEMBER), Scope.SERVE)
+    stranger = f"{REGISTERED}{uuid4()}/"
+    assert status_and_code(await eve.put(stranger, json=body)) == (404, "not_found")
+    assert status_and_code(await eve.put(url, json=body)) == (404, "not_found")
+    assert status_and_code(await eve.delete(url)) == (403, "role_forbidden")
+    unknown = {**body, "model": "nowhere"}
+    assert status_and_code(await eve.put(stranger, json=unknown)) == (404, "not_found")
+    await private_model.set_visibility("shared")
+    assert status_and_code(await eve.put(stranger, json=body)) == (403, "role_forbidden")
+    trigger = await gateway.key_client(private_model.ada, Scope.TRIGGER)
+    assert status_and_code(await trigger.put(url, json=body)) == (403, "api_key_forbidden")
+    shown = (await private_model.owner.client.get("/node/inference-servers/")).json()["items"]
+    processes = [each["is_registered"] for each in shown[0]["processes"]]
+    assert processes == [False, True]
+    assert (await owner.delete(url)).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tcp_address": "unix:/run/x"},
+        {"tcp_address": "grpcs://host"},
+        {"tcp_address": "a b:1"},
+        {"metrics_address": "http://host:1"},
+        {"state": "stopped"},
+        {"pid": 0},
+        {"version": 0},
+        {"host_id": "x"},
+    ],
+)
+async def test_what_a_process_says_is_checked(
+    private_model: PrivateModel, change: dict[str, Any]
+) -> None:
+    body = {"model": PRIVATE, "version": 1, **seen(), **change}
+    answer = await private_model.owner.client.put(f"{REGISTERED}{uuid4()}/", json=body)
+    assert answer.status_code == 422
+    assert next(iter(change)) in answer.text
+
+
+async def test_a_serve_key_does_nothing_else(served_gateway: ServedGateway) -> None:
+    user = await served_gateway.user("ada@example.com", Role.OWNER)
+    manager = await served_gateway.key_client(user, Scope.MANAGE)
+    flow = {"nodes": [{"id": "a", "type": "api_input", "config": {}}], "edges": [], "name": "f"}
+    flow_id = (await manager.post("/node/flows/", json=flow)).json()["id"]
+    made = (await manager.post("/node/deployments/", json={"flow_id": flow_id})).json()
+    client = await served_gateway.key_client(user, Scope.SERVE)
+    names = {**dict.fromkeys(("flow_id", "key_id", "run_id", "session_id"), str(uuid4()))}
+    names |= dict.fromkeys(("user_id", "server_id", "delivery_id", "registration_id"), str(uuid4()))
+    names |= {"deployment_id": made["id"], "number": 1, **SHARED_NAMES}
+    allowed = set()
+    for route in routes_of(served_gateway.openapi()):
+        answer = await route.ask(client, drawn(names, "mine"))
+        assert answer.status_code < 500, route
+        if answer.is_success and answer.json().get("items") != []:
+            allowed.add(str(route))
+    assert allowed == set()
