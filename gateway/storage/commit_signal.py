@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 import asyncpg
 
+from gateway.storage import postgresql
 from gateway.storage.failures import log_failure
 from telemetry.logs import logger
 
@@ -213,7 +214,7 @@ class PostgresCommitSignal(CommitSignal):
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _run_connection(self) -> None:
-        connection = await asyncpg.connect(**self._connect_options())
+        connection = await postgresql.connect(**self._connect_options())
         closed = asyncio.Event()
 
         def on_close(_: asyncpg.Connection) -> None:

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.errors import StorageError
+from gateway.storage import postgresql
 from gateway.storage.changes import write_changes
 from gateway.storage.commit_signal import commit_signal
 from gateway.storage.disk_space import is_disk_full, room_on_disk
@@ -72,8 +73,7 @@ def create_engine(url: URL) -> AsyncEngine:
     dump = partial(json.dumps, allow_nan=False, separators=(",", ":"))
     sqlite = url.get_backend_name() == "sqlite"
     connect_args: dict[str, Any] = {"timeout": _BUSY_SECONDS if sqlite else _CONNECT_SECONDS}
-    if sqlite:
-        connect_args["async_creator_fn"] = _connect_sqlite
+    connect_args["async_creator_fn"] = _connect_sqlite if sqlite else postgresql.connect
     engine = create_async_engine(
         url,
         connect_args=connect_args,
