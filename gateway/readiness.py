@@ -42,8 +42,8 @@ class Readiness:
         self._unsettled: set[Key] | None = None
 
     def servers_known(self) -> None:
-        """Note which servers should run now, at startup."""
-        self._unsettled = set(self._wanted())
+        """Note which servers should run now, at startup, and are for this installation to start."""
+        self._unsettled = {key for key, status in self._wanted().items() if status.hosted}
 
     def reasons(self) -> Sequence[str]:
         """Return why the gateway is not ready; empty: it is."""

@@ -31,6 +31,9 @@ from model_store.names import MODEL_FILE
 from protos.errors import ErrorCode
 from telemetry.logs import logger
 
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 1.0, 10.0
+"""Between attempts to fetch a model from a store that cannot be reached."""
+
 Result = TypeVar("Result")
 
 
@@ -107,8 +110,19 @@ class BootSequence:
         if settings.cache is None:
             return Path(settings.store)
         with self._phase(BootPhase.FETCHING):
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, _fetch, settings, settings.cache)
+            loop, pause = asyncio.get_running_loop(), _FIRST_PAUSE_SECONDS
+            while True:
+                try:
+                    return await loop.run_in_executor(
+                        self._thread, _fetch, settings, settings.cache
+                    )
+                except (StoreError, OSError) as error:
+                    code = ErrorCode.INFERENCE_SERVER_FAILED
+                    if getattr(error, "code", code) is not ErrorCode.MODEL_STORE_UNAVAILABLE:
+                        raise InferenceError(code, str(error)) from error
+                    self._log.warning("model_not_fetched", reason=str(error), retry_seconds=pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
     async def _warm_up(self, session: ModelSession) -> WarmupResult:
         """Return what the first runs found out until the time for them was over.
@@ -194,20 +208,21 @@ class BootSequence:
 
 
 def _fetch(settings: Settings, cache: Path) -> Path:
-    """Have the model in a folder store below `cache`; return its root."""
-    try:
-        options = ""
-        if settings.store_options_file is not None:
-            options = settings.store_options_file.read_text()
-        store = open_store(
-            settings.store,
-            options=parse_options(options),
-            cache=cache,
-            cache_bytes=settings.cache_bytes,
-        )
-        return store.fetch(settings.model, settings.version)
-    except (StoreError, OSError) as error:
-        raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, str(error)) from error
+    """Have the model in a folder store below `cache`; return its root.
+
+    Raises:
+        StoreError, OSError: as the store.
+    """
+    options = ""
+    if settings.store_options_file is not None:
+        options = settings.store_options_file.read_text()
+    store = open_store(
+        settings.store,
+        options=parse_options(options, source="--store-options-file"),
+        cache=cache,
+        cache_bytes=settings.cache_bytes,
+    )
+    return store.fetch(settings.model, settings.version)
 
 
 def _timed_out(title: str, seconds: float, setting: str) -> InferenceError:

@@ -13,7 +13,8 @@ from collections import deque
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
+import aiohttp
+import orjson
 
 from inference_server.lifecycle import Lifecycle, LifecycleState
 from inference_server.settings import Settings
@@ -21,11 +22,11 @@ from telemetry.logs import logger, reason_of
 
 _INTERVAL_SECONDS = 1.0
 """Between two registrations. A lease lasts several of them, as the gateway says."""
-_TIMEOUT_SECONDS = 2.0
-"""Of one request: where it is exceeded, the next gateway is asked."""
+_TIMEOUT_SECONDS = 1.0
+"""Of one request: where it is exceeded, the next gateway is asked at once."""
 _ROUTE = "node/inference-servers/registered"
 _MAX_REASON = 2_000
-_FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, KeyError, TypeError)
+_FAILURES = (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError)
 """Of a request, its answer, or the file with the key."""
 
 
@@ -51,18 +52,21 @@ class Registration:
         self._gateways = deque(settings.register or ())
         self._key_file = settings.register_key_file
         self._changed = asyncio.Event()
-        self._client = httpx.AsyncClient(
-            verify=_tls(settings.register_ca), timeout=_TIMEOUT_SECONDS, trust_env=False
+        self._client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=_tls(settings.register_ca)),
+            timeout=aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS),
         )
         self._path = f"{_ROUTE}/{uuid4()}/"
-        self._failure: str | None = None
-        """The last reason that was logged; None: the last registration succeeded."""
+        self._failures: dict[str, str] = {}
+        """Gateway → why it was of no use the last time; logged once."""
         self._desired: str | None = None
         self._task: asyncio.Task[None] | None = None
         self._leaving = False
         self.boot_seconds: float | None = None
         """How long the boot took, when it is over."""
         self._log = logger(__name__)
+        if plain := [url for url in self._gateways if url.startswith("http://")]:
+            self._log.warning("key_sent_in_the_clear", gateways=plain)
         lifecycle.on_change(self._changed.set)
 
     def start(self, tcp_address: str, metrics_address: str) -> None:
@@ -77,18 +81,23 @@ class Registration:
         if self._task is not None:  # not cancelled: the gateway might write its row afterwards
             await self._task
         with contextlib.suppress(*_FAILURES):
-            await self._client.delete(self._url(), headers=self._headers())
-        await self._client.aclose()
+            async with self._client.delete(self._url(), headers=self._headers()):
+                pass
+        await self._client.close()
 
     async def _run(self, addresses: dict[str, str]) -> None:
         while not self._leaving:
             self._changed.clear()
-            await self._register(addresses)
+            for _ in range(len(self._gateways)):
+                if await self._register(addresses):
+                    break
+                self._gateways.rotate(-1)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_INTERVAL_SECONDS):
                     await self._changed.wait()
 
-    async def _register(self, addresses: dict[str, str]) -> None:
+    async def _register(self, addresses: dict[str, str]) -> bool:
+        """Register at the first gateway; return whether it has done that."""
         lifecycle, settings = self._lifecycle, self._settings
         booting = lifecycle.state is LifecycleState.BOOTING
         reason = lifecycle.failure.message[:_MAX_REASON] if lifecycle.failure else None
@@ -103,37 +112,41 @@ class Registration:
             **addresses,
         }
         try:
-            answer = await self._client.put(self._url(), headers=self._headers(), json=body)
-            if answer.is_success:
-                self._succeed(answer.json()["desired"])
-            else:
-                self._fail(_problem(answer))
+            async with self._client.put(
+                self._url(), headers=self._headers(), data=orjson.dumps(body)
+            ) as answer:
+                content = await answer.read()
+            if answer.ok:
+                self._succeed(orjson.loads(content)["desired"])
+                return True
+            self._fail(_problem(answer.status, content))
         except _FAILURES as error:
             self._fail(reason_of(error))
+        return False
 
     def _url(self) -> str:
         return f"{self._gateways[0].rstrip('/')}/{self._path}"
 
     def _headers(self) -> dict[str, str]:
         """Return the key of the file, which is read each time, so that it can be replaced."""
-        return {"X-API-Key": self._key_file.read_text().strip()}
+        key = self._key_file.read_text().strip()
+        return {"X-API-Key": key, "Content-Type": "application/json"}
 
     def _fail(self, reason: str) -> None:
-        """Ask the next gateway next time; log a reason once."""
-        if reason != self._failure:
-            url, retry = self._gateways[0], _INTERVAL_SECONDS
+        url, retry = self._gateways[0], _INTERVAL_SECONDS
+        if self._failures.get(url) != reason:
             self._log.error("not_registered", gateway=url, reason=reason, retry_seconds=retry)
-        self._failure = reason
-        self._gateways.rotate(-1)
+        self._failures[url] = reason
 
     def _succeed(self, desired: str) -> None:
-        if self._failure is not None or self._desired is None:
-            self._log.info("registered", gateway=self._gateways[0])
+        url = self._gateways[0]
+        if self._failures.pop(url, None) is not None or self._desired is None:
+            self._log.info("registered", gateway=url)
         if desired not in {self._desired, "running"}:
             name, version = self._settings.model, self._settings.version
             advice = f"slipstream models serve {name} --version {version}"
             self._log.warning("gets_no_calls", desired=desired, advice=advice)
-        self._failure, self._desired = None, desired
+        self._desired = desired
 
 
 def _tls(ca: Path | None) -> ssl.SSLContext:
@@ -144,10 +157,10 @@ def _tls(ca: Path | None) -> ssl.SSLContext:
         raise RegistrationError(message) from None
 
 
-def _problem(answer: httpx.Response) -> str:
+def _problem(status: int, content: bytes) -> str:
     """Return why a gateway has refused, as it says."""
     try:
-        problem = answer.json()
-        return f"{answer.status_code} {problem['code']}: {problem['detail']}"
+        problem = orjson.loads(content)
+        return f"{status} {problem['code']}: {problem['detail']}"
     except (ValueError, KeyError, TypeError):
-        return f"{answer.status_code} {answer.reason_phrase}: is this the URL of a gateway?"
+        return f"status {status}: is this the URL of a gateway?"

@@ -35,8 +35,8 @@ def open_store(
     return BucketStore(url, VersionCache(cache, cache_bytes), options)
 
 
-def parse_options(text: str) -> dict[str, str]:
-    """Return `name=value` pairs, which are separated by commas or lines.
+def parse_options(text: str, source: str = "SLIPSTREAM_MODEL_STORE_OPTIONS") -> dict[str, str]:
+    """Return `name=value` pairs, which are separated by commas or lines. `source` is for messages.
 
     >>> parse_options("region=eu-central-1, endpoint=https://s3.example.com")
     {'region': 'eu-central-1', 'endpoint': 'https://s3.example.com'}
@@ -48,7 +48,6 @@ def parse_options(text: str) -> dict[str, str]:
     options = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
     if len(options) < len(pairs):
         raise invalid_request(
-            "SLIPSTREAM_MODEL_STORE_OPTIONS: expected name=value pairs with different names, "
-            "separated by commas"
+            f"{source}: expected name=value pairs with different names, separated by commas"
         )
     return options

@@ -118,13 +118,14 @@ Manager = Annotated[Identity, Depends(manager)]
 
 
 async def registrar(identity: Caller) -> Identity:
-    """As `caller`, for keys of scope `serve`, and what `manager` admits."""
+    """As `administrator`, also for keys of scope `serve`.
+
+    An inference server receives the calls of all users of its model, and the token of gateways.
+    """
     if identity.scope is not Scope.SERVE:
         _check_manages(identity)
+    check_administers(identity)
     return identity
-
-
-Registrar = Annotated[Identity, Depends(registrar)]
 
 
 async def administrator(identity: Manager) -> Identity:

@@ -16,7 +16,7 @@ class Scope(StrEnum):
     TRIGGER = "trigger"
     """Calling deployments."""
     SERVE = "serve"
-    """Registering inference servers of the models that its user manages; nothing else."""
+    """Registering inference servers, if its user is an admin or owner; nothing else."""
     MANAGE = "manage"
     """Managing flows, deployments, keys and everything else, and calling deployments."""
 

@@ -40,7 +40,8 @@ class FleetCollector(Collector):
         )
         replicas = GaugeMetricFamily(
             "inference_server_replicas",
-            "How many processes are to run the inference server: 0 while it is stopped or asleep.",
+            "How many processes hosts are to run of the inference server: 0 while it is stopped or "
+            "asleep. Those that register themselves do not count.",
             labels=_LABELS,
         )
         connected = GaugeMetricFamily(
@@ -56,7 +57,7 @@ class FleetCollector(Collector):
             if status.boot_seconds is not None:
                 boots.add_metric(labels, status.boot_seconds)
             restarts.add_metric(labels, status.restarts)
-            replicas.add_metric(labels, len(status.replicas) * status.wanted)
+            replicas.add_metric(labels, status.hosted * status.wanted)
             streams = self._servers.streams(status.model, status.version)
             connected.add_metric(labels, len(streams))
         yield from (states, boots, restarts, replicas, connected)

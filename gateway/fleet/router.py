@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from gateway.auth.access import Manager, Registrar, manager, registrar
+from gateway.auth.access import Manager, manager, registrar
 from gateway.dependencies import from_app
 from gateway.fleet.registrations import RegistrationService
 from gateway.fleet.schemas import (
@@ -107,20 +107,18 @@ async def delete(service: Service, actor: Manager, server_id: str) -> None:
 
 @registrations.put("/{registration_id}/")
 async def register(
-    service: Registrations, actor: Registrar, registration_id: str, body: RegistrationIn
+    service: Registrations, registration_id: str, body: RegistrationIn
 ) -> RegisteredOut:
     """Register a process that serves a model, or say how it is; within `lease_seconds` again.
 
-    The process chooses the id, a UUID. Gateways and workers connect to it, and send it calls while
-    the server of its model version is to run.
+    For admins and owners. The process chooses the id, a UUID. Gateways and workers connect to it,
+    and send it calls while the server of its model version is to run.
     """
-    registered = await service.register(
-        actor.profile_id, registration_id, body.model, body.version, body.seen()
-    )
-    return RegisteredOut(desired=registered.desired)
+    desired = await service.register(registration_id, body.model, body.version, body.seen())
+    return RegisteredOut(desired=desired)
 
 
 @registrations.delete("/{registration_id}/", status_code=204)
-async def remove(service: Registrations, actor: Registrar, registration_id: str) -> None:
+async def remove(service: Registrations, registration_id: str) -> None:
     """Remove a process that has ended. Without this it is removed when its lease ends."""
-    await service.remove(actor.profile_id, registration_id)
+    await service.remove(registration_id)

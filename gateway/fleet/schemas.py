@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gateway.fleet.registrations import LEASE_SECONDS, Seen
 from gateway.fleet.states import Desired, Phase, State
@@ -15,7 +15,23 @@ from gateway.storage.tables import InferenceServer
 from gateway.upstream.servers import InferenceServers
 
 _MAX_IDLE_SECONDS = 365 * 86_400
-_ADDRESS = r"^({scheme})?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{{1,5}}$"
+_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_PORT = rf"(\[[0-9A-Fa-f:.]+\]|{_LABEL}(\.{_LABEL})*):[1-9][0-9]{{0,4}}$"
+_TEXT = r"^[^\x00]*$"
+
+
+def _check_port(address: str) -> str:
+    if int(address.rpartition(":")[2]) >= 2**16:
+        raise ValueError("expected a port below 65536")
+    return address
+
+
+Address = Annotated[
+    str, Field(pattern=f"^(grpcs://)?{_HOST_PORT}", max_length=253), AfterValidator(_check_port)
+]
+MetricsAddress = Annotated[
+    str, Field(pattern=f"^(https://)?{_HOST_PORT}", max_length=253), AfterValidator(_check_port)
+]
 MAX_REPLICAS = 16
 """Of one inference server."""
 
@@ -133,20 +149,17 @@ class RegistrationIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    model: str = Field(min_length=1, max_length=128)
-    version: int = Field(ge=1)
+    model: str = Field(min_length=1, max_length=128, pattern=_TEXT)
+    version: int = Field(ge=1, lt=10**18)
     state: Literal[State.BOOTING, State.READY, State.DRAINING, State.FAILED]
     phase: Phase | None = None
     """While it boots."""
-    tcp_address: str = Field(pattern=_ADDRESS.format(scheme="grpcs://"), max_length=300)
+    tcp_address: Address
     """Of its gRPC port, for gateways and workers: `host:port`, or `grpcs://host:port` with TLS."""
-    metrics_address: str | None = Field(
-        default=None, pattern=_ADDRESS.format(scheme="https://"), max_length=300
-    )
+    metrics_address: MetricsAddress | None = None
     """Of its `/metrics`: `host:port`, or `https://host:port`."""
     pid: int = Field(ge=1, le=2**31 - 1)
-    memory_bytes: int | None = Field(default=None, ge=0, le=2**62)
-    reason: str | None = Field(default=None, max_length=2_000)
+    reason: str | None = Field(default=None, max_length=2_000, pattern=_TEXT)
     """Why it failed."""
     boot_seconds: float | None = Field(default=None, ge=0, le=86_400)
 
@@ -158,7 +171,6 @@ class RegistrationIn(BaseModel):
             tcp_address=self.tcp_address,
             metrics_address=self.metrics_address,
             pid=self.pid,
-            memory_bytes=self.memory_bytes,
             reason=self.reason,
             boot_seconds=self.boot_seconds,
         )

@@ -1,4 +1,7 @@
-"""Rows of inference servers and replicas: users write the former, the supervisor the latter."""
+"""Rows of inference servers and replicas: users write the former, hosts the latter.
+
+Those of processes that register themselves are in `registrations.py`.
+"""
 
 from __future__ import annotations
 
@@ -262,7 +265,7 @@ def unknown_server(server_id: str) -> GatewayError:
 async def start_missing(
     session: AsyncSession, models: Iterable[tuple[str, int]], *, flow_id: str
 ) -> None:
-    """Start, in the caller's transaction, a server for each model version that has none.
+    """Start, in the caller's transaction, a server for each model version that has no process.
 
     One that exists stays as it is: one that is asleep wakes with the next call, and one that a user
     has stopped stays stopped.
@@ -274,7 +277,12 @@ async def start_missing(
         .order_by(InferenceServer.id)
         .with_for_update()
     )
-    found = (await session.execute(existing)).scalars()
+    found = list((await session.execute(existing)).scalars())
+    for server in found:
+        if not server.replicas and server.desired == Desired.RUNNING:
+            # All that ran it had registered themselves, and are gone.
+            _set(server, {"replicas": 1})
+            record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
     for model, version in sorted(wanted - {(server.model, server.version) for server in found}):
         if await find_by_model(session, model, version, lock=True) is None:
             with suppress(IntegrityError):  # another process has inserted the row meanwhile
@@ -315,7 +323,7 @@ async def _ensure_running(
     if server is None:
         return await insert_server(session, model, version, flow_id, settings)
     before = desired_fields(server)
-    if not server.replica_count:  # all that run it have registered themselves
+    if not server.replicas:  # all that ran it had registered themselves, and are gone
         settings = {"replicas": 1, **settings}
     changed = _set(server, settings)
     if server.desired != Desired.RUNNING or _has_failed(server):

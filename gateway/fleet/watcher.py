@@ -62,10 +62,12 @@ class FleetWatcher:
             await self._task  # not cancelled: interrupting a query breaks its connection
 
     async def _watch(self) -> None:
-        while not self._stopping:
+        while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS if self._has_leases else None):
                     await self._changed.wait()
+            if self._stopping:
+                break
             try:
                 if self._changed.is_set():
                     self._changed.clear()
@@ -99,6 +101,7 @@ def _status(row: InferenceServer, model: Model | None) -> ServerStatus:
                 slot=replica.slot,
                 address=replica.address,
                 tcp_address=replica.tcp_address,
+                is_hosted=not replica.is_registered,
                 metrics_address=replica.metrics_address,
             )
             for replica in row.replicas

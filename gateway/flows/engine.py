@@ -166,7 +166,7 @@ class _FlowRun:
             attempt += 1
 
     async def _prepare(self, node: PlanNode) -> Any:
-        if node.is_local:
+        if node.is_local and node.perform is not None:  # else it was tried when the node started
             with suppress(NeedsEvaluatorError):
                 return node.prepare(self._values)
         assert node.program is not None

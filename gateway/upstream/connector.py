@@ -81,6 +81,9 @@ class ServerConnector:
         except RpcError as error:  # no server yet, or no longer
             self._log_failure(address, error.message)
             return False
+        except ValueError as error:  # a name that cannot be looked up
+            self._log_failure(address, str(error))
+            return False
         self._metadata = self._credentials.metadata(address)
         try:
             await self._serve(connection, is_local=address.startswith("unix:"))

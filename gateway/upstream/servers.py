@@ -28,6 +28,8 @@ class ReplicaStatus:
     """The same for other machines: `host:port`, or `grpcs://host:port` with TLS."""
     metrics_address: str | None = None
     """Of its /metrics: `host:port`, or `https://host:port`."""
+    is_hosted: bool = True
+    """Whether a host of the installation runs it; otherwise it has registered itself."""
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -48,7 +50,7 @@ class ServerStatus:
     generation: int = 1
     """Rises with each start: a server that sleeps again is to be woken again."""
     phase: str | None = None
-    replicas: tuple[ReplicaStatus, ...] = ()
+    replicas: tuple[ReplicaStatus, ...] = (ReplicaStatus(),)
     reason: str | None = None
     started_at: datetime | None = None
     boot_seconds: float | None = None
@@ -58,6 +60,11 @@ class ServerStatus:
     """Whether its model is private."""
     owner_id: str | None = None
     """The profile that a private model belongs to; None: the installation."""
+
+    @property
+    def hosted(self) -> int:
+        """How many processes hosts run, or are to run."""
+        return sum(replica.is_hosted for replica in self.replicas)
 
     @property
     def title(self) -> str:

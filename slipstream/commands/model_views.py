@@ -46,9 +46,9 @@ def _state(server: InferenceServer) -> str:
     explained = server.state in {State.FAILED, State.UNRESPONSIVE} and server.reason
     if explained:
         return f"{server.state}: {server.reason}"
-    if server.replica_count == 1:
+    if len(server.replicas) == 1:
         return server.state
-    return f"{server.state} ({server.ready_replicas} of {server.replica_count} replicas)"
+    return f"{server.state} ({server.ready_replicas} of {len(server.replicas)} replicas)"
 
 
 def server_document(server: InferenceServer) -> dict[str, Any]:

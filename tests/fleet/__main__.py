@@ -40,6 +40,7 @@ from tests.services.counter import CountingServer
 from tests.system.installation import Installation, chain
 
 REPLICAS = 3
+"""Of hosts. One more has registered itself."""
 CALLERS = 4
 _CONVERGE_SECONDS = 60.0
 _QUIET_SECONDS = 5.0
@@ -81,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print("starting a database, a broker, a store and three hosts ...")
         bed = Bed(network, Path(folder))
         try:
+            bed.start_all()
             return asyncio.run(_run(bed, Path(folder), options, console))
         finally:
             bed.close()
@@ -95,6 +97,7 @@ async def _run(bed: Bed, folder: Path, options: argparse.Namespace, console: Con
         Receiver(folder, bed.outside),
     )
     installation = await asyncio.to_thread(Installation, first.up)
+    await asyncio.to_thread(bed.start_server)
     await asyncio.to_thread(first.command, "models", "serve", "iris", "--replicas", str(REPLICAS))
     targets = await asyncio.to_thread(deploy, installation, counter.url, receiver.url("runs"))
     front = Front({host.name: host.url for host in bed.hosts})
@@ -106,7 +109,7 @@ async def _run(bed: Bed, folder: Path, options: argparse.Namespace, console: Con
     view = View(bed, front, fast)
     outcomes: list[Outcome] = []
     with Live(view, console=console, refresh_per_second=2, transient=True):
-        await _converged(bed, installation)
+        assert await _converged(bed, installation), "the hosts do not get ready"
         tasks = [
             asyncio.create_task(
                 (callers.accepted if mode == "async" else callers.sync)(f"{mode} {kind}", one)
@@ -150,7 +153,7 @@ async def _take(step: Step, bed: Bed, installation: Installation, fast: FastCall
     mark = fast.mark()
 
     async def recovered() -> None:
-        await _converged(bed, installation)
+        assert await _converged(bed, installation), f"{step.name}: a host is not back"
 
     stage = Stage(bed, recovered)
     await step.act(stage)
@@ -197,7 +200,7 @@ async def _is_ready(http: httpx.AsyncClient, url: str) -> bool:
     except (httpx.TransportError, ValueError, KeyError):
         return False
     iris = [server for server in servers if server["model"] == "iris"]
-    return ready.is_success and bool(iris) and iris[0]["ready_replicas"] == REPLICAS
+    return ready.is_success and bool(iris) and iris[0]["ready_replicas"] == REPLICAS + 1
 
 
 async def _lost(audit: Audit, call_log: CallLog) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from contextlib import suppress
@@ -132,13 +133,14 @@ class FleetHost:
 
 
 class Bed:
-    """The hosts, started, and what they share.
+    """The hosts, and what they share.
 
     Attributes:
         hosts: the first is `up`, the others have joined.
         postgres, redis, s3: the servers that they share.
         outside: the address of this machine, as the hosts see it.
         store: the machine of the bucket.
+        pod: the machine of an inference server that registers itself.
         database_url: of the database.
     """
 
@@ -146,15 +148,17 @@ class Bed:
         assert _FAKETIME is not None, "install the Debian package libfaketime"
         self.outside = network.outside
         services, self.store = network.add("services"), network.add("store")
+        self.pod = network.add("pod")
+        self._folder = folder
         self.postgres = PostgresServer(None, services)
         self.redis = RedisServer(folder, services)
         self.s3 = S3Server(folder, self.store)
-        for server in (self.postgres, self.redis, self.s3):
-            server.start()
-        self.database_url = self.postgres.create("fleet")
         tokens, options = folder / "tokens", folder / "bucket-options"
         tokens.write_text(f"{TOKEN}\n")
         options.write_text("\n".join(f"{name}={text}" for name, text in self.s3.options.items()))
+        self._tokens, self._options = tokens, options
+        self._server: subprocess.Popen[bytes] | None = None
+        self.database_url = self.postgres.url("fleet")
         self._shared = {
             "SLIPSTREAM_DATABASE_URL": self.database_url,
             "SLIPSTREAM_BROKER_URL": self.redis.url,
@@ -168,6 +172,12 @@ class Bed:
         first, *others = HOSTS
         self.hosts = [FleetHost(network.add(first), folder, self._shared)]
         self.hosts += [FleetHost(network.add(name), folder, {}) for name in others]
+
+    def start_all(self) -> None:
+        """Start everything, and wait until it is ready."""
+        for server in (self.postgres, self.redis, self.s3):
+            server.start()
+        self.postgres.create("fleet")
         self.hosts[0].start()
         self._token = self.hosts[0].command("hosts", "token").strip()
         for host in self.hosts[1:]:
@@ -178,12 +188,43 @@ class Bed:
         words = () if host is self.hosts[0] else ("join", self._token)
         (host.start if wait else host.launch)(*words)
 
+    def start_server(self) -> None:
+        """Start an inference server on the pod, which registers itself."""
+        if self._server is not None:
+            self._server.wait()
+        key = self._folder / "serve-key"
+        if not key.exists():
+            made = self.hosts[0].command("keys", "create", "--name", "pod", "--serve", "--json")
+            key.write_text(json.loads(made)["key"])
+        words = {
+            "--model": "iris",
+            "--version": "1",
+            "--store": self._shared["SLIPSTREAM_MODEL_STORE"],
+            "--store-options-file": str(self._options),
+            "--cache": str(self._folder / "pod-cache"),
+            "--tcp": f"{self.pod.address}:9000",
+            "--metrics": f"{self.pod.address}:9001",
+            "--token-file": str(self._tokens),
+            "--register": ",".join(host.url for host in self.hosts),
+            "--register-key-file": str(key),
+        }
+        arguments = [each for pair in words.items() for each in pair]
+        with (self._folder / "pod.log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [*self.pod.prefix, *_SLIPSTREAM, "inference-server", *arguments],
+                stderr=log,
+                env=environment(),
+            )
+
     def close(self) -> None:
         """End the servers; the network ends what runs on the hosts."""
         for host in self.hosts:
             host.machine.kill()
             if host.up is not None:
                 host.up.process.wait()
+        self.pod.kill()
+        if self._server is not None:
+            self._server.wait()
         self.postgres.remove()
         self.redis.stop()
         self.s3.stop()

@@ -80,6 +80,7 @@ def steps(outages: Outages) -> list[Step]:
     ]
     return [
         *killed,
+        Step(name="kill -9 of a registered server", act=_kill_registered, back_seconds=3.0),
         Step(name="kill -9 of a supervisor", act=_kill_supervisor, back_seconds=3.0),
         Step(name="a whole host is killed", act=_kill_host, back_seconds=3.0),
         Step(name=f"a host is cut off for {CUT_SECONDS:g} s", act=_cut, back_seconds=5.0),
@@ -103,14 +104,21 @@ def _killer(kind: str) -> Callable[[Stage], Awaitable[None]]:
     async def act(stage: Stage) -> None:
         for host in stage.bed.hosts:
             found = await asyncio.to_thread(host.processes, kind)
+            assert found, f"host {host.name} has no {kind}"
             stage.hit()
             with suppress(psutil.NoSuchProcess):
-                for process in found[:1]:
-                    process.kill()
+                found[0].kill()
             await asyncio.sleep(1)
             await stage.recovered()
 
     return act
+
+
+async def _kill_registered(stage: Stage) -> None:
+    stage.hit()
+    await asyncio.to_thread(stage.bed.pod.kill)
+    await asyncio.sleep(10)
+    await asyncio.to_thread(stage.bed.start_server)
 
 
 async def _kill_supervisor(stage: Stage) -> None:

@@ -56,6 +56,8 @@ REMOTE = {"x-forwarded-for": "192.0.2.1"}
 ADMINISTRATORS_ONLY = {
     "GET /metrics",
     "GET /metrics/targets",
+    "PUT /node/inference-servers/registered/{registration_id}/",
+    "DELETE /node/inference-servers/registered/{registration_id}/",
     "POST /node/users/",
     "GET /node/users/",
     "GET /node/users/{user_id}/",
@@ -278,6 +280,32 @@ async def test_shared_resources_are_authorised_by_role(
                 assert status not in (401, 403), about
                 assert status < 500, about
     assert seen >= ADMINISTRATORS_ONLY
+
+
+async def test_a_serve_key_only_registers_inference_servers(
+    served_gateway: ServedGateway, ada: Profile, resources: dict[str, Any]
+) -> None:
+    client = await served_gateway.key_client(ada, Scope.SERVE)
+    client.headers.update(REMOTE)
+    before = await rows_with(served_gateway.db, ids_in(resources))
+    allowed = set()
+    for route in routes_of(served_gateway.openapi()):
+        answers = []
+        for version in (1, "same", "latest"):  # one of which the route takes
+            names = {**drawn(resources, "Stolen"), **SHARED_NAMES, "version": version}
+            answers.append(await route.ask(client, names))
+            assert SECRET not in answers[-1].text, route
+        refused = [
+            answer.status_code in (401, 403, 404) or b'"items":[]' in answer.content
+            for answer in answers
+        ]
+        if str(route) not in PUBLIC and not any(refused):
+            allowed.add(str(route))
+    assert allowed == {
+        "PUT /node/inference-servers/registered/{registration_id}/",
+        "DELETE /node/inference-servers/registered/{registration_id}/",
+    }
+    assert await rows_with(served_gateway.db, ids_in(resources)) == before
 
 
 async def test_owners_read_their_resources_by_key_and_by_session(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from inference_server import settings
@@ -14,7 +12,7 @@ NEEDED = ["--store", "models", "--model", "iris", "--version", "3", "--socket", 
 
 def test_defaults_are_safe() -> None:
     chosen = settings.read(NEEDED)
-    assert (chosen.store, chosen.model, chosen.version) == (Path("models"), "iris", 3)
+    assert (chosen.store, chosen.model, chosen.version) == ("models", "iris", 3)
     assert chosen.tcp is None
     assert chosen.metrics == TcpAddress("127.0.0.1", 0)
     assert chosen.threads is None

@@ -56,6 +56,10 @@ class PostgresServer(Service):
         """Create a database; return its URL."""
         address = ["-h", self._address, "-p", str(self.port), "-U", _USER]
         subprocess.run(["createdb", *address, name], check=True, capture_output=True)
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        """Return the URL of a database, which may not exist yet."""
         return f"postgresql://{_USER}@{self._address}:{self.port}/{name}"
 
     def remove(self) -> None:

@@ -20,7 +20,7 @@ import pytest
 from gateway.fleet.registrations import LEASE_SECONDS
 from tests.onnx_models import identity
 from tests.services.s3 import S3Server
-from tests.slipstream.running import NO_WORKER, Up, environment
+from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.system.installation import Installation, Json, chain
 from tests.system.runs import eventually
 
@@ -77,10 +77,10 @@ class Site:
         key = self.installation.command("keys", "create", "--name", "pods", "--serve")["key"]
         self.key_file.write_text(key)
 
-    def start(self, name: str, *options: str, **variables: str) -> Server:
-        """Start a server."""
+    def start(self, name: str, *options: str, gateways: str = "", **variables: str) -> Server:
+        """Start a server, which registers at our gateway or at `gateways`."""
         store = () if "--store" in options else ("--store", str(self.up.state / "models"))
-        given = ("--register", self.up.url, "--register-key-file", str(self.key_file))
+        given = ("--register", gateways or self.up.url, "--register-key-file", str(self.key_file))
         return Server(
             name,
             self.folder,
@@ -91,6 +91,13 @@ class Site:
             *options,
             **variables,
         )
+
+    def get(self, path: str) -> httpx.Response:
+        """GET, also where nothing answers: 503."""
+        try:
+            return httpx.get(f"{self.up.url}{path}")
+        except httpx.TransportError:
+            return httpx.Response(503)
 
     def processes(self) -> list[Json]:
         """What is known of the processes of the model."""
@@ -143,7 +150,8 @@ class Load:
 
 
 def test_a_server_is_found_called_and_replaced_without_a_failed_call(site: Site) -> None:
-    first = site.start("first")
+    dead = f"http://127.0.0.1:{free_port()}"
+    first = site.start("first", gateways=f"{dead},{site.up.url}")
     site.until_ready(1)
     deployment_id = site.installation.deploy(chain("echo"))
     (process,) = site.processes()
@@ -163,6 +171,11 @@ def test_a_server_is_found_called_and_replaced_without_a_failed_call(site: Site)
     refused = site.installation.trigger(deployment_id, json=CALL)
     assert (refused.status_code, refused.json()["code"]) == (503, "inference_server_unavailable")
     assert "no inference server for echo version 1 is left" in refused.json()["detail"]
+    (gateway,) = site.up.gateways()
+    gateway.kill()
+    psutil.wait_procs([gateway])
+    ready = eventually(lambda: site.get("/readyz"), lambda answer: answer.status_code == 200)
+    assert "inference server echo version 1" in str(ready.json()["degraded"])
 
 
 def test_a_killed_server_fails_what_it_had_and_is_gone_with_its_lease(site: Site) -> None:
@@ -241,8 +254,10 @@ def test_a_model_that_cannot_be_served_is_shown_with_the_reason(site: Site) -> N
 def test_a_server_shares_only_the_bucket(tmp_path: Path) -> None:
     s3 = S3Server(tmp_path)
     s3.start()
-    options = tmp_path / "options"
+    options, others = tmp_path / "options", tmp_path / "options-of-the-server"
     options.write_text("\n".join(f"{name}={value}" for name, value in s3.options.items()))
+    nowhere = {**s3.options, "endpoint": f"http://127.0.0.1:{free_port()}"}
+    others.write_text("\n".join(f"{name}={value}" for name, value in nowhere.items()))
     try:
         with TemporaryDirectory(prefix="ss-") as folder:
             bucket = "s3://models/installation"
@@ -254,8 +269,12 @@ def test_a_server_shares_only_the_bucket(tmp_path: Path) -> None:
             cache = Path(folder) / "cache-of-the-server"
             server = made.start(
                 "pod",
-                *("--store", bucket, "--store-options-file", str(options), "--cache", str(cache)),
+                *("--store", bucket, "--store-options-file", str(others), "--cache", str(cache)),
             )
+            eventually(server.log, lambda log: "model_not_fetched" in log)
+            (process,) = made.processes()
+            assert (process["state"], process["phase"]) == ("booting", "fetching")
+            others.write_text(options.read_text())
             made.until_ready(1)
             assert (cache / "echo" / "1" / "model.onnx").is_file()
             deployment_id = made.installation.deploy(chain("echo"))

@@ -1,6 +1,7 @@
 """Expressions that cost nothing: plain paths and constants. Pure.
 
-Only these are evaluated on an event loop; all others in an evaluator.
+These, and calculations with numbers (`numeric.py`), are evaluated on an event loop; all others in
+an evaluator.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from tests.gateway.in_process_gateway import flow_json
 _CALL = "calls a deployment: its runs are the record of that"
 _RUN = "takes a run, which takes a call: tests/gateway/runs/test_acts.py has them"
 _SEND = "sends an event, and changes nothing: the delivery with its attempts is the record of that"
+_PROCESS = "says how a process is, every second: the log has what registers and what is gone"
 _LOOK = "changes nothing: a call of the Open Inference Protocol, or a question in a body"
 _VERIFY = "changes nothing: a question whose body holds a secret, which is kept nowhere"
 _SESSION = "is about console sessions: tests/gateway/accounts/test_audit_events.py has them"
@@ -28,6 +29,8 @@ EXEMPT: Mapping[str, str] = {
     "DELETE /node/session/": _SESSION,
     "POST /node/session/password/": _SESSION,
     "DELETE /node/sessions/{session_id}/": _SESSION,
+    "PUT /node/inference-servers/registered/{registration_id}/": _PROCESS,
+    "DELETE /node/inference-servers/registered/{registration_id}/": _PROCESS,
     "POST /v2/models/{model}/infer": _LOOK,
     "POST /v2/models/{model}/versions/{version}/infer": _LOOK,
     "POST /v2/repository/index": _LOOK,

@@ -46,7 +46,7 @@ def status(
         generation=generation,
         state=state,
         replicas=tuple(
-            ReplicaStatus(slot=slot, address=each) for slot, each in enumerate(addresses)
+            ReplicaStatus(slot=slot, address=each) for slot, each in enumerate(addresses or [None])
         ),
         phase=phase,
         reason=reason,
