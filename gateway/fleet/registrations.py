@@ -1,4 +1,4 @@
-"""Inference servers that somebody else starts: they register themselves, and have a lease each."""
+"""Inference servers that no host starts: they register themselves, and have a lease each."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class RegistrationService:
         self._resolve_version = resolve_version
 
     async def register(self, registration_id: str, model: str, version: int, seen: Seen) -> Desired:
-        """Write the row of a process of a model's server, and begin its lease anew.
+        """Write the row of a process of a model's server, and let its lease begin again.
 
         Returns what is desired of the server: the process gets calls only while it is to run. The
         first process of a model version without a server creates it, and wakes one that is asleep;
@@ -99,7 +99,7 @@ class RegistrationService:
     async def _renew(
         self, registration_id: str, model: str, version: int, seen: Seen
     ) -> Desired | None:
-        """Begin the lease of a process anew that says nothing new, which is what most do.
+        """Let the lease of a process begin again that says nothing new, which is what most do.
 
         It is one statement, and no other row is locked. Returns None if there is more to write.
         """

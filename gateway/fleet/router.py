@@ -1,7 +1,7 @@
 """`/node/inference-servers/`, for a `manage` key or a session.
 
 Users see and start the servers of the models that they may use; who manages a model does the rest.
-Processes that somebody else starts register themselves, with a key of scope `serve`.
+Processes that no host starts register themselves, with a key of scope `serve`.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class NetworkMachine(Machine):
         """Drop all its packets, without an error for either side."""
         _run("bridge", "link", "set", "dev", self.port, "state", _DISABLED)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Let packets through again."""
         _run("bridge", "link", "set", "dev", self.port, "state", _FORWARDING)
 

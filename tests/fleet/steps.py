@@ -146,7 +146,7 @@ async def _cut(stage: Stage) -> None:
     stage.hit()
     machine.cut()
     await asyncio.sleep(CUT_SECONDS)
-    machine.mend()
+    machine.restore()
 
 
 async def _cut_store(stage: Stage) -> None:
@@ -156,7 +156,7 @@ async def _cut_store(stage: Stage) -> None:
     for process in (await asyncio.to_thread(stage.bed.hosts[0].processes, "server"))[:1]:
         process.kill()
     await asyncio.sleep(STORE_SECONDS / 2)
-    stage.bed.store.mend()
+    stage.bed.store.restore()
 
 
 async def _move_clocks(stage: Stage) -> None:

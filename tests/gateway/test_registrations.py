@@ -109,7 +109,9 @@ async def test_the_first_process_makes_the_server_and_more_are_its_replicas(site
     }
 
 
-async def test_a_renewal_that_says_nothing_new_tells_nobody(site: Site, database: Database) -> None:
+async def test_a_renewal_that_says_nothing_new_is_not_published(
+    site: Site, database: Database
+) -> None:
     one = new_id()
     await site.register(one)
     before = await revision(database)

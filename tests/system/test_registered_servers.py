@@ -1,4 +1,4 @@
-"""Inference servers that somebody else starts: they register, are called, and leave or are gone."""
+"""Inference servers that no host starts: they register, are called, and leave or are gone."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ async def test_a_statement_ends_when_packets_are_dropped(machine: NetworkMachine
         with pytest.raises((OSError, asyncpg.PostgresError)):
             await answer
         assert time.monotonic() - began < 30, "TCP gives up after a quarter of an hour"
-        machine.mend()
+        machine.restore()
         back = await postgresql.connect(url)
         assert await back.fetchval("SELECT 1") == 1
         await back.close()
