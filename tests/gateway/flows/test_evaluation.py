@@ -120,10 +120,10 @@ def test_calculations_have_the_values_that_an_evaluator_returns(
     """Of valid expressions and others, in all of which one value is of another type, too."""
     source = " ".join(pieces)
     expression = numeric_expression(source)
+    assume(expression is not None)  # a bracket behind a name is a call
+    assert expression is not None
     values = {"a": a, "b": {"c": c}}
     try:
-        assume(expression is not None)  # a bracket behind a name is a call
-        assert expression is not None
         found = expression.evaluate(values)
     except NeedsEvaluatorError:
         return
