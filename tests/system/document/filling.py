@@ -26,6 +26,12 @@ _BODIES: Mapping[str, Callable[[Json, Resources], Json]] = {
     "change_flow": lambda given, _: {**given, **chain("iris")},
     "create_deployment": lambda _, resources: {"flow_id": resources["flow_id"]},
     "create_inference_server": lambda _, resources: {"model": resources["name"], "version": 1},
+    "replace_inference_server_registered": lambda given, resources: {
+        **given,
+        "model": resources["name"],
+        "version": 1,
+        "tcp_address": "127.0.0.1:9",
+    },
     "replace_model_label": lambda _, __: {"version": 1},
     "create_user": lambda given, _: {**given, "email": _new_email(), "password": PASSWORD},
     "change_user": lambda given, _: _change_of_user(given),

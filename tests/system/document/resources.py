@@ -84,6 +84,7 @@ class Resources:
             "failed_run": lambda: self._trigger(self._deploy(failing_flow()), {"x": 0}),
             "waiting_run": self._waiting_run,
             "delivery_id": self._delivery,
+            "registration_id": lambda: str(uuid4()),
         }
 
     def __contains__(self, name: str) -> bool:
