@@ -162,11 +162,11 @@ async def _take(step: Step, bed: Bed, installation: Installation, fast: FastCall
     converged_seconds = time.monotonic() - ended if converged else None
     await asyncio.sleep(_QUIET_SECONDS)  # what has just returned must not fail either
     calls, failures = fast.since(mark)
-    late = [min((at - hit for hit in stage.hits if hit <= at), default=0.0) for at, _ in failures]
+    late = [failure.seconds_after(stage.hits) for failure in failures]
     broken = []
     if not converged:
         broken.append(f"not every host and replica is back after {_CONVERGE_SECONDS:g} s")
-    most = CALLERS * len(stage.hits)
+    most = CALLERS * stage.ended
     if len(failures) > most:
         broken.append(f"{len(failures)} fast calls failed, {most} were in flight at most")
     if late and max(late) > step.back_seconds:
@@ -175,7 +175,7 @@ async def _take(step: Step, bed: Bed, installation: Installation, fast: FastCall
     return Outcome(
         step=step,
         calls=calls,
-        reasons=Counter(why for _, why in failures),
+        reasons=Counter(failure.reason for failure in failures),
         late_seconds=max(late, default=0.0),
         converged_seconds=converged_seconds,
         broken=broken,

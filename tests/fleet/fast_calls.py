@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import httpx
 
@@ -13,17 +15,32 @@ _BODY = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}}
 _PAUSE_SECONDS = 0.01
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A call that failed: from when to when it went on, by `time.monotonic`, and why."""
+
+    began: float
+    ended: float
+    reason: str
+
+    def seconds_after(self, hits: Sequence[float]) -> float:
+        """Return how long after the last hit it began; 0 if it was in flight at one."""
+        if any(self.began <= hit <= self.ended for hit in hits):
+            return 0.0
+        return min((self.began - hit for hit in hits if hit <= self.began), default=0.0)
+
+
 class FastCalls:
     """Calls until the callers are stopped.
 
     Attributes:
         count: how many were made.
-        failures: when those that failed began, by `time.monotonic`, and why.
+        failures: those that failed.
     """
 
     def __init__(self, callers: Callers, deployment_id: str) -> None:
         self.count = 0
-        self.failures: list[tuple[float, str]] = []
+        self.failures: list[Failure] = []
         self._callers = callers
         self._path = f"/node/deployment-trigger/{deployment_id}/"
 
@@ -38,14 +55,14 @@ class FastCalls:
                 failure = f"{type(error).__name__}: {error}"
             self.count += 1
             if failure:
-                self.failures.append((began, failure))
+                self.failures.append(Failure(began=began, ended=time.monotonic(), reason=failure))
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def mark(self) -> tuple[int, int]:
         """Return a moment for `since`."""
         return self.count, len(self.failures)
 
-    def since(self, mark: tuple[int, int]) -> tuple[int, list[tuple[float, str]]]:
+    def since(self, mark: tuple[int, int]) -> tuple[int, list[Failure]]:
         """Return how many calls have ended since then, and which failed."""
         return self.count - mark[0], self.failures[mark[1] :]
 

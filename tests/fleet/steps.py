@@ -28,17 +28,23 @@ class Stage:
     Attributes:
         bed: the hosts.
         hits: when something was taken away, by `time.monotonic`.
+        ended: how many processes that calls go through ended by that.
     """
 
     def __init__(self, bed: Bed, recovered: Recovered) -> None:
         """`recovered` waits until all hosts and replicas are back."""
         self.bed = bed
         self.hits: list[float] = []
+        self.ended = 0
         self.recovered = recovered
 
-    def hit(self) -> None:
-        """Note that something is taken away now."""
+    def hit(self, *, host: bool = False) -> None:
+        """Note that a process is taken away now, or with a host its gateway and its server.
+
+        These end one after the other, so that a caller can lose a call to each.
+        """
         self.hits.append(time.monotonic())
+        self.ended += 2 if host else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +129,7 @@ async def _kill_registered(stage: Stage) -> None:
 
 async def _kill_supervisor(stage: Stage) -> None:
     host = stage.bed.hosts[1]
-    stage.hit()
+    stage.hit(host=True)
     assert host.up is not None
     host.up.process.kill()
     await asyncio.to_thread(host.up.process.wait)
@@ -133,7 +139,7 @@ async def _kill_supervisor(stage: Stage) -> None:
 
 async def _kill_host(stage: Stage) -> None:
     host = stage.bed.hosts[2]
-    stage.hit()
+    stage.hit(host=True)
     await asyncio.to_thread(host.machine.kill)
     assert host.up is not None
     await asyncio.to_thread(host.up.process.wait)
@@ -143,7 +149,7 @@ async def _kill_host(stage: Stage) -> None:
 
 async def _cut(stage: Stage) -> None:
     machine = stage.bed.hosts[1].machine
-    stage.hit()
+    stage.hit(host=True)
     machine.cut()
     await asyncio.sleep(CUT_SECONDS)
     machine.restore()
