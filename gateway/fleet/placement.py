@@ -101,7 +101,7 @@ class Placement:
             chosen = self._choose(servers, len(alive), open_ids, here)
             written = False
             for server in servers:
-                for replica in server.managed:
+                for replica in server.hosted:
                     if replica.id not in open_ids:
                         continue
                     if replica.id in chosen:
@@ -170,12 +170,12 @@ class Placement:
         ours = Counter(
             server.id
             for server in wanted
-            for replica in server.managed
+            for replica in server.hosted
             if replica.host_id == self._host_id
         )
         now, left, chosen = monotonic(), {}, set()
         for server in wanted:
-            for replica in server.managed:
+            for replica in server.hosted:
                 if replica.id not in open_ids:
                     continue
                 since = self._open_since.get(replica.id, now)

@@ -28,7 +28,7 @@ LEASE_SECONDS = 5.0
 FIRST_SLOT = 1000
 """Of the replicas that have registered, so that those of hosts have the numbers from 0 on."""
 _MAX_PER_SERVER = 256
-_GRACE_SECONDS = 2.0
+GRACE_SECONDS = 2.0
 """How long the lease of a process must be seen to have ended: when the database was away, or its
 clock has jumped, those of all have ended, and begin again within a second."""
 
@@ -171,11 +171,11 @@ class Leases:
         async with self._db.read() as session:
             found = (await session.execute(ended)).scalars().all()
         looked_at, self._looked_at = self._looked_at, monotonic()
-        if self._looked_at - looked_at > _GRACE_SECONDS:  # the database did not answer meanwhile
+        if self._looked_at - looked_at > GRACE_SECONDS:  # the database did not answer meanwhile
             self._ended = {}
         self._ended = {one: self._ended.get(one, self._looked_at) for one in found}
         due = {
-            one for one, since in self._ended.items() if self._looked_at - since >= _GRACE_SECONDS
+            one for one, since in self._ended.items() if self._looked_at - since >= GRACE_SECONDS
         }
         if not due:
             return

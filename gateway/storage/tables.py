@@ -316,14 +316,14 @@ class InferenceServer(Listed):
         return sum(filter(None, known)) if any(known) else None
 
     @property
-    def managed(self) -> list[Replica]:
+    def hosted(self) -> list[Replica]:
         """The replicas that hosts run; the others have registered themselves."""
         return [replica for replica in self.replicas if not replica.is_registered]
 
     @property
     def replica_count(self) -> int:
         """How many replicas are desired."""
-        return len(self.managed)
+        return len(self.hosted)
 
     @property
     def ready_replicas(self) -> int:

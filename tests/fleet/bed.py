@@ -64,12 +64,6 @@ class FleetHost:
 
     def start(self, *command: str) -> None:
         """Start `slipstream up`, or another command, and wait until it is ready."""
-        self.launch(*command)
-        assert self.up is not None
-        self.up.until("documentation")
-
-    def launch(self, *command: str) -> None:
-        """Start it, and wait for nothing."""
         if self.up is not None:
             self._logs.append(self.up.errors)
         self.up = Up(
@@ -88,6 +82,7 @@ class FleetHost:
             DONT_FAKE_MONOTONIC="1",
             **self._settings,
         )
+        self.up.until("documentation")
 
     def processes(self, kind: str) -> list[psutil.Process]:
         """Return the processes of a kind: `gateway`, `worker`, `server`, `fork server`."""
@@ -183,10 +178,9 @@ class Bed:
         for host in self.hosts[1:]:
             host.start("join", self._token)
 
-    def start(self, host: FleetHost, *, wait: bool = True) -> None:
+    def start(self, host: FleetHost) -> None:
         """Start a host that has ended."""
-        words = () if host is self.hosts[0] else ("join", self._token)
-        (host.start if wait else host.launch)(*words)
+        host.start(*(() if host is self.hosts[0] else ("join", self._token)))
 
     def start_server(self) -> None:
         """Start an inference server on the pod, which registers itself."""

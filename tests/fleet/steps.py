@@ -149,7 +149,7 @@ async def _kill_host(stage: Stage) -> None:
 
 async def _cut(stage: Stage) -> None:
     machine = stage.bed.hosts[1].machine
-    stage.hit(host=True)
+    stage.hit()
     machine.cut()
     await asyncio.sleep(CUT_SECONDS)
     machine.restore()
