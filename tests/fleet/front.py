@@ -63,8 +63,10 @@ class Front(httpx.AsyncBaseTransport):
             await transport.aclose()
 
     def _order(self) -> list[str]:
-        """Return the hosts that are up, each first in turn; all if none is."""
-        names = [name for name, up in self.up.items() if up] or list(self.up)
+        """Return the hosts that are up, each first in turn; if none is, those that are not gone."""
+        names = [name for name, up in self.up.items() if up]
+        names = names or [name for name, gone in self._down.items() if not gone.is_set()]
+        names = names or list(self.up)
         self._turn += 1
         at = self._turn % len(names)
         return names[at:] + names[:at]
