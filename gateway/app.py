@@ -21,6 +21,7 @@ from gateway.audit.router import router as audit
 from gateway.auth.access import metrics_reader
 from gateway.auth.router import router as api_keys
 from gateway.container import Container
+from gateway.deployments.rollouts.router import router as rollouts
 from gateway.deployments.router import router as deployments
 from gateway.deployments.service import RunCanceller
 from gateway.deployments.version_router import router as deployment_versions
@@ -101,6 +102,7 @@ def build_fastapi(container: Container) -> FastAPI:
         flows,
         deployments,
         deployment_versions,
+        rollouts,
         inference_servers,
         registrations,
         models,
@@ -138,6 +140,7 @@ def _services(container: Container) -> dict[type[object], object]:
         container.webhooks,
         services.flows,
         services.deployments,
+        services.rollouts,
         services.versions,
         services.fleet,
         services.registrations,

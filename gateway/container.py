@@ -24,6 +24,7 @@ from gateway.broker.worker_files import WorkerCollector
 from gateway.certificate import Certificate
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.metrics_cleanup import MetricsCleanup
+from gateway.deployments.rollouts.watch import RolloutWatch
 from gateway.execution.build import build_execution
 from gateway.fast_path.accounting import Accounting
 from gateway.fast_path.deployment_call import CallServices
@@ -145,9 +146,15 @@ class Container:
         )
         self.recorder = RunRecorder(self.execution.store, self.metrics, self.feed.database_answers)
         self.accounting = Accounting(self.metrics, self.usage.meter, self.key_usage, self.recorder)
+        self.rollout_watch = RolloutWatch(self.services.rollouts, self.metrics)
         call_services = CallServices(
             resolver=RouteResolver(
-                authenticator, self.authentication, self.deployment_cache, self.limits, self.proxies
+                authenticator,
+                self.authentication,
+                self.deployment_cache,
+                self.limits,
+                proxies=self.proxies,
+                rollouts=self.rollout_watch,
             ),
             servers=self.servers,
             parser=self.parser,
@@ -201,6 +208,7 @@ class Container:
         self.key_usage.start()
         self.shared.start()
         self.metrics_cleanup.start()
+        self.rollout_watch.start()
         self.metrics_access.start()
 
     async def open_grpc_port(self, listen_fd: int | None = None) -> None:
@@ -243,6 +251,7 @@ class Container:
         await self.waker.stop()
         await self.feed.stop()
         await self.metrics_cleanup.stop()
+        await self.rollout_watch.stop()
         await self.limits.close()
         await self.shared.close()
         await self.metrics_access.stop()

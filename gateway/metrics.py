@@ -101,6 +101,23 @@ class GatewayMetrics:
             "too much is stored.",
             ("reason",),
         )
+        self._rollout_calls = self.registry.counter(
+            "rollout_calls_total",
+            "Calls of deployments with a rollout, by the version that answered (baseline is the "
+            "live one) and outcome (ok, failed). A shadow's calls have no caller.",
+            (DEPLOYMENT_LABEL, "version", "outcome"),
+        )
+        self._rollout_comparisons = self.registry.counter(
+            "rollout_comparisons_total",
+            "Outputs of both versions of a rollout that were compared, by result.",
+            (DEPLOYMENT_LABEL, "result"),
+        )
+        self._rollouts_ended = self.registry.counter(
+            "rollouts_ended_total",
+            "Rollouts that have ended by themselves: promoted, or rolled back by the check that "
+            "was failed (errors, latency, outputs).",
+            (DEPLOYMENT_LABEL, "outcome"),
+        )
         self._call_metrics: dict[tuple[str, str], CallMetrics] = {}
 
     def count_stages(self, timings: Sequence[Sequence[float]]) -> None:
@@ -112,6 +129,20 @@ class GatewayMetrics:
     def count_refusal(self, reason: str) -> None:
         """Count a request or connection that was refused for `reason`, one of few."""
         self._refusals.child(reason).add()
+
+    def count_rollout_calls(self, deployment: str, version: str, ok: int, failed: int) -> None:
+        """Count calls of a deployment with a rollout."""
+        for outcome, calls in (("ok", ok), ("failed", failed)):
+            if calls:
+                self._rollout_calls.child(deployment, version, outcome).add(calls)
+
+    def count_rollout_comparison(self, deployment: str, *, equal: bool) -> None:
+        """Count two outputs that were compared."""
+        self._rollout_comparisons.child(deployment, "equal" if equal else "different").add()
+
+    def count_rollout_end(self, deployment: str, outcome: str) -> None:
+        """Count a rollout that has ended by itself."""
+        self._rollouts_ended.child(deployment, outcome).add()
 
     def observe_run_stage(self, mode: str, stage: str, seconds: float) -> None:
         """Count what a stage of a sync or async run took."""

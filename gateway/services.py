@@ -14,7 +14,8 @@ from gateway.auth.keys import KeyHasher
 from gateway.auth.pepper import load_pepper
 from gateway.auth.service import ApiKeyService
 from gateway.children.metrics import ChildMetrics
-from gateway.deployments.rollout import Rollout
+from gateway.deployments.rollouts.service import RolloutService
+from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.service import DeploymentService
 from gateway.deployments.snapshots import Snapshotter
 from gateway.deployments.versions import VersionService
@@ -82,5 +83,7 @@ class Services:
         snapshots = Snapshotter(db, self.models, self.flow_processes)
         self.deployments = DeploymentService(db, self.keys, snapshots, webhook_endpoints)
         self.usage = UsageService(db)
-        self.versions = VersionService(db, snapshots, Rollout(self.fleet.store))
+        servers = ServerPreparation(self.fleet.store)
+        self.versions = VersionService(db, snapshots, servers)
+        self.rollouts = RolloutService(db, snapshots, servers)
         self.audit = AuditLog(db)

@@ -42,6 +42,13 @@ def identity(path: Path, datatype: str = "FP32", shape: Shape = ("N", 3)) -> Pat
     return _save(path, nodes, [_tensor("x", datatype, shape)], [_tensor("y", datatype, shape)])
 
 
+def adds(path: Path, amount: float) -> Path:
+    """`y` = `x` + `amount`, FP32 [N]."""
+    nodes = [helper.make_node("Add", ["x", "amount"], ["y"])]
+    inputs, outputs = [_tensor("x", "FP32", ("N",))], [_tensor("y", "FP32", ("N",))]
+    return _save(path, nodes, inputs, outputs, {"amount": np.array([amount], "f4")})
+
+
 def identities(path: Path, datatypes: Sequence[str], shape: Shape = ("N", 3)) -> Path:
     """For each datatype `<datatype>_out` is `<datatype>_in`, as in FP32_in."""
     nodes = [helper.make_node("Identity", [f"{name}_in"], [f"{name}_out"]) for name in datatypes]

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
 from gateway.storage.masking import digest
-from gateway.storage.tables import Deployment, DeploymentVersion
+from gateway.storage.tables import Deployment, DeploymentVersion, Rollout
 
 
 async def record_deployment(
@@ -51,6 +51,12 @@ async def record_version_note(
 def version_note(version: DeploymentVersion) -> dict[str, Any]:
     """Return the fields of a version that can change. Any: JSON."""
     return {"name": version.name, "description": version.description}
+
+
+def rollout_fields(rollout: Rollout) -> dict[str, Any]:
+    """Return what a rollout is about, and what has become of it. Any: JSON."""
+    names = ("strategy", "baseline", "candidate", "weight", "checks", "promote_after_seconds")
+    return {name: getattr(rollout, name) for name in (*names, "state", "cause", "reason")}
 
 
 def live(version: DeploymentVersion) -> dict[str, Any]:

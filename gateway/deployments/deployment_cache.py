@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gateway.deployments.live_deployment import LiveDeployment, build_live_deployment
+from gateway.deployments.live_deployment import (
+    LiveDeployment,
+    LiveRollout,
+    build_live_deployment,
+)
+from gateway.deployments.rollouts.checks import Checks, RolloutState, Strategy
 from gateway.deployments.settings import DeploymentStatus
-from gateway.deployments.store import deployment_gone, find_version, live_version
+from gateway.deployments.store import (
+    deployment_gone,
+    find_rollout,
+    find_version,
+    live_version,
+)
 from gateway.errors import GatewayError
 from gateway.ids import is_id
 from gateway.storage.cache import Cache
@@ -72,8 +82,10 @@ class DeploymentCache:
             raise _not_found(deployment_id)
         if isinstance(entry, _InactiveDeployment):
             raise entry.refusal()
-        if version is None or version == entry.version:
+        if version is None:
             return entry
+        if version == entry.version:
+            return replace(entry, rollout=None)
         return await self._versions.find((entry.id, version))
 
     async def origins(self, deployment_id: str) -> frozenset[bytes] | None:
@@ -98,7 +110,19 @@ class DeploymentCache:
                     name=deployment.name,
                     status=DeploymentStatus(deployment.status),
                 )
-            return build_live_deployment(deployment, await live_version(session, deployment))
+            live = build_live_deployment(deployment, await live_version(session, deployment))
+            rollout = await find_rollout(session, deployment_id)
+            if rollout is None or rollout.state != RolloutState.RUNNING:
+                return live
+            candidate = await find_version(session, deployment, rollout.candidate)
+        running = LiveRollout(
+            id=rollout.id,
+            strategy=Strategy(rollout.strategy),
+            weight=rollout.weight,
+            tolerance=Checks.model_validate(rollout.checks).tolerance,
+            candidate=build_live_deployment(deployment, candidate),
+        )
+        return replace(live, rollout=running)
 
     async def _load_version(self, key: tuple[str, int]) -> LiveDeployment:
         deployment_id, number = key

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.auth.key_view import IssuedKey
 from gateway.deployments.deployment_warnings import DeploymentWarning, load_warnings
 from gateway.deployments.graph_diff import diff_graphs
-from gateway.storage.tables import Deployment, DeploymentVersion, Flow
+from gateway.storage.tables import Deployment, DeploymentVersion, Flow, Rollout
 
 _LIVE = and_(
     DeploymentVersion.deployment_id == Deployment.id,
@@ -31,6 +31,8 @@ class DeploymentView:
     draft_differs: bool
     """Whether the flow's draft has another graph than the live version."""
     warnings: Sequence[DeploymentWarning]
+    rollout: Rollout | None
+    """The last one, running or ended."""
     key: IssuedKey | None = None
     """The key created with the deployment, if no active key covered it."""
     webhook_secret: str | None = None
@@ -41,6 +43,7 @@ async def load_views(session: AsyncSession, rows: Sequence[Deployment]) -> list[
     """Load the views of deployments, in the same order."""
     facts = await _view_rows(session, [row.id for row in rows])
     warnings = await load_warnings(session, [facts[row.id].models for row in rows])
+    rollouts = await _rollouts(session, list(facts))
     return [
         DeploymentView(
             row=row,
@@ -48,6 +51,7 @@ async def load_views(session: AsyncSession, rows: Sequence[Deployment]) -> list[
             newest_version=facts[row.id].newest,
             draft_differs=await _draft_differs(session, facts[row.id]),
             warnings=about,
+            rollout=rollouts.get(row.id),
         )
         for row, about in zip(rows, warnings, strict=True)
     ]
@@ -57,6 +61,11 @@ async def load_view(session: AsyncSession, row: Deployment) -> DeploymentView:
     """Load the view of one deployment."""
     (view,) = await load_views(session, [row])
     return view
+
+
+async def _rollouts(session: AsyncSession, ids: Sequence[str]) -> dict[str, Rollout]:
+    statement = select(Rollout).where(Rollout.deployment_id.in_(ids))
+    return {row.deployment_id: row for row in (await session.execute(statement)).scalars()}
 
 
 # Any: a row of columns of several types

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.deployments.fast_plan import FastPlan, compile_plan
+from gateway.deployments.rollouts.checks import Strategy
 from gateway.deployments.settings import (
     DeploymentType,
     ExecutionMode,
@@ -18,6 +19,19 @@ from gateway.flows.spec import parse_flow
 from gateway.limits.call_limits import CallLimits
 from gateway.models.pins import Pin
 from gateway.storage.tables import Deployment, DeploymentVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRollout:
+    """A version that is tried beside the live one."""
+
+    id: str
+    strategy: Strategy
+    weight: int
+    """Per cent of the calls that reach the candidate."""
+    tolerance: float | None
+    """Between the outputs of both versions; None: they are not compared."""
+    candidate: LiveDeployment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +64,8 @@ class LiveDeployment:
     """Origins whose pages may call it from a browser; None: no CORS."""
     fast_plan: FastPlan | None
     """Set in mode `fast`."""
+    rollout: LiveRollout | None = None
+    """For calls that pin no version."""
 
 
 def build_live_deployment(deployment: Deployment, version: DeploymentVersion) -> LiveDeployment:

@@ -13,6 +13,7 @@ from gateway.auth.schemas import IssuedKeyOut, without_defaults
 from gateway.deployments.deployment_view import DeploymentView
 from gateway.deployments.deployment_warnings import DeploymentWarningCode
 from gateway.deployments.presets import PRESETS, Preset
+from gateway.deployments.rollouts.schemas import RolloutOut
 from gateway.deployments.settings import (
     DeploymentSettings,
     DeploymentStatus,
@@ -213,6 +214,8 @@ class DeploymentOut(BaseModel):
     models: list[PinnedModel]
     warnings: list[DeploymentWarningOut]
     """Why calls of the live version fail as things are, and what to do."""
+    rollout: RolloutOut | None
+    """The last version that is, or was, tried beside the live one."""
     created_at: datetime
     updated_at: datetime
 
@@ -278,6 +281,7 @@ def _shown(view: DeploymentView) -> dict[str, object]:
         "draft_differs": view.draft_differs,
         "models": pinned_models(view.models),
         "warnings": view.warnings,
+        "rollout": None if view.rollout is None else RolloutOut.of(view.rollout),
         "limits": LimitsBody.of(row.limits),
     }
 

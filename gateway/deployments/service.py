@@ -131,8 +131,9 @@ class DeploymentService:
 
         Raises:
             GatewayError: NOT_FOUND, GONE, VALIDATION_FAILED; PRECONDITION_FAILED as
-                `check_if_match`; INVALID_FLOW if the mode becomes fast and the live version needs
-                the engine; BLOCKED_TARGET for the callback URL.
+                `check_if_match`; CONFLICT for the mode during a rollout; INVALID_FLOW if the mode
+                becomes fast and the live version needs the engine; BLOCKED_TARGET for the callback
+                URL.
         """
         callback_url = change.get("callback_url")
         await self._webhook_endpoints.check_url(callback_url)
@@ -140,6 +141,7 @@ class DeploymentService:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             check_if_match(row, if_match)
             version = await store.live_version(session, row)
+            await _refuse_during_rollout(session, row, change)
             before = row_snapshot(row)
             if "limits" in change:
                 row.limits = apply_limits_patch(row.limits, change.pop("limits"))
@@ -236,6 +238,16 @@ class DeploymentService:
         if await has_active_trigger_key(session, row.profile_id, row.id):
             return None
         return await self._keys.issue(session, row.profile_id, name=_key_name(row))
+
+
+async def _refuse_during_rollout(
+    session: AsyncSession, row: Deployment, change: SettingsChange
+) -> None:
+    """Raise CONFLICT for another mode: a candidate was checked for the one that it is tried in."""
+    mode = change.get("execution_mode", row.execution_mode)
+    if mode != row.execution_mode and await store.running_rollout(session, row) is not None:
+        message = f"deployment '{row.name}': the mode cannot change while a rollout is running"
+        raise GatewayError(ErrorCode.CONFLICT, f"{message}: promote or roll back its version first")
 
 
 async def _start_servers(

@@ -39,7 +39,7 @@ class VersionNote:
     description: str | None = None
 
 
-_NO_NOTE = VersionNote()
+NO_NOTE = VersionNote()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class FlowSnapshot:
     """Node id → pinned model version, as `DeploymentVersion.models`."""
 
     def version(
-        self, deployment_id: str, number: int, *, key_id: str | None, note: VersionNote = _NO_NOTE
+        self, deployment_id: str, number: int, *, key_id: str | None, note: VersionNote = NO_NOTE
     ) -> DeploymentVersion:
         """Return the row of a version with this snapshot."""
         return DeploymentVersion(

@@ -8,12 +8,14 @@ from sqlalchemy import false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
+from gateway.deployments.rollouts.checks import Cause, RolloutState
 from gateway.deployments.settings import DeploymentStatus
 from gateway.errors import GatewayError
 from gateway.ids import is_id
+from gateway.storage.clock import now
 from gateway.storage.ownership import find_owned
 from gateway.storage.paging import Page, PageRequest, fetch_page
-from gateway.storage.tables import Deployment, DeploymentVersion
+from gateway.storage.tables import Deployment, DeploymentVersion, Rollout
 from protos.errors import ErrorCode
 
 VERSION_NUMBER = re.compile(r"[0-9]{1,9}")
@@ -70,6 +72,28 @@ def claim_rollout(deployment: Deployment, sequence: int) -> None:
         )
         raise GatewayError(ErrorCode.CONFLICT, message)
     deployment.live_rollout_seq = sequence
+
+
+async def find_rollout(session: AsyncSession, deployment_id: str) -> Rollout | None:
+    """Return the last canary or shadow of a deployment, running or ended."""
+    return await session.get(Rollout, deployment_id)
+
+
+async def running_rollout(session: AsyncSession, deployment: Deployment) -> Rollout | None:
+    """Return the rollout of a deployment, which is locked, if it is running."""
+    rollout = await session.get(Rollout, deployment.id, populate_existing=True)
+    running = rollout is not None and rollout.state == RolloutState.RUNNING
+    return rollout if running else None
+
+
+def end_rollout(
+    rollout: Rollout, state: RolloutState, reason: str, cause: Cause | None = None
+) -> None:
+    """End a running rollout."""
+    rollout.state = state
+    rollout.reason = reason
+    rollout.cause = cause
+    rollout.ended_at = now()
 
 
 async def find_version(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Self, cast
+from typing import Any, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from gateway.deployments.diff import Difference
 from gateway.deployments.input_schema import SchemaSource, describe_input
@@ -13,12 +13,8 @@ from gateway.deployments.live_deployment import read_pins
 from gateway.deployments.schemas import PinnedModel, pinned_models
 from gateway.deployments.snapshots import VersionNote
 from gateway.deployments.versions import NoteChange, VersionView
-from gateway.storage.names import DisplayName
+from gateway.storage.names import Description, DisplayName
 from gateway.storage.paging import Page
-
-Description = Annotated[
-    str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")
-]
 
 # Any, throughout: JSON of flows and of their schemas
 Json = dict[str, Any]

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from gateway.deployments import store
 from gateway.deployments.audit_events import live as seen
 from gateway.deployments.audit_events import record_deployment, record_version_note, version_note
 from gateway.deployments.deployment_view import DeploymentView, load_view
 from gateway.deployments.diff import Difference, Side, compare
 from gateway.deployments.live_deployment import build_live_deployment
-from gateway.deployments.rollout import Rollout
-from gateway.deployments.snapshots import Snapshotter, VersionNote
+from gateway.deployments.rollouts.checks import RolloutState
+from gateway.deployments.server_preparation import ServerPreparation
+from gateway.deployments.snapshots import NO_NOTE, Snapshotter, VersionNote
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
 from gateway.storage.changes import ChangeKind, record_change
@@ -23,8 +26,6 @@ from protos.errors import ErrorCode
 
 LIVE = "live"
 DRAFT = "draft"
-
-_NO_NOTE = VersionNote()
 
 
 class NoteChange(TypedDict, total=False):
@@ -45,10 +46,10 @@ class VersionView:
 class VersionService:
     """The versions of a profile's deployments."""
 
-    def __init__(self, db: Database, snapshots: Snapshotter, rollout: Rollout) -> None:
+    def __init__(self, db: Database, snapshots: Snapshotter, servers: ServerPreparation) -> None:
         self._db = db
         self._snapshots = snapshots
-        self._rollout = rollout
+        self._servers = servers
 
     async def redeploy(
         self,
@@ -56,21 +57,21 @@ class VersionService:
         deployment_id: str,
         *,
         key_id: str | None = None,
-        note: VersionNote = _NO_NOTE,
+        note: VersionNote = NO_NOTE,
     ) -> DeploymentView:
         """Deploy the flow's current draft as the new live version; URL, keys and settings stay.
 
-        In mode fast its inference server is started first, see `Rollout`.
+        In mode fast its inference server is started first, see `ServerPreparation`.
 
         Raises:
             GatewayError: NOT_FOUND, GONE, INVALID_FLOW; CONFLICT if a later redeploy or promotion
-                is already live; errors of `Rollout`. Nothing changes then.
+                is already live; errors of `ServerPreparation`. Nothing changes then.
         """
         before, live, sequence = await self._begin(profile_id, deployment_id)
         snapshot = await self._snapshots.take(profile_id, before.flow_id)
         candidate = snapshot.version(before.id, before.live_version + 1, key_id=key_id, note=note)
         build_live_deployment(before, candidate)
-        await self._rollout.prepare(before, live, candidate)
+        await self._servers.prepare(before, live, candidate)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             store.claim_rollout(row, sequence)
@@ -79,6 +80,7 @@ class VersionService:
             version = snapshot.version(row.id, row.live_version, key_id=key_id, note=note)
             build_live_deployment(row, version)
             session.add(version)
+            await _end_rollout(session, row)
             view = await load_view(session, row)
             old, new = seen(was), seen(version)
             await record_deployment(session, "redeploy", row, before=old, after=new)
@@ -91,19 +93,21 @@ class VersionService:
         Raises:
             GatewayError: NOT_FOUND, GONE; INVALID_FLOW if it can no longer run, for example because
                 a model was removed, or the mode is now fast and it needs the engine; CONFLICT as
-                for `redeploy`; errors of `Rollout`.
+                for `redeploy`; errors of `ServerPreparation`.
         """
         before, live, sequence = await self._begin(profile_id, deployment_id)
         _, version = await self._find(profile_id, deployment_id, number)
         await self._snapshots.check(profile_id, version)
         build_live_deployment(before, version)
-        await self._rollout.prepare(before, live, version)
+        await self._servers.prepare(before, live, version)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             build_live_deployment(row, version)
             store.claim_rollout(row, sequence)
             was = await store.live_version(session, row)
             changed, row.live_version = row.live_version != number, number
+            if changed:
+                await _end_rollout(session, row)
             view = await load_view(session, row)
             if changed:
                 old, new = seen(was), seen(version)
@@ -201,6 +205,18 @@ class VersionService:
             row = await store.find_deployment(session, profile_id, deployment_id)
             wanted = row.live_version if number is None else number
             return row, await store.find_version(session, row, wanted)
+
+
+async def _end_rollout(session: AsyncSession, row: Deployment) -> None:
+    """End a running rollout, as a version has just gone live."""
+    rollout = await store.running_rollout(session, row)
+    if rollout is None:
+        return
+    if rollout.candidate == row.live_version:
+        store.end_rollout(rollout, RolloutState.PROMOTED, "a person has promoted the version")
+    else:
+        reason = f"version {row.live_version} went live"
+        store.end_rollout(rollout, RolloutState.SUPERSEDED, reason)
 
 
 def _side_of(label: str, version: DeploymentVersion, problem: str | None = None) -> Side:

@@ -67,6 +67,8 @@ class Accounting:
                 self._metrics.for_deployment("", "").count(requests)
                 continue
             deployment = route.deployment
+            if route.rollout_counts is not None:
+                route.rollout_counts.count([call for call in group if call.in_rollout])
             self._metrics.for_deployment(deployment.id, deployment.mode).count(requests)
             self._usage.count(deployment, route.identity.key_id or "", requests)
             self._count_keys(requests)

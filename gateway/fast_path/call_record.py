@@ -17,6 +17,8 @@ class DeploymentCallRecord(CallRecord):
     """A key whose use has not been counted yet."""
     is_request = False
     """False for an item of a batch."""
+    in_rollout = False
+    """Whether it is counted for the version of a rollout that its route leads to."""
     may_be_sampled = False
     """Whether it is a fast call that has succeeded and was answered without a run."""
 

@@ -37,6 +37,13 @@ class RunningCall(Protocol):
         """Stop: nothing waits for the result, and it must not be delivered."""
 
 
+class Copy(Protocol):
+    """A copy of a call, for the other version of a rollout."""
+
+    def compare_with(self, output_data: bytes) -> None:
+        """Take the output of the call that was copied."""
+
+
 class RunCaller(Protocol):
     """Answers calls of modes `sync` and `async`, by runs."""
 
@@ -83,6 +90,8 @@ class DeploymentCall(AnswerableCall):
     """Whether other calls still waited for the inference server when the reply arrived."""
     recording: RecordedCall | None = None
     """Writes its run before it is answered."""
+    copy: Copy | None = None
+    """Of a rollout: what the other version is asked, to compare the outputs."""
     _arrived = 0.0
     """`perf_counter()` when the inference server's reply arrived."""
     _number = b""
@@ -187,6 +196,8 @@ class DeploymentCall(AnswerableCall):
         authenticated = self.authenticated - self.began
         self.stages = authenticated, self.parse_seconds, queue, infer, ended - self._arrived
         self.status = 200
+        if self.copy is not None:
+            self.copy.compare_with(output_data)
         if self.recording is None:
             self.may_be_sampled = True
             self.succeed_fast(output_data)

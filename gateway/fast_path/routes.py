@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import time
 
 from gateway.auth.authentication import Authentication
@@ -12,7 +12,8 @@ from gateway.auth.key_usage import CachedKey
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.request_credentials import presented_key
 from gateway.deployments.deployment_cache import DeploymentCache
-from gateway.deployments.live_deployment import LiveDeployment
+from gateway.deployments.live_deployment import LiveDeployment, LiveRollout
+from gateway.deployments.rollouts.watch import RolloutCounts, RolloutWatch, VersionCounts
 from gateway.deployments.settings import ExecutionMode, NotificationMethod, RecordRuns
 from gateway.fast_path.http_call import Connection, RequestHead, path_of
 from gateway.fast_path.tensors import TensorCodec
@@ -43,6 +44,21 @@ class ResolvedRoute:
     """How many runs may be active at once."""
     limiter_epoch: int
     """Of the rate limiter: in another epoch, `rate_limit` no longer counts."""
+    rollout: RouteRollout | None = None
+    """Of the route to the live version: another version that is tried beside it."""
+    rollout_counts: VersionCounts | None = None
+    """Of both versions' routes: where their calls are counted."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RouteRollout:
+    """A version that is tried beside the live one."""
+
+    live: LiveRollout
+    counts: RolloutCounts
+    """Of both versions."""
+    candidate: ResolvedRoute
+    """With the limits of the route to the live version."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +80,9 @@ class RouteResolver:
         authentication: Authentication,
         deployments: DeploymentCache,
         limits: RequestLimits,
+        *,
         proxies: TrustedProxies,
+        rollouts: RolloutWatch,
     ) -> None:
         self.deployments = deployments
         self._authenticator = authenticator
@@ -73,9 +91,10 @@ class RouteResolver:
         self._cached_deployments = deployments.entries
         self._failed_auth = limits.failed_auth
         self._proxies = proxies
+        self._rollouts = rollouts
         self._rate_limiter: RateLimiter = limits.rate_limiter
         self._routes: dict[tuple[str | None, bytes], ResolvedRoute] = {}
-        self._codecs: dict[str, TensorCodec] = {}
+        self._codecs: dict[tuple[str, int], TensorCodec] = {}
 
     def client_address(self, connection: Connection, head: RequestHead) -> str:
         """Return the address that a request comes from."""
@@ -157,30 +176,50 @@ class RouteResolver:
     def _new_route(self, identity: Identity, deployment: LiveDeployment) -> ResolvedRoute:
         limited = identity.limit_key, identity.limits, deployment.id, deployment.limits
         concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
-        codec = None
-        is_recorded = False
+        rate_limit: RateLimit | None
         if deployment.mode is ExecutionMode.FAST:
             rate_limit = self._rate_limiter.for_call(*limited)
-            codec = self._codec(deployment)
-            is_recorded = (
+        else:
+            rate_limit, concurrency_limits = self._rate_limiter.for_run(*limited)
+        route = ResolvedRoute(
+            identity=identity,
+            deployment=deployment,
+            codec=self._codec(deployment),
+            is_recorded=deployment.mode is ExecutionMode.FAST
+            and (
                 deployment.record_runs is RecordRuns.ALL
                 or deployment.notification_method is NotificationMethod.WEBHOOK
                 or deployment.require_idempotency_key
-            )
-        else:
-            rate_limit, concurrency_limits = self._rate_limiter.for_run(*limited)
-        epoch = self._rate_limiter.epoch
-        return ResolvedRoute(
-            identity, deployment, codec, is_recorded, rate_limit, concurrency_limits, epoch
+            ),
+            rate_limit=rate_limit,
+            concurrency_limits=concurrency_limits,
+            limiter_epoch=self._rate_limiter.epoch,
+        )
+        rollout = deployment.rollout
+        if rollout is None:
+            return route
+        counts = self._rollouts.counts(deployment.id, rollout.id)
+        candidate = replace(
+            route,
+            deployment=rollout.candidate,
+            codec=self._codec(rollout.candidate),
+            rollout_counts=VersionCounts(counts, "candidate"),
+        )
+        return replace(
+            route,
+            rollout=RouteRollout(rollout, counts, candidate),
+            rollout_counts=VersionCounts(counts, "baseline"),
         )
 
-    def _codec(self, deployment: LiveDeployment) -> TensorCodec:
-        """Return the deployment's codec, which its keys share: it keeps templates of its calls."""
+    def _codec(self, deployment: LiveDeployment) -> TensorCodec | None:
+        """Return a version's codec, which its keys share: it keeps templates of its calls."""
         plan = deployment.fast_plan
-        assert plan is not None, "a deployment is saved as fast only with a plan"
-        found = self._codecs.get(deployment.id)
+        if plan is None:
+            return None
+        version = deployment.id, deployment.version
+        found = self._codecs.get(version)
         if found is None or found.plan is not plan:
             if len(self._codecs) >= _MAX_CODECS:
                 self._codecs.clear()
-            found = self._codecs[deployment.id] = TensorCodec(plan)
+            found = self._codecs[version] = TensorCodec(plan)
         return found

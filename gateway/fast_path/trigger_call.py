@@ -15,6 +15,7 @@ from gateway.fast_path.body import parse_batch
 from gateway.fast_path.deployment_call import CallServices, DeploymentCall
 from gateway.fast_path.http_call import Connection, HttpCall, RequestHead, head_of, header_lines
 from gateway.fast_path.replies import Parts, fast_head
+from gateway.fast_path.rollout_calls import enter_rollout
 from gateway.fast_path.routes import ResolvedRoute
 from gateway.fast_path.url import PREFIX, TriggerUrl, deployment_in
 from gateway.ids import new_run_id, request_id_of
@@ -181,13 +182,12 @@ class TriggerCall(HttpCall, DeploymentCall):
         self.response_format = form
         self._waiting_body = None
         try:
-            if url is None:
-                self.execute(route, body)
-                return
-            if url.is_batch:
+            if url is not None and url.is_batch:
                 self._run_task(self._start_batch(route, body))
-            else:
-                self.execute(route, body)
+                return
+            if route.rollout is not None:
+                route = self.route = enter_rollout(self, route, route.rollout, body)
+            self.execute(route, body)
         except Exception as error:
             self.fail(error)
 

@@ -9,7 +9,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.model_access import ModelUser
-from gateway.storage.tables import Deployment, DeploymentVersion, InferenceServer, Model
+from gateway.storage.tables import Deployment, DeploymentVersion, InferenceServer, Model, Rollout
 from model_store.errors import StoreError
 from model_store.names import check_name
 
@@ -55,20 +55,23 @@ async def count_deployments_of_others(session: AsyncSession, model: Model) -> in
 
 
 async def _deployments_of(session: AsyncSession, model: str) -> list[tuple[Deployment, int]]:
-    """Return the deployments whose live version calls a model, each with the model's version."""
-    live = and_(
-        DeploymentVersion.deployment_id == Deployment.id,
-        DeploymentVersion.version == Deployment.live_version,
-    )
-    pins = (
-        select(Deployment, DeploymentVersion.models)
-        .join(DeploymentVersion, live)
-        .where(Deployment.status != "deleted")
-        .order_by(Deployment.created_at, Deployment.id)
-    )
-    return [
-        (deployment, version)
-        for deployment, models in await session.execute(pins)
-        for name, version in {(pin["model"], pin["version"]) for pin in models.values()}
-        if name == model
-    ]
+    """Return the deployments that call a model, each with the model's versions.
+
+    By their live version, and by the one that a rollout tries.
+    """
+    of_deployment = DeploymentVersion.deployment_id == Deployment.id
+    live = and_(of_deployment, DeploymentVersion.version == Deployment.live_version)
+    tried = and_(of_deployment, DeploymentVersion.version == Rollout.candidate)
+    running = and_(Rollout.deployment_id == Deployment.id, Rollout.state == "running")
+    pins = select(Deployment, DeploymentVersion.models).where(Deployment.status != "deleted")
+    found: dict[tuple[str, int], Deployment] = {}
+    for statement in (
+        pins.join(DeploymentVersion, live),
+        pins.join(Rollout, running).join(DeploymentVersion, tried),
+    ):
+        ordered = statement.order_by(Deployment.created_at, Deployment.id)
+        for deployment, models in await session.execute(ordered):
+            for pin in models.values():
+                if pin["model"] == model:
+                    found[deployment.id, pin["version"]] = deployment
+    return [(deployment, version) for (_, version), deployment in found.items()]

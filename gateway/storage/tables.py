@@ -215,6 +215,40 @@ class DeploymentVersion(Table):
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
+class Rollout(Table):
+    """The last canary or shadow of a deployment: a version that is tried beside the live one."""
+
+    __tablename__ = "rollouts"
+
+    deployment_id: Mapped[str] = mapped_column(
+        ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True
+    )
+    id: Mapped[str] = mapped_column(Id)
+    """Another one for each rollout, so that late counts of an earlier one are recognised."""
+    strategy: Mapped[str] = mapped_column(Word)
+    baseline: Mapped[int] = mapped_column(Integer)
+    """The version that was live when it began."""
+    candidate: Mapped[int] = mapped_column(Integer)
+    """The version that is tried."""
+    weight: Mapped[int] = mapped_column(Integer)
+    """Per cent of the calls that reach the candidate."""
+    checks: Mapped[Json] = mapped_column(JSON)
+    """As `deployments/rollouts/checks.py` writes them."""
+    promote_after_seconds: Mapped[int | None] = mapped_column(Integer)
+    """NULL: a person promotes the candidate."""
+    promote_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """By the database's clock."""
+    state: Mapped[str] = mapped_column(Word)
+    cause: Mapped[str | None] = mapped_column(Word)
+    """Of a rollback: which check the candidate has failed; NULL: a person did it."""
+    reason: Mapped[str | None] = mapped_column(Text)
+    """Why it has ended, for people."""
+    observed: Mapped[Json] = mapped_column(JSON)
+    """As `deployments/rollouts/observations.py` writes them."""
+    started_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
 class Model(Table):
     """Whose a model is, and who may use it; its versions are in the model store.
 

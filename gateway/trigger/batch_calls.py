@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any
 
 import orjson
 
 from gateway.deployments.settings import ResponseFormat
 from gateway.fast_path.deployment_call import DeploymentCall
+from gateway.fast_path.rollout_calls import enter_rollout
 from gateway.ids import new_run_id
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.web.problems import Headers
@@ -111,9 +113,12 @@ class _Item(DeploymentCall):
 
     def start(self, body: bytes) -> None:
         """Have the item answered; its errors are its result."""
-        assert self.route is not None
+        route = self.route
+        assert route is not None
         try:
-            self.execute(self.route, body)
+            if route.rollout is not None:
+                route = self.route = enter_rollout(self, route, route.rollout, body)
+            self.execute(route, body)
         except Exception as error:  # noqa: BLE001 - `fail` knows which are bugs
             self.fail(error)
 
@@ -138,6 +143,9 @@ class _Item(DeploymentCall):
     def fail(self, error: Exception) -> None:
         """See DeploymentCall."""
         known = as_gateway_error(error, self.run_id.encode())
+        if self.in_rollout:
+            self.ended, self.error = perf_counter(), known.code
+            self.services.accounting.add(self)
         result = {
             "status": "failed",
             "error": {"code": known.code, "message": known.message},

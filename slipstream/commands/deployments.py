@@ -22,6 +22,7 @@ from gateway.deployments.settings import RunsOnDelete
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
 from slipstream import options
+from slipstream.commands import rollouts
 from slipstream.commands.deployment_options import (
     CallbackUrl,
     CancelOnDisconnect,
@@ -291,10 +292,13 @@ def delete(
 
 
 add_to(commands)
+rollouts.add_to(commands)
 
 
 def _fields(out: DeploymentOut) -> RenderableType:
-    return model_fields(out, hide=("webhook_secret", "warnings"), models=models_text(out.models))
+    rollout = None if out.rollout is None else rollouts.rollout_text(out.rollout)
+    hide = ("webhook_secret", "warnings")
+    return model_fields(out, hide=hide, models=models_text(out.models), rollout=rollout)
 
 
 def _given(**options_: object) -> dict[str, object]:

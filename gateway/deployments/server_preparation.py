@@ -20,7 +20,7 @@ _CONNECT_SECONDS = 0.5
 _POLL_SECONDS = 0.05
 
 
-class Rollout:
+class ServerPreparation:
     """Starts inference servers, and waits for them if the live version is serving calls.
 
     The new version then goes live only when its server is ready, so that no call meets a booting

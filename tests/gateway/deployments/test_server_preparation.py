@@ -1,4 +1,4 @@
-"""Rollouts of fast deployments that serve calls."""
+"""The inference servers of a fast deployment's new version, before it goes live."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.deployments.rollout import Rollout
+from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.settings import DeploymentSettings, ExecutionMode
 from gateway.deployments.snapshots import Snapshotter
 from gateway.deployments.versions import VersionService
@@ -69,9 +69,9 @@ class Site:
         return (await self.services.deployments.get(self.profile_id, self.id)).row.live_version
 
     def versions(self, ready_timeout: float = 60.0) -> VersionService:
-        """Return the service, with a rollout that waits up to `ready_timeout` seconds."""
-        rollout = Rollout(self.fleet, ready_timeout=ready_timeout, connect_seconds=0)
-        return VersionService(self.in_process_gateway.db, self.snapshots, rollout)
+        """Return the service, which waits for servers up to `ready_timeout` seconds."""
+        servers = ServerPreparation(self.fleet, ready_timeout=ready_timeout, connect_seconds=0)
+        return VersionService(self.in_process_gateway.db, self.snapshots, servers)
 
 
 def _draft(version: str) -> Draft:

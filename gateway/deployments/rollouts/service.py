@@ -1,0 +1,261 @@
+"""Starts, shows, changes and ends rollouts, and judges them by what gateways have counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.deployments import store
+from gateway.deployments.audit_events import live as seen_live
+from gateway.deployments.audit_events import record_deployment, rollout_fields
+from gateway.deployments.live_deployment import build_live_deployment
+from gateway.deployments.rollouts.checks import Checks, RolloutState, Strategy
+from gateway.deployments.rollouts.judgement import MIN_CALLS, judge
+from gateway.deployments.rollouts.observations import Observations
+from gateway.deployments.server_preparation import ServerPreparation
+from gateway.deployments.settings import DeploymentStatus, ExecutionMode
+from gateway.deployments.snapshots import NO_NOTE, FlowSnapshot, Snapshotter, VersionNote
+from gateway.errors import GatewayError
+from gateway.ids import new_id
+from gateway.storage.changes import ChangeKind, record_change
+from gateway.storage.database import Database
+from gateway.storage.sql import seconds_from_now
+from gateway.storage.tables import Deployment, Rollout
+from protos.errors import ErrorCode
+from telemetry.logs import logger
+
+log = logger("gateway.deployments.rollouts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRollout:
+    """What a rollout is started with."""
+
+    strategy: Strategy
+    weight: int
+    """Per cent of the calls that reach the candidate."""
+    checks: Checks
+    version: int | None = None
+    """The candidate; None: a new version of the flow's draft."""
+    promote_after_seconds: int | None = None
+    note: VersionNote = NO_NOTE
+
+
+class RolloutService:
+    """The rollouts of a profile's deployments. Each deployment has one at a time."""
+
+    def __init__(self, db: Database, snapshots: Snapshotter, servers: ServerPreparation) -> None:
+        self._db = db
+        self._snapshots = snapshots
+        self._servers = servers
+
+    async def start(
+        self, profile_id: str, deployment_id: str, new: NewRollout, *, key_id: str | None = None
+    ) -> Rollout:
+        """Try a version beside the live one.
+
+        In mode fast its inference server is started first, see `ServerPreparation`.
+
+        Raises:
+            GatewayError: NOT_FOUND, GONE, INVALID_FLOW; VALIDATION_FAILED for the live version, and
+                for checks that need mode fast; CONFLICT if a rollout is running, or another version
+                has gone live meanwhile; errors of `ServerPreparation`. Nothing changes then.
+        """
+        async with self._db.read() as session:
+            before = await store.find_deployment(session, profile_id, deployment_id)
+            live = await store.live_version(session, before)
+            await self._refuse_second(session, before)
+            number = new.version or await store.newest_version(session, before) + 1
+            candidate = None
+            if new.version is not None:
+                candidate = await store.find_version(session, before, new.version)
+        _check(before, new)
+        snapshot: FlowSnapshot | None = None
+        if candidate is None:
+            snapshot = await self._snapshots.take(profile_id, before.flow_id)
+            candidate = snapshot.version(before.id, number, key_id=key_id, note=new.note)
+        else:
+            await self._snapshots.check(profile_id, candidate)
+        build_live_deployment(before, candidate)
+        await self._servers.prepare(before, live, candidate)
+        async with self._db.write() as session:
+            row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            await self._refuse_second(session, row)
+            if row.live_version != live.version:
+                message = f"version {row.live_version} went live meanwhile: nothing was changed"
+                raise GatewayError(ErrorCode.CONFLICT, f"deployment '{row.name}': {message}")
+            _check(row, new)
+            if snapshot is not None:
+                number = await store.newest_version(session, row) + 1
+                candidate = snapshot.version(row.id, number, key_id=key_id, note=new.note)
+                session.add(candidate)
+            build_live_deployment(row, candidate)
+            rollout = await self._insert(session, row, number, new)
+            await record_deployment(session, "start_rollout", row, after=rollout_fields(rollout))
+            record_change(session, ChangeKind.DEPLOYMENT, row.id)
+        return rollout
+
+    async def get(self, profile_id: str, deployment_id: str) -> Rollout:
+        """Return the last rollout, running or ended; raise NOT_FOUND if there was none, or GONE."""
+        async with self._db.read() as session:
+            row = await store.find_deployment(session, profile_id, deployment_id)
+            rollout = await store.find_rollout(session, row.id)
+        if rollout is None:
+            message = f"deployment '{row.name}' has had no rollout: start one with a POST"
+            raise GatewayError(ErrorCode.NOT_FOUND, message)
+        return rollout
+
+    async def change_weight(self, profile_id: str, deployment_id: str, weight: int) -> Rollout:
+        """Change how many calls reach the candidate; raise as `end`, and VALIDATION_FAILED."""
+        async with self._db.write() as session:
+            row, rollout = await self._running(session, profile_id, deployment_id)
+            check_weight(Strategy(rollout.strategy), weight)
+            before = rollout_fields(rollout)
+            rollout.weight = weight
+            await record_deployment(
+                session, "change_rollout", row, before=before, after=rollout_fields(rollout)
+            )
+            record_change(session, ChangeKind.DEPLOYMENT, row.id)
+        return rollout
+
+    async def end(self, profile_id: str, deployment_id: str) -> Rollout:
+        """Roll the candidate back: the live version gets all calls again.
+
+        Raises:
+            GatewayError: NOT_FOUND, GONE; CONFLICT if no rollout is running.
+        """
+        async with self._db.write() as session:
+            row, rollout = await self._running(session, profile_id, deployment_id)
+            before = rollout_fields(rollout)
+            store.end_rollout(rollout, RolloutState.ROLLED_BACK, "a person has ended the rollout")
+            await record_deployment(
+                session, "roll_back", row, before=before, after=rollout_fields(rollout)
+            )
+            record_change(session, ChangeKind.DEPLOYMENT, row.id)
+        return rollout
+
+    async def observe(
+        self, deployment_id: str, rollout_id: str, seen: Observations
+    ) -> Rollout | None:
+        """Add what a gateway has counted, and end the rollout if that decides it.
+
+        The transaction that adds the counts judges them: no process is in charge, and two gateways
+        cannot come to different ends. Returns the rollout, or None if it had ended.
+        """
+        async with self._db.write() as session:
+            row = await session.get(Deployment, deployment_id, with_for_update=True)
+            if row is None or row.status == DeploymentStatus.DELETED:
+                return None
+            rollout = await store.running_rollout(session, row)
+            if rollout is None or rollout.id != rollout_id:
+                return None
+            total = Observations.model_validate(rollout.observed)
+            total.merge(seen)
+            rollout.observed = total.model_dump(mode="json")
+            await self._judge(session, row, rollout, total)
+        return rollout
+
+    async def _judge(
+        self, session: AsyncSession, row: Deployment, rollout: Rollout, total: Observations
+    ) -> None:
+        checks = Checks.model_validate(rollout.checks)
+        versions = {"baseline": rollout.baseline, "candidate": rollout.candidate}
+        verdict = judge(total, checks, **versions)
+        about = {"deployment": row.id, "name": row.name, **versions}
+        before = rollout_fields(rollout)
+        if verdict is not None:
+            reason, cause = verdict.reason, verdict.cause
+            store.end_rollout(rollout, RolloutState.ROLLED_BACK, reason, cause)
+            await record_deployment(
+                session, "roll_back", row, before=before, after=rollout_fields(rollout)
+            )
+            log.warning("rollout_rolled_back", **about, cause=str(cause), reason=reason)
+        elif total.candidate.answered >= MIN_CALLS and await _is_due(session, rollout):
+            was = await store.live_version(session, row)
+            now_live = await store.find_version(session, row, rollout.candidate)
+            row.live_version = rollout.candidate
+            passed = f"every check was passed for {rollout.promote_after_seconds} s"
+            store.end_rollout(rollout, RolloutState.PROMOTED, passed)
+            before, after = seen_live(was), seen_live(now_live)
+            await record_deployment(session, "promote", row, before=before, after=after)
+            log.info("rollout_promoted", **about)
+        else:
+            return
+        record_change(session, ChangeKind.DEPLOYMENT, row.id)
+
+    async def _running(
+        self, session: AsyncSession, profile_id: str, deployment_id: str
+    ) -> tuple[Deployment, Rollout]:
+        row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+        rollout = await store.running_rollout(session, row)
+        if rollout is None:
+            message = f"deployment '{row.name}' has no rollout that is running"
+            raise GatewayError(ErrorCode.CONFLICT, message)
+        return row, rollout
+
+    async def _refuse_second(self, session: AsyncSession, row: Deployment) -> None:
+        rollout = await store.running_rollout(session, row)
+        if rollout is not None:
+            message = (
+                f"deployment '{row.name}': version {rollout.candidate} is being tried already: "
+                "promote it, or roll it back, first"
+            )
+            raise GatewayError(ErrorCode.CONFLICT, message)
+
+    async def _insert(
+        self, session: AsyncSession, row: Deployment, candidate: int, new: NewRollout
+    ) -> Rollout:
+        ended = await store.find_rollout(session, row.id)
+        if ended is not None:
+            await session.delete(ended)
+            await session.flush()
+        seconds = new.promote_after_seconds
+        rollout = Rollout(
+            deployment_id=row.id,
+            id=new_id(),
+            strategy=new.strategy,
+            baseline=row.live_version,
+            candidate=candidate,
+            weight=new.weight,
+            checks=new.checks.model_dump(),
+            promote_after_seconds=seconds,
+            promote_at=None if seconds is None else seconds_from_now(seconds),
+            state=RolloutState.RUNNING,
+            observed=Observations().model_dump(mode="json"),
+        )
+        session.add(rollout)
+        await session.flush()
+        await session.refresh(rollout)
+        return rollout
+
+
+def check_weight(strategy: Strategy, weight: int) -> None:
+    """Raise VALIDATION_FAILED for a canary without calls for the live version to compare with."""
+    if strategy is Strategy.CANARY and weight == 100:  # noqa: PLR2004 - all
+        message = "weight: expected 1 to 99 for a canary, got 100; promote the version instead"
+        raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
+
+
+def _check(row: Deployment, new: NewRollout) -> None:
+    check_weight(new.strategy, new.weight)
+    message = ""
+    if new.version == row.live_version:
+        message = f"version: expected another one than the live version {new.version}"
+    elif row.execution_mode != ExecutionMode.FAST:
+        if new.strategy is Strategy.SHADOW:
+            message = (
+                f"strategy: a shadow needs mode fast, got {row.execution_mode}: its flow would run "
+                "twice, with all its effects; use a canary"
+            )
+        elif new.checks.tolerance is not None:
+            mode = row.execution_mode
+            message = f"checks.tolerance: outputs are compared in mode fast only, got {mode}"
+    if message:
+        raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
+
+
+async def _is_due(session: AsyncSession, rollout: Rollout) -> bool:
+    due = select(Rollout.promote_at <= seconds_from_now()).where(Rollout.id == rollout.id)
+    return bool((await session.execute(due)).scalar_one())

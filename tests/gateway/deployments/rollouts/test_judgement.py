@@ -1,0 +1,172 @@
+"""When a candidate has failed a check."""
+
+from __future__ import annotations
+
+import random
+from statistics import NormalDist
+
+import pytest
+
+from gateway.deployments.rollouts.checks import Cause, Checks
+from gateway.deployments.rollouts.judgement import Verdict, judge, slowest_allowed, wilson_interval
+from gateway.deployments.rollouts.observations import Calls, Observations
+from gateway.deployments.rollouts.outputs import find_difference
+from protos.errors import ErrorCode
+
+CHECKS = Checks(tolerance=0.01)
+
+
+def calls(answered: int, failed: int = 0, seconds: float = 0.01) -> Calls:
+    """Return calls, of which `failed` failed and the others took `seconds`."""
+    seen = Calls()
+    for number in range(answered):
+        seen.add(ErrorCode.INFERENCE_FAILED if number < failed else None, seconds)
+    return seen
+
+
+def verdict(baseline: Calls, candidate: Calls, checks: Checks = CHECKS) -> Verdict | None:
+    """Return the judgement of two versions that were not compared."""
+    seen = Observations(baseline=baseline, candidate=candidate)
+    return judge(seen, checks, baseline=1, candidate=2)
+
+
+def test_a_candidate_that_always_fails_needs_only_five_calls() -> None:
+    assert verdict(calls(100), calls(4, failed=4)) is None
+    found = verdict(calls(100), calls(5, failed=5))
+    assert found is not None
+    assert found.cause is Cause.ERRORS
+    assert found.reason == (
+        "5 of the last 5 calls of version 2 failed, of version 1 0 of 100; 2.0% more are allowed"
+    )
+
+
+def test_versions_that_fail_alike_are_no_reason() -> None:
+    assert verdict(calls(900, failed=450), calls(100, failed=55)) is None
+    assert verdict(calls(9, failed=9), calls(100, failed=100)) is None
+    found = verdict(calls(900, failed=450), calls(100, failed=75))
+    assert found is not None
+    assert found.cause is Cause.ERRORS
+
+
+def test_a_few_more_failures_are_allowed() -> None:
+    assert verdict(calls(1_000, failed=1), calls(1_000, failed=20)) is None
+    assert verdict(calls(1_000, failed=1), calls(1_000, failed=60)) is not None
+    patient = Checks(max_error_increase=0.1)
+    assert verdict(calls(1_000, failed=1), calls(1_000, failed=60), patient) is None
+
+
+def test_without_calls_of_the_live_version_nothing_is_judged() -> None:
+    assert verdict(calls(0), calls(100, failed=100)) is None
+    assert verdict(calls(0), calls(100, seconds=5)) is None
+
+
+def test_a_slow_candidate_is_found_after_twenty_calls() -> None:
+    assert verdict(calls(100, seconds=0.01), calls(19, seconds=0.1)) is None
+    found = verdict(calls(100, seconds=0.01), calls(20, seconds=0.1))
+    assert found is not None
+    assert found.cause is Cause.LATENCY
+    assert "2 times are allowed" in found.reason
+    assert verdict(calls(100, seconds=0.01), calls(200, seconds=0.015)) is None
+    unchecked = Checks(max_latency_ratio=None)
+    assert verdict(calls(100, seconds=0.01), calls(20, seconds=10), unchecked) is None
+
+
+def test_milliseconds_of_a_quick_model_are_no_reason() -> None:
+    assert verdict(calls(100, seconds=0.0002), calls(100, seconds=0.004)) is None
+
+
+def test_equal_versions_are_hardly_ever_rolled_back() -> None:
+    """Of 300 canaries of 1,000 calls, each judged after every ten, one in fifty at most."""
+    chance = random.Random(3)
+    rolled_back = 0
+    for _ in range(300):
+        old, new = Calls(), Calls()
+        for number in range(1_000):
+            error = ErrorCode.INFERENCE_FAILED if chance.random() < 0.01 else None
+            (new if chance.random() < 0.1 else old).add(error, chance.lognormvariate(-5, 0.7))
+            if number % 10 == 9 and verdict(old, new) is not None:
+                rolled_back += 1
+                break
+    assert rolled_back <= 6
+
+
+def test_what_happened_lately_decides() -> None:
+    seen = Observations(baseline=calls(2_000), candidate=calls(2_000))
+    for _ in range(40):
+        seen.merge(Observations(baseline=calls(50), candidate=calls(10, failed=1)))
+    assert seen.candidate.answered <= 2_000
+    found = judge(seen, CHECKS, baseline=1, candidate=2)
+    assert found is None or found.cause is Cause.ERRORS
+    for _ in range(10):
+        seen.merge(Observations(baseline=calls(50), candidate=calls(10, failed=10)))
+    found = judge(seen, CHECKS, baseline=1, candidate=2)
+    assert found is not None
+    assert found.cause is Cause.ERRORS
+
+
+def test_outputs_that_differ_are_a_reason_and_the_example_is_shown() -> None:
+    seen = Observations(baseline=calls(100), candidate=calls(20))
+    for _ in range(4):
+        seen.compare("/y/0 is 1 by the live version, and 2")
+    assert judge(seen, CHECKS, baseline=1, candidate=2) is None
+    seen.compare("/y/0 is 1 by the live version, and 3")
+    found = judge(seen, CHECKS, baseline=1, candidate=2)
+    assert found is not None
+    assert found.cause is Cause.OUTPUTS
+    assert found.reason.endswith("For example: /y/0 is 1 by the live version, and 3")
+    for _ in range(2_000):
+        seen.compare(None)
+    assert judge(seen, CHECKS, baseline=1, candidate=2) is None
+
+
+def test_refusals_by_limits_and_callers_that_leave_say_nothing() -> None:
+    seen = Calls()
+    seen.add(ErrorCode.RATE_LIMITED, 0.1)
+    seen.add(ErrorCode.CANCELLED, 0.1)
+    assert (seen.answered, seen.failed) == (0, 0)
+
+
+def test_observations_survive_the_database() -> None:
+    seen = Observations(baseline=calls(7, failed=2), candidate=calls(3, seconds=2.5))
+    seen.compare("/y is 1 by the live version, and 2")
+    assert Observations.model_validate(seen.model_dump(mode="json")) == seen
+    assert Observations().empty
+    assert not seen.empty
+
+
+def test_a_quantile_is_known_to_ten_per_cent() -> None:
+    seen = Calls()
+    for number in range(1, 1_001):
+        seen.add(None, number / 1_000)
+    assert seen.quantile(0.5) == pytest.approx(0.5, rel=0.11)
+    assert seen.quantile(0.9) == pytest.approx(0.9, rel=0.11)
+
+
+def test_the_interval_is_wilsons() -> None:
+    """Its ends are the shares p for which (seen - p)² = z² p (1 - p) / n."""
+    z = NormalDist().inv_cdf(0.99)
+    for successes, trials in ((3, 50), (49, 50), (900, 1_000)):
+        for end in wilson_interval(successes, trials):
+            variance = z**2 * end * (1 - end) / trials
+            assert (successes / trials - end) ** 2 == pytest.approx(variance)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_patience_ends_at_what_is_allowed() -> None:
+    assert slowest_allowed(Observations(), CHECKS) == float("inf")
+    seen = Observations(baseline=calls(1_000, seconds=0.1))
+    assert slowest_allowed(seen, CHECKS) == pytest.approx(0.2, rel=0.11)
+
+
+def test_outputs_are_compared_with_a_tolerance() -> None:
+    assert find_difference(b'{"y":[1.0,2.0]}', b'{"y":[1.005,2.0]}', 0.01) is None
+    assert find_difference(b'{"y":[1.0,200]}', b'{"y":[1.0,201]}', 0.01) is None
+    assert find_difference(b'{"y":[1.0,2.0]}', b'{"y":[1.0,2.1]}', 0.01) == (
+        "/y/1 is 2.0 by the live version, and 2.1"
+    )
+    assert find_difference(b'{"y":["NaN"]}', b'{"y":[1.0]}', 1.0) is not None
+    assert find_difference(b'{"y":["NaN"]}', b'{"y": ["NaN"]}', 0.0) is None
+    assert find_difference(b'{"label":"cat"}', b'{"label":"dog"}', 1.0) is not None
+    assert find_difference(b'{"y":[1]}', b'{"y":[1,1]}', 1.0) is not None
+    assert find_difference(b'{"y":true}', b'{"y":1}', 1.0) is not None
+    assert find_difference(b'{"y":1}', b'{"z":1}', 1.0) is not None
