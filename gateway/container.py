@@ -138,15 +138,16 @@ class Container:
             retention_days=settings.run_retention_days,
         )
 
+        self.rollout_watch = RolloutWatch(self.services.rollouts, self.metrics)
         self.usage = UsageWriter(
             self.db,
             self.metrics,
+            self.rollout_watch.count_runs,
             minute_hours=settings.usage_minute_hours,
             days=settings.usage_retention_days,
         )
         self.recorder = RunRecorder(self.execution.store, self.metrics, self.feed.database_answers)
         self.accounting = Accounting(self.metrics, self.usage.meter, self.key_usage, self.recorder)
-        self.rollout_watch = RolloutWatch(self.services.rollouts, self.metrics)
         call_services = CallServices(
             resolver=RouteResolver(
                 authenticator,

@@ -16,7 +16,7 @@ NOUNS: Mapping[str, str] = {
     "hosts": "The machines of an installation: list, token.",
     "models": "The model store: add, list, show, verify, label, set, remove, serve, unserve.",
     "flows": "Flows: create, validate, run, list, show, update, delete.",
-    "deployments": "Deployments: create, list, show, set, redeploy, promote, diff, pause, delete.",
+    "deployments": "Deployments: create, list, show, set, redeploy, canary, promote, diff, pause.",
     "keys": "API keys: create, list, show, set, rotate, check, deactivate, activate, delete.",
     "users": "Users: create, list, set-role, reset-password, deactivate, activate, delete.",
     "runs": "Runs: list, show, wait, cancel, retry, tail.",

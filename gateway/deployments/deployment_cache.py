@@ -9,7 +9,7 @@ from gateway.deployments.live_deployment import (
     LiveRollout,
     build_live_deployment,
 )
-from gateway.deployments.rollouts.checks import Checks, RolloutState, Strategy
+from gateway.deployments.rollout_settings import Checks, RolloutState, Strategy
 from gateway.deployments.settings import DeploymentStatus
 from gateway.deployments.store import (
     deployment_gone,

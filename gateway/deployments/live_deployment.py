@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.deployments.fast_plan import FastPlan, compile_plan
-from gateway.deployments.rollouts.checks import Strategy
+from gateway.deployments.rollout_settings import Strategy
 from gateway.deployments.settings import (
     DeploymentType,
     ExecutionMode,

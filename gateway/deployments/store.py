@@ -8,7 +8,7 @@ from sqlalchemy import false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
-from gateway.deployments.rollouts.checks import Cause, RolloutState
+from gateway.deployments.rollout_settings import Cause, RolloutState
 from gateway.deployments.settings import DeploymentStatus
 from gateway.errors import GatewayError
 from gateway.ids import is_id

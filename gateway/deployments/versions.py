@@ -13,7 +13,7 @@ from gateway.deployments.audit_events import record_deployment, record_version_n
 from gateway.deployments.deployment_view import DeploymentView, load_view
 from gateway.deployments.diff import Difference, Side, compare
 from gateway.deployments.live_deployment import build_live_deployment
-from gateway.deployments.rollouts.checks import RolloutState
+from gateway.deployments.rollout_settings import RolloutState
 from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.snapshots import NO_NOTE, Snapshotter, VersionNote
 from gateway.errors import GatewayError

@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from time import perf_counter
 
-from gateway.deployments.rollouts.checks import Strategy
+from gateway.deployments.rollout_settings import Strategy
 from gateway.deployments.rollouts.outputs import find_difference
 from gateway.deployments.settings import ResponseFormat
 from gateway.errors import GatewayError

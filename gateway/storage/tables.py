@@ -233,7 +233,7 @@ class Rollout(Table):
     weight: Mapped[int] = mapped_column(Integer)
     """Per cent of the calls that reach the candidate."""
     checks: Mapped[Json] = mapped_column(JSON)
-    """As `deployments/rollouts/checks.py` writes them."""
+    """As `deployments/rollout_settings.py` writes them."""
     promote_after_seconds: Mapped[int | None] = mapped_column(Integer)
     """NULL: a person promotes the candidate."""
     promote_at: Mapped[datetime | None] = mapped_column(UtcTime)

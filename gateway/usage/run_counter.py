@@ -8,7 +8,7 @@ open transaction if that is earlier.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -70,17 +70,28 @@ _MOVE = sa.update(_MARKS).values(
 )
 
 
+# Any: rows of _ENDED
+OnCounted = Callable[[Sequence[Any]], Awaitable[None]]
+"""What else is to hear, once, of each run that has ended; one that fails has lost them."""
+
+
 class RunCounter:
     """One process counts at a time, the one that locks the mark; the others skip the turn."""
 
     def __init__(
-        self, store: UsageStore, metrics: GatewayMetrics, *, behind: float = _BEHIND_SECONDS
+        self,
+        store: UsageStore,
+        metrics: GatewayMetrics,
+        on_counted: OnCounted | None = None,
+        *,
+        behind: float = _BEHIND_SECONDS,
     ) -> None:
-        """Count runs that ended `behind` seconds ago or earlier."""
+        """Count runs that ended `behind` seconds ago or earlier; `on_counted` gets them, too."""
         self._store = store
         self._present = sa.select(seconds_from_now(-behind))
         self._db = store.db
         self._metrics = metrics
+        self._on_counted = on_counted
         first = dialect_insert(_MARKS, self._db.dialect).values(id=1, **_AFTER)
         self._first = first.on_conflict_do_nothing()
 
@@ -106,6 +117,8 @@ class RunCounter:
         for row in rows:
             for stage, seconds in _durations(row).items():
                 self._metrics.observe_run_stage(row.mode, stage, seconds)
+        if self._on_counted is not None:
+            await self._on_counted(rows)
         return len(rows)
 
     async def _any(self) -> bool:

@@ -11,7 +11,7 @@ from gateway.storage.failures import log_failure
 from gateway.usage.compaction import Compaction
 from gateway.usage.meter import UsageMeter
 from gateway.usage.minute_bucket import BucketSnapshot, MinuteBucket
-from gateway.usage.run_counter import RunCounter
+from gateway.usage.run_counter import OnCounted, RunCounter
 from gateway.usage.store import UsageStore
 from telemetry.logs import logger
 
@@ -30,12 +30,18 @@ class UsageWriter:
     """The meter, and three periodic jobs that continue after failures."""
 
     def __init__(
-        self, db: Database, metrics: GatewayMetrics, *, minute_hours: int, days: int
+        self,
+        db: Database,
+        metrics: GatewayMetrics,
+        on_runs: OnCounted | None = None,
+        *,
+        minute_hours: int,
+        days: int,
     ) -> None:
         self.meter = UsageMeter()
         self._metrics = metrics
         self._store = UsageStore(db)
-        self._runs = RunCounter(self._store, metrics)
+        self._runs = RunCounter(self._store, metrics, on_runs)
         self._compaction = Compaction(self._store, minute_hours=minute_hours, days=days)
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from gateway.deployments.rollouts.checks import RolloutState, Strategy
+from gateway.deployments.rollout_settings import RolloutState, Strategy
 from gateway.deployments.rollouts.schemas import CallsOut, RolloutIn, RolloutOut, RolloutPatch
 from slipstream import options
 from slipstream.commands.deployment_versions import DeploymentId

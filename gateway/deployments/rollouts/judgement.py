@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 
-from gateway.deployments.rollouts.checks import Cause, Checks
+from gateway.deployments.rollout_settings import Cause, Checks
 from gateway.deployments.rollouts.observations import Calls, Observations
 
 _Z = NormalDist().inv_cdf(0.99)

@@ -33,17 +33,17 @@ class Calls(BaseModel):
     def count(self, calls: Iterable[CallRecord]) -> None:
         """Count answered calls."""
         for call in calls:
-            self.add(call.error, call.ended - call.began)
+            if call.error not in _NOT_ITS_FAULT:
+                self.add(call.ended - call.began, failed=call.error is not None)
 
-    def add(self, error: ErrorCode | None, seconds: float) -> None:
-        """Count a call."""
-        if error is None:
-            self.answered += 1
+    def add(self, seconds: float, *, failed: bool = False) -> None:
+        """Count a call; how long a failed one took says nothing."""
+        self.answered += 1
+        if failed:
+            self.failed += 1
+        else:
             number = ceil(log(max(seconds, _SHORTEST_SECONDS)) / _WIDTH)
             self.classes[number] = self.classes.get(number, 0) + 1
-        elif error not in _NOT_ITS_FAULT:
-            self.answered += 1
-            self.failed += 1
 
     @property
     def timed(self) -> float:

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.deployments.rollouts.checks import Cause, Checks, RolloutState, Strategy
+from gateway.deployments.rollout_settings import Cause, Checks, RolloutState, Strategy
 from gateway.deployments.rollouts.observations import Calls, Observations
 from gateway.deployments.rollouts.service import NewRollout
 from gateway.deployments.snapshots import VersionNote

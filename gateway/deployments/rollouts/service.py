@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -11,7 +12,7 @@ from gateway.deployments import store
 from gateway.deployments.audit_events import live as seen_live
 from gateway.deployments.audit_events import record_deployment, rollout_fields
 from gateway.deployments.live_deployment import build_live_deployment
-from gateway.deployments.rollouts.checks import Checks, RolloutState, Strategy
+from gateway.deployments.rollout_settings import Checks, RolloutState, Strategy
 from gateway.deployments.rollouts.judgement import MIN_CALLS, judge
 from gateway.deployments.rollouts.observations import Observations
 from gateway.deployments.server_preparation import ServerPreparation
@@ -135,6 +136,18 @@ class RolloutService:
             )
             record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return rollout
+
+    async def running(self, deployment_ids: Collection[str]) -> dict[str, Rollout]:
+        """Return the rollouts of these deployments that are running, by deployment."""
+        if not deployment_ids:
+            return {}
+        statement = select(Rollout).where(
+            Rollout.deployment_id.in_(sorted(deployment_ids)),
+            Rollout.state == RolloutState.RUNNING,
+        )
+        async with self._db.read() as session:
+            found = (await session.execute(statement)).scalars()
+            return {rollout.deployment_id: rollout for rollout in found}
 
     async def observe(
         self, deployment_id: str, rollout_id: str, seen: Observations

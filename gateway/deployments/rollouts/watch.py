@@ -5,23 +5,38 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from time import perf_counter
-from typing import Literal
+from typing import Literal, Protocol
 
-from gateway.deployments.rollouts.checks import Checks, RolloutState
+from gateway.deployments.rollout_settings import Checks, RolloutState
 from gateway.deployments.rollouts.judgement import slowest_allowed
 from gateway.deployments.rollouts.observations import Calls, Observations
 from gateway.deployments.rollouts.service import RolloutService
+from gateway.deployments.settings import ExecutionMode
 from gateway.metrics import CallRecord, GatewayMetrics
 from gateway.storage.failures import log_failure
+from gateway.storage.tables import Rollout
 from telemetry.logs import logger
 
 _SECONDS = 0.5
 _FIRST_PATIENCE = 1.0
+_COMPLETED, _CANCELLED = "completed", "cancelled"
+"""Statuses of runs."""
 
 Role = Literal["baseline", "candidate"]
 
 log = logger("gateway.deployments.rollouts")
+
+
+class EndedRun(Protocol):
+    """A run that has ended."""
+
+    deployment_id: str
+    version: int
+    mode: str
+    status: str
+    duration_seconds: float | None
 
 
 class RolloutCounts:
@@ -43,13 +58,20 @@ class RolloutCounts:
         self._unanswered[call] = None
 
     def count(self, role: Role, calls: Sequence[CallRecord]) -> None:
-        """Count calls that one of the versions has answered."""
+        """Count calls that one of the versions has answered, except with a run that goes on."""
         if role == "candidate":
             calls = [call for call in calls if self._unanswered.pop(call, call) is None]
+        calls = [call for call in calls if call.status != HTTPStatus.ACCEPTED]
         counted: Calls = getattr(self.unwritten, role)
         counted.count(calls)
         failed = sum(call.error is not None for call in calls)
         self._metrics.count_rollout_calls(self.deployment_id, role, len(calls) - failed, failed)
+
+    def count_run(self, role: Role, seconds: float | None, *, failed: bool) -> None:
+        """Count a run that has ended after its call was answered."""
+        counted: Calls = getattr(self.unwritten, role)
+        counted.add(seconds or 0.0, failed=failed)
+        self._metrics.count_rollout_calls(self.deployment_id, role, int(not failed), int(failed))
 
     def count_unanswered(self) -> None:
         """Count what has waited for longer than it should, as calls that took as long.
@@ -59,7 +81,7 @@ class RolloutCounts:
         latest = perf_counter() - self.patience
         for call in [each for each in self._unanswered if each.began < latest]:
             del self._unanswered[call]
-            self.unwritten.candidate.add(None, perf_counter() - call.began)
+            self.unwritten.candidate.add(perf_counter() - call.began)
 
     def compare(self, difference: str | None) -> None:
         """Count two outputs; None: they are equal."""
@@ -95,6 +117,20 @@ class RolloutWatch:
             found = self._counts[rollout_id] = RolloutCounts(deployment_id, self._metrics)
         return found
 
+    async def count_runs(self, runs: Sequence[EndedRun]) -> None:
+        """Count async runs that have ended, in any process; sync ones are counted as calls."""
+        ended = [run for run in runs if run.mode == ExecutionMode.ASYNC]
+        rollouts = await self._service.running({run.deployment_id for run in ended})
+        for run in ended:
+            rollout = rollouts.get(run.deployment_id)
+            if rollout is None or run.status == _CANCELLED:
+                continue
+            role = _role(rollout, run.version)
+            if role is not None:
+                counts = self.counts(run.deployment_id, rollout.id)
+                failed = run.status != _COMPLETED
+                counts.count_run(role, run.duration_seconds, failed=failed)
+
     def start(self) -> None:
         """Begin to write."""
         self._task = asyncio.create_task(self._run(), name="rollout watch")
@@ -128,3 +164,9 @@ class RolloutWatch:
         self._counts.pop(rollout_id, None)
         if rollout is not None:
             self._metrics.count_rollout_end(counts.deployment_id, rollout.cause or rollout.state)
+
+
+def _role(rollout: Rollout, version: int) -> Role | None:
+    if version == rollout.candidate:
+        return "candidate"
+    return "baseline" if version == rollout.baseline else None

@@ -125,6 +125,19 @@ def steps(model: bytes) -> Mapping[str, Step]:
         "POST /node/deployments/{deployment_id}/redeploy/": Step(
             action="deployment.redeploy", subject_kind=deployment
         ),
+        "POST /node/deployments/{deployment_id}/rollout/": Step(
+            action="deployment.start_rollout",
+            subject_kind=deployment,
+            body={"json": {"strategy": "canary"}},
+        ),
+        "PATCH /node/deployments/{deployment_id}/rollout/": Step(
+            action="deployment.change_rollout",
+            subject_kind=deployment,
+            body={"json": {"weight": 20}},
+        ),
+        "DELETE /node/deployments/{deployment_id}/rollout/": Step(
+            action="deployment.roll_back", subject_kind=deployment
+        ),
         "PATCH /node/deployments/{deployment_id}/versions/{number}/": Step(
             action="deployment_version.describe",
             subject_kind="deployment_version",

@@ -25,6 +25,8 @@ _BODIES: Mapping[str, Callable[[Json, Resources], Json]] = {
     "replace_flow": lambda given, _: {**given, **chain("iris")},
     "change_flow": lambda given, _: {**given, **chain("iris")},
     "create_deployment": lambda _, resources: {"flow_id": resources["flow_id"]},
+    "create_deployment_rollout": lambda _, __: {"strategy": "canary"},
+    "change_deployment_rollout": lambda _, __: {"weight": 20},
     "create_inference_server": lambda _, resources: {"model": resources["name"], "version": 1},
     "replace_inference_server_registered": lambda given, resources: {
         **given,

@@ -23,6 +23,10 @@ _REQUIRED_STATE = {
     "trigger_deployment": "triggered",
     "trigger_deployment_batch": "triggered",
     "get_deployment_usage": "triggered",
+    "create_deployment_rollout": "untried_deployment",
+    "get_deployment_rollout": "tried_deployment",
+    "change_deployment_rollout": "tried_deployment",
+    "delete_deployment_rollout": "tried_deployment",
     "cancel_flow_run": "waiting_run",
     "retry_flow_run": "failed_run",
     "end_grace_api_key": "rotated_key",
@@ -34,6 +38,7 @@ _CONSUMING = frozenset(
         *("delete_flow", "delete_deployment", "delete_inference_server", "delete_model_version"),
         *("delete_api_key", "deactivate_api_key", "rotate_api_key", "end_grace_api_key"),
         *("cancel_flow_run", "end_session", "delete_user"),
+        *("create_deployment_rollout", "delete_deployment_rollout"),
     }
 )
 """Operations after which a resource is gone or in another state."""
@@ -74,6 +79,8 @@ class Resources:
             "deployment_id": self._deployment,
             "enabled_webhook": self._deployment,  # that no other call changes
             "triggered": lambda: self._deploy(chain("iris", input=_IRIS)),
+            "untried_deployment": lambda: self._deploy(chain("iris")),
+            "tried_deployment": self._tried_deployment,
             "key_id": lambda: self._create("/node/api-keys/", {"name": "victim"}),
             "rotated_key": self._rotated_key,
             "session_id": self._session,
@@ -123,6 +130,11 @@ class Resources:
         return self._deploy(
             chain("iris"), notification_method="webhook", callback_url=self._webhook_url
         )
+
+    def _tried_deployment(self) -> str:
+        deployment_id = self._deploy(chain("iris"))
+        self._post(f"/node/deployments/{deployment_id}/rollout/", {"strategy": "canary"})
+        return deployment_id
 
     def _trigger(self, deployment_id: str, input_data: Json) -> str:
         call = f"/node/deployment-trigger/{deployment_id}/"

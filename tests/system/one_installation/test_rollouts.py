@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -37,6 +37,14 @@ class Site:
         installation.add_model(name, candidate)
         self.url = f"{DEPLOYMENTS}{self.id}/rollout/"
 
+    def run_in_engine(self, mode: str) -> None:
+        """Have the flow engine answer calls, in the gateway."""
+        settings = {"execution_mode": mode, "deployment_type": "server"}
+        assert self.installation.http.patch(f"{DEPLOYMENTS}{self.id}/", json=settings).is_success
+        second = {"model": self.name, "version": 2}
+        server = self.installation.post("/node/inference-servers/", second)
+        self.installation.until_ready(server["id"])
+
     def start(self, strategy: str, **given: object) -> None:
         """Try the second version."""
         self.installation.post(self.url, {"strategy": strategy, **given})
@@ -68,11 +76,13 @@ class Site:
             outcomes.append((answer.status_code, output))
 
         async def send() -> None:
-            async with httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client:
-                async with asyncio.TaskGroup() as calls:
-                    while not over.is_set():
-                        calls.create_task(call(client))
-                        await asyncio.sleep(1 / CALLS_PER_SECOND)
+            async with (
+                httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client,
+                asyncio.TaskGroup() as calls,
+            ):
+                while not over.is_set():
+                    calls.create_task(call(client))
+                    await asyncio.sleep(1 / CALLS_PER_SECOND)
 
         sending = asyncio.create_task(send())
         yield outcomes
@@ -106,24 +116,21 @@ async def crash_forever(site: Site) -> None:
         await asyncio.sleep(0.2)
 
 
+FAULTS: Mapping[str, tuple[Callable[[Path], Path], str]] = {
+    "wrong": (lambda path: onnx_models.adds(path, 1), "outputs"),
+    "slow": (lambda path: onnx_models.slow_to_run(path, 0.1), "latency"),
+    "failing": (onnx_models.picky, "errors"),
+    "crashing": (lambda path: onnx_models.adds(path, 0), "errors"),
+}
+"""How candidates are bad: what builds the model, and the check that it fails."""
+
+
 @pytest.mark.parametrize("strategy", ["canary", "shadow"])
-@pytest.mark.parametrize(
-    ("fault", "build", "cause"),
-    [
-        ("wrong", lambda path: onnx_models.adds(path, 1), "outputs"),
-        ("slow", lambda path: onnx_models.slow_to_run(path, 0.1), "latency"),
-        ("failing", onnx_models.picky, "errors"),
-        ("crashing", lambda path: onnx_models.adds(path, 0), "errors"),
-    ],
-)
+@pytest.mark.parametrize("fault", FAULTS)
 async def test_a_bad_candidate_is_rolled_back_within_ten_seconds(
-    installation: Installation,
-    tmp_path: Path,
-    strategy: str,
-    fault: str,
-    build: Callable[[Path], Path],
-    cause: str,
+    installation: Installation, tmp_path: Path, strategy: str, fault: str
 ) -> None:
+    build, cause = FAULTS[fault]
     site = Site(installation, f"{fault}-{strategy}", build(tmp_path / "second.onnx"))
     async with site.load() as outcomes:
         await asyncio.sleep(1)
@@ -205,9 +212,7 @@ def test_calls_that_pin_a_version_are_not_split_and_items_of_batches_are(
 
 def test_a_flow_in_the_engine_is_split_too(installation: Installation, tmp_path: Path) -> None:
     site = Site(installation, "engine", onnx_models.adds(tmp_path / "second.onnx", 1))
-    settings = {"execution_mode": "sync", "deployment_type": "server"}
-    installation.http.patch(f"{DEPLOYMENTS}{site.id}/", json=settings)
-    installation.http.post("/node/inference-servers/", json={"model": "engine", "version": "2"})
+    site.run_in_engine("sync")
     site.start("canary", weight=50)
     time.sleep(0.5)
     answers = [installation.trigger(site.id, json=BODY).json() for _ in range(40)]
@@ -217,3 +222,18 @@ def test_a_flow_in_the_engine_is_split_too(installation: Installation, tmp_path:
     while site.rollout()["candidate_calls"]["answered"] < outputs.count(2.0):
         assert time.monotonic() < deadline, site.rollout()
         time.sleep(0.1)
+
+
+async def test_async_runs_are_judged_when_they_end(
+    installation: Installation, tmp_path: Path
+) -> None:
+    site = Site(installation, "later", onnx_models.picky(tmp_path / "second.onnx"))
+    site.run_in_engine("async")
+    site.start("canary", weight=50)
+    await asyncio.sleep(0.5)
+    answers = [installation.trigger(site.id, json=BODY) for _ in range(60)]
+    assert {answer.status_code for answer in answers} == {202}
+    rollout = await site.until(has_ended, 30)
+    assert (rollout["state"], rollout["cause"]) == ("rolled_back", "errors"), rollout
+    assert rollout["candidate_calls"]["answered"] == rollout["candidate_calls"]["failed"] > 0
+    assert rollout["baseline_calls"]["failed"] == 0

@@ -7,10 +7,11 @@ from statistics import NormalDist
 
 import pytest
 
-from gateway.deployments.rollouts.checks import Cause, Checks
+from gateway.deployments.rollout_settings import Cause, Checks
 from gateway.deployments.rollouts.judgement import Verdict, judge, slowest_allowed, wilson_interval
 from gateway.deployments.rollouts.observations import Calls, Observations
 from gateway.deployments.rollouts.outputs import find_difference
+from gateway.metrics import CallRecord
 from protos.errors import ErrorCode
 
 CHECKS = Checks(tolerance=0.01)
@@ -20,7 +21,7 @@ def calls(answered: int, failed: int = 0, seconds: float = 0.01) -> Calls:
     """Return calls, of which `failed` failed and the others took `seconds`."""
     seen = Calls()
     for number in range(answered):
-        seen.add(ErrorCode.INFERENCE_FAILED if number < failed else None, seconds)
+        seen.add(seconds, failed=number < failed)
     return seen
 
 
@@ -82,8 +83,8 @@ def test_equal_versions_are_hardly_ever_rolled_back() -> None:
     for _ in range(300):
         old, new = Calls(), Calls()
         for number in range(1_000):
-            error = ErrorCode.INFERENCE_FAILED if chance.random() < 0.01 else None
-            (new if chance.random() < 0.1 else old).add(error, chance.lognormvariate(-5, 0.7))
+            side = new if chance.random() < 0.1 else old
+            side.add(chance.lognormvariate(-5, 0.7), failed=chance.random() < 0.01)
             if number % 10 == 9 and verdict(old, new) is not None:
                 rolled_back += 1
                 break
@@ -121,9 +122,11 @@ def test_outputs_that_differ_are_a_reason_and_the_example_is_shown() -> None:
 
 def test_refusals_by_limits_and_callers_that_leave_say_nothing() -> None:
     seen = Calls()
-    seen.add(ErrorCode.RATE_LIMITED, 0.1)
-    seen.add(ErrorCode.CANCELLED, 0.1)
-    assert (seen.answered, seen.failed) == (0, 0)
+    for error in (ErrorCode.RATE_LIMITED, ErrorCode.CANCELLED, ErrorCode.INVALID_INPUT):
+        call = CallRecord()
+        call.error = error
+        seen.count([call])
+    assert (seen.answered, seen.failed) == (1, 1)
 
 
 def test_observations_survive_the_database() -> None:
@@ -137,7 +140,7 @@ def test_observations_survive_the_database() -> None:
 def test_a_quantile_is_known_to_ten_per_cent() -> None:
     seen = Calls()
     for number in range(1, 1_001):
-        seen.add(None, number / 1_000)
+        seen.add(number / 1_000)
     assert seen.quantile(0.5) == pytest.approx(0.5, rel=0.11)
     assert seen.quantile(0.9) == pytest.approx(0.9, rel=0.11)
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from gateway.deployments.rollouts.checks import RolloutState
+from gateway.deployments.rollout_settings import RolloutState
 from gateway.deployments.rollouts.observations import Calls, Observations
 from gateway.errors import GatewayError
 from gateway.storage.audit_events import ACTOR, SYSTEM
@@ -50,10 +50,10 @@ def seen(live: int, tried: int, failed: int = 0) -> Observations:
     """Return calls of both versions, of which some of the candidate's failed."""
     candidate = Calls()
     for number in range(tried):
-        candidate.add(ErrorCode.INFERENCE_FAILED if number < failed else None, 0.01)
+        candidate.add(0.01, failed=number < failed)
     baseline = Calls()
     for _ in range(live):
-        baseline.add(None, 0.01)
+        baseline.add(0.01)
     return Observations(baseline=baseline, candidate=candidate)
 
 

@@ -1,4 +1,4 @@
-"""What a candidate must not do, and how it is tried."""
+"""How a version is tried beside the live one, and when it is rolled back."""
 
 from __future__ import annotations
 
