@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 
 from inference_server.boot import BootSequence
 from inference_server.data_plane.served_model import ServedModel
-from inference_server.http_endpoint import HttpEndpoint
 from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
 from inference_server.metrics import ModelMetrics
 from inference_server.model_info import ModelInfo
 from inference_server.runtime.host import MemoryLimit, plan_threads
 from inference_server.service import ProtocolService, add_health_and_reflection
-from inference_server.settings import Settings, TcpAddress
+from inference_server.settings import Settings
 from inference_server.spawn import ServerExitStatus
 from inference_server.tcp_security import TcpSecurity, advertised_address
 from telemetry import garbage_collection
+from telemetry.http_endpoint import HttpEndpoint
 from telemetry.instruments import Registry
 from telemetry.logs import logger
+from telemetry.options import TcpAddress
 from telemetry.parent_process import StatusPipe
 from transport import GrpcLimits, GrpcServer, Router, TlsError
 from transport.addresses import TLS_SCHEME
@@ -66,7 +67,7 @@ class OnnxServer:
         self._lifecycle = Lifecycle(f"model '{name}' version {version}")
         registry = Registry()
         self._metrics = ModelMetrics(registry, name, version)
-        self._http = HttpEndpoint(registry.render, self._lifecycle)
+        self._http = HttpEndpoint(registry.render, self._readiness)
         self._model = ServedModel(name, version, self._lifecycle, self._metrics)
         self._info = ModelInfo(name, version, self._model, self._lifecycle, self._metrics)
         self._service = ProtocolService(
@@ -149,7 +150,9 @@ class OnnxServer:
             addresses["tcp_address"] = await self._listen_tcp(settings.tcp, security)
         try:
             metrics = await self._http.listen(
-                settings.metrics, tls=security.metrics, tokens=security.tokens
+                settings.metrics,
+                ssl=security.metrics.context if security.metrics else None,
+                accepts=security.tokens.accepts if security.tokens else None,
             )
         except OSError as error:
             raise ListenError(f"metrics: cannot listen on {settings.metrics}: {error}") from error
@@ -219,6 +222,14 @@ class OnnxServer:
         if self._settings.socket:
             self._settings.socket.unlink(missing_ok=True)
         self._log.info("stopped")
+
+    def _readiness(self) -> dict[str, object]:
+        """Return what the health service says, and the phase of a boot."""
+        state = self._lifecycle.state
+        answer: dict[str, object] = {"ready": state is LifecycleState.READY, "state": state}
+        if state is LifecycleState.BOOTING:
+            answer["phase"] = self._lifecycle.phase
+        return answer
 
     def _on_stuck(self, reason: str) -> None:
         """End, because only the end of the process ends a thread that `reason` tells of."""

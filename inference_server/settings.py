@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
 
 from telemetry import options
 from telemetry.logs import FORMATS
-from telemetry.options import OptionsError, one_of, option, seconds, whole_number
+from telemetry.options import OptionsError, TcpAddress, one_of, option, seconds, whole_number
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_INFERENCE_"
 _EPILOG = (
@@ -18,35 +16,6 @@ _EPILOG = (
     "options; 4 idle for --idle-timeout seconds; 5 a run or a load did not end in time."
 )
 _MIB = 1024 * 1024
-_MAX_PORT = 65535
-
-
-@dataclass(frozen=True, slots=True)
-class TcpAddress:
-    """A TCP address to listen on; port 0 lets the kernel choose one."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read HOST:PORT, with an IPv6 address in brackets; raise ValueError on anything else."""
-        host, colon, port = text.rpartition(":")
-        if not (host and colon and port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
-            raise ValueError(f"expected HOST:PORT, got {text!r}")
-        return cls(host.removeprefix("[").removesuffix("]"), int(port))
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 def _urls(text: str) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ import socket
 from ipaddress import ip_address
 from typing import Self
 
-from inference_server.settings import Settings, TcpAddress
+from inference_server.settings import Settings
 from telemetry.logs import logger
+from telemetry.options import TcpAddress
 from transport import KeyPair, Metadata, RpcError, ServerTls, StatusCode
 from transport.bearer_tokens import BearerTokens
 from transport.certificates import certificate_warnings

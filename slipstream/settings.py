@@ -14,7 +14,15 @@ from gateway.broker.broker import Queue
 from gateway.worker.plan import parse_queues
 from slipstream.failures import UnusableError
 from telemetry.allocator import ALLOCATION
-from telemetry.options import absolute_path, flag, one_of, option, seconds, whole_number
+from telemetry.options import (
+    TcpAddress,
+    absolute_path,
+    flag,
+    one_of,
+    option,
+    seconds,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from transport.certificates import KeyPair
@@ -166,6 +174,13 @@ class WorkerOptions:
         "state folder, if database or broker are in one",
         default=".slipstream",
         metavar="DIR",
+    )
+    metrics: TcpAddress | None = option(
+        TcpAddress.parse,
+        "address of /metrics, /livez and /readyz",
+        shown_default="none",
+        metavar="HOST:PORT",
+        in_environment=False,
     )
 
 

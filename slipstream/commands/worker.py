@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -18,9 +20,11 @@ from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.process import ChildProcess, Lifeline
 from slipstream.supervisor.signals import StopSignals, run_until_stopped
 from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
+from slipstream.supervisor.worker_metrics import WorkerMetrics, readiness_of
 from slipstream.workspace import broker_of
 from telemetry import garbage_collection
-from telemetry.options import read
+from telemetry.http_endpoint import HttpEndpoint
+from telemetry.options import TcpAddress, read
 from transport import TlsError
 
 _DESCRIPTION = """\
@@ -35,6 +39,7 @@ At least one run at a time is reserved for sync calls, so that long runs never b
     slipstream worker --concurrency 8
 
     slipstream worker --queues async      # no sync runs
+    slipstream worker --metrics 127.0.0.1:9100      # probes and metrics
     slipstream worker --state /var/lib/slipstream   # beside an `up --worker-concurrency 0` there
 """
 _EPILOG = """\
@@ -81,14 +86,29 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
             unresponsive_seconds=settings.unresponsive_seconds,
         )
         garbage_collection.resume()
-        asyncio.run(_run(manager, signals, settings))
+        asyncio.run(_run(manager, signals, settings, options.metrics, printer))
 
 
-async def _run(manager: WorkerManager, signals: StopSignals, settings: Settings) -> None:
+async def _run(
+    manager: WorkerManager,
+    signals: StopSignals,
+    settings: Settings,
+    metrics: TcpAddress | None,
+    printer: StatusPrinter,
+) -> None:
     async def drain() -> None:
         grace = settings.drain_seconds + HAND_BACK_SECONDS + _MARGIN_SECONDS
         await manager.drain(grace)
 
+    if metrics is not None:
+        endpoint = HttpEndpoint(WorkerMetrics(manager).render, lambda: readiness_of(manager))
+        try:
+            bound = await endpoint.listen(metrics)
+        except OSError as error:
+            reason = os.strerror(error.errno or errno.EIO)
+            message = f"--metrics: cannot listen on {metrics}: {reason}"
+            raise UnusableError(message) from error
+        printer.step("worker", f"http://{bound}: /metrics, /livez, /readyz", "dim")
     manager.start(delivers_on_demand=broker_of(settings).delivers_on_demand)
     await run_until_stopped(manager.run(), signals, drain=drain, kill=manager.kill)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from itertools import count
 
 from gateway.broker.broker import Queue
@@ -27,6 +28,20 @@ _SUBJECT = "worker"
 _POLL_SECONDS = 0.1
 
 SpawnQueueWorker = Callable[[QueueWorkerPlan], ChildProcess]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerState:
+    """What the queue workers do."""
+
+    reasons: Sequence[str]
+    """Why the worker is not ready; empty: it takes runs, or will when one comes."""
+    busy: int
+    """Runs that it executes."""
+    taken: int
+    """Runs that it has taken so far."""
+    restarts: int
+    """Processes that have ended without having been told to."""
 
 
 class WorkerManager:
@@ -62,7 +77,12 @@ class WorkerManager:
         self._replacements = count(2)
         self._ready: set[str] = set()
         self._became_ready = asyncio.Event()
+        self._draining = False
+        self._busy: dict[str, int] = {}
         self._totals: dict[str, int] = {}
+        self._ended_total = 0
+        """Runs that were taken by processes which have ended."""
+        self._restarts = 0
         self._active_at = time.monotonic()
         self._touched_at = 0
         self._asleep = False
@@ -82,6 +102,17 @@ class WorkerManager:
             self._desired.append(plan.name)
         self._set_desired()
 
+    def state(self) -> WorkerState:
+        """Return what the worker does."""
+        waiting = [] if self._asleep else [key for key in self._desired if key not in self._ready]
+        reasons = [f"queue worker '{key}' does not take runs" for key in waiting]
+        return WorkerState(
+            reasons=["stopping", *reasons] if self._draining else reasons,
+            busy=sum(self._busy.values()),
+            taken=self._ended_total + sum(self._totals.values()),
+            restarts=self._restarts,
+        )
+
     async def ready(self) -> None:
         """Return when all queue workers have been ready once."""
         await self._became_ready.wait()
@@ -92,6 +123,7 @@ class WorkerManager:
 
     async def drain(self, grace: float) -> None:
         """Let the queue workers finish or hand back their runs, for `grace` seconds at most."""
+        self._draining = True
         if self._desired and not self._asleep:
             self._printer.step(_SUBJECT, "stopping", "dim")
         await self._manager.drain(grace)
@@ -112,6 +144,7 @@ class WorkerManager:
             case "heartbeat":
                 self._on_heartbeat(key, busy=int(line["busy"]), total=int(line["total"]))
             case "unresponsive":
+                self._ready.discard(key)
                 self._print(key, f"unresponsive: {line['message']}", "red")
             case "stalled":
                 self._replace(key)
@@ -121,7 +154,9 @@ class WorkerManager:
     def exited(self, key: str, *, requested: bool, reason: str, retry_in: float) -> None:
         """A queue worker has ended."""
         self._ready.discard(key)
-        self._totals.pop(key, None)
+        self._busy.pop(key, None)
+        self._ended_total += self._totals.pop(key, 0)
+        self._restarts += not requested
         if requested:
             self._print(key, "stopped", "dim")
         else:
@@ -165,7 +200,7 @@ class WorkerManager:
         now = time.monotonic()
         if busy or self._totals.get(key) != total or not self._all_ready():
             self._active_at = now
-        self._totals[key] = total
+        self._busy[key], self._totals[key] = busy, total
         if self._idle_seconds is not None and now - self._active_at >= self._idle_seconds:
             self._sleep(self._idle_seconds)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inference_server import settings
-from inference_server.settings import TcpAddress
+from telemetry.options import TcpAddress
 
 NEEDED = ["--store", "models", "--model", "iris", "--version", "3", "--socket", "iris.sock"]
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from ssl import SSLContext
 
 import orjson
 
-from inference_server.lifecycle import Lifecycle, LifecycleState
-from inference_server.settings import TcpAddress
 from telemetry.instruments import CONTENT_TYPE
-from transport import ServerTls
-from transport.bearer_tokens import BearerTokens
+from telemetry.options import TcpAddress
 
 _JSON = "application/json"
 _TIMEOUT_SECONDS = 10.0
@@ -22,35 +20,38 @@ _CLIENT_FAILURES = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.
 
 
 class HttpEndpoint:
-    """Answers `/metrics` with what `render` returns; one request per connection.
+    """Answers one request per connection.
 
-    The probes need no token: they say only what the health service says, and the phase of a boot.
+    `/metrics` is what `render` returns. `/readyz` is what `readiness` returns, as JSON: 200 if its
+    member `ready` is true, else 503. The probes need no token: they say little.
     """
 
-    def __init__(self, render: Callable[[], bytes], lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, render: Callable[[], bytes], readiness: Callable[[], Mapping[str, object]]
+    ) -> None:
         self._render = render
-        self._lifecycle = lifecycle
+        self._readiness = readiness
         self._server: asyncio.Server | None = None
-        self._tokens: BearerTokens | None = None
+        self._accepts: Callable[[bytes], bool] | None = None
 
     async def listen(
         self,
         address: TcpAddress,
         *,
-        tls: ServerTls | None = None,
-        tokens: BearerTokens | None = None,
+        ssl: SSLContext | None = None,
+        accepts: Callable[[bytes], bool] | None = None,
     ) -> TcpAddress:
-        """Start listening; with `tokens`, requests for the metrics must present one of them.
+        """Start listening; with `accepts`, it must accept the Authorization of `/metrics`.
 
         Return the address with the port that was bound. Raise OSError if it is taken.
         """
-        self._tokens = tokens
+        self._accepts = accepts
         self._server = await asyncio.start_server(
             self._answer,
             address.host,
             address.port,
-            ssl=tls.context if tls else None,
-            ssl_handshake_timeout=_TIMEOUT_SECONDS if tls else None,
+            ssl=ssl,
+            ssl_handshake_timeout=_TIMEOUT_SECONDS if ssl else None,
         )
         host, port = self._server.sockets[0].getsockname()[:2]
         return TcpAddress(host, port)
@@ -81,7 +82,9 @@ class HttpEndpoint:
         elif path == b"/livez":
             kind, body = _JSON, orjson.dumps({"live": True})
         elif path == b"/readyz":
-            status, kind, body = self._readiness()
+            answer = self._readiness()
+            status = HTTPStatus.OK if answer["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
+            kind, body = _JSON, orjson.dumps(answer)
         elif self._is_authorized(request):
             body = self._render()
         else:
@@ -92,19 +95,11 @@ class HttpEndpoint:
         )
         return head.encode() + (b"" if method == b"HEAD" else body)
 
-    def _readiness(self) -> tuple[HTTPStatus, str, bytes]:
-        state = self._lifecycle.state
-        answer: dict[str, object] = {"ready": state is LifecycleState.READY, "state": state}
-        if state is LifecycleState.BOOTING:
-            answer["phase"] = self._lifecycle.phase
-        status = HTTPStatus.OK if answer["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
-        return status, _JSON, orjson.dumps(answer)
-
     def _is_authorized(self, request: bytes) -> bool:
-        if self._tokens is None:
+        if self._accepts is None:
             return True
         for line in request.split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")
             if name.lower() == b"authorization":
-                return self._tokens.accepts(value.strip())
+                return self._accepts(value.strip())
         return False

@@ -1,0 +1,39 @@
+"""What a worker that runs alone tells a prober and Prometheus."""
+
+from __future__ import annotations
+
+from slipstream.supervisor.worker_manager import WorkerManager
+from telemetry.instruments import Registry
+
+
+def readiness_of(manager: WorkerManager) -> dict[str, object]:
+    """Return whether the worker takes runs, and why not, as `/readyz` answers it."""
+    reasons = manager.state().reasons
+    return {"ready": not reasons, "reasons": reasons}
+
+
+class WorkerMetrics:
+    """The metrics of a worker; they name no user."""
+
+    def __init__(self, manager: WorkerManager) -> None:
+        self._manager = manager
+        registry = self._registry = Registry()
+        self._ready = registry.gauge("worker_ready", "1 if the worker takes runs.").child()
+        self._concurrency = registry.gauge(
+            "worker_concurrency", "Runs that the worker can execute at a time."
+        ).child()
+        self._busy = registry.gauge("worker_busy", "Runs that the worker executes.").child()
+        self._taken = registry.counter("worker_runs_total", "Runs that were taken.").child()
+        self._restarts = registry.counter(
+            "worker_restarts_total", "Queue workers that ended without having been told to."
+        ).child()
+
+    def render(self) -> bytes:
+        """Return the text format of Prometheus."""
+        state = self._manager.state()
+        self._ready.value = float(not state.reasons)
+        self._concurrency.value = self._manager.concurrency
+        self._busy.value = state.busy
+        self._taken.value = state.taken
+        self._restarts.value = state.restarts
+        return self._registry.render()

@@ -1,0 +1,108 @@
+"""`slipstream worker` with probes and metrics of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import psutil
+import pytest
+
+from tests.slipstream.running import environment, free_port
+from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
+from tests.system.one_installation.test_metrics import sample
+
+SILENCE_SECONDS = "1"
+
+
+class Worker:
+    """A worker beside an installation that has none."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.port = free_port()
+        self.command = [sys.executable, "-m", "slipstream", "worker", "--concurrency", "2"]
+        self.command += ["--state", str(installation.up.state)]
+        self.command += ["--metrics", f"127.0.0.1:{self.port}"]
+        self.process = subprocess.Popen(
+            self.command,
+            stdout=subprocess.DEVNULL,
+            env={**environment(), "SLIPSTREAM_UNRESPONSIVE_SECONDS": SILENCE_SECONDS},
+        )
+
+    def get(self, path: str) -> httpx.Response:
+        """Ask it."""
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}")
+
+    def until(self, condition: Callable[[httpx.Response], bool]) -> httpx.Response:
+        """Wait until `/readyz` fulfils a condition."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            try:
+                answer = self.get("/readyz")
+            except httpx.TransportError:
+                answer = httpx.Response(599)
+            if condition(answer):
+                return answer
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.02)
+
+    def count(self, name: str) -> float:
+        """Return a metric."""
+        return sample(self.get("/metrics").text, name)
+
+
+@pytest.fixture
+def worker(installation: Installation) -> Iterator[Worker]:
+    started = Worker(installation)
+    yield started
+    started.process.terminate()
+    assert started.process.wait(TIMEOUT_SECONDS) == 0
+
+
+def test_a_worker_alone_has_probes_and_metrics(installation: Installation, worker: Worker) -> None:
+    starting = worker.until(lambda answer: answer.status_code == 503).json()
+    assert starting["ready"] is False
+    assert "queue worker 'sync' does not take runs" in starting["reasons"]
+    ready = worker.until(lambda answer: answer.status_code == 200).json()
+    assert ready == {"ready": True, "reasons": []}
+    assert worker.get("/livez").json() == {"live": True}
+    assert (worker.count("worker_ready"), worker.count("worker_concurrency")) == (1, 2)
+    deployment = installation.deploy(chain("mlp"), execution_mode="sync", deployment_type="api")
+    answer = installation.trigger(deployment, json={"input_data": {"x": [[1, 2, 3, 4]]}})
+    assert answer.status_code == 200, answer.text
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while worker.count("worker_runs_total") != 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_worker_with_a_stopped_process_is_not_ready_until_it_is_replaced(worker: Worker) -> None:
+    worker.until(lambda answer: answer.status_code == 200)
+    (stopped, *_) = psutil.Process(worker.process.pid).children()
+    time.sleep(1)  # its first heartbeat
+    stopped.send_signal(signal.SIGSTOP)
+    worker.until(lambda answer: answer.status_code == 503)
+    worker.until(lambda answer: answer.status_code == 200)
+    assert not stopped.is_running()
+    assert worker.count("worker_restarts_total") == 1
+
+
+def test_a_worker_that_stops_says_so(worker: Worker) -> None:
+    worker.until(lambda answer: answer.status_code == 200)
+    worker.process.terminate()
+    answer = worker.until(lambda answer: answer.status_code != 200)
+    assert answer.status_code == 599 or answer.json()["reasons"][0] == "stopping"
+
+
+def test_an_address_that_is_taken_is_an_error(worker: Worker) -> None:
+    worker.until(lambda answer: answer.status_code == 200)
+    second = subprocess.run(
+        worker.command, env=environment(), capture_output=True, text=True, check=False, timeout=30
+    )
+    assert second.returncode == 3
+    assert f"--metrics: cannot listen on 127.0.0.1:{worker.port}" in second.stderr
+    assert "Traceback" not in second.stderr
