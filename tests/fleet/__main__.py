@@ -2,6 +2,7 @@
 
 make fleet
 make fleet ARGS="--only clock"
+make fleet ARGS="--from 18a2030"          hosts of an older release, which are upgraded first
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="ss-") as folder, Network() as network:
         Path(folder).chmod(0o711)  # PostgreSQL runs as another user
         console.print("starting a database, a broker, a store and three hosts ...")
-        bed = Bed(network, Path(folder))
+        bed = Bed(network, Path(folder), options.release)
         try:
             bed.start_all()
             return asyncio.run(_run(bed, Path(folder), options, console))
@@ -119,7 +120,7 @@ async def _run(bed: Bed, folder: Path, options: argparse.Namespace, console: Con
         ]
         tasks += [asyncio.create_task(fast.run()) for _ in range(CALLERS)]
         await asyncio.sleep(_QUIET_SECONDS)
-        for step in steps(outages):
+        for step in steps(outages, upgrade=options.release is not None):
             if options.only and options.only not in step.name:
                 continue
             view.step = step.name
@@ -261,6 +262,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", default="", help="the steps whose names contain this")
+    parser.add_argument(
+        "--from", dest="release", metavar="REVISION", help="what the hosts run at first"
+    )
     return parser.parse_args(arguments)
 
 

@@ -18,6 +18,7 @@ from tests.slipstream.running import TIMEOUT_SECONDS, Up, environment
 
 HOSTS = ("one", "two", "three")
 TOKEN = "a-token-of-32-characters-or-more"
+ROOT = Path(__file__).parents[2]
 _SLIPSTREAM = (sys.executable, "-m", "slipstream")
 _PORT, _GRPC_PORT = 8080, 9090
 _FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -32,9 +33,15 @@ class FleetHost:
         clock_seconds: how far its clock is ahead.
     """
 
-    def __init__(self, machine: NetworkMachine, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(
+        self, machine: NetworkMachine, folder: Path, settings: dict[str, str], release: str | None
+    ) -> None:
+        """`release` is the revision that it runs until it is upgraded; None: this one."""
         self.machine = machine
         self.clock_seconds = 0
+        self._code = (
+            None if release is None else _checkout(folder / f"{machine.name}-code", release)
+        )
         self._state = folder / machine.name
         self._clock = folder / f"{machine.name}.clock"
         self._settings = settings
@@ -71,6 +78,7 @@ class FleetHost:
             *("--host", "0.0.0.0", "--insecure", "--workers", "1"),
             port=_PORT,
             grpc_port=_GRPC_PORT,
+            code=self._code,
             command=command or ("up",),
             machine=self.machine,
             SLIPSTREAM_INFERENCE_TCP="0.0.0.0:0",
@@ -110,10 +118,17 @@ class FleetHost:
         """`slipstream reload`, on the host."""
         self.command("reload")
 
+    def upgrade(self) -> None:
+        """Replace the code by this revision's, as `git pull` does, and reload."""
+        assert self._code is not None
+        _git("checkout", "--quiet", _git("rev-parse", "HEAD", at=ROOT), at=self._code)
+        self.reload()
+
     def command(self, *words: str) -> str:
         """Run a command on the host; return its output."""
         done = subprocess.run(
             [*self.machine.prefix, *_SLIPSTREAM, *words, "--state", str(self._state)],
+            cwd=self._code,
             env=environment(),
             capture_output=True,
             text=True,
@@ -139,7 +154,8 @@ class Bed:
         database_url: of the database.
     """
 
-    def __init__(self, network: Network, folder: Path) -> None:
+    def __init__(self, network: Network, folder: Path, release: str | None = None) -> None:
+        """Hosts run the revision `release` until they are upgraded; None: this one."""
         assert _FAKETIME is not None, "install the Debian package libfaketime"
         self.outside = network.outside
         services, self.store = network.add("services"), network.add("store")
@@ -165,8 +181,8 @@ class Bed:
             "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1",
         }
         first, *others = HOSTS
-        self.hosts = [FleetHost(network.add(first), folder, self._shared)]
-        self.hosts += [FleetHost(network.add(name), folder, {}) for name in others]
+        self.hosts = [FleetHost(network.add(first), folder, self._shared, release)]
+        self.hosts += [FleetHost(network.add(name), folder, {}, release) for name in others]
 
     def start_all(self) -> None:
         """Start everything, and wait until it is ready."""
@@ -222,3 +238,15 @@ class Bed:
         self.postgres.remove()
         self.redis.stop()
         self.s3.stop()
+
+
+def _checkout(folder: Path, revision: str) -> Path:
+    """Return a checkout of a revision."""
+    _git("clone", "--quiet", "--shared", "--no-checkout", str(ROOT), str(folder), at=ROOT)
+    _git("checkout", "--quiet", revision, at=folder)
+    return folder
+
+
+def _git(*words: str, at: Path) -> str:
+    done = subprocess.run(["git", *words], cwd=at, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

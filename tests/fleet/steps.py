@@ -63,8 +63,11 @@ class Step:
     back_seconds: float = 0.0
 
 
-def steps(outages: Outages) -> list[Step]:
-    """Return all steps; `outages` notes when database and broker are away."""
+def steps(outages: Outages, *, upgrade: bool) -> list[Step]:
+    """Return all steps; `outages` notes when database and broker are away.
+
+    With `upgrade`, the hosts run an older release at first.
+    """
 
     async def freeze(stage: Stage) -> None:
         with outages.held():
@@ -84,7 +87,9 @@ def steps(outages: Outages) -> list[Step]:
         Step(name=f"kill -9 of each {kind}", act=_killer(kind), back_seconds=3.0)
         for kind in ("server", "gateway", "worker", "fork server")
     ]
+    upgrades = [Step(name="a rolling upgrade", act=_upgrade_all)] if upgrade else []
     return [
+        *upgrades,
         *killed,
         Step(name="kill -9 of a registered server", act=_kill_registered, back_seconds=3.0),
         Step(name="kill -9 of a supervisor", act=_kill_supervisor, back_seconds=3.0),
@@ -179,6 +184,12 @@ async def _move_clocks(stage: Stage) -> None:
 async def _reload_all(stage: Stage) -> None:
     for host in stage.bed.hosts:
         await asyncio.to_thread(host.reload)
+
+
+async def _upgrade_all(stage: Stage) -> None:
+    for host in stage.bed.hosts:
+        await asyncio.to_thread(host.upgrade)
+        await stage.recovered()
 
 
 async def _restart_all(stage: Stage) -> None:
