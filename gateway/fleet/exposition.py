@@ -49,6 +49,11 @@ class FleetCollector(Collector):
             "How many of its processes take calls of this process.",
             labels=_LABELS,
         )
+        slow = GaugeMetricFamily(
+            "inference_server_slow_replicas",
+            "How many of these are so much slower than the others that this process avoids them.",
+            labels=_LABELS,
+        )
         for status in self._servers.statuses():
             labels = (status.model, str(status.version))
             shown = self._state(status)
@@ -60,7 +65,8 @@ class FleetCollector(Collector):
             replicas.add_metric(labels, status.hosted * status.wanted)
             streams = self._servers.streams(status.model, status.version)
             connected.add_metric(labels, len(streams))
-        yield from (states, boots, restarts, replicas, connected)
+            slow.add_metric(labels, self._servers.slow_streams(status.model, status.version))
+        yield from (states, boots, restarts, replicas, connected, slow)
 
     def _state(self, status: ServerStatus) -> str:
         if status.asleep:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -37,6 +38,10 @@ _BROKEN = "the connection to the inference server broke during the call; it is b
 _METADATA_SECONDS = 10.0
 _UNCOPIED_BYTES = 2**16
 """A message of this size is sent in pieces, from where its tensors lie."""
+_TIMES, _MIN_TIMES = 8, 3
+"""How many times are kept, and how many say something."""
+_FORGET_SECONDS = 5.0
+"""After which a server that was slow gets another call."""
 _TIMER_GRAIN_SECONDS = 0.002
 """Between two checks of deadlines: a deadline may be exceeded by so much."""
 
@@ -95,6 +100,11 @@ class InferenceStreamClient:
         # One timer for all deadlines: a timer for each call would cost more than sending it.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
+        self._timed = b""
+        """The call whose time is taken: one at a time, so that it costs next to nothing."""
+        self._timed_at = 0.0
+        self._times: deque[float] = deque(maxlen=_TIMES)
+        """The last times taken, in seconds."""
         self._ended = False
         self.refuses = False
         """Whether the server has refused a call, which it has not begun, because it is ending."""
@@ -201,6 +211,22 @@ class InferenceStreamClient:
         """How many calls wait for their replies."""
         return len(self._callers)
 
+    def seconds(self, now: float) -> float:
+        """Return what a call takes at least, lately, or has taken so far; 0.0 if it is not known.
+
+        It is the shortest of some times: calls differ, but on a slow server all are slow. What was
+        measured a while ago does not count. `now` is by the event loop's clock.
+        """
+        known = min(self._times) if len(self._times) >= _MIN_TIMES else 0.0
+        waits = now - self._timed_at
+        if self._timed in self._callers:
+            return max(known, waits)
+        return known if waits < _FORGET_SECONDS else 0.0
+
+    def _take_time(self) -> None:
+        self._times.append(self._loop.time() - self._timed_at)
+        self._timed = b""
+
     async def _unary(self, method: str, request: Message) -> bytes:
         try:
             return await self._connection.unary(
@@ -222,8 +248,11 @@ class InferenceStreamClient:
             raise GatewayError(ErrorCode.OVERLOADED, reason, retry_after=1)
 
     def _wait(self, number: bytes, timeout: float, caller: Caller) -> None:
+        now = self._loop.time()
+        if self._timed not in self._callers:
+            self._timed, self._timed_at = number, now
         caller.timeout = timeout
-        caller.deadline = deadline = self._loop.time() + timeout
+        caller.deadline = deadline = now + timeout
         self._callers[number] = caller
         if deadline < self._timer_at:
             self._set_timer(deadline)
@@ -241,7 +270,10 @@ class InferenceStreamClient:
         if template is None:
             self._on_unknown_message(message)
             return
-        caller = self._callers.pop(message[template.id_start : template.id_end], None)
+        number = message[template.id_start : template.id_end]
+        if number == self._timed:
+            self._take_time()
+        caller = self._callers.pop(number, None)
         if caller is not None:  # else the call was cancelled, or its deadline has passed
             caller.on_reply(message, template)
 
@@ -254,7 +286,10 @@ class InferenceStreamClient:
             self._stream.cancel()  # it cannot be known whose it was
             return
         response = parsed.infer_response
-        caller = self._callers.pop(response.id.encode(), None)
+        number = response.id.encode()
+        if number == self._timed:
+            self._take_time()
+        caller = self._callers.pop(number, None)
         if parsed.error_message:
             error = _error_of_reply(parsed)
             self.refuses |= error.code is ErrorCode.SHUTTING_DOWN

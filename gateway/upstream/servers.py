@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
+from typing import NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.upstream.connector import UNRESPONSIVE_SECONDS, ServerConnector
@@ -13,6 +15,10 @@ from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.inference_stream import InferenceStreamClient
 from protos.errors import ErrorCode
 
+_SLOW_RATIO = 4.0
+"""A replica is slow if a call takes so many times as long there as on the quickest one,"""
+_SLOW_SECONDS = 0.02
+"""and so long at least: queues and pauses of a few milliseconds are no reason."""
 _DEFAULT_BOOT_SECONDS = 5.0
 """The assumed duration of a boot until one has been measured."""
 
@@ -82,7 +88,8 @@ class InferenceServers:
     """Statuses, and a connector for each replica that has an address. For one event loop.
 
     A call goes to the replica with the fewest calls of this process in flight; among equals, to one
-    on this machine, and to the one whose last call is longest ago.
+    on this machine, and to the one whose last call is longest ago. One that is much slower than
+    the others gets a call every few seconds, until it is as quick again.
     """
 
     def __init__(
@@ -168,7 +175,7 @@ class InferenceServers:
             raise self._unavailable(model, version)
         if len(found) == 1:
             return found[0]
-        chosen = min(found, key=_load)
+        chosen = min(found, key=_load_of(found))
         found.append(found.pop(found.index(chosen)))
         return chosen
 
@@ -181,8 +188,15 @@ class InferenceServers:
         """
         if error.code is ErrorCode.SHUTTING_DOWN:
             found = self._streams.get((model, version), [])
-            return next((each for each in sorted(found, key=_load) if not each.refuses), None)
+            by_load = sorted(found, key=_load_of(found))
+            return next((each for each in by_load if not each.refuses), None)
         return None
+
+    def slow_streams(self, model: str, version: int) -> int:
+        """Return how many replicas get calls only where the others take none."""
+        found = self._streams.get((model, version), [])
+        load = _load_of(found)
+        return sum(load(each).is_slow for each in found)
 
     def streams(self, model: str, version: int) -> Sequence[InferenceStreamClient]:
         """Return the streams to all replicas that take calls."""
@@ -355,9 +369,27 @@ class InferenceServers:
         return GatewayError(ErrorCode.INFERENCE_SERVER_UNAVAILABLE, message, retry_after=1)
 
 
-def _load(stream: InferenceStreamClient) -> tuple[bool, int, bool]:
-    takes_none = stream.refuses or stream.ended.is_set()
-    return takes_none, stream.in_flight, not stream.is_local
+class _Load(NamedTuple):
+    """What speaks against a replica, what matters most first."""
+
+    takes_none: bool
+    is_slow: bool
+    in_flight: int
+    is_remote: bool
+
+
+def _load_of(streams: Sequence[InferenceStreamClient]) -> Callable[[InferenceStreamClient], _Load]:
+    """Return a function that compares these streams, as of now."""
+    now = asyncio.get_running_loop().time()
+    known = [seconds for each in streams if (seconds := each.seconds(now))]
+    slow_from = max(_SLOW_RATIO * min(known), _SLOW_SECONDS) if len(known) > 1 else inf
+
+    def load(stream: InferenceStreamClient) -> _Load:
+        takes_none = stream.refuses or stream.ended.is_set()
+        is_slow = stream.seconds(now) > slow_from
+        return _Load(takes_none, is_slow, stream.in_flight, not stream.is_local)
+
+    return load
 
 
 def _no_active_inference(model: str, version: int) -> GatewayError:
