@@ -25,6 +25,9 @@ from gateway.storage.changes import ChangeKind
 from gateway.storage.database import Database
 from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode
+from telemetry.logs import logger
+
+log = logger("gateway.deployments")
 
 _MAX_VERSIONS = 1_000
 """Capacity for versions that are not live; that for live ones is ten times as large."""
@@ -85,7 +88,7 @@ class DeploymentCache:
         if version is None:
             return entry
         if version == entry.version:
-            return replace(entry, rollout=None)
+            return entry if entry.rollout is None else replace(entry, rollout=None)
         return await self._versions.find((entry.id, version))
 
     async def origins(self, deployment_id: str) -> frozenset[bytes] | None:
@@ -115,13 +118,17 @@ class DeploymentCache:
             if rollout is None or rollout.state != RolloutState.RUNNING:
                 return live
             candidate = await find_version(session, deployment, rollout.candidate)
-        running = LiveRollout(
-            id=rollout.id,
-            strategy=Strategy(rollout.strategy),
-            weight=rollout.weight,
-            tolerance=Checks.model_validate(rollout.checks).tolerance,
-            candidate=build_live_deployment(deployment, candidate),
-        )
+        try:
+            running = LiveRollout(
+                id=rollout.id,
+                strategy=Strategy(rollout.strategy),
+                weight=rollout.weight,
+                tolerance=Checks.model_validate(rollout.checks).tolerance,
+                candidate=build_live_deployment(deployment, candidate),
+            )
+        except (GatewayError, ValueError) as error:  # another release has written it
+            log.warning("rollout_not_understood", deployment=deployment_id, reason=str(error))
+            return live
         return replace(live, rollout=running)
 
     async def _load_version(self, key: tuple[str, int]) -> LiveDeployment:

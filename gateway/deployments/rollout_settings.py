@@ -46,7 +46,7 @@ class Checks(BaseModel):
 
     max_error_increase: Share = 0.02
     """How much larger the share of failed calls may be than the live version's."""
-    max_latency_ratio: Annotated[float, Field(ge=1, le=1_000)] | None = 2.0
+    max_latency_ratio: Annotated[float, Field(ge=1, le=1_000, allow_inf_nan=False)] | None = 2.0
     """How many times as long nine of ten calls may take; null: it is not checked."""
     tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """By how much numbers in the outputs may differ, absolutely or relative to the larger one;

@@ -39,9 +39,16 @@ class ServerPreparation:
         self._connect_seconds = connect_seconds
 
     async def prepare(
-        self, deployment: Deployment, live: DeploymentVersion, following: DeploymentVersion
+        self,
+        deployment: Deployment,
+        live: DeploymentVersion,
+        following: DeploymentVersion,
+        *,
+        always: bool = False,
     ) -> None:
         """Wait until `following` can replace `live`. Only for mode fast.
+
+        With `always`, also if `live` is not serving calls.
 
         Raises:
             GatewayError: INFERENCE_SERVER_BOOTING after a timeout, while the server continues to
@@ -54,7 +61,7 @@ class ServerPreparation:
             for model, version in sorted(models_of(following))
         ]
         waiting = [server for server in wanted if server.state != State.READY]
-        if not waiting or not await self._is_serving(models_of(live)):
+        if not waiting or not (always or await self._is_serving(models_of(live))):
             return
         deadline = time.monotonic() + self._ready_timeout
         for server in waiting:

@@ -189,6 +189,7 @@ class DeploymentService:
             row.status = DeploymentStatus.DELETED
             await record_deployment(session, "delete", row, before=before)
             await deactivate_keys_of(session, profile_id, row.id)
+            await store.delete_rollout(session, row.id)
             await self._webhook_endpoints.delete(session, row.id)
             record_change(session, ChangeKind.DEPLOYMENT, row.id)
         await canceller.cancel_runs(row.id, then)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy import false, func, select, update
+from sqlalchemy import delete, false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
@@ -51,7 +51,7 @@ async def live_version(session: AsyncSession, deployment: Deployment) -> Deploym
     return await session.get_one(DeploymentVersion, key)
 
 
-async def begin_rollout(session: AsyncSession, deployment_id: str) -> int:
+async def begin_promotion(session: AsyncSession, deployment_id: str) -> int:
     """Start a redeploy or promotion, and return its sequence number."""
     sequence = (
         update(Deployment)
@@ -63,8 +63,8 @@ async def begin_rollout(session: AsyncSession, deployment_id: str) -> int:
     return (await session.execute(sequence)).scalar_one()
 
 
-def claim_rollout(deployment: Deployment, sequence: int) -> None:
-    """Record that this rollout goes live; raise CONFLICT if a later one is already live."""
+def claim_promotion(deployment: Deployment, sequence: int) -> None:
+    """Record that this version goes live; raise CONFLICT if a later one is already live."""
     if deployment.live_rollout_seq > sequence:
         message = (
             f"deployment '{deployment.name}': a later redeploy or promotion is already live, as "
@@ -84,6 +84,11 @@ async def running_rollout(session: AsyncSession, deployment: Deployment) -> Roll
     rollout = await session.get(Rollout, deployment.id, populate_existing=True)
     running = rollout is not None and rollout.state == RolloutState.RUNNING
     return rollout if running else None
+
+
+async def delete_rollout(session: AsyncSession, deployment_id: str) -> None:
+    """Delete what is known of a deployment's last rollout."""
+    await session.execute(delete(Rollout).where(Rollout.deployment_id == deployment_id))
 
 
 def end_rollout(

@@ -74,7 +74,7 @@ class VersionService:
         await self._servers.prepare(before, live, candidate)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
-            store.claim_rollout(row, sequence)
+            store.claim_promotion(row, sequence)
             was = await store.live_version(session, row)
             row.live_version = await store.newest_version(session, row) + 1
             version = snapshot.version(row.id, row.live_version, key_id=key_id, note=note)
@@ -103,7 +103,7 @@ class VersionService:
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             build_live_deployment(row, version)
-            store.claim_rollout(row, sequence)
+            store.claim_promotion(row, sequence)
             was = await store.live_version(session, row)
             changed, row.live_version = row.live_version != number, number
             if changed:
@@ -188,14 +188,14 @@ class VersionService:
     async def _begin(
         self, profile_id: str, deployment_id: str
     ) -> tuple[Deployment, DeploymentVersion, int]:
-        """Start a rollout: return the deployment, its live version and a sequence number.
+        """Start a promotion: return the deployment, its live version and a sequence number.
 
-        Of two concurrent rollouts, the later one wins, see `store.claim_rollout`.
+        Of two concurrent ones, the later one wins, see `store.claim_promotion`.
         """
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
             version = await store.live_version(session, row)
-            return row, version, await store.begin_rollout(session, row.id)
+            return row, version, await store.begin_promotion(session, row.id)
 
     async def _find(
         self, profile_id: str, deployment_id: str, number: int | None = None

@@ -68,7 +68,7 @@ class Accounting:
                 continue
             deployment = route.deployment
             if route.rollout_counts is not None:
-                route.rollout_counts.count([call for call in group if call.in_rollout])
+                route.rollout_counts.count([call for call in group if call.rollout_began])
             self._metrics.for_deployment(deployment.id, deployment.mode).count(requests)
             self._usage.count(deployment, route.identity.key_id or "", requests)
             self._count_keys(requests)

@@ -17,8 +17,8 @@ class DeploymentCallRecord(CallRecord):
     """A key whose use has not been counted yet."""
     is_request = False
     """False for an item of a batch."""
-    in_rollout = False
-    """Whether it is counted for the version of a rollout that its route leads to."""
+    rollout_began = 0.0
+    """When a version of a rollout was chosen for it, as which it counts; 0.0: none was."""
     may_be_sampled = False
     """Whether it is a fast call that has succeeded and was answered without a run."""
 

@@ -211,9 +211,13 @@ class DeploymentCall(AnswerableCall):
             return
         self.ended = perf_counter()
         if self.recording is None:
-            self._running = self.services.recorder.fail(self, error)
+            self.fail_recorded(error)
         else:
             self.recording.failed(error)
+
+    def fail_recorded(self, error: GatewayError) -> None:
+        """Fail with the inference server's error, once a run of it is written."""
+        self._running = self.services.recorder.fail(self, error)
 
     def _is_sent_again(self, error: GatewayError) -> bool:
         """Send the call to another replica, once, if the first one has refused it."""

@@ -17,9 +17,12 @@ from gateway.ids import new_run_id
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER
 from gateway.web.unexpected_errors import as_gateway_error
+from protos.errors import ErrorCode
 
-_MAX_COMPARED_BYTES = 1 << 16
-"""Of a body, and of an output: comparing more would hold up other calls."""
+_MAX_BODY_BYTES = 1 << 16
+"""Of a call that is copied."""
+_MAX_COMPARED_BYTES = 1 << 14
+"""Of an output: to compare more would hold up other calls for more than some milliseconds."""
 _MAX_IN_FLIGHT = 32
 """Copies of one rollout: a candidate that is slow must not collect calls without end."""
 _SECONDS = b"10"
@@ -30,26 +33,35 @@ def enter_rollout(
     call: DeploymentCall, route: ResolvedRoute, rollout: RouteRollout, body: bytes
 ) -> ResolvedRoute:
     """Return the route that a call takes, to be counted there; maybe have a copy take the other."""
-    call.in_rollout = True
-    live = rollout.live
-    if random.random() * 100 >= live.weight:  # nosec B311 # no secret
-        return route
+    live, counts = rollout.live, rollout.counts
+    if not counts.joined:
+        # Its server is ready when a rollout begins; a gateway takes a moment to connect to it.
+        plan, servers = live.candidate.fast_plan, call.services.servers
+        counts.joined = plan is None or servers.is_ready(plan.model, plan.version)
+        if not counts.joined:
+            return route
+    chosen = random.random() * 100 < live.weight  # nosec B311 # no secret
     if live.strategy is Strategy.SHADOW:
-        _copy(call, rollout, rollout.candidate, body)
+        if chosen and _copy(call, rollout, rollout.candidate, body):
+            counts.baseline.begin(call)  # versions are compared by the same calls
         return route
-    rollout.counts.begin(call)
+    if not chosen:
+        counts.baseline.begin(call)
+        return route
+    counts.candidate.begin(call)
     if live.tolerance is not None:
         _copy(call, rollout, route, body)
     return rollout.candidate
 
 
-def _copy(call: DeploymentCall, rollout: RouteRollout, route: ResolvedRoute, body: bytes) -> None:
+def _copy(call: DeploymentCall, rollout: RouteRollout, route: ResolvedRoute, body: bytes) -> bool:
     counts = rollout.counts
-    if len(body) > _MAX_COMPARED_BYTES or counts.copies >= _MAX_IN_FLIGHT:
-        return
+    if len(body) > _MAX_BODY_BYTES or counts.copies >= _MAX_IN_FLIGHT:
+        return False
     copy = call.copy = CopiedCall(call, rollout, route)
     counts.copies += 1
     asyncio.get_running_loop().call_soon(copy.start, body)  # after the call itself has been sent
+    return True
 
 
 class CopiedCall(DeploymentCall):
@@ -64,53 +76,62 @@ class CopiedCall(DeploymentCall):
         self.headers.pop(IDEMPOTENCY_KEY, None)
         self._rollout = rollout
         self._is_candidate = route is rollout.candidate
-        self._own: bytes | None = None
-        """The output of this call; None: it has none yet, or failed."""
-        self._other: bytes | None = None
-        """That of the call that was copied."""
+        self._own = self._other = b""
+        """The outputs of this call and of the one that was copied; empty: there is none yet."""
 
     def start(self, body: bytes) -> None:
         """Send it."""
         assert self.route is not None
         self.began = perf_counter()
-        if self._is_candidate:
-            self._rollout.counts.begin(self)
+        if self._is_candidate:  # the live version's are counted of the calls that have a caller
+            self._rollout.counts.candidate.begin(self)
         try:
             self.execute(self.route, body)
         except Exception as error:  # noqa: BLE001 - `fail` knows which are bugs
             self.fail(error)
 
     def compare_with(self, output_data: bytes) -> None:
-        """Take the output of the call that was copied."""
-        self._other = output_data
-        self._compare()
+        """Take the output of the call that was copied, which is answered first."""
+        if self._is_compared(output_data):
+            self._other = output_data
+            if self._own:
+                asyncio.get_running_loop().call_soon(self._compare)
 
     def succeed_fast(self, output_data: bytes) -> None:
         """See AnswerableCall."""
-        self._own = output_data
-        self._end()
-        self._compare()
+        self._rollout.counts.copies -= 1
+        if self._is_candidate:
+            self._rollout.counts.candidate.count([self])
+        if self._is_compared(output_data):
+            self._own = output_data
+            if self._other:
+                asyncio.get_running_loop().call_soon(self._compare)
 
     def fail(self, error: Exception) -> None:
         """See AnswerableCall."""
+        self._rollout.counts.copies -= 1
         self.ended = perf_counter()
         self.error = as_gateway_error(error, self.run_id.encode()).code
-        self._end()
+        if not self._is_candidate:
+            return
+        if self.error is ErrorCode.DEADLINE_EXCEEDED:  # which may be shorter than a caller's
+            self._rollout.counts.candidate.leave(self)
+        else:
+            self._rollout.counts.candidate.count([self])
 
-    def on_failure(self, error: GatewayError) -> None:
-        """See DeploymentCall; without the run that a failed call leaves."""
+    def fail_recorded(self, error: GatewayError) -> None:
+        """See DeploymentCall; a copy leaves no run."""
         self.fail(error)
 
-    def _end(self) -> None:
-        self._rollout.counts.copies -= 1
-        if self._is_candidate:  # the live version's are counted of the calls that have a caller
-            self._rollout.counts.count("candidate", [self])
+    def _is_compared(self, output_data: bytes) -> bool:
+        compares = self._rollout.live.tolerance is not None
+        return compares and len(output_data) <= _MAX_COMPARED_BYTES
 
     def _compare(self) -> None:
-        own, other, tolerance = self._own, self._other, self._rollout.live.tolerance
-        if own is None or other is None or tolerance is None:
-            return
-        if max(len(own), len(other)) > _MAX_COMPARED_BYTES:
-            return
-        baseline, candidate = (other, own) if self._is_candidate else (own, other)
-        self._rollout.counts.compare(find_difference(baseline, candidate, tolerance))
+        live, candidate = (
+            (self._other, self._own) if self._is_candidate else (self._own, self._other)
+        )
+        self._own = self._other = b""
+        tolerance = self._rollout.live.tolerance
+        assert tolerance is not None
+        self._rollout.counts.compare(find_difference(live, candidate, tolerance))

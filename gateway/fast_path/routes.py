@@ -203,12 +203,12 @@ class RouteResolver:
             route,
             deployment=rollout.candidate,
             codec=self._codec(rollout.candidate),
-            rollout_counts=VersionCounts(counts, "candidate"),
+            rollout_counts=counts.candidate,
         )
         return replace(
             route,
             rollout=RouteRollout(rollout, counts, candidate),
-            rollout_counts=VersionCounts(counts, "baseline"),
+            rollout_counts=counts.baseline,
         )
 
     def _codec(self, deployment: LiveDeployment) -> TensorCodec | None:

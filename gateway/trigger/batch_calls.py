@@ -15,6 +15,7 @@ from gateway.ids import new_run_id
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.web.problems import Headers
 from gateway.web.unexpected_errors import as_gateway_error
+from protos.errors import ErrorCode
 
 _MAX_IN_FLIGHT = 64
 """Items of one batch in flight at once, so that other callers get their turn."""
@@ -55,6 +56,7 @@ class _Batch:
         self._finished = True
         for item in self._in_flight.values():
             item.abandon()
+            item.count_in_rollout(ErrorCode.CANCELLED)
         self._in_flight.clear()
 
     def start_items(self) -> None:
@@ -124,13 +126,18 @@ class _Item(DeploymentCall):
 
     def succeed(
         self,
-        status: int,  # noqa: ARG002 - an item has none
+        status: int,
         headers: Headers,  # noqa: ARG002 - likewise
         body: bytes,
         *,
         parse_seconds: float | None = None,  # noqa: ARG002 - it is the batch that is measured
     ) -> None:
         """See DeploymentCall."""
+        self.status = status
+        self.count_in_rollout(None)
+        self._set_result(body)
+
+    def _set_result(self, body: bytes) -> None:
         answered: Mapping[str, Any] = orjson.loads(body)
         kept = {name: it for name, it in answered.items() if name not in _CALL_MEMBERS}
         self._batch.set_result(self._index, kept)
@@ -138,14 +145,12 @@ class _Item(DeploymentCall):
     def succeed_fast(self, output_data: bytes) -> None:
         """See DeploymentCall."""
         self.services.accounting.add(self)
-        self.succeed(200, [], b"".join(self.fast_body(output_data)))
+        self._set_result(b"".join(self.fast_body(output_data)))
 
     def fail(self, error: Exception) -> None:
         """See DeploymentCall."""
         known = as_gateway_error(error, self.run_id.encode())
-        if self.in_rollout:
-            self.ended, self.error = perf_counter(), known.code
-            self.services.accounting.add(self)
+        self.count_in_rollout(known.code)
         result = {
             "status": "failed",
             "error": {"code": known.code, "message": known.message},
@@ -153,3 +158,9 @@ class _Item(DeploymentCall):
             **known.details,
         }
         self._batch.set_result(self._index, result)
+
+    def count_in_rollout(self, error: ErrorCode | None) -> None:
+        """Have the item counted as a call of its version; else only the batch counts."""
+        if self.rollout_began:
+            self.ended, self.error = perf_counter(), error
+            self.services.accounting.add(self)

@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Sequence
+from time import monotonic
 from typing import NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError, Message
@@ -215,7 +216,7 @@ class InferenceStreamClient:
         """Return what a call takes at least, lately, or has taken so far; 0.0 if it is not known.
 
         It is the shortest of some times: calls differ, but on a slow server all are slow. What was
-        measured a while ago does not count. `now` is by the event loop's clock.
+        measured a while ago does not count. `now` is by `monotonic()`.
         """
         known = min(self._times) if len(self._times) >= _MIN_TIMES else 0.0
         waits = now - self._timed_at
@@ -224,7 +225,7 @@ class InferenceStreamClient:
         return known if waits < _FORGET_SECONDS else 0.0
 
     def _take_time(self) -> None:
-        self._times.append(self._loop.time() - self._timed_at)
+        self._times.append(monotonic() - self._timed_at)
         self._timed = b""
 
     async def _unary(self, method: str, request: Message) -> bytes:
@@ -248,11 +249,10 @@ class InferenceStreamClient:
             raise GatewayError(ErrorCode.OVERLOADED, reason, retry_after=1)
 
     def _wait(self, number: bytes, timeout: float, caller: Caller) -> None:
-        now = self._loop.time()
         if self._timed not in self._callers:
-            self._timed, self._timed_at = number, now
+            self._timed, self._timed_at = number, monotonic()
         caller.timeout = timeout
-        caller.deadline = deadline = now + timeout
+        caller.deadline = deadline = self._loop.time() + timeout
         self._callers[number] = caller
         if deadline < self._timer_at:
             self._set_timer(deadline)

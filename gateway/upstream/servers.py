@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
+from time import monotonic
 from typing import NamedTuple
 
 from gateway.errors import GatewayError
@@ -380,7 +381,7 @@ class _Load(NamedTuple):
 
 def _load_of(streams: Sequence[InferenceStreamClient]) -> Callable[[InferenceStreamClient], _Load]:
     """Return a function that compares these streams, as of now."""
-    now = asyncio.get_running_loop().time()
+    now = monotonic()
     known = [seconds for each in streams if (seconds := each.seconds(now))]
     slow_from = max(_SLOW_RATIO * min(known), _SLOW_SECONDS) if len(known) > 1 else inf
 

@@ -70,9 +70,9 @@ _MOVE = sa.update(_MARKS).values(
 )
 
 
-# Any: rows of _ENDED
+# Any: rows of runs, with the columns of _ENDED
 OnCounted = Callable[[Sequence[Any]], Awaitable[None]]
-"""What else is to hear, once, of each run that has ended; one that fails has lost them."""
+"""What else hears, once, of each run that has ended, and raises nothing."""
 
 
 class RunCounter:

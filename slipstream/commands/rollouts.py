@@ -125,8 +125,9 @@ def rollout(
     """
     with open_session(state, as_json=as_json) as session:
         service = session.services.rollouts
-        work = service.get(session.profile_id, deployment_id)
-        if weight is not None:
+        if weight is None:
+            work = service.get(session.profile_id, deployment_id)
+        else:
             changed = validated(RolloutPatch, weight=weight).weight
             work = service.change_weight(session.profile_id, deployment_id, changed)
         out = RolloutOut.of(session.run(work))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -105,8 +103,7 @@ async def _run(
         try:
             bound = await endpoint.listen(metrics)
         except OSError as error:
-            reason = os.strerror(error.errno or errno.EIO)
-            message = f"--metrics: cannot listen on {metrics}: {reason}"
+            message = f"--metrics: cannot listen on {metrics}: {error.strerror or error}"
             raise UnusableError(message) from error
         printer.step("worker", f"http://{bound}: /metrics, /livez, /readyz", "dim")
     manager.start(delivers_on_demand=broker_of(settings).delivers_on_demand)

@@ -21,7 +21,7 @@ _Z = NormalDist().inv_cdf(0.99)
 _MIN_FAILURES = 5
 """Calls that must have failed, or outputs that must differ: fewer can be an accident."""
 MIN_CALLS = 20
-"""Calls of the candidate before its times are judged, or it goes live by itself."""
+"""Calls of the candidate before its times are judged, and of both before it goes live by itself."""
 _TAIL = 0.9
 _MIN_EXCESS_SECONDS = 0.005
 """Of nine of ten calls: less is no reason, however fast the live version is."""
@@ -71,22 +71,50 @@ def _outputs(seen: Observations, checks: Checks, live: str, tried: str) -> str |
         return None
     return (
         f"{seen.different:.0f} of {seen.compared:.0f} outputs of {tried} differ from those of "
-        f"{live} by more than {checks.tolerance:g}; {checks.max_different:.1%} are allowed. "
-        f"For example: {seen.example}"
+        f"{live} by more than {checks.tolerance:g}; {checks.max_different:.1%} are allowed"
     )
 
 
 def _latency(seen: Observations, checks: Checks, live: str, tried: str) -> str | None:
     new, old = seen.candidate, seen.baseline
-    if checks.max_latency_ratio is None or new.timed < MIN_CALLS:
+    if checks.max_latency_ratio is None:
         return None
+    allowed = slowest_allowed(seen, checks)
+    lowest, _ = wilson_interval(new.late, new.timed + new.late)
+    _, highest = wilson_interval(old.late, old.timed + old.late)
+    if new.late >= _MIN_FAILURES and lowest > highest + checks.max_error_increase:
+        return (
+            f"{new.late} calls of {tried} wait for longer than {_milliseconds(allowed)}, of {live} "
+            f"{old.late}"
+        )
     lowest, _ = _tail_interval(new)
-    if lowest <= slowest_allowed(seen, checks):
+    if new.timed < MIN_CALLS or lowest <= allowed:
         return None
     return (
         f"nine of ten calls of {tried} take up to {_milliseconds(new.quantile(_TAIL))}, of {live} "
         f"{_milliseconds(old.quantile(_TAIL))}; {checks.max_latency_ratio:g} times are allowed"
     )
+
+
+def has_passed(seen: Observations, checks: Checks) -> bool:
+    """Whether enough was seen of both versions to say that the candidate is within the checks.
+
+    Not to have failed is less: a few calls can prove nothing.
+    """
+    new, old = seen.candidate, seen.baseline
+    if min(new.timed, old.timed) < MIN_CALLS:
+        return False
+    if new.failed / new.answered > old.failed / old.answered + checks.max_error_increase:
+        return False
+    if checks.tolerance is not None and (
+        seen.compared < MIN_CALLS or seen.different / seen.compared > checks.max_different
+    ):
+        return False
+    ratio = checks.max_latency_ratio
+    if ratio is None:
+        return True
+    slowest = old.quantile(_TAIL)
+    return new.quantile(_TAIL) <= max(slowest * ratio, slowest + _MIN_EXCESS_SECONDS)
 
 
 def slowest_allowed(seen: Observations, checks: Checks) -> float:

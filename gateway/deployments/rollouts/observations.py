@@ -7,19 +7,38 @@ several gateways can be added, and a quantile is known to 10 %.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from math import ceil, log
+from typing import Protocol
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from gateway.metrics import CallRecord
 from protos.errors import ErrorCode
 
 _WIDTH = log(1.1)
 _SHORTEST_SECONDS = 1e-6
 _RECENT = 1_000
-"""From twice as many calls on, all counts of a version are halved: what happened lately decides."""
-_NOT_ITS_FAULT = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.CANCELLED})
+"""From twice as many calls of the candidate on, all counts are halved: what happened lately
+decides. Those of both versions are of the same time, whatever else went wrong in it."""
+_NOT_ITS_FAULT = frozenset(
+    {
+        ErrorCode.CANCELLED,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.TOO_MANY_RUNS,
+        ErrorCode.STORAGE_QUOTA_EXCEEDED,
+    }
+)
 """Errors that say nothing about a version. A caller's mistakes count: both versions get them."""
+
+
+class RolloutCall(Protocol):
+    """A call that one of the versions has answered. Times are by `perf_counter()`."""
+
+    status: int
+    error: ErrorCode | None
+    rollout_began: float
+    """When the version was chosen."""
+    ended: float
 
 
 class Calls(BaseModel):
@@ -29,12 +48,14 @@ class Calls(BaseModel):
     failed: float = 0
     classes: dict[int, float] = {}
     """How many calls without an error took up to 1.1 ** class seconds."""
+    late: int = Field(default=0, exclude=True)
+    """Calls of the process that reports which wait for longer than is allowed; not stored."""
 
-    def count(self, calls: Iterable[CallRecord]) -> None:
-        """Count answered calls."""
+    def count(self, calls: Iterable[RolloutCall]) -> None:
+        """Count answered calls; one with a run that goes on is counted when the run ends."""
         for call in calls:
-            if call.error not in _NOT_ITS_FAULT:
-                self.add(call.ended - call.began, failed=call.error is not None)
+            if call.error not in _NOT_ITS_FAULT and call.status != HTTPStatus.ACCEPTED:
+                self.add(call.ended - call.rollout_began, failed=call.error is not None)
 
     def add(self, seconds: float, *, failed: bool = False) -> None:
         """Count a call; how long a failed one took says nothing."""
@@ -44,6 +65,11 @@ class Calls(BaseModel):
         else:
             number = ceil(log(max(seconds, _SHORTEST_SECONDS)) / _WIDTH)
             self.classes[number] = self.classes.get(number, 0) + 1
+
+    @property
+    def says_something(self) -> bool:
+        """Whether a call was answered, or is late."""
+        return bool(self.answered or self.late)
 
     @property
     def timed(self) -> float:
@@ -61,15 +87,18 @@ class Calls(BaseModel):
         return 0.0
 
     def merge(self, other: Calls) -> None:
-        """Add the calls that another process has counted, and forget some that are long past."""
+        """Add the calls that another process has counted."""
         self.answered += other.answered
         self.failed += other.failed
         for number, calls in other.classes.items():
             self.classes[number] = self.classes.get(number, 0) + calls
-        if self.answered > 2 * _RECENT:
-            self.answered /= 2
-            self.failed /= 2
-            self.classes = {number: calls / 2 for number, calls in self.classes.items()}
+        self.late = other.late
+
+    def halve(self) -> None:
+        """Make all counts half as large."""
+        self.answered /= 2
+        self.failed /= 2
+        self.classes = {number: calls / 2 for number, calls in self.classes.items()}
 
 
 class Observations(BaseModel):
@@ -81,12 +110,7 @@ class Observations(BaseModel):
     """Calls that both versions have answered."""
     different: float = 0
     example: str | None = None
-    """A difference between two outputs."""
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing was seen."""
-        return not (self.baseline.answered or self.candidate.answered or self.compared)
+    """A difference between two outputs, with the values: for the deployment's owner only."""
 
     def compare(self, difference: str | None) -> None:
         """Count two outputs; None: they are equal."""
@@ -102,6 +126,8 @@ class Observations(BaseModel):
         self.compared += other.compared
         self.different += other.different
         self.example = other.example or self.example
-        if self.compared > 2 * _RECENT:
+        while self.candidate.answered > 2 * _RECENT:
+            self.baseline.halve()
+            self.candidate.halve()
             self.compared /= 2
             self.different /= 2

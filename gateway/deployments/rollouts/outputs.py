@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import count
 from math import isclose
 from typing import Any
 
@@ -18,23 +20,31 @@ def find_difference(baseline: bytes, candidate: bytes, tolerance: float) -> str 
     """
     if baseline == candidate:
         return None
-    return _difference(orjson.loads(baseline), orjson.loads(candidate), tolerance, "")
+    found = _difference(orjson.loads(baseline), orjson.loads(candidate), tolerance)
+    if found is None:
+        return None
+    path, before, after = found
+    pointer = "".join(f"/{step}" for step in reversed(path))
+    return f"{pointer or '/'} is {_shown(before)} by the live version, and {_shown(after)}"
 
 
 # Any: what JSON has
-def _difference(old: Any, new: Any, tolerance: float, pointer: str) -> str | None:
+def _difference(old: Any, new: Any, tolerance: float) -> tuple[list[object], Any, Any] | None:
+    """Return where the two differ, from the inside out, and both values."""
+    pairs: Iterable[tuple[object, Any, Any]]
     if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
-        pairs = [(f"{pointer}/{key}", old[key], new[key]) for key in old]
+        pairs = ((key, old[key], new[key]) for key in old)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = [(f"{pointer}/{at}", *each) for at, each in enumerate(zip(old, new, strict=True))]
+        pairs = zip(count(), old, new, strict=False)
     elif _is_number(old) and _is_number(new):
         equal = isclose(old, new, rel_tol=tolerance, abs_tol=tolerance)
-        return None if equal else _shown(pointer, old, new)
+        return None if equal else ([], old, new)
     else:
-        return None if old == new and type(old) is type(new) else _shown(pointer, old, new)
-    for at, first, second in pairs:
-        found = _difference(first, second, tolerance, at)
+        return None if old == new and type(old) is type(new) else ([], old, new)
+    for step, first, second in pairs:
+        found = _difference(first, second, tolerance)
         if found is not None:
+            found[0].append(step)
             return found
     return None
 
@@ -43,6 +53,5 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _shown(pointer: str, old: object, new: object) -> str:
-    before, after = (orjson.dumps(value).decode()[:_MAX_EXAMPLE] for value in (old, new))
-    return f"{pointer or '/'} is {before} by the live version, and {after}"
+def _shown(value: object) -> str:
+    return orjson.dumps(value).decode()[:_MAX_EXAMPLE]

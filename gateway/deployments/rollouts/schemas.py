@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.deployments.rollout_settings import Cause, Checks, RolloutState, Strategy
 from gateway.deployments.rollouts.observations import Calls, Observations
@@ -38,6 +38,12 @@ class RolloutIn(BaseModel):
     promote_after_seconds: Annotated[int, Field(ge=1, le=30 * 86_400)] | None = None
     """When it goes live if it has passed every check until then; null: a person promotes it."""
 
+    @model_validator(mode="after")
+    def _note_is_of_a_new_version(self) -> Self:
+        if self.version is not None and (self.name is not None or self.description is not None):
+            raise ValueError("name and description are of a new version: leave out version")
+        return self
+
     def rollout(self) -> NewRollout:
         """Return what the service starts."""
         return NewRollout(
@@ -59,7 +65,7 @@ class RolloutPatch(BaseModel):
 
 
 class CallsOut(BaseModel):
-    """The latest calls of a version, up to 2,000."""
+    """The latest calls of a version, in the time of the candidate's last 1,000 to 2,000."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -101,8 +107,10 @@ class RolloutOut(BaseModel):
     baseline_calls: CallsOut
     candidate_calls: CallsOut
     compared: int
-    """Calls of which both outputs were compared, up to 2,000."""
+    """Calls of which both outputs were compared."""
     different: int
+    example: str | None
+    """A difference between two outputs, with the values; null: there was none."""
     started_at: datetime
     ended_at: datetime | None
 
@@ -117,4 +125,5 @@ class RolloutOut(BaseModel):
             candidate_calls=CallsOut.of(seen.candidate),
             compared=round(seen.compared),
             different=round(seen.different),
+            example=seen.example,
         )

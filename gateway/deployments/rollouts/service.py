@@ -13,7 +13,7 @@ from gateway.deployments.audit_events import live as seen_live
 from gateway.deployments.audit_events import record_deployment, rollout_fields
 from gateway.deployments.live_deployment import build_live_deployment
 from gateway.deployments.rollout_settings import Checks, RolloutState, Strategy
-from gateway.deployments.rollouts.judgement import MIN_CALLS, judge
+from gateway.deployments.rollouts.judgement import has_passed, judge
 from gateway.deployments.rollouts.observations import Observations
 from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.settings import DeploymentStatus, ExecutionMode
@@ -80,7 +80,7 @@ class RolloutService:
         else:
             await self._snapshots.check(profile_id, candidate)
         build_live_deployment(before, candidate)
-        await self._servers.prepare(before, live, candidate)
+        await self._servers.prepare(before, live, candidate, always=True)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             await self._refuse_second(session, row)
@@ -167,7 +167,12 @@ class RolloutService:
             total = Observations.model_validate(rollout.observed)
             total.merge(seen)
             rollout.observed = total.model_dump(mode="json")
-            await self._judge(session, row, rollout, total)
+            if row.live_version == rollout.baseline:
+                await self._judge(session, row, rollout, total)
+            else:  # a gateway of an older release has done so, which knows no rollouts
+                reason = f"version {row.live_version} went live"
+                store.end_rollout(rollout, RolloutState.SUPERSEDED, reason)
+                record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return rollout
 
     async def _judge(
@@ -185,7 +190,7 @@ class RolloutService:
                 session, "roll_back", row, before=before, after=rollout_fields(rollout)
             )
             log.warning("rollout_rolled_back", **about, cause=str(cause), reason=reason)
-        elif total.candidate.answered >= MIN_CALLS and await _is_due(session, rollout):
+        elif has_passed(total, checks) and await _is_due(session, rollout):
             was = await store.live_version(session, row)
             now_live = await store.find_version(session, row, rollout.candidate)
             row.live_version = rollout.candidate
@@ -220,10 +225,7 @@ class RolloutService:
     async def _insert(
         self, session: AsyncSession, row: Deployment, candidate: int, new: NewRollout
     ) -> Rollout:
-        ended = await store.find_rollout(session, row.id)
-        if ended is not None:
-            await session.delete(ended)
-            await session.flush()
+        await store.delete_rollout(session, row.id)  # the one before, which has ended
         seconds = new.promote_after_seconds
         rollout = Rollout(
             deployment_id=row.id,
@@ -270,5 +272,7 @@ def _check(row: Deployment, new: NewRollout) -> None:
 
 
 async def _is_due(session: AsyncSession, rollout: Rollout) -> bool:
+    if rollout.promote_at is None:
+        return False
     due = select(Rollout.promote_at <= seconds_from_now()).where(Rollout.id == rollout.id)
     return bool((await session.execute(due)).scalar_one())

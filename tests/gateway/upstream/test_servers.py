@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from gateway.upstream.servers import InferenceServers, ReplicaStatus, ServerStat
 from gateway.web.problems import problem
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from tests.gateway.upstream.conftest import LIMIT, soon, until
+from tests.gateway.upstream.conftest import LIMIT, PATIENCE_SECONDS, soon, until
 from tests.gateway.upstream.stock_server import Answer, Request, StockServer, echo
 
 TIMEOUT = 20.0
@@ -335,6 +336,90 @@ async def test_calls_go_to_the_replica_with_the_fewest(
     assert (stock.received.qsize(), other.received.qsize()) == (3, 3)
     gate.set()
     assert await asyncio.gather(*calls) == [b"sent"] * 6
+
+
+async def connected_replicas(servers: InferenceServers, *replicas: StockServer) -> None:
+    """Connect to two replicas of a model."""
+    servers.apply([status(1, address=tuple(each.address for each in replicas))])
+    await until(lambda: len(servers.streams("iris", 1)) == len(replicas))
+
+
+def slowly(seconds: list[float]) -> Callable[[Request], Awaitable[Answer]]:
+    """Return what answers each call after the first of `seconds`, which may change."""
+
+    async def answer(request: Request) -> Answer:
+        await asyncio.sleep(seconds[0])
+        return await echo(request)
+
+    return answer
+
+
+async def test_a_slow_replica_is_avoided_until_it_is_quick_again(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    takes = [0.1]
+    stock.answer = slowly(takes)
+    await connected_replicas(servers, stock, other)
+    for _ in range(10):
+        await called(servers)
+    assert servers.slow_streams("iris", 1) == 1
+    before = len(stock.requests)
+    for _ in range(50):
+        await called(servers)
+    assert len(stock.requests) == before, "it was not avoided"
+    takes[0] = 0.0
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while servers.slow_streams("iris", 1):
+            await called(servers)
+            await asyncio.sleep(0.05)
+        while len(stock.requests) < before + 10:
+            await called(servers)
+
+
+async def test_calls_that_differ_make_no_replica_slow(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    """Every third call takes long, on either replica."""
+    turn = count()
+
+    async def answer(request: Request) -> Answer:
+        await asyncio.sleep(0.1 if next(turn) % 3 == 0 else 0)
+        return await echo(request)
+
+    stock.answer = other.answer = answer
+    await connected_replicas(servers, stock, other)
+    for _ in range(40):
+        await called(servers)
+    assert servers.slow_streams("iris", 1) == 0
+    assert abs(len(stock.requests) - len(other.requests)) <= 4
+
+
+async def test_a_replica_that_stops_answering_gets_no_further_calls(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    await connected_replicas(servers, stock, other)
+    for _ in range(10):
+        await called(servers)
+    stock.answer = slowly([PATIENCE_SECONDS])
+    hanging = [asyncio.create_task(called(servers)) for _ in range(2)]
+    await until(lambda: servers.slow_streams("iris", 1) == 1)
+    before = len(stock.requests)
+    more = [asyncio.create_task(called(servers)) for _ in range(8)]
+    await asyncio.gather(*more)
+    assert len(stock.requests) == before
+    for call in hanging:
+        call.cancel()
+
+
+async def test_replicas_that_are_all_slow_share_the_calls(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    stock.answer = other.answer = slowly([0.05])
+    await connected_replicas(servers, stock, other)
+    for _ in range(20):
+        await called(servers)
+    assert servers.slow_streams("iris", 1) == 0
+    assert (len(stock.requests), len(other.requests)) == (10, 10)
 
 
 async def test_a_replica_that_is_lost_fails_only_its_own_calls(

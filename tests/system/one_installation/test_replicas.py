@@ -12,7 +12,6 @@ import psutil
 import pytest
 
 from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
-from tests.system.one_installation.test_metrics import sample
 
 CALLERS = 8
 
@@ -197,56 +196,3 @@ async def test_a_replica_that_is_told_to_end_fails_no_call(
         await asyncio.gather(*callers)
     assert len(answers) > CALLERS
     assert set(answers) == {""}
-
-
-async def test_a_slow_replica_is_avoided_until_it_is_quick_again(
-    installation: Installation, server: Json
-) -> None:
-    """It is stopped for 60 of each 70 ms: it answers pings, and nearly every call late."""
-    deployment = installation.deploy(chain("mlp"))
-    slowed = psutil.Process(server["processes"][0]["pid"])
-
-    async def slow_down() -> None:
-        try:
-            while True:
-                slowed.suspend()
-                await asyncio.sleep(0.06)
-                slowed.resume()
-                await asyncio.sleep(0.01)
-        finally:
-            slowed.resume()
-
-    async def calls(seconds: float) -> list[float]:
-        """Call one after the other; return what each took."""
-        took = []
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            began = time.monotonic()
-            body = {"input_data": {"x": [[1, 2, 3, 4]]}}
-            answer = await client.post(f"/node/deployment-trigger/{deployment}/", json=body)
-            assert answer.status_code == httpx.codes.OK, answer.text
-            took.append(time.monotonic() - began)
-        return took
-
-    async with httpx.AsyncClient(
-        base_url=installation.up.url, headers={"X-API-Key": installation.key}, timeout=30
-    ) as client:
-        await calls(0.5)
-        slowing = asyncio.create_task(slow_down())
-        await calls(2)
-        avoided = await calls(4)
-        seen_slow = slow_replicas(installation)
-        slowing.cancel()
-        assert seen_slow >= 1
-        assert len(avoided) > 200
-        assert len([each for each in avoided if each > 0.02]) < len(avoided) / 20
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while slow_replicas(installation):
-            assert time.monotonic() < deadline
-            await calls(0.5)
-
-
-def slow_replicas(installation: Installation) -> float:
-    """Return how many replicas of the model gateways avoid."""
-    text = installation.http.get("/metrics").text
-    return sample(text, "inference_server_slow_replicas", model="mlp")

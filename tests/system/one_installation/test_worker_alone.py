@@ -16,7 +16,7 @@ from tests.slipstream.running import environment, free_port
 from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 from tests.system.one_installation.test_metrics import sample
 
-SILENCE_SECONDS = "1"
+SILENCE_SECONDS = "2"
 
 
 class Worker:
@@ -82,20 +82,27 @@ def test_a_worker_alone_has_probes_and_metrics(installation: Installation, worke
 
 def test_a_worker_with_a_stopped_process_is_not_ready_until_it_is_replaced(worker: Worker) -> None:
     worker.until(lambda answer: answer.status_code == 200)
-    (stopped, *_) = psutil.Process(worker.process.pid).children()
+    stopped = next(
+        child
+        for child in psutil.Process(worker.process.pid).children()
+        if "gateway.worker" in child.cmdline()
+    )
     time.sleep(1)  # its first heartbeat
     stopped.send_signal(signal.SIGSTOP)
     worker.until(lambda answer: answer.status_code == 503)
     worker.until(lambda answer: answer.status_code == 200)
     assert not stopped.is_running()
-    assert worker.count("worker_restarts_total") == 1
+    assert worker.count("worker_restarts_total") >= 1
 
 
 def test_a_worker_that_stops_says_so(worker: Worker) -> None:
     worker.until(lambda answer: answer.status_code == 200)
+    for child in psutil.Process(worker.process.pid).children():
+        child.suspend()  # so that it takes a while
     worker.process.terminate()
     answer = worker.until(lambda answer: answer.status_code != 200)
-    assert answer.status_code == 599 or answer.json()["reasons"][0] == "stopping"
+    assert answer.status_code == 503
+    assert answer.json()["reasons"][0] == "stopping"
 
 
 def test_an_address_that_is_taken_is_an_error(worker: Worker) -> None:

@@ -8,10 +8,16 @@ from statistics import NormalDist
 import pytest
 
 from gateway.deployments.rollout_settings import Cause, Checks
-from gateway.deployments.rollouts.judgement import Verdict, judge, slowest_allowed, wilson_interval
+from gateway.deployments.rollouts.judgement import (
+    Verdict,
+    has_passed,
+    judge,
+    slowest_allowed,
+    wilson_interval,
+)
 from gateway.deployments.rollouts.observations import Calls, Observations
 from gateway.deployments.rollouts.outputs import find_difference
-from gateway.metrics import CallRecord
+from gateway.fast_path.call_record import DeploymentCallRecord
 from protos.errors import ErrorCode
 
 CHECKS = Checks(tolerance=0.01)
@@ -92,17 +98,62 @@ def test_equal_versions_are_hardly_ever_rolled_back() -> None:
 
 
 def test_what_happened_lately_decides() -> None:
-    seen = Observations(baseline=calls(2_000), candidate=calls(2_000))
-    for _ in range(40):
-        seen.merge(Observations(baseline=calls(50), candidate=calls(10, failed=1)))
-    assert seen.candidate.answered <= 2_000
-    found = judge(seen, CHECKS, baseline=1, candidate=2)
-    assert found is None or found.cause is Cause.ERRORS
-    for _ in range(10):
-        seen.merge(Observations(baseline=calls(50), candidate=calls(10, failed=10)))
+    seen = Observations(baseline=calls(18_000), candidate=calls(2_000))
+    for _ in range(3):
+        seen.merge(Observations(baseline=calls(90), candidate=calls(10, failed=10)))
+    assert seen.candidate.answered < 2_000
+    assert judge(seen, CHECKS, baseline=1, candidate=2) is None
+    for _ in range(7):
+        seen.merge(Observations(baseline=calls(90), candidate=calls(10, failed=10)))
     found = judge(seen, CHECKS, baseline=1, candidate=2)
     assert found is not None
     assert found.cause is Cause.ERRORS
+
+
+def test_versions_are_compared_over_the_same_time() -> None:
+    """Something that both need fails for a while, and is repaired."""
+    seen = Observations()
+    for turn in range(400):
+        share = 1 if 100 <= turn < 160 else 0
+        seen.merge(
+            Observations(
+                baseline=calls(45, failed=45 * share), candidate=calls(5, failed=5 * share)
+            )
+        )
+        assert judge(seen, CHECKS, baseline=1, candidate=2) is None, turn
+
+
+def test_a_candidate_that_answers_nothing_is_found() -> None:
+    seen = Observations(baseline=calls(100), candidate=calls(0))
+    seen.candidate.late = 5
+    found = judge(seen, CHECKS, baseline=1, candidate=2)
+    assert found is not None
+    assert found.cause is Cause.LATENCY
+    assert found.reason.startswith("5 calls of version 2 wait for longer than")
+    seen.baseline.late = 60
+    assert judge(seen, CHECKS, baseline=1, candidate=2) is None, "both versions wait"
+    assert Observations.model_validate(seen.model_dump(mode="json")).candidate.late == 0
+
+
+@pytest.mark.parametrize(
+    ("live", "tried", "compared", "different"),
+    [
+        (calls(19), calls(100), 100, 0),
+        (calls(100), calls(19), 100, 0),
+        (calls(100), calls(100, failed=4), 100, 0),
+        (calls(100), calls(100), 19, 0),
+        (calls(100), calls(100), 100, 2),
+        (calls(100, seconds=0.1), calls(100, seconds=0.3), 100, 0),
+    ],
+)
+def test_a_candidate_passes_only_if_enough_was_seen_and_it_is_within_the_checks(
+    live: Calls, tried: Calls, compared: int, different: int
+) -> None:
+    seen = Observations(baseline=live, candidate=tried, compared=compared, different=different)
+    assert not has_passed(seen, CHECKS)
+    assert has_passed(
+        Observations(baseline=calls(20), candidate=calls(20), compared=20, different=0), CHECKS
+    )
 
 
 def test_outputs_that_differ_are_a_reason_and_the_example_is_shown() -> None:
@@ -114,7 +165,8 @@ def test_outputs_that_differ_are_a_reason_and_the_example_is_shown() -> None:
     found = judge(seen, CHECKS, baseline=1, candidate=2)
     assert found is not None
     assert found.cause is Cause.OUTPUTS
-    assert found.reason.endswith("For example: /y/0 is 1 by the live version, and 3")
+    assert seen.example == "/y/0 is 1 by the live version, and 3"
+    assert "/y/0" not in found.reason, "it is logged, and values belong to the caller"
     for _ in range(2_000):
         seen.compare(None)
     assert judge(seen, CHECKS, baseline=1, candidate=2) is None
@@ -123,7 +175,7 @@ def test_outputs_that_differ_are_a_reason_and_the_example_is_shown() -> None:
 def test_refusals_by_limits_and_callers_that_leave_say_nothing() -> None:
     seen = Calls()
     for error in (ErrorCode.RATE_LIMITED, ErrorCode.CANCELLED, ErrorCode.INVALID_INPUT):
-        call = CallRecord()
+        call = DeploymentCallRecord()
         call.error = error
         seen.count([call])
     assert (seen.answered, seen.failed) == (1, 1)
@@ -133,8 +185,6 @@ def test_observations_survive_the_database() -> None:
     seen = Observations(baseline=calls(7, failed=2), candidate=calls(3, seconds=2.5))
     seen.compare("/y is 1 by the live version, and 2")
     assert Observations.model_validate(seen.model_dump(mode="json")) == seen
-    assert Observations().empty
-    assert not seen.empty
 
 
 def test_a_quantile_is_known_to_ten_per_cent() -> None:

@@ -14,7 +14,7 @@ from gateway.deployments.rollouts.observations import Calls, Observations
 from gateway.errors import GatewayError
 from gateway.storage.audit_events import ACTOR, SYSTEM
 from gateway.storage.sql import seconds_from_now
-from gateway.storage.tables import Rollout
+from gateway.storage.tables import Deployment, Rollout
 from protos.errors import ErrorCode
 from tests.gateway.deployments.redeploys import (
     deploy_two_versions,
@@ -134,6 +134,8 @@ async def test_the_weight_is_changed_and_a_person_rolls_back(
         ({"checks": {"tolerance": 0.1}}, 422, "validation_failed", "mode fast only"),
         ({"checks": {"max_latency_ratio": 0.5}}, 422, "validation_failed", "max_latency_ratio"),
         ({"checks": {"speed": 1}}, 422, "validation_failed", "speed"),
+        ({"name": "Third"}, 422, "validation_failed", "leave out version"),
+        ({"checks": {"max_latency_ratio": "NaN"}}, 422, "validation_failed", "max_latency_ratio"),
         ({"promote_after_seconds": 0}, 422, "validation_failed", "promote_after_seconds"),
     ],
 )
@@ -234,7 +236,7 @@ async def test_a_good_candidate_goes_live_when_its_time_has_come(
         await session.execute(update(Rollout).values(promote_at=seconds_from_now(-1)))
     running = await service.observe(made["id"], number, seen(1, 1))
     assert running is not None
-    assert running.state == RolloutState.RUNNING, "16 calls say too little"
+    assert running.state == RolloutState.RUNNING, "16 calls of the candidate say too little"
     ended = await service.observe(made["id"], number, seen(1, 4))
     assert ended is not None
     assert ended.state == RolloutState.PROMOTED
@@ -270,3 +272,29 @@ async def test_a_model_of_a_version_that_is_tried_cannot_be_removed(
     assert "in use by deployment" in (await user.delete(url)).json()["message"]
     await user.delete(url_of(made))
     assert "in use by deployment" not in (await user.delete(url)).json()["message"]
+
+
+async def test_a_rollout_ends_when_another_version_went_live_behind_its_back(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    """As a gateway of an older release does, which knows no rollouts."""
+    user = await in_process_gateway.user()
+    made = await started(user)
+    number = await rollout_id(in_process_gateway, made)
+    async with in_process_gateway.db.write() as session:
+        await session.execute(update(Deployment).values(live_version=1))
+    ended = await in_process_gateway.services.rollouts.observe(made["id"], number, seen(1, 1))
+    assert ended is not None
+    assert ended.state == RolloutState.SUPERSEDED
+
+
+async def test_a_rollout_that_this_release_does_not_understand_changes_no_call(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
+    made = await started(user)
+    async with in_process_gateway.db.write() as session:
+        await session.execute(update(Rollout).values(strategy="blue-green"))
+    await in_process_gateway.feed.poll()
+    live = await in_process_gateway.deployment_cache.find(made["id"], profile_of(user))
+    assert (live.version, live.rollout) == (2, None)
