@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -97,7 +98,9 @@ async def _run(bed: Bed, folder: Path, options: argparse.Namespace, console: Con
         CountingServer(bed.outside),
         Receiver(folder, bed.outside),
     )
-    installation = await asyncio.to_thread(Installation, first.up)
+    new_key = ("keys", "create", "--name", "fleet", "--manage", "--json")
+    key = json.loads(await asyncio.to_thread(first.command, *new_key))["key"]
+    installation = Installation(first.up, key)
     await asyncio.to_thread(bed.start_server)
     await asyncio.to_thread(first.command, "models", "serve", "iris", "--replicas", str(REPLICAS))
     targets = await asyncio.to_thread(deploy, installation, counter.url, receiver.url("runs"))
