@@ -154,11 +154,14 @@ class Installation:
             server = self.get(f"/node/inference-servers/{server['id']}/")
             if server["state"] == "failed":
                 raise SetupError(f"{name} is not served: {server['reason']}")
-            ready = self._http.get(f"/v2/models/{name}/ready").status_code == httpx.codes.OK
-            if server["ready_replicas"] == replicas and ready:
+            if server["ready_replicas"] == replicas and self.is_ready(name):
                 return
             time.sleep(_POLL_SECONDS)
         raise SetupError(f"{name} is not ready after {_TIMEOUT_SECONDS:.0f} s: {server}")
+
+    def is_ready(self, name: str) -> bool:
+        """Return whether a model answers calls."""
+        return self._http.get(f"/v2/models/{name}/ready").status_code == httpx.codes.OK
 
     def deploy(self, flow: Json, **settings: object) -> str:
         """Save a flow and deploy it; return the path that triggers it."""

@@ -1,4 +1,4 @@
-"""The pictures of the comparison, of `overload` and of `soak`, as SVG."""
+"""The pictures of the comparison, of `overload`, `soak` and `growth`, as SVG."""
 
 from __future__ import annotations
 
@@ -95,6 +95,28 @@ def draw_soak(
             axes.set_ylim(bottom=0)
             axes.legend()
             axes.set_xlabel("minutes")
+        return _save(figure, path)
+
+
+def draw_growth(
+    path: Path,
+    *,
+    models: Sequence[int],
+    seconds: Mapping[str, Sequence[float]],
+    memory_mib: Sequence[float],
+) -> Path:
+    """Draw how long start-up takes, and the memory of all processes, by the number of models."""
+    with mpl.rc_context(STYLE):
+        figure, (left, right) = _two_panels()
+        for width, (name, values) in zip((2.4, 1.2), seconds.items(), strict=True):
+            left.plot(models, values, marker="o", color=OURS, linewidth=width, label=name)
+        left.set_title("start-up, s")
+        left.legend()
+        right.plot(models, memory_mib, marker="o", color=OURS)
+        right.set_title("memory of all processes (PSS), MiB")
+        for axes in (left, right):
+            axes.set_ylim(bottom=0)
+            axes.set_xlabel("models")
         return _save(figure, path)
 
 

@@ -38,6 +38,10 @@ SCENARIOS = {
         "further inference server boots in 0.2 s and takes 15 MiB at most",
         6,
     ),
+    "growth": (
+        "1,000 models in shared processes are callable within 60 s of being wanted",
+        6,
+    ),
     "large_input": (
         "150,528 numbers cost at most 8 ms as JSON, less than 1 ms as bytes, beside the model's "
         "own run",

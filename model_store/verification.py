@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -30,6 +32,10 @@ class Verifier:
     the limits to itself, and writes one JSON document to the descriptor FD: `{"inspection": …}`,
     `{"missing": [paths]}` if external data is not beside the model, or `{"refused": "why"}`. Its
     other output is ignored: ONNX Runtime prints about some damaged files.
+
+    Without MODEL and `--memory-bytes` it reads lines `{"model": …, "memory_bytes": …}` from stdin,
+    loads each model in a child of its own, and writes a line `{"status": …, "report": …}` for each:
+    the child's exit status, or minus the signal that ended it, and its document.
     """
 
     def __init__(
@@ -47,6 +53,21 @@ class Verifier:
         self._command = tuple(command)
         self._memory_bytes = memory_bytes
         self._timeout_seconds = timeout_seconds
+        self._forking: _ForkingChild | None = None
+
+    @contextmanager
+    def one_process(self) -> Iterator[None]:
+        """Have one process inspect all models meanwhile, one after the other.
+
+        It has imported what that needs, a second's work, and forks for each. For one thread.
+        """
+        command = [*self._command, "--cpu-seconds", str(self._cpu_seconds)]
+        self._forking = _ForkingChild(command, self._timeout_seconds)
+        try:
+            yield
+        finally:
+            self._forking.close()
+            self._forking = None
 
     def inspect(self, model: Path) -> Inspection:
         """Return what the child reports about `model`; blocks while the child loads it.
@@ -57,6 +78,8 @@ class Verifier:
                 limit; INTERNAL if the child itself does not work.
         """
         memory_bytes = self._memory_bytes + 4 * folder_size(model.parent)
+        if self._forking is not None:
+            return self._forking.inspect(model, memory_bytes)
         limits = ["--memory-bytes", str(memory_bytes), "--cpu-seconds", str(self._cpu_seconds)]
         with TemporaryFile() as report, TemporaryFile() as log:
             descriptor = report.fileno()
@@ -71,25 +94,101 @@ class Verifier:
 
     def _run(self, command: Sequence[str], report: int, log: IO[bytes]) -> int:
         """Return the child's exit status; no child is left, even after an exception."""
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            env=_environment(),
-            pass_fds=(report,),
-            start_new_session=True,
-        )
+        child = _spawn(command, report, log, stdin=subprocess.DEVNULL)
         try:
             return child.wait(self._timeout_seconds)
         except subprocess.TimeoutExpired:
-            raise invalid_model(
-                f"loading it takes longer than {self._timeout_seconds:g} s"
-            ) from None
+            raise _too_slow(self._timeout_seconds) from None
         finally:
-            if child.returncode is None:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+            _kill(child)
+
+
+class _ForkingChild:
+    """The command for several models. It is started when it is first needed, and after a kill."""
+
+    def __init__(self, command: Sequence[str], timeout_seconds: float) -> None:
+        self._command = command
+        self._timeout_seconds = timeout_seconds
+        self._child: subprocess.Popen[bytes] | None = None
+        self._replies: IO[bytes] | None = None
+        self._log: IO[bytes] | None = None
+
+    def inspect(self, model: Path, memory_bytes: int) -> Inspection:
+        """Do what `Verifier.inspect` does."""
+        if self._child is None:
+            self._start()
+        assert self._child is not None
+        assert self._child.stdin is not None
+        assert self._replies is not None
+        assert self._log is not None
+        asked = {"model": str(model), "memory_bytes": memory_bytes}
+        is_late = threading.Event()
+
+        def end(child: subprocess.Popen[bytes] = self._child) -> None:
+            is_late.set()
+            os.killpg(child.pid, signal.SIGKILL)
+
+        timer = threading.Timer(self._timeout_seconds, end)
+        timer.start()
+        try:
+            with suppress(BrokenPipeError):  # it has ended: there is no reply either
+                self._child.stdin.write(orjson.dumps(asked, option=orjson.OPT_APPEND_NEWLINE))
+                self._child.stdin.flush()
+            line = self._replies.readline()
+        finally:
+            timer.cancel()
+        if line:
+            reply = orjson.loads(line)
+            return _inspection(reply["report"].encode(), reply["status"], _read(self._log))
+        log, status = _read(self._log), self._child.wait()
+        self.close()
+        if is_late.is_set():
+            raise _too_slow(self._timeout_seconds)
+        return _inspection(b"", status, log)
+
+    def close(self) -> None:
+        """End it."""
+        if self._child is not None:
+            _kill(self._child)
+            for file in (self._child.stdin, self._replies, self._log):
+                if file is not None:
+                    file.close()
+        self._child = self._replies = self._log = None
+
+    def _start(self) -> None:
+        replies, report = os.pipe()
+        self._replies = os.fdopen(replies, "rb")
+        self._log = TemporaryFile()  # noqa: SIM115 - `close` closes it
+        try:
+            command = [*self._command, "--report", str(report)]
+            self._child = _spawn(command, report, self._log, stdin=subprocess.PIPE)
+        finally:
+            os.close(report)
+
+
+def _spawn(
+    command: Sequence[str], report: int, log: IO[bytes], *, stdin: int
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+        env=_environment(),
+        pass_fds=(report,),
+        start_new_session=True,
+    )
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End a child, if it has not ended, and its children."""
+    if child.returncode is None:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _too_slow(seconds: float) -> StoreError:
+    return invalid_model(f"loading it takes longer than {seconds:g} s")
 
 
 def _environment() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Loads a model once and reports on it: the child process that a hostile file may crash.
 
-`python -m inference_server.runtime.verify MODEL --report FD --memory-bytes N --cpu-seconds N`;
-`model_store.verification.Verifier` starts it and documents what it writes to FD.
+`python -m inference_server.runtime.verify MODEL --report FD --memory-bytes N --cpu-seconds N`, or
+without MODEL and `--memory-bytes`, for several; `model_store.verification.Verifier` starts it and
+documents what it reads, and writes to FD.
 """
 
 from __future__ import annotations
@@ -10,8 +11,12 @@ import argparse
 import os
 import re
 import resource
+import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import onnx
 import onnxruntime as ort
@@ -33,19 +38,49 @@ _RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
 def main() -> None:
-    """Inspect the model that the command line names, and write the report."""
+    """Inspect the model that the command line names, or each that stdin names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", type=Path, nargs="?")
     parser.add_argument("--report", type=int, required=True, metavar="FD")
-    parser.add_argument("--memory-bytes", type=int, required=True)
+    parser.add_argument("--memory-bytes", type=int)
     parser.add_argument("--cpu-seconds", type=int, required=True)
     arguments = parser.parse_args()
-    _limit(resource.RLIMIT_AS, arguments.memory_bytes)
-    _limit(resource.RLIMIT_CPU, arguments.cpu_seconds)
+    with os.fdopen(arguments.report, "wb") as report:
+        if arguments.model is not None:
+            _inspect(arguments.model, arguments.memory_bytes, arguments.cpu_seconds, report)
+            return
+        for line in sys.stdin.buffer:
+            asked = orjson.loads(line)
+            _fork(Path(asked["model"]), asked["memory_bytes"], arguments.cpu_seconds, report)
+
+
+def _fork(model: Path, memory_bytes: int, cpu_seconds: int, replies: IO[bytes]) -> None:
+    """Inspect a model in a child of this process, which itself opens none."""
+    with TemporaryFile() as report:
+        child = os.fork()
+        if not child:
+            try:
+                _inspect(model, memory_bytes, cpu_seconds, report)
+                report.flush()
+                os._exit(0)
+            except BaseException:  # noqa: BLE001 - else it would go on as its parent
+                traceback.print_exc()
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        report.seek(0)
+        text = report.read().decode(errors="replace")
+    reply = {"status": os.waitstatus_to_exitcode(status), "report": text}
+    replies.write(orjson.dumps(reply, option=orjson.OPT_APPEND_NEWLINE))
+    replies.flush()
+
+
+def _inspect(model: Path, memory_bytes: int, cpu_seconds: int, report: IO[bytes]) -> None:
+    """Write the report on a model; from then on this process is under limits."""
+    _limit(resource.RLIMIT_AS, memory_bytes)
+    _limit(resource.RLIMIT_CPU, cpu_seconds)
     _limit(resource.RLIMIT_FSIZE, _MAX_REPORT_BYTES)
     _limit(resource.RLIMIT_CORE, 0)
-    with os.fdopen(arguments.report, "wb") as report:
-        report.write(orjson.dumps(_report(arguments.model)))
+    report.write(orjson.dumps(_report(model)))
 
 
 def inspect(model: Path) -> Inspection:

@@ -26,6 +26,7 @@ from slipstream.commands.model_views import (
     started_line,
 )
 from slipstream.commands.tables import model_table
+from slipstream.failures import ExitStatus
 from slipstream.session import open_session, validated
 
 commands = typer.Typer(no_args_is_help=True)
@@ -56,11 +57,18 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 
 @commands.command("add")
 def add(
-    path: Annotated[
-        Path, typer.Argument(help="An .onnx file, or a folder with model.onnx.", exists=True)
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="An .onnx file, or a folder with model.onnx; or several.",
+            metavar="PATH...",
+            exists=True,
+        ),
     ],
     *,
-    name: Annotated[str, typer.Option(help="Name of the model.")],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model. Default: that of the file.")
+    ] = None,
     version: Annotated[
         int | None, typer.Option(min=1, help="Number of the version. Default: the next one.")
     ] = None,
@@ -72,33 +80,65 @@ def add(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Check a model in a separate process, then publish it as an immutable version.
+    """Check models in a separate process, then publish each as an immutable version.
 
     A new model belongs to the installation and is shared, unless options say otherwise.
 
     [dim]slipstream models add resnet.onnx --name resnet --serve[/]
+    [dim]slipstream models add models/*.onnx[/]
     """
+    is_one = len(paths) == 1
+    if not is_one and (name is not None or version is not None):
+        raise typer.BadParameter("--name and --version are for one model")
+    published, refused = [], []
     with open_session(state, as_json=as_json) as session:
-        owner_id = None if owner is None else session.run(session.services.users.find(owner)).id
-        with session.terminal.progress(f"Checking and publishing {path}"):
-            published = session.run(
-                session.services.models.publish(
-                    None,
-                    path,
-                    name,
-                    version,
-                    visibility=_visibility(private),
-                    owner_id=owner_id,
-                )
+        services, terminal = session.services, session.terminal
+        owner_id = None if owner is None else session.run(services.users.find(owner)).id
+
+        def publish(path: Path) -> ManifestOut:
+            work = services.models.publish(
+                None,
+                path,
+                name or _file_name(path),
+                version,
+                visibility=_visibility(private),
+                owner_id=owner_id,
             )
-        manifest = ManifestOut.of(published)
-        session.terminal.warn(warning.message for warning in manifest.warnings)
-        views = [f"Model '{name}' version {manifest.version} is published."]
-        if serve:
-            fleet = session.services.fleet
-            server = session.run(fleet.serve_model(None, name, str(manifest.version)))
-            views.append(started_line(server))
-        session.terminal.show(manifest_document(manifest), *views)
+            return ManifestOut.of(session.run(work))
+
+        with services.verifier.one_process():
+            for number, path in enumerate(paths, 1):
+                of_all = "" if is_one else f", {number} of {len(paths)}"
+                try:
+                    with terminal.progress(f"Checking and publishing {path}{of_all}"):
+                        manifest = publish(path)
+                except GatewayError as error:
+                    if is_one:
+                        raise
+                    why = {"code": error.code, "message": error.message}
+                    refused.append({"path": str(path), **why})
+                    terminal.warn([f"{path}: {error.message}"])
+                    continue
+                document = manifest_document(manifest)
+                published.append(document)
+                terminal.warn(warning.message for warning in manifest.warnings)
+                views = [f"Model '{manifest.name}' version {manifest.version} is published."]
+                if serve:
+                    fleet, which = services.fleet, str(manifest.version)
+                    server = session.run(fleet.serve_model(None, manifest.name, which))
+                    views.append(started_line(server))
+                if is_one or not as_json:
+                    terminal.show(document, *views)
+        if not is_one:
+            terminal.show({"items": published, "refused": refused})
+    if refused:
+        raise typer.Exit(ExitStatus.REFUSED)
+
+
+def _file_name(path: Path) -> str:
+    """Return the name of a model without `--name`: of its file, or of its folder."""
+    is_file = path.name != MODEL_FILE and path.is_file()
+    return path.stem if is_file else (path.parent if path.is_file() else path).resolve().name
 
 
 @commands.command("list")

@@ -56,6 +56,27 @@ def test_a_key_for_an_unknown_deployment_or_without_a_name_is_refused(cli: Cli) 
     assert cli.run("keys", "create").exit_code == 2
 
 
+def test_several_models_are_added_under_the_names_of_their_files(cli: Cli, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        onnx_models.mlp(tmp_path / f"{name}.onnx")
+    (tmp_path / "three").mkdir()
+    onnx_models.mlp(tmp_path / "three" / "model.onnx")
+    (tmp_path / "damaged.onnx").write_text("no model")
+    names = ("one.onnx", "damaged.onnx", "two.onnx", "three")
+    added = cli.run("models", "add", *(str(tmp_path / name) for name in names), "--json")
+    assert added.exit_code == 1
+    document = json.loads(added.stdout)
+    assert [each["name"] for each in document["items"]] == ["one", "two", "three"]
+    (refused,) = document["refused"]
+    assert (refused["path"], refused["code"]) == (str(tmp_path / "damaged.onnx"), "invalid_model")
+    assert "damaged.onnx: " in added.stderr
+    again = cli.run("models", "add", str(tmp_path / "one.onnx"), str(tmp_path / "two.onnx"))
+    assert again.exit_code == 0
+    assert "Model 'two' version 2 is published." in again.stdout
+    both = (str(tmp_path / "one.onnx"), str(tmp_path / "two.onnx"))
+    assert cli.run("models", "add", *both, "--name", "x").exit_code == 2
+
+
 def test_a_model_is_given_to_a_user_and_made_private(cli: Cli, model: str) -> None:
     ada = cli.answer("users", "create", "ada@example.com", "--no-password")["id"]
     cli.answer("models", "add", model, "--name", "ours")
