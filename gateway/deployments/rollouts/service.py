@@ -172,36 +172,30 @@ class RolloutService:
             else:  # a gateway of an older release has done so, which knows no rollouts
                 reason = f"version {row.live_version} went live"
                 store.end_rollout(rollout, RolloutState.SUPERSEDED, reason)
+            if rollout.state != RolloutState.RUNNING:
                 record_change(session, ChangeKind.DEPLOYMENT, row.id)
+        _log_end(row, rollout)
         return rollout
 
     async def _judge(
         self, session: AsyncSession, row: Deployment, rollout: Rollout, total: Observations
     ) -> None:
+        """End the rollout if the candidate has failed a check, or is to go live now."""
         checks = Checks.model_validate(rollout.checks)
-        versions = {"baseline": rollout.baseline, "candidate": rollout.candidate}
-        verdict = judge(total, checks, **versions)
-        about = {"deployment": row.id, "name": row.name, **versions}
-        before = rollout_fields(rollout)
+        verdict = judge(total, checks, baseline=rollout.baseline, candidate=rollout.candidate)
         if verdict is not None:
-            reason, cause = verdict.reason, verdict.cause
-            store.end_rollout(rollout, RolloutState.ROLLED_BACK, reason, cause)
-            await record_deployment(
-                session, "roll_back", row, before=before, after=rollout_fields(rollout)
-            )
-            log.warning("rollout_rolled_back", **about, cause=str(cause), reason=reason)
+            before = rollout_fields(rollout)
+            store.end_rollout(rollout, RolloutState.ROLLED_BACK, verdict.reason, verdict.cause)
+            after = rollout_fields(rollout)
+            await record_deployment(session, "roll_back", row, before=before, after=after)
         elif has_passed(total, checks) and await _is_due(session, rollout):
             was = await store.live_version(session, row)
-            now_live = await store.find_version(session, row, rollout.candidate)
+            version = await store.find_version(session, row, rollout.candidate)
             row.live_version = rollout.candidate
             passed = f"every check was passed for {rollout.promote_after_seconds} s"
             store.end_rollout(rollout, RolloutState.PROMOTED, passed)
-            before, after = seen_live(was), seen_live(now_live)
+            before, after = seen_live(was), seen_live(version)
             await record_deployment(session, "promote", row, before=before, after=after)
-            log.info("rollout_promoted", **about)
-        else:
-            return
-        record_change(session, ChangeKind.DEPLOYMENT, row.id)
 
     async def _running(
         self, session: AsyncSession, profile_id: str, deployment_id: str
@@ -269,6 +263,15 @@ def _check(row: Deployment, new: NewRollout) -> None:
             message = f"checks.tolerance: outputs are compared in mode fast only, got {mode}"
     if message:
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
+
+
+def _log_end(row: Deployment, rollout: Rollout) -> None:
+    about = {"deployment": row.id, "name": row.name, "reason": rollout.reason}
+    versions = {"baseline": rollout.baseline, "candidate": rollout.candidate}
+    if rollout.state == RolloutState.ROLLED_BACK:
+        log.warning("rollout_rolled_back", **about, **versions, cause=rollout.cause)
+    elif rollout.state != RolloutState.RUNNING:
+        log.info("rollout_ended", **about, **versions, state=rollout.state)
 
 
 async def _is_due(session: AsyncSession, rollout: Rollout) -> bool:
