@@ -26,6 +26,7 @@ NOUNS: Mapping[str, str] = {
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",
     "backup": "Copy database, models and pepper into a folder, also while everything runs.",
     "doctor": "Diagnose this installation and suggest fixes.",
+    "k8s": "Manifests for Kubernetes: render.",
     "gateway": "Run a gateway alone.",
     "worker": "Run a worker alone, on further machines: flows of type api.",
     "inference-server": "Run an inference server alone.",

@@ -1,0 +1,1 @@
+"""What `slipstream k8s` renders for Kubernetes."""

@@ -1,0 +1,144 @@
+"""What Kustomize builds and `slipstream k8s render` prints is valid, and keeps to the rules."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests import onnx_models
+from tests.services.s3 import S3Server
+from tests.slipstream.cli import Cli
+
+KUBERNETES = Path(__file__).parents[2] / "kubernetes"
+IMAGE = "registry.example.com/slipstream:0.1.0"
+
+# Any, here and below: YAML
+Document = dict[str, Any]
+
+
+def build(folder: str) -> list[Document]:
+    """Return what Kustomize builds of a folder."""
+    kustomize = shutil.which("kustomize")
+    assert kustomize, "install the Debian package kustomize"
+    command = [kustomize, "build", str(KUBERNETES / folder)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    assert not built.stderr, "warnings are failures"
+    return list(yaml.safe_load_all(built.stdout))
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[S3Server]:
+    """A bucket for models."""
+    server = S3Server(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def rendered(cli: Cli, bucket: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is printed for a model."""
+    options = ",".join(f"{name}={text}" for name, text in bucket.options.items())
+    monkeypatch.setenv("SLIPSTREAM_MODEL_STORE", "s3://models/pods")
+    monkeypatch.setenv("SLIPSTREAM_MODEL_STORE_OPTIONS", options)
+    cli.answer("models", "add", str(onnx_models.mlp(tmp_path / "m.onnx")), "--name", "My_Model")
+    printed = cli.run("k8s", "render", "My_Model", "--image", IMAGE, "--replicas", "3")
+    assert printed.exit_code == 0, printed.output
+    return printed.stdout
+
+
+def validate(documents: list[Document]) -> None:
+    """Validate strictly: what a schema does not know is an error."""
+    for document in documents:
+        if document["apiVersion"].startswith("keda.sh/"):
+            continue
+        kubernetes_validate.validate(document, "1.31", strict=True)
+
+
+def pods(documents: list[Document]) -> list[Document]:
+    """Return the specs of all pods."""
+    return [
+        document["spec"]["template"]["spec"]
+        for document in documents
+        if document["kind"] == "Deployment"
+    ]
+
+
+def check_pods(documents: list[Document]) -> None:
+    """Check that no pod has more rights than it needs."""
+    for pod in pods(documents):
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        for container in pod["containers"]:
+            security = container["securityContext"]
+            assert security["readOnlyRootFilesystem"] is True
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert "memory" in container["resources"]["limits"]
+            probes = {"startupProbe", "livenessProbe", "readinessProbe"}
+            assert probes <= container.keys()
+        secrets = [volume for volume in pod["volumes"] if "secret" in volume]
+        assert len(secrets) == 1
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("folder", ["base", "overlays/example", "overlays/keda"])
+def test_kustomize_builds_valid_documents(folder: str) -> None:
+    documents = build(folder)
+    validate(documents)
+    check_pods(documents)
+    kinds = [document["kind"] for document in documents]
+    assert kinds.count("Deployment") == 2
+    assert kinds.count("PodDisruptionBudget") == 2
+    assert kinds.count("NetworkPolicy") == 3
+    assert kinds.count("HorizontalPodAutoscaler") == (1 if folder == "overlays/keda" else 2)
+    assert "Secret" not in kinds, "secrets are made by people, and referred to"
+
+
+@pytest.mark.services
+def test_an_overlay_sets_image_namespace_and_bucket() -> None:
+    documents = build("overlays/example")
+    assert {document["metadata"]["namespace"] for document in documents} == {"slipstream"}
+    images = {each["image"] for pod in pods(documents) for each in pod["containers"]}
+    assert images == {"registry.example.com/team/slipstream:0.1.0"}
+    (settings,) = [each["data"] for each in documents if each["kind"] == "ConfigMap"]
+    assert settings["SLIPSTREAM_MODEL_STORE"] == "s3://models/production"
+    assert settings["SLIPSTREAM_STATE"] == "/var/lib/slipstream"
+
+
+@pytest.mark.processes
+def test_the_servers_of_a_model_are_valid_and_named_after_it(rendered: str) -> None:
+    documents = list(yaml.safe_load_all(rendered))
+    validate(documents)
+    check_pods(documents)
+    deployment, budget = documents
+    name = deployment["metadata"]["name"]
+    assert name.startswith("slipstream-my-model-v1-")
+    assert budget["metadata"]["name"] == name
+    assert deployment["spec"]["replicas"] == 3
+    (container,) = pods(documents)[0]["containers"]
+    assert {"--model=My_Model", "--version=1", "--store=s3://models/pods"} <= set(container["args"])
+    assert "--advertise=$(POD_IP)" in container["args"]
+    assert container["image"] == IMAGE
+    assert container["resources"]["limits"]["memory"] == "516Mi"
+
+
+def test_a_folder_cannot_be_a_store_of_pods(cli: Cli) -> None:
+    refused = cli.run("k8s", "render", "iris", "--image", IMAGE)
+    assert refused.exit_code == 2
+    assert "SLIPSTREAM_MODEL_STORE" in refused.output
+
+
+@pytest.mark.parametrize("image", ["", "a b", "x\ny: z", "x # y", "{x}"])
+def test_what_is_not_an_image_is_refused(cli: Cli, image: str) -> None:
+    refused = cli.run("k8s", "render", "iris", "--image", image)
+    assert refused.exit_code == 2
+    assert "--image" in refused.output
