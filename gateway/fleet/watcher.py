@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from time import monotonic
 
 from gateway.auth.model_access import Visibility
+from gateway.fleet.pacing import pause_after_read
 from gateway.fleet.registrations import Leases
 from gateway.fleet.states import Desired
 from gateway.fleet.store import FleetStore
@@ -71,19 +73,20 @@ class FleetWatcher:
             try:
                 if self._changed.is_set():
                     self._changed.clear()
+                    began = monotonic()
                     rows = await self._store.with_models()
                     self._servers.apply([_status(row, model) for row, model in rows])
                     self._has_leases = self._leases is not None and any(
                         each.is_registered for row, _ in rows for each in row.replicas
                     )
+                    self.loaded.set()
+                    await pause_after_read(monotonic() - began)
                 if self._leases and self._has_leases:
                     await self._leases.end()
             except Exception as error:  # noqa: BLE001 - see `log_failure`
                 log_failure(log, "fleet_read_failed", error)
                 self._changed.set()
                 await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                self.loaded.set()
 
 
 def _status(row: InferenceServer, model: Model | None) -> ServerStatus:

@@ -11,10 +11,12 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
+from time import monotonic
 
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.fleet.pacing import pause_after_read
 from gateway.fleet.placement import Placement
 from gateway.fleet.states import Phase, State
 from gateway.fleet.store import FleetStore, Observation
@@ -378,6 +380,7 @@ class Fleet:
         while not self._draining:
             changed = self._desired_changed.is_set()
             self._desired_changed.clear()
+            began = monotonic()
             try:
                 if self._claims:
                     changed |= await self._placement.claim(skip=self._manager.pids.keys())
@@ -386,6 +389,8 @@ class Fleet:
             except (SQLAlchemyError, OSError):  # the change feed has logged it already
                 self._desired_changed.set()
                 await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                await pause_after_read(monotonic() - began)
             await self._until_due()
         self._followed.set()
 
