@@ -20,7 +20,13 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.calls import FLOW, json_call
-from benchmarks.installation import ONE_THREAD, Installation, inference_flow, run_command
+from benchmarks.installation import (
+    ONE_THREAD,
+    Installation,
+    SetupError,
+    inference_flow,
+    run_command,
+)
 from benchmarks.load import p50_us
 from benchmarks.models import OnnxModel, tiny_model
 from benchmarks.plots import draw_growth
@@ -36,6 +42,7 @@ _MAX_SECONDS = 60.0
 _MODELS = 1_000
 _IDLE_SECONDS = 5.0
 _POLL_SECONDS = 0.05
+_TIMEOUT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +64,7 @@ def measure(context: Context) -> Findings:
     """Measure one installation after the other."""
     model = tiny_model(context.folder)
     sizes = [_measure(int(models), model, context) for models in context.options.models.split(",")]
-    largest = sizes[-1]
+    largest = max(sizes, key=lambda size: size.models)
     bars = []
     if largest.models == _MODELS:
         what = "1,000 models are callable after, s"
@@ -148,7 +155,10 @@ def _publish(names: list[str], model: OnnxModel, folder: Path, settings: dict[st
 
 def _until_callable(installation: Installation, names: list[str], context: Context) -> None:
     waiting = names
+    until = time.monotonic() + _TIMEOUT_SECONDS
     while waiting:
+        if time.monotonic() > until:
+            raise SetupError(f"{len(waiting)} models are not ready, such as {waiting[0]}")
         waiting = [name for name in waiting if not installation.is_ready(name)]
         context.status.update(f"{len(waiting)} of {len(names)} models are not ready yet")
         time.sleep(_POLL_SECONDS)

@@ -201,7 +201,7 @@ class Container:
         self.feed.start()
         self.watcher.start()
         await self.watcher.loaded.wait()
-        self.readiness.servers_known()
+        self.readiness.servers_known(has_hosts=await self.services.fleet.store.has_hosts())
         await self.execution.start()
         self.webhook_dispatcher.start()
         self.recorder.start()

@@ -41,9 +41,10 @@ class Readiness:
         self._unrecorded_runs = unrecorded_runs
         self._unsettled: set[Key] | None = None
 
-    def servers_known(self) -> None:
-        """Note which servers should run now, at startup, and are for this installation to start."""
-        self._unsettled = {key for key, status in self._wanted().items() if status.hosted}
+    def servers_known(self, *, has_hosts: bool) -> None:
+        """Note which servers should run now, at startup, and are for hosts to start, if any."""
+        wanted = self._wanted().items()
+        self._unsettled = {key for key, status in wanted if status.hosted and has_hosts}
 
     def reasons(self) -> Sequence[str]:
         """Return why the gateway is not ready; empty: it is."""

@@ -69,6 +69,11 @@ class Registration:
             self._log.warning("key_sent_in_the_clear", gateways=plain)
         lifecycle.on_change(self._changed.set)
 
+    @property
+    def is_known(self) -> bool:
+        """Whether a gateway has taken the registration."""
+        return self._desired is not None
+
     def start(self, tcp_address: str, metrics_address: str) -> None:
         """Register now, at each change, and each second."""
         addresses = {"tcp_address": tcp_address, "metrics_address": metrics_address}

@@ -229,6 +229,8 @@ class OnnxServer:
         answer: dict[str, object] = {"ready": state is LifecycleState.READY, "state": state}
         if state is LifecycleState.BOOTING:
             answer["phase"] = self._lifecycle.phase
+        if self._registration is not None and not self._registration.is_known:
+            answer |= {"ready": False, "reason": "not registered at a gateway yet: see the log"}
         return answer
 
     def _on_stuck(self, reason: str) -> None:

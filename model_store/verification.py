@@ -51,7 +51,7 @@ class Verifier:
         which loading needs anyway. After `timeout_seconds` the child is killed.
         """
         self._command = tuple(command)
-        self._memory_bytes = memory_bytes
+        self.memory_bytes = memory_bytes
         self._timeout_seconds = timeout_seconds
         self._forking: _ForkingChild | None = None
 
@@ -77,7 +77,7 @@ class Verifier:
             StoreError: INVALID_MODEL if ONNX Runtime rejects the model, crashes on it or exceeds a
                 limit; INTERNAL if the child itself does not work.
         """
-        memory_bytes = self._memory_bytes + 4 * folder_size(model.parent)
+        memory_bytes = self.memory_bytes + 4 * folder_size(model.parent)
         if self._forking is not None:
             return self._forking.inspect(model, memory_bytes)
         limits = ["--memory-bytes", str(memory_bytes), "--cpu-seconds", str(self._cpu_seconds)]
@@ -121,6 +121,8 @@ class _ForkingChild:
         assert self._child.stdin is not None
         assert self._replies is not None
         assert self._log is not None
+        self._log.seek(0)  # which the child shares
+        self._log.truncate()
         asked = {"model": str(model), "memory_bytes": memory_bytes}
         is_late = threading.Event()
 
@@ -137,10 +139,11 @@ class _ForkingChild:
             line = self._replies.readline()
         finally:
             timer.cancel()
-        if line:
+        log = _read(self._log)
+        if line.endswith(b"\n") and not is_late.is_set():
             reply = orjson.loads(line)
-            return _inspection(reply["report"].encode(), reply["status"], _read(self._log))
-        log, status = _read(self._log), self._child.wait()
+            return _inspection(reply["report"].encode(), reply["status"], log)
+        status = self._child.wait()  # it has died, or is about to
         self.close()
         if is_late.is_set():
             raise _too_slow(self._timeout_seconds)
@@ -148,12 +151,14 @@ class _ForkingChild:
 
     def close(self) -> None:
         """End it."""
-        if self._child is not None:
-            _kill(self._child)
-            for file in (self._child.stdin, self._replies, self._log):
-                if file is not None:
-                    file.close()
+        child, replies, log = self._child, self._replies, self._log
         self._child = self._replies = self._log = None
+        if child is not None:
+            _kill(child)
+            for file in (child.stdin, replies, log):
+                with suppress(BrokenPipeError):  # what could not be sent is sent again
+                    if file is not None:
+                        file.close()
 
     def _start(self) -> None:
         replies, report = os.pipe()

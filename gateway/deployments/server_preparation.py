@@ -15,8 +15,9 @@ from protos.errors import ErrorCode
 
 _READY_TIMEOUT_SECONDS = 30.0
 """Longer than most models take to load, and shorter than common client and proxy timeouts."""
-_CONNECT_SECONDS = 0.5
-"""Until every gateway is connected to a new server: the change feed takes up to 0.3 s."""
+_CONNECT_SECONDS = 0.8
+"""Until every gateway is connected to a new server: the change feed takes up to 0.3 s, and where
+there are many servers, a gateway waits for another 0.3 before it reads them again."""
 _POLL_SECONDS = 0.05
 
 

@@ -101,6 +101,15 @@ def end_rollout(
     rollout.ended_at = now()
 
 
+def end_by_promotion(deployment: Deployment, rollout: Rollout) -> None:
+    """End a running rollout, as another version than its baseline is live now."""
+    if rollout.candidate == deployment.live_version:
+        end_rollout(rollout, RolloutState.PROMOTED, "a person has promoted the version")
+    else:
+        reason = f"version {deployment.live_version} went live"
+        end_rollout(rollout, RolloutState.SUPERSEDED, reason)
+
+
 async def find_version(
     session: AsyncSession, deployment: Deployment, number: int
 ) -> DeploymentVersion:

@@ -13,7 +13,6 @@ from gateway.deployments.audit_events import record_deployment, record_version_n
 from gateway.deployments.deployment_view import DeploymentView, load_view
 from gateway.deployments.diff import Difference, Side, compare
 from gateway.deployments.live_deployment import build_live_deployment
-from gateway.deployments.rollout_settings import RolloutState
 from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.snapshots import NO_NOTE, Snapshotter, VersionNote
 from gateway.errors import GatewayError
@@ -210,13 +209,8 @@ class VersionService:
 async def _end_rollout(session: AsyncSession, row: Deployment) -> None:
     """End a running rollout, as a version has just gone live."""
     rollout = await store.running_rollout(session, row)
-    if rollout is None:
-        return
-    if rollout.candidate == row.live_version:
-        store.end_rollout(rollout, RolloutState.PROMOTED, "a person has promoted the version")
-    else:
-        reason = f"version {row.live_version} went live"
-        store.end_rollout(rollout, RolloutState.SUPERSEDED, reason)
+    if rollout is not None:
+        store.end_by_promotion(row, rollout)
 
 
 def _side_of(label: str, version: DeploymentVersion, problem: str | None = None) -> Side:

@@ -196,13 +196,13 @@ class DeploymentCall(AnswerableCall):
         authenticated = self.authenticated - self.began
         self.stages = authenticated, self.parse_seconds, queue, infer, ended - self._arrived
         self.status = 200
-        if self.copy is not None:
-            self.copy.compare_with(output_data)
         if self.recording is None:
             self.may_be_sampled = True
             self.succeed_fast(output_data)
         else:
             self.recording.completed(output_data)
+        if self.copy is not None:
+            self.copy.compare_with(output_data)
 
     def on_failure(self, error: GatewayError) -> None:
         """Take the inference server's error, or that there is no reply."""

@@ -34,12 +34,14 @@ def enter_rollout(
 ) -> ResolvedRoute:
     """Return the route that a call takes, to be counted there; maybe have a copy take the other."""
     live, counts = rollout.live, rollout.counts
-    if not counts.joined:
-        # Its server is ready when a rollout begins; a gateway takes a moment to connect to it.
-        plan, servers = live.candidate.fast_plan, call.services.servers
-        counts.joined = plan is None or servers.is_ready(plan.model, plan.version)
-        if not counts.joined:
+    plan, servers = live.candidate.fast_plan, call.services.servers
+    if plan is not None and not servers.is_ready(plan.model, plan.version):
+        # It takes a gateway a moment to connect to the server, and the server one to wake.
+        if not counts.joined or servers.wakes(plan.model, plan.version):
+            counts.joined = False
             return route
+    else:
+        counts.joined = True
     chosen = random.random() * 100 < live.weight  # nosec B311 # no secret
     if live.strategy is Strategy.SHADOW:
         if chosen and _copy(call, rollout, rollout.candidate, body):

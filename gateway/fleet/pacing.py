@@ -6,7 +6,7 @@ import asyncio
 
 _SHORT_SECONDS = 0.05
 _SHARE = 4.0
-_MAX_SECONDS = 0.5
+_MAX_SECONDS = 0.3
 
 
 async def pause_after_read(seconds: float) -> None:

@@ -17,13 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.auth.model_access import ModelUser
 from gateway.errors import GatewayError
 from gateway.fleet.audit_events import desired_fields, record_server
+from gateway.fleet.hosts import IS_ALIVE
 from gateway.fleet.states import Desired, Phase, State, check_transition
 from gateway.ids import is_id
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest, fetch_page
-from gateway.storage.tables import InferenceServer, Model, Replica
+from gateway.storage.tables import Host, InferenceServer, Model, Replica
 from protos.errors import ErrorCode
 
 _UNPUBLISHED = {"memory_bytes"}
@@ -125,6 +126,13 @@ class FleetStore:
         )
         async with self._db.read() as session:
             return [(server, model) for server, model in await session.execute(joined)]
+
+    async def has_hosts(self) -> bool:
+        """Whether a host runs, which starts inference servers."""
+        async with self._db.read() as session:
+            return (
+                await session.execute(select(Host.id).where(IS_ALIVE).limit(1))
+            ).first() is not None
 
     async def page(self, user: ModelUser, request: PageRequest) -> Page[InferenceServer]:
         """Return a page of the servers whose models a user may use, newest first."""

@@ -106,6 +106,9 @@ class InferenceStreamClient:
         self._timed_at = 0.0
         self._times: deque[float] = deque(maxlen=_TIMES)
         """The last times taken, in seconds."""
+        self._usual = 0.0
+        """The median of these; 0.0 while there are few."""
+        self._measured_at = 0.0
         self._ended = False
         self.refuses = False
         """Whether the server has refused a call, which it has not begun, because it is ending."""
@@ -189,6 +192,8 @@ class InferenceStreamClient:
 
     def cancel(self, number: bytes) -> None:
         """Forget a call, of which the caller hears no more, and tell the server."""
+        if number == self._timed and monotonic() - self._timed_at > self._usual:
+            self._take_time()
         if self._callers.pop(number, None) is not None and self._cancels and not self._ended:
             self._stream.send(_CANCELLATION.render((number, b"")))
 
@@ -213,20 +218,22 @@ class InferenceStreamClient:
         return len(self._callers)
 
     def seconds(self, now: float) -> float:
-        """Return what a call takes at least, lately, or has taken so far; 0.0 if it is not known.
+        """Return what a call usually takes, or one has taken so far; 0.0 if it is not known.
 
-        It is the shortest of some times: calls differ, but on a slow server all are slow. What was
-        measured a while ago does not count. `now` is by `monotonic()`.
+        It is the median of some times, as calls differ. What was measured a while ago does not
+        count. `now` is by `monotonic()`.
         """
-        known = min(self._times) if len(self._times) >= _MIN_TIMES else 0.0
-        waits = now - self._timed_at
         if self._timed in self._callers:
-            return max(known, waits)
-        return known if waits < _FORGET_SECONDS else 0.0
+            return max(self._usual, now - self._timed_at)
+        return self._usual if now - self._measured_at < _FORGET_SECONDS else 0.0
 
     def _take_time(self) -> None:
-        self._times.append(monotonic() - self._timed_at)
+        """Note what the timed call has taken: it has its answer, or has waited for too long."""
+        self._measured_at = now = monotonic()
+        self._times.append(now - self._timed_at)
         self._timed = b""
+        if len(self._times) >= _MIN_TIMES:
+            self._usual = sorted(self._times)[len(self._times) // 2]
 
     async def _unary(self, method: str, request: Message) -> bytes:
         try:
@@ -287,7 +294,7 @@ class InferenceStreamClient:
             return
         response = parsed.infer_response
         number = response.id.encode()
-        if number == self._timed:
+        if number == self._timed and not parsed.error_message:  # a refusal is quick anywhere
             self._take_time()
         caller = self._callers.pop(number, None)
         if parsed.error_message:
@@ -317,6 +324,8 @@ class InferenceStreamClient:
         self._timer, self._timer_at = None, math.inf
         expired = [item for item in self._callers.items() if item[1].deadline <= now]
         for number, caller in expired:
+            if number == self._timed:
+                self._take_time()
             if self._callers.pop(number, None) is not None:
                 message = f"no answer from the inference server within {caller.timeout:g} s"
                 caller.on_failure(GatewayError(ErrorCode.DEADLINE_EXCEEDED, message))

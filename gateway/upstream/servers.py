@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from time import monotonic
-from typing import NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.upstream.connector import UNRESPONSIVE_SECONDS, ServerConnector
@@ -20,6 +19,8 @@ _SLOW_RATIO = 4.0
 """A replica is slow if a call takes so many times as long there as on the quickest one,"""
 _SLOW_SECONDS = 0.02
 """and so long at least: queues and pauses of a few milliseconds are no reason."""
+_SLOW_CALLS = 32
+"""It counts as if it had so many more calls in flight."""
 _DEFAULT_BOOT_SECONDS = 5.0
 """The assumed duration of a boot until one has been measured."""
 
@@ -180,6 +181,12 @@ class InferenceServers:
         found.append(found.pop(found.index(chosen)))
         return chosen
 
+    def wakes(self, model: str, version: int) -> bool:
+        """Whether the server of a model version is asleep; it is woken then."""
+        self._wake_if_asleep(model, version)
+        status = self._status(model, version)
+        return status is not None and status.asleep
+
     def other_stream(
         self, model: str, version: int, error: GatewayError
     ) -> InferenceStreamClient | None:
@@ -194,10 +201,11 @@ class InferenceServers:
         return None
 
     def slow_streams(self, model: str, version: int) -> int:
-        """Return how many replicas get calls only where the others take none."""
+        """Return how many replicas are so much slower than the others that they get few calls."""
         found = self._streams.get((model, version), [])
-        load = _load_of(found)
-        return sum(load(each).is_slow for each in found)
+        now = monotonic()
+        slow_from = _slow_from(found, now)
+        return sum(each.seconds(now) > slow_from for each in found)
 
     def streams(self, model: str, version: int) -> Sequence[InferenceStreamClient]:
         """Return the streams to all replicas that take calls."""
@@ -370,25 +378,23 @@ class InferenceServers:
         return GatewayError(ErrorCode.INFERENCE_SERVER_UNAVAILABLE, message, retry_after=1)
 
 
-class _Load(NamedTuple):
-    """What speaks against a replica, what matters most first."""
-
-    takes_none: bool
-    is_slow: bool
-    in_flight: int
-    is_remote: bool
-
-
-def _load_of(streams: Sequence[InferenceStreamClient]) -> Callable[[InferenceStreamClient], _Load]:
-    """Return a function that compares these streams, as of now."""
-    now = monotonic()
+def _slow_from(streams: Sequence[InferenceStreamClient], now: float) -> float:
+    """Return what a call takes at least on a replica that counts as slow, beside the others."""
     known = [seconds for each in streams if (seconds := each.seconds(now))]
-    slow_from = max(_SLOW_RATIO * min(known), _SLOW_SECONDS) if len(known) > 1 else inf
+    return max(_SLOW_RATIO * min(known), _SLOW_SECONDS) if len(known) > 1 else inf
 
-    def load(stream: InferenceStreamClient) -> _Load:
+
+def _load_of(
+    streams: Sequence[InferenceStreamClient],
+) -> Callable[[InferenceStreamClient], tuple[bool, int, bool]]:
+    """Return what speaks against a replica, what matters most first, as of now."""
+    now = monotonic()
+    slow_from = _slow_from(streams, now)
+
+    def load(stream: InferenceStreamClient) -> tuple[bool, int, bool]:
         takes_none = stream.refuses or stream.ended.is_set()
-        is_slow = stream.seconds(now) > slow_from
-        return _Load(takes_none, is_slow, stream.in_flight, not stream.is_local)
+        more = _SLOW_CALLS if stream.seconds(now) > slow_from else 0
+        return takes_none, stream.in_flight + more, not stream.is_local
 
     return load
 

@@ -95,7 +95,7 @@ def add(
         services, terminal = session.services, session.terminal
         owner_id = None if owner is None else session.run(services.users.find(owner)).id
 
-        def publish(path: Path) -> ManifestOut:
+        def publish(path: Path) -> tuple[ManifestOut, list[str]]:
             work = services.models.publish(
                 None,
                 path,
@@ -104,14 +104,21 @@ def add(
                 visibility=_visibility(private),
                 owner_id=owner_id,
             )
-            return ManifestOut.of(session.run(work))
+            manifest = ManifestOut.of(session.run(work))
+            published.append(manifest_document(manifest))
+            lines = [f"Model '{manifest.name}' version {manifest.version} is published."]
+            if serve:
+                which = str(manifest.version)
+                started = services.fleet.serve_model(None, manifest.name, which)
+                lines.append(started_line(session.run(started)))
+            return manifest, lines
 
         with services.verifier.one_process():
             for number, path in enumerate(paths, 1):
                 of_all = "" if is_one else f", {number} of {len(paths)}"
                 try:
                     with terminal.progress(f"Checking and publishing {path}{of_all}"):
-                        manifest = publish(path)
+                        manifest, lines = publish(path)
                 except GatewayError as error:
                     if is_one:
                         raise
@@ -119,16 +126,9 @@ def add(
                     refused.append({"path": str(path), **why})
                     terminal.warn([f"{path}: {error.message}"])
                     continue
-                document = manifest_document(manifest)
-                published.append(document)
                 terminal.warn(warning.message for warning in manifest.warnings)
-                views = [f"Model '{manifest.name}' version {manifest.version} is published."]
-                if serve:
-                    fleet, which = services.fleet, str(manifest.version)
-                    server = session.run(fleet.serve_model(None, manifest.name, which))
-                    views.append(started_line(server))
                 if is_one or not as_json:
-                    terminal.show(document, *views)
+                    terminal.show(published[-1], *lines)
         if not is_one:
             terminal.show({"items": published, "refused": refused})
     if refused:

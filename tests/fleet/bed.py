@@ -119,7 +119,7 @@ class FleetHost:
         self.command("reload")
 
     def upgrade(self) -> None:
-        """Replace the code by this revision's, as `git pull` does, and reload."""
+        """Replace the code by that of the last commit here, as `git pull` does, and reload."""
         assert self._code is not None
         _git("checkout", "--quiet", _git("rev-parse", "HEAD", at=ROOT), at=self._code)
         self.reload()

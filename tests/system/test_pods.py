@@ -1,5 +1,8 @@
-"""The containers of Kubernetes, as their manifests run them: a user without rights on a root file
-system that is read-only, with the secrets and the folders that the manifests mount."""
+"""The containers of Kubernetes, as their manifests run them: without rights, on a root file system
+that is read-only, with the secrets and the folders that the manifests mount.
+
+Not tested is what only a cluster does: modes of secrets, fsGroup, and limits.
+"""
 
 from __future__ import annotations
 

@@ -51,11 +51,19 @@ class Calls(BaseModel):
     late: int = Field(default=0, exclude=True)
     """Calls of the process that reports which wait for longer than is allowed; not stored."""
 
-    def count(self, calls: Iterable[RolloutCall]) -> None:
-        """Count answered calls; one with a run that goes on is counted when the run ends."""
+    def count(self, calls: Iterable[RolloutCall]) -> tuple[int, int]:
+        """Count answered calls; return how many of them were counted, without an error and with.
+
+        One with a run that goes on is not: async runs are counted when they end.
+        """
+        ok = failed = 0
         for call in calls:
-            if call.error not in _NOT_ITS_FAULT and call.status != HTTPStatus.ACCEPTED:
-                self.add(call.ended - call.rollout_began, failed=call.error is not None)
+            if call.error in _NOT_ITS_FAULT or call.status == HTTPStatus.ACCEPTED:
+                continue
+            self.add(call.ended - call.rollout_began, failed=call.error is not None)
+            ok += call.error is None
+            failed += call.error is not None
+        return ok, failed
 
     def add(self, seconds: float, *, failed: bool = False) -> None:
         """Count a call; how long a failed one took says nothing."""

@@ -170,8 +170,7 @@ class RolloutService:
             if row.live_version == rollout.baseline:
                 await self._judge(session, row, rollout, total)
             else:  # a gateway of an older release has done so, which knows no rollouts
-                reason = f"version {row.live_version} went live"
-                store.end_rollout(rollout, RolloutState.SUPERSEDED, reason)
+                store.end_by_promotion(row, rollout)
             if rollout.state != RolloutState.RUNNING:
                 record_change(session, ChangeKind.DEPLOYMENT, row.id)
         _log_end(row, rollout)

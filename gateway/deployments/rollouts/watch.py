@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from math import inf
 from time import perf_counter
 from typing import Literal, Protocol
 
@@ -21,7 +22,6 @@ from telemetry.logs import logger
 _SECONDS = 0.5
 _TURNS_WITHOUT_CALLS = 10
 """After so many turns a rollout without calls is looked at, too: it may be due, or have ended."""
-_FIRST_PATIENCE = 1.0
 _COMPLETED, _CANCELLED = "completed", "cancelled"
 """Statuses of runs."""
 
@@ -60,9 +60,7 @@ class VersionCounts:
         """Count calls that it has answered."""
         for call in calls:
             self._unanswered.pop(call, None)
-        self._unwritten.count(calls)
-        failed = sum(call.error is not None for call in calls)
-        self._count(len(calls) - failed, failed)
+        self._count(*self._unwritten.count(calls))
 
     def leave(self, call: RolloutCall) -> None:
         """Forget a call that says nothing about the version."""
@@ -77,7 +75,9 @@ class VersionCounts:
         """Return what is not written; `late` are the calls that have waited for `patience`."""
         taken, self._unwritten = self._unwritten, Calls()
         latest = perf_counter() - patience
-        taken.late = sum(call.rollout_began < latest for call in self._unanswered)
+        taken.late = sum(
+            call.rollout_began < latest and not call.ended for call in self._unanswered
+        )
         return taken
 
     def give_back(self, calls: Calls) -> None:
@@ -99,8 +99,8 @@ class RolloutCounts:
         """Whether this process can reach the candidate, and so takes part."""
         self.copies = 0
         """Calls that were copied for the other version, and are not answered yet."""
-        self.patience = _FIRST_PATIENCE
-        """Seconds after which a call that is not answered is late."""
+        self.patience = inf
+        """Seconds after which a call that is not answered is late; known once some are."""
         self.turns_without_calls = 0
         self._metrics = metrics
         self._comparisons = Observations()
@@ -186,7 +186,10 @@ class RolloutWatch:
             rollout = await self._service.observe(counts.deployment_id, rollout_id, seen)
         except Exception as error:  # noqa: BLE001 - see `log_failure`
             log_failure(log, "rollout_not_observed", error)
-            counts.give_back(seen)
+            if isinstance(error, ValueError):  # another release has written the row
+                self._counts.pop(rollout_id, None)
+            else:
+                counts.give_back(seen)
             return
         if rollout is not None and rollout.state == RolloutState.RUNNING:
             counts.patience = _patience(rollout)

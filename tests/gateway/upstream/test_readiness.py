@@ -39,14 +39,14 @@ async def test_a_gateway_is_not_ready_before_it_knows_the_servers(
 ) -> None:
     readiness = readiness_of(servers)
     assert readiness.reasons() == ["starting: the inference servers are not known yet"]
-    readiness.servers_known()
+    readiness.servers_known(has_hosts=True)
     assert readiness.reasons() == []
 
 
 async def test_stopped_servers_are_not_waited_for(servers: InferenceServers) -> None:
     servers.apply([status(1, "stopped", wanted=False), status(2, "failed", wanted=False)])
     readiness = readiness_of(servers)
-    readiness.servers_known()
+    readiness.servers_known(has_hosts=True)
     assert readiness.reasons() == []
 
 
@@ -56,12 +56,21 @@ async def test_every_server_that_should_run_is_waited_for_with_its_phase(
     booting = status(2, "booting", phase="loading")
     servers.apply([status(1, address=stock.address), booting])
     readiness = readiness_of(servers)
-    readiness.servers_known()
+    readiness.servers_known(has_hosts=True)
     await until(lambda: servers.is_ready("iris", 1))
     assert readiness.reasons() == ["inference server iris version 2: loading"]
     servers.apply([status(1, address=stock.address), status(2, address=stock.address)])
     await until(lambda: servers.is_ready("iris", 2))
     assert readiness.reasons() == []
+
+
+async def test_without_a_host_no_server_is_waited_for(servers: InferenceServers) -> None:
+    """All servers register themselves: a gateway that waited for one would not be found by it."""
+    servers.apply([status(1, "stopped")])
+    readiness = readiness_of(servers)
+    readiness.servers_known(has_hosts=False)
+    assert readiness.reasons() == []
+    assert readiness.degraded() == ["inference server iris version 1: stopped"]
 
 
 async def test_a_process_that_is_up_but_not_connected_is_waited_for(
@@ -70,7 +79,7 @@ async def test_a_process_that_is_up_but_not_connected_is_waited_for(
     stock.ready = False
     servers.apply([status(1, address=stock.address)])
     readiness = readiness_of(servers)
-    readiness.servers_known()
+    readiness.servers_known(has_hosts=True)
     await soon(stock.asked.wait())
     (reason,) = readiness.reasons()
     assert reason.startswith("inference server iris version 1: ")
@@ -83,7 +92,7 @@ async def test_a_failed_server_does_not_hold_up_the_others(
 ) -> None:
     servers.apply([status(1, address=stock.address), status(2, "failed", reason="no operator")])
     readiness = readiness_of(servers)
-    readiness.servers_known()
+    readiness.servers_known(has_hosts=True)
     await until(lambda: servers.is_ready("iris", 1))
     assert readiness.reasons() == []
 
@@ -93,7 +102,7 @@ async def test_a_failed_server_is_degraded_and_does_not_hold_up_the_gateway(
 ) -> None:
     servers.apply([status(1, "failed", reason="no operator")])
     readiness = readiness_of(servers)
-    readiness.servers_known()
+    readiness.servers_known(has_hosts=True)
     assert readiness.reasons() == []
     assert readiness.degraded() == ["inference server iris version 1: failed: no operator"]
     servers.apply([status(1, "booting", phase="loading")])
@@ -107,7 +116,7 @@ async def test_every_reason_is_listed_once(servers: InferenceServers) -> None:
     booting, failed = status(1, "booting", phase="loading"), status(2, "failed", reason="no")
     servers.apply([booting, failed])
     readiness = readiness_of(servers, database=False, broker=False)
-    readiness.servers_known()
+    readiness.servers_known(has_hosts=True)
     loading = "inference server iris version 1: loading"
     assert readiness.reasons() == ["database: it does not answer", loading]
     assert readiness.degraded() == [
@@ -122,7 +131,7 @@ async def test_a_server_that_was_ready_once_during_startup_counts(
     booting = status(2, "booting", phase="loading")
     servers.apply([status(1, address=stock.address), booting])
     readiness = readiness_of(servers)
-    readiness.servers_known()
+    readiness.servers_known(has_hosts=True)
     await until(lambda: servers.is_ready("iris", 1))
     assert readiness.reasons() == ["inference server iris version 2: loading"]
     await stock.stop()
@@ -135,7 +144,7 @@ async def test_once_ready_a_model_that_is_lost_or_new_changes_nothing(
 ) -> None:
     servers.apply([status(1, address=stock.address)])
     readiness = readiness_of(servers)
-    readiness.servers_known()
+    readiness.servers_known(has_hosts=True)
     await until(lambda: servers.is_ready("iris", 1))
     assert readiness.reasons() == []
     await stock.stop()

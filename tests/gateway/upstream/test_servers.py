@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -17,7 +18,7 @@ from gateway.web.problems import problem
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from tests.gateway.upstream.conftest import LIMIT, PATIENCE_SECONDS, soon, until
-from tests.gateway.upstream.stock_server import Answer, Request, StockServer, echo
+from tests.gateway.upstream.stock_server import Answer, Request, StockServer, echo, failure
 
 TIMEOUT = 20.0
 
@@ -409,6 +410,47 @@ async def test_a_replica_that_stops_answering_gets_no_further_calls(
     assert len(stock.requests) == before
     for call in hanging:
         call.cancel()
+
+
+async def test_a_replica_whose_calls_time_out_gets_few_calls(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    stock.answer = slowly([PATIENCE_SECONDS])
+    await connected_replicas(servers, stock, other)
+    for _ in range(30):
+        with suppress(GatewayError):
+            request = pb.ModelInferRequest(model_name="iris", raw_input_contents=[b"sent"])
+            await servers.stream("iris", 1).infer(request, 0.1)
+    assert len(stock.requests) <= 6
+    assert servers.slow_streams("iris", 1) == 1
+
+
+async def test_a_replica_that_refuses_at_once_does_not_attract_calls(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    async def refuse(request: Request) -> Answer:
+        return failure(request, "no")
+
+    stock.answer, other.answer = refuse, slowly([0.03])
+    await connected_replicas(servers, stock, other)
+    for _ in range(30):
+        with suppress(GatewayError):
+            await called(servers)
+    assert servers.slow_streams("iris", 1) == 0
+    assert len(other.requests) >= 14
+
+
+async def test_a_slow_replica_takes_calls_when_the_others_have_many(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    stock.answer = slowly([0.1])
+    await connected_replicas(servers, stock, other)
+    for _ in range(10):
+        await called(servers)
+    before = len(stock.requests)
+    other.answer = slowly([0.2])
+    await asyncio.gather(*(called(servers) for _ in range(80)))
+    assert 10 < len(stock.requests) - before < 35
 
 
 async def test_replicas_that_are_all_slow_share_the_calls(

@@ -118,7 +118,7 @@ async def test_calls_without_a_version_mean_the_highest_asleep_or_not(
 async def test_a_gateway_does_not_wait_for_those_that_sleep(fleet: Called) -> None:
     fleet.apply([asleep()])
     readiness = readiness_of(fleet.servers)
-    readiness.servers_known()
+    readiness.servers_known(has_hosts=True)
     assert readiness.reasons() == []
     fleet.apply([status(1, "booting", generation=2)])
     assert readiness.reasons() == []
