@@ -192,9 +192,11 @@ class InferenceStreamClient:
 
     def cancel(self, number: bytes) -> None:
         """Forget a call, of which the caller hears no more, and tell the server."""
+        if self._callers.pop(number, None) is None:
+            return
         if number == self._timed and monotonic() - self._timed_at > self._usual:
             self._take_time()
-        if self._callers.pop(number, None) is not None and self._cancels and not self._ended:
+        if self._cancels and not self._ended:
             self._stream.send(_CANCELLATION.render((number, b"")))
 
     async def metadata(self, name: str, version: str) -> pb.ModelMetadataResponse:
@@ -229,11 +231,14 @@ class InferenceStreamClient:
 
     def _take_time(self) -> None:
         """Note what the timed call has taken: it has its answer, or has waited for too long."""
-        self._measured_at = now = monotonic()
-        self._times.append(now - self._timed_at)
+        seconds = monotonic() - self._timed_at
+        if self._timed_at - self._measured_at > _FORGET_SECONDS and seconds < self._usual / 2:
+            self._times.clear()  # it was slow, and has become quick
         self._timed = b""
-        if len(self._times) >= _MIN_TIMES:
-            self._usual = sorted(self._times)[len(self._times) // 2]
+        self._measured_at = self._timed_at + seconds
+        self._times.append(seconds)
+        known = len(self._times) >= _MIN_TIMES
+        self._usual = sorted(self._times)[(len(self._times) - 1) // 2] if known else 0.0
 
     async def _unary(self, method: str, request: Message) -> bytes:
         try:

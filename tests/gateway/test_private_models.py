@@ -138,7 +138,7 @@ async def test_a_deployment_of_a_private_model_is_refused_like_one_of_no_model(
 
 async def test_probes_do_not_name_it(private_model: PrivateModel) -> None:
     container = private_model.gateway.container
-    container.readiness.servers_known()
+    container.readiness.servers_known(has_hosts=True)
     reasons = [*container.readiness.reasons(), *container.readiness.degraded()]
     assert [reason for reason in reasons if reason.startswith("inference server")] == [
         "inference server of a private model: stopped"

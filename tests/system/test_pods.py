@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.services, pytest.mark.processes]
 
 USER = "10001"
 STORE = "s3://models/pods"
-_FOLDERS = {"/etc/slipstream": "/mnt/slipstream"}
+_FOLDERS = {"/etc/slipstream": "/run/secret"}
 """Mount points that this machine may lack, and cannot make on a root that is read-only."""
 
 # Any, here and below: YAML and JSON
@@ -103,11 +103,11 @@ class Pod:
             made.mkdir(exist_ok=True)
         sandbox = ["bwrap", "--unshare-user", "--uid", USER, "--gid", USER, "--ro-bind", "/", "/"]
         sandbox += ["--dev", "/dev", "--proc", "/proc", "--die-with-parent"]
-        for empty in ("/tmp", "/mnt", "/var/lib", "/var/cache"):
+        for empty in ("/tmp", "/run", "/var/lib", "/var/cache"):
             sandbox += ["--tmpfs", empty]
         sandbox += ["--bind", str(state), "/var/lib/slipstream"]
         sandbox += ["--bind", str(cache), "/var/cache/slipstream"]
-        sandbox += ["--ro-bind", str(self._secret), "/mnt/slipstream"]
+        sandbox += ["--ro-bind", str(self._secret), "/run/secret"]
         return [*sandbox, sys.executable, "-m", "slipstream", *words]
 
 

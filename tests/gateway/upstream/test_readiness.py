@@ -158,10 +158,10 @@ async def test_once_ready_a_model_that_is_lost_or_new_changes_nothing(
 
 async def test_each_gateway_tracks_its_own_startup(servers: InferenceServers) -> None:
     first = readiness_of(servers)
-    first.servers_known()
+    first.servers_known(has_hosts=True)
     assert first.reasons() == []
     servers.apply([status(1, "booting", phase="loading")])
     second = readiness_of(servers)
-    second.servers_known()
+    second.servers_known(has_hosts=True)
     assert second.reasons() == ["inference server iris version 1: loading"]
     assert first.reasons() == []

