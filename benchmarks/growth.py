@@ -1,6 +1,7 @@
 """How an installation grows with its models: start-up, memory, and what a call pays for the others.
 
-The bar: 1,000 models in shared processes are all callable within 60 s of being wanted.
+The bar: 1,000 models in shared processes are all callable within 60 s of being wanted: that is
+measured by a restart, after which all are wanted at once.
 
     python -m benchmarks.growth
     python -m benchmarks.growth --models 100,300 --output growth.json
@@ -67,8 +68,8 @@ def measure(context: Context) -> Findings:
     largest = max(sizes, key=lambda size: size.models)
     bars = []
     if largest.models == _MODELS:
-        what = "1,000 models are callable after, s"
-        bars = [at_most(what, _MAX_SECONDS, largest.callable_seconds)]
+        what = "1,000 models are callable after a restart, s"
+        bars = [at_most(what, _MAX_SECONDS, largest.restart_seconds)]
     return Findings(
         headings=("models", "callable s", "restart s", "MiB (PSS)", "idle cores", "p50 µs"),
         rows=[
