@@ -6,6 +6,7 @@ answer 503 with the reason meanwhile.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,10 @@ class BootApp:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
-        await receive()
+        try:
+            await receive()
+        except asyncio.CancelledError:
+            return  # the process ends at its start, and says why; uvicorn would add a traceback
         if self.close is not None:
             await self.close()
         await send({"type": "lifespan.shutdown.complete"})

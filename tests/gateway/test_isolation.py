@@ -94,6 +94,8 @@ async def resources(served_gateway: ServedGateway, ada: Profile) -> dict[str, An
     webhook = {"notification_method": "webhook", "callback_url": "https://8.8.8.8/"}
     body = {"flow_id": flow["id"], "name": SECRET, **webhook}
     deployment = (await client.post("/node/deployments/", json=body)).json()
+    rollout = f"/node/deployments/{deployment['id']}/rollout/"
+    assert (await client.post(rollout, json={"strategy": "canary"})).is_success
     session = (await (await served_gateway.browser(ada)).get("/node/session/")).json()
     server = await served_gateway.services.fleet.serve_model(None, "mlp", "1")
     run = new_run(
