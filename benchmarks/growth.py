@@ -1,7 +1,7 @@
 """How an installation grows with its models: start-up, memory, and what a call pays for the others.
 
-The bar: 1,000 models in shared processes are all callable within 60 s of being wanted: that is
-measured by a restart, after which all are wanted at once.
+The bar: 1,000 models in shared processes are all callable within 60 s of being wanted, both after a
+restart, where all are wanted at once, and from the first of 1,000 requests on.
 
     python -m benchmarks.growth
     python -m benchmarks.growth --models 100,300 --output growth.json
@@ -68,8 +68,10 @@ def measure(context: Context) -> Findings:
     largest = max(sizes, key=lambda size: size.models)
     bars = []
     if largest.models == _MODELS:
-        what = "1,000 models are callable after a restart, s"
-        bars = [at_most(what, _MAX_SECONDS, largest.restart_seconds)]
+        bars = [
+            at_most("1,000 models are callable, s", _MAX_SECONDS, largest.callable_seconds),
+            at_most("… after a restart, s", _MAX_SECONDS, largest.restart_seconds),
+        ]
     return Findings(
         headings=("models", "callable s", "restart s", "MiB (PSS)", "idle cores", "p50 µs"),
         rows=[

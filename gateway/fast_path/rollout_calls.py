@@ -37,8 +37,9 @@ def enter_rollout(
     plan, servers = live.candidate.fast_plan, call.services.servers
     if plan is not None and not servers.is_ready(plan.model, plan.version):
         # It takes a gateway a moment to connect to the server, and the server one to wake.
-        if not counts.joined or servers.wakes(plan.model, plan.version):
-            counts.joined = False
+        is_asleep = servers.wake(plan.model, plan.version)
+        counts.joined = counts.joined and not is_asleep
+        if not counts.joined:
             return route
     else:
         counts.joined = True

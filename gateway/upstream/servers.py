@@ -181,8 +181,8 @@ class InferenceServers:
         found.append(found.pop(found.index(chosen)))
         return chosen
 
-    def wakes(self, model: str, version: int) -> bool:
-        """Whether the server of a model version is asleep; it is woken then."""
+    def wake(self, model: str, version: int) -> bool:
+        """Have the server of a model version started if it is asleep; return whether it is."""
         self._wake_if_asleep(model, version)
         status = self._status(model, version)
         return status is not None and status.asleep

@@ -210,6 +210,32 @@ def test_calls_that_pin_a_version_are_not_split_and_items_of_batches_are(
     assert {answer["output_data"]["y"][0] for answer in answers} == {1.0}
 
 
+def test_a_candidate_that_sleeps_is_woken_and_gets_no_call_meanwhile(
+    installation: Installation, tmp_path: Path
+) -> None:
+    site = Site(installation, "sleepy", onnx_models.adds(tmp_path / "second.onnx", 1))
+    second = {"model": "sleepy", "version": 2, "idle_timeout_seconds": 1}
+    server = installation.post("/node/inference-servers/", second)
+    installation.until_ready(server["id"])
+    site.start("canary", weight=50)
+    url = f"/node/inference-servers/{server['id']}/"
+    installation.trigger(site.id, json=BODY, params={"version": 2})  # it sleeps a second later
+    deadline = time.monotonic() + 30
+    while installation.http.get(url).json()["desired"] != "asleep":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)  # every gateway knows
+    outputs = set()
+    while outputs != {1.0, 2.0}:
+        answer = installation.trigger(site.id, json=BODY)
+        assert answer.status_code == 200, answer.text
+        outputs.add(answer.json()["output_data"]["y"][0])
+        assert time.monotonic() < deadline + 30
+        time.sleep(0.02)
+    assert site.rollout()["state"] == "running"
+    installation.http.delete(site.url)
+
+
 def test_a_flow_in_the_engine_is_split_too(installation: Installation, tmp_path: Path) -> None:
     site = Site(installation, "engine", onnx_models.adds(tmp_path / "second.onnx", 1))
     site.run_in_engine("sync")
