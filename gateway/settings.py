@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     """Model versions that one user may have uploaded."""
     verifications: int = Field(default=1, ge=1, le=64)
     """Uploads that each gateway process verifies at once; each may take minutes and gigabytes."""
+    scale_down_seconds: float = Field(default=60.0, ge=1, le=86_400)
+    """How long fewer replicas must have sufficed until an inference server in a range has fewer."""
     infer_timeout_seconds: float = Field(default=300.0, gt=0)
     """Longest duration of a call of `/v2` or gRPC; callers can ask for less."""
     server_runs: int = Field(default=16, ge=1, le=10_000)

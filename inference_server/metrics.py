@@ -111,6 +111,12 @@ class ModelMetrics:
         """How many calls were answered with an error, or cancelled by their clients."""
         return int(sum([counter.value for counter in self._failed.values()]))
 
+    @property
+    def call_seconds(self) -> float:
+        """The time that calls have waited and run, added up over all calls."""
+        runs = sum([totals.call_seconds for totals in self.runs.all()])
+        return self.queue_seconds.total + runs
+
     def record_successes(self, calls: int) -> None:
         """Count calls that were answered with outputs."""
         self._ok.add(calls)

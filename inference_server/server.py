@@ -101,7 +101,7 @@ class OnnxServer:
             raise
         background = [
             asyncio.create_task(security.reload_on_change()),
-            asyncio.create_task(self._status_pipe.send_heartbeats()),
+            asyncio.create_task(self._status_pipe.send_heartbeats(self._load)),
         ]
         if self._registration is not None:
             self._registration.start(addresses["tcp_address"], addresses["metrics_address"])
@@ -223,6 +223,15 @@ class OnnxServer:
             self._settings.socket.unlink(missing_ok=True)
         self._log.info("stopped")
 
+    def _load(self) -> dict[str, object]:
+        """Return what each heartbeat says of the calls, see `ServedModel`."""
+        model = self._model
+        return {
+            "answered": model.answered,
+            "outstanding": model.outstanding,
+            "call_seconds": model.call_seconds,
+        }
+
     def _readiness(self) -> dict[str, object]:
         """Return what the health service says, and the phase of a boot."""
         state = self._lifecycle.state
@@ -278,7 +287,7 @@ async def _wait_until_idle(model: ServedModel, timeout: float) -> None:
     remaining = max(timeout, _FIRST_CALL_SECONDS)
     while monotonic() - idle_since < remaining:
         await asyncio.sleep(interval)
-        called = model.busy or model.answered != answered
+        called = model.outstanding or model.answered != answered
         if called or not model.ready:
             answered, idle_since = model.answered, monotonic()
         if called and model.ready:

@@ -217,16 +217,10 @@ class BucketStore(ModelStore):
         """See ModelStore."""
         return self._numbers(f"versions/{check_name(name)}", _ENDING)
 
-    def has(self, name: str, version: int) -> bool:
+    def size(self, name: str, version: int) -> int | None:
         """See ModelStore."""
-        if self._cache.has(name, version):
-            return True
-        try:
-            with self._reaching():
-                obstore.head(self._objects, _key(name, version))
-        except FileNotFoundError:
-            return False
-        return True
+        cached = self._cache.size(name, version)
+        return super().size(name, version) if cached is None else cached
 
     def manifest(self, name: str, version: int) -> Manifest:
         """See ModelStore."""
@@ -234,7 +228,7 @@ class BucketStore(ModelStore):
 
     def fetch(self, name: str, version: int) -> Path:
         """See ModelStore. Without the bucket, a version that was fetched before is used."""
-        is_here = self._cache.has(name, version)
+        is_here = self._cache.size(name, version) is not None
         try:
             published = self._published(name, version, self._impatient if is_here else None)
         except StoreError as error:

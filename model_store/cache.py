@@ -49,9 +49,14 @@ class VersionCache:
         self.root = root
         self._max_bytes = max_bytes
 
-    def has(self, name: str, version: int) -> bool:
-        """Return whether a version is here, of whatever upload."""
-        return self._source(name, version).is_file()
+    def size(self, name: str, version: int) -> int | None:
+        """Return the bytes of a version that is here, of whatever upload; None if it is not."""
+        manifest = self._place(name, version) / MANIFEST_FILE
+        try:
+            self._source(name, version).stat()
+            return Manifest.from_json(manifest.read_bytes()).size
+        except FileNotFoundError:
+            return None
 
     def provide(
         self, manifest: Manifest, upload: str, read: ReadFile, go_on: Callable[[], None]

@@ -104,19 +104,16 @@ class FolderStore(ModelStore):
         """See ModelStore."""
         return self._numbers(check_name(name))
 
-    def has(self, name: str, version: int) -> bool:
-        """See ModelStore."""
-        return (self._version_folder(name, version) / MANIFEST_FILE).is_file()
-
     def manifest(self, name: str, version: int) -> Manifest:
         """See ModelStore."""
         return Manifest.from_json((self.folder(name, version) / MANIFEST_FILE).read_bytes())
 
     def folder(self, name: str, version: int) -> Path:
         """Return the folder of a version's model.onnx."""
-        if not self.has(check_name(name), check_version(version)):
+        folder = self._version_folder(check_name(name), check_version(version))
+        if not (folder / MANIFEST_FILE).is_file():
             raise self.not_found(name, f"version {version}")
-        return self._version_folder(name, version)
+        return folder
 
     def fetch(self, name: str, version: int) -> Path:
         """See ModelStore: it is here already."""

@@ -83,9 +83,14 @@ class ModelStore(ABC):
     def versions(self, name: str) -> list[int]:
         """Return the versions of a model, ascending; [] if there are none."""
 
-    @abstractmethod
-    def has(self, name: str, version: int) -> bool:
-        """Return whether there is a version which `fetch` can provide."""
+    def size(self, name: str, version: int) -> int | None:
+        """Return the bytes of a version that `fetch` can provide; None if there is none."""
+        try:
+            return self.manifest(name, version).size
+        except StoreError as error:
+            if error.code is ErrorCode.NOT_FOUND:
+                return None
+            raise
 
     @abstractmethod
     def manifest(self, name: str, version: int) -> Manifest:

@@ -25,6 +25,7 @@ NOUNS: Mapping[str, str] = {
     "audit": "Who did what, when and from where: list, export, prune.",
     "bench": "Load on a deployment or a URL: rate, percentiles, what the model takes.",
     "backup": "Copy database, models and pepper into a folder, also while everything runs.",
+    "migrate": "Make or migrate the tables, and exit.",
     "doctor": "Diagnose this installation and suggest fixes.",
     "k8s": "Manifests for Kubernetes: render.",
     "gateway": "Run a gateway alone.",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.broker.broker import Queue
+from gateway.fleet.labels import parse_labels
 from gateway.worker.plan import parse_queues
 from slipstream.failures import UnusableError
 from telemetry.allocator import ALLOCATION
@@ -42,6 +43,8 @@ _OF_ONE_PROCESS = (
     *(
         "SLIPSTREAM_API_KEY",
         "SLIPSTREAM_JOINED",
+        "SLIPSTREAM_LABELS",
+        "SLIPSTREAM_MEMORY_BYTES",
         "SLIPSTREAM_MODEL_CACHE_BYTES",
         WEBHOOK_SECRET_VARIABLE,
     ),
@@ -150,6 +153,20 @@ class UpOptions(ServeOptions):
         " level info",
         default="text",
         metavar="FORMAT",
+    )
+    labels: Mapping[str, str] = option(
+        parse_labels,
+        "labels of this machine, which inference servers can require; `host` is its name",
+        default="",
+        shown_default="none",
+        metavar="NAME=VALUE,...",
+    )
+    memory_bytes: int | None = option(
+        whole_number(1 << 20),
+        "memory that the inference servers of this machine may use together: a replica that needs"
+        " more than is left goes to another machine",
+        shown_default="all of it",
+        metavar="N",
     )
     joined: bool = flag("run beside the other hosts of the database, see `slipstream join`")
     no_demo: bool = flag("create no demo on the first start")

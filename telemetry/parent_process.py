@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import threading
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -30,10 +31,11 @@ class StatusPipe:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._descriptor, line)
 
-    async def send_heartbeats(self) -> None:
+    async def send_heartbeats(self, load: Callable[[], Mapping[str, object]] = dict) -> None:
         """Show once a second that the event loop runs, until cancelled.
 
-        The parent replaces a process that has sent a heartbeat and then falls silent.
+        The parent replaces a process that has sent a heartbeat and then falls silent. Each has the
+        fields that `load` returns.
         """
         if self._descriptor is None:
             return
@@ -42,7 +44,7 @@ class StatusPipe:
         while True:
             # A parent that is suspended reads nothing: a full pipe must not block the loop.
             if writable.poll(0):
-                self.send("heartbeat")
+                self.send("heartbeat", **load())
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
 

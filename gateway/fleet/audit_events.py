@@ -9,7 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
 from gateway.storage.tables import InferenceServer
 
-_DESIRED_COLUMNS = ("model", "version", "flow_id", "desired", "generation", "idle_timeout_seconds")
+_DESIRED_COLUMNS = (
+    *("model", "version", "flow_id", "desired", "generation", "idle_timeout_seconds"),
+    *("replica_range", "target_queue", "host_labels"),
+)
 
 
 async def record_server(

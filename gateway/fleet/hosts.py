@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -44,7 +44,14 @@ class HostStore:
         self._db = db
 
     async def claim(
-        self, *, name: str, owner: str, has_ended: Callable[[str], bool], joined: bool = False
+        self,
+        *,
+        name: str,
+        owner: str,
+        has_ended: Callable[[str], bool],
+        joined: bool = False,
+        labels: Mapping[str, str] | None = None,
+        memory_bytes: int | None = None,
     ) -> HostLease | Host:
         """Take a lease, or return the host that stands in the way.
 
@@ -56,6 +63,8 @@ class HostStore:
                 its row and its replicas.
             has_ended: whether the process of a name is known to have ended.
             joined: whether the machine has joined the installation.
+            labels: of the machine: servers can require some.
+            memory_bytes: what its inference servers may use together.
         """
         async with self._db.write() as session:
             await advisory_lock(session, Host.__tablename__)
@@ -78,6 +87,7 @@ class HostStore:
                     await session.delete(other)  # what it ran is open from now on
             session.add(host)
             host.token, host.version = token, version("slipstream")
+            host.labels, host.memory_bytes = dict(labels or {}), memory_bytes
             host.lease_until = seconds_from_now(LEASE_SECONDS)
             await session.flush()
             return HostLease(host_id=host.id, token=token)

@@ -7,7 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from gateway.fleet.labels import LABEL_PATTERN, MAX_LABELS
 from gateway.fleet.registrations import LEASE_SECONDS, Seen
+from gateway.fleet.scaling import DEFAULT_TARGET_QUEUE
 from gateway.fleet.states import Desired, Phase, State
 from gateway.fleet.store import ServerSettings
 from gateway.storage.paging import Page
@@ -36,6 +38,24 @@ MAX_REPLICAS = 16
 """Of one inference server."""
 
 
+_Label = Annotated[str, Field(pattern=LABEL_PATTERN)]
+
+
+class ReplicaRange(BaseModel):
+    """Between how many replicas an inference server scales."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    min: int = Field(ge=1, le=MAX_REPLICAS)
+    max: int = Field(ge=1, le=MAX_REPLICAS)
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"expected `min` up to `max`, got {self.min} and {self.max}")
+        return self
+
+
 class ServerSettingsIn(BaseModel):
     """The settings of an inference server."""
 
@@ -43,18 +63,33 @@ class ServerSettingsIn(BaseModel):
 
     idle_timeout_seconds: int | None = Field(default=None, ge=1, le=_MAX_IDLE_SECONDS)
     """Seconds without an inference call after which the server is put to sleep; the next call
-    starts it again. Null: never. A running server applies a new value at its next start."""
-    replicas: int = Field(default=1, ge=1, le=MAX_REPLICAS)
-    """How many processes run the model, each with memory of its own. A call goes to the one that
-    has the fewest calls; where one ends, the others go on."""
+    starts it again. Null: never. A server with one replica, whose number stays, applies a new value
+    at its next start."""
+    replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] | ReplicaRange = 1
+    """How many processes run the model, each with memory of its own: a number, or a range in which
+    the number follows the load. A call goes to the one that has the fewest calls; where one ends,
+    the others go on."""
+    target_queue: float = Field(default=DEFAULT_TARGET_QUEUE, ge=0.1, le=10_000)
+    """In a range: how many calls are to wait or run in each replica, on average. The more, the
+    fewer replicas, and the longer calls wait."""
+    host_labels: dict[_Label, _Label] = Field(default_factory=dict, max_length=MAX_LABELS)
+    """The labels that a machine must have to run it, such as `{"accelerator": "gpu"}`; see
+    `slipstream hosts list`. Replicas that run move one after the other."""
 
     def settings(self) -> ServerSettings:
         """Return the settings that were sent; omitted ones stay as they are."""
         settings: ServerSettings = {}
         if "idle_timeout_seconds" in self.model_fields_set:
             settings["idle_timeout_seconds"] = self.idle_timeout_seconds
+        if "target_queue" in self.model_fields_set:
+            settings["target_queue"] = self.target_queue
+        if "host_labels" in self.model_fields_set:
+            settings["host_labels"] = self.host_labels
         if "replicas" in self.model_fields_set:
-            settings["replicas"] = self.replicas
+            if isinstance(self.replicas, ReplicaRange):
+                settings["replica_range"] = (self.replicas.min, self.replicas.max)
+            else:
+                settings["replicas"] = self.replicas
         return settings
 
 
@@ -101,6 +136,8 @@ class ReplicaOut(BaseModel):
     boot_seconds: float | None
     started_at: datetime | None
     ready_at: datetime | None
+    load: float | None
+    """How many calls waited or ran in it on average of late. Measured where the server scales."""
 
 
 class ServerOut(BaseModel):
@@ -120,7 +157,13 @@ class ServerOut(BaseModel):
     phase: Phase | None
     idle_timeout_seconds: int | None
     replicas: int = Field(validation_alias="replica_count")
-    """How many processes are to run it, beside those that have registered themselves."""
+    """How many processes are to run it now, beside those that have registered themselves."""
+    replica_range: ReplicaRange | None
+    """Between how many the number follows the load; null: it stays."""
+    target_queue: float | None
+    """How many calls are to wait or run in each replica then; null: 2."""
+    host_labels: dict[str, str] | None
+    """The labels that a machine must have to run it."""
     ready_replicas: int
     restarts: int
     memory_bytes: int | None

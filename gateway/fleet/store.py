@@ -24,6 +24,7 @@ from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest, fetch_page
+from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Host, InferenceServer, Model, Replica
 from protos.errors import ErrorCode
 
@@ -82,13 +83,45 @@ class FellAsleep:
         return bool(changed)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """How many calls a replica has had of late: what `scaling.py` decides by.
+
+    Attributes:
+        load: the average number of calls that waited or ran in it.
+        quiet_seconds: since when it has had none; None: it has.
+    """
+
+    replica_id: str
+    load: float
+    quiet_seconds: float | None
+
+    def apply(self, replica: Replica, _server: InferenceServer) -> bool:
+        """Write it into the row, by the database's clock; other processes need not hear of it."""
+        quiet = self.quiet_seconds
+        replica.load = self.load
+        replica.idle_since = None if quiet is None else seconds_from_now(-quiet)
+        return False
+
+
+Event = Observed | FellAsleep | Measured
+"""What a host writes of a replica that it runs."""
+
+
 class ServerSettings(TypedDict, total=False):
     """The settings of a server; omitted keys stay as they are."""
 
     idle_timeout_seconds: int | None
-    """Seconds without a call after which it sleeps; None: never. Applies from the next start."""
+    """Seconds without a call after which it sleeps; None: never. That of a server with one replica,
+    whose number stays, applies from the next start."""
     replicas: int
-    """How many processes run it."""
+    """How many processes run it: the number stays."""
+    replica_range: tuple[int, int]
+    """The least and the greatest number of processes, between which it follows their load."""
+    target_queue: float
+    """How many calls are to wait or run in each of them then, on average."""
+    host_labels: dict[str, str]
+    """The labels that a host must have to run one."""
 
 
 class FleetStore:
@@ -215,9 +248,7 @@ class FleetStore:
         """
         return await self.record([Observed(replica_id=replica_id, seen=seen)]) == 1
 
-    async def record(
-        self, events: Sequence[Observed | FellAsleep], *, host_id: str | None = None
-    ) -> int:
+    async def record(self, events: Sequence[Event], *, host_id: str | None = None) -> int:
         """Record events, in order, in one transaction; return how many have a row of the host.
 
         A host that has lost a replica to another one no longer writes its row.
@@ -352,14 +383,39 @@ async def insert_server(
     flow_id: str | None,
     settings: ServerSettings,
 ) -> InferenceServer:
-    """Add, in the caller's transaction, a server that is to run; IntegrityError if there is one."""
+    """Add, in the caller's transaction, a server that is to run; IntegrityError if there is one.
+
+    What `settings` does not say is as for the version before, which it may be about to replace.
+    """
     server = InferenceServer(model=model, version=version, flow_id=flow_id, replicas=[])
-    _set(server, {"replicas": 1, **settings})
+    given = settings.keys() & {"replicas", "replica_range"}
+    before = await _find_before(session, model, version)
+    if before is not None:
+        server.idle_timeout_seconds = before.idle_timeout_seconds
+        server.host_labels = before.host_labels
+        server.target_queue = before.target_queue
+    if before is not None and before.replica_count and not given:
+        server.min_replicas, server.max_replicas = before.min_replicas, before.max_replicas
+        set_count(server, before.replica_count)
+    _set(server, settings)
+    if not server.replicas and not given:
+        set_count(server, 1)
     session.add(server)
     await session.flush()
     await record_server(session, "create", server, after=desired_fields(server))
     record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
     return server
+
+
+async def _find_before(session: AsyncSession, model: str, version: int) -> InferenceServer | None:
+    """Return the server of the last version before that one which has any."""
+    statement = (
+        select(InferenceServer)
+        .where(InferenceServer.model == model, InferenceServer.version < version)
+        .order_by(InferenceServer.version.desc())
+        .limit(1)
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
 
 
 async def find_by_model(
@@ -380,21 +436,32 @@ def _has_failed(server: InferenceServer) -> bool:
 
 def _set(server: InferenceServer, settings: ServerSettings) -> bool:
     """Write settings into the row, and make or delete replicas; return whether any has changed."""
+    columns: dict[str, object] = {
+        name: value for name, value in settings.items() if name not in {"replicas", "replica_range"}
+    }
+    wanted = server.replica_count
+    if "replicas" in settings:
+        wanted = settings["replicas"]
+        columns |= {"min_replicas": None, "max_replicas": None}
+    if "replica_range" in settings:
+        low, high = settings["replica_range"]
+        wanted = min(max(wanted, low), high)
+        columns |= {"min_replicas": low, "max_replicas": high}
+    if not columns.get("host_labels", True):
+        columns["host_labels"] = None
+    changed = bool(_assign(server, columns))
+    return set_count(server, wanted) or changed
+
+
+def set_count(server: InferenceServer, wanted: int) -> bool:
+    """Make or delete replicas that hosts run; return whether their number has changed."""
     had = server.replica_count
-    wanted = settings.get("replicas", had)
-    sleeps = settings.get("idle_timeout_seconds", server.idle_timeout_seconds) is not None
-    if wanted > 1 and sleeps:
-        message = (
-            f"replicas: expected 1 with an idle timeout, got {wanted}: several do not sleep, "
-            "so set idle_timeout_seconds to null (`--idle-timeout 0`), or replicas to 1"
-        )
-        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
-    if wanted != had:
-        server.updated_at = now()
+    if wanted == had:
+        return False
+    server.updated_at = now()
     del server.replicas[wanted:had]  # those that have registered follow
     server.replicas += [Replica(slot=slot) for slot in range(had, wanted)]
-    columns = {name: value for name, value in settings.items() if name != "replicas"}
-    return bool(_assign(server, columns)) or wanted != had
+    return True
 
 
 def _apply(replica: Replica, seen: Observation) -> set[str]:
@@ -426,7 +493,7 @@ def _derived_columns(replica: Replica, seen: Observation) -> dict[str, object]:
             derived |= {"ready_at": now(), "reason": None}
         case State.STOPPED:
             derived |= _NO_PROCESS
-            derived |= {"memory_bytes": None, "ready_at": None}
+            derived |= {"memory_bytes": None, "ready_at": None, "load": None, "idle_since": None}
         case State.DRAINING | State.FAILED | State.UNRESPONSIVE:
             pass
     return derived

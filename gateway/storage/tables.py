@@ -291,7 +291,15 @@ class InferenceServer(Listed):
     generation: Mapped[int] = mapped_column(Integer, default=1)
     """Incremented by each requested start; a failed server is started again when it changes."""
     idle_timeout_seconds: Mapped[int | None] = mapped_column(Integer)
-    """Seconds without a call after which it is put to sleep; NULL: never. Only with one replica."""
+    """Seconds without a call after which it is put to sleep; NULL: never."""
+    host_labels: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    """The labels that a host must have to run it."""
+    min_replicas: Mapped[int | None] = mapped_column(Integer)
+    """The number of its hosted replicas follows their load, between this and `max_replicas`; NULL:
+    it stays as it is."""
+    max_replicas: Mapped[int | None] = mapped_column(Integer)
+    target_queue: Mapped[float | None] = mapped_column(Float)
+    """How many calls wait or run in a replica on average, to which the number is adapted."""
     updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
     replicas: Mapped[list[Replica]] = relationship(
         order_by="Replica.slot",
@@ -360,6 +368,23 @@ class InferenceServer(Listed):
         return len(self.hosted)
 
     @property
+    def replica_range(self) -> dict[str, int] | None:
+        """Between how many hosted replicas it scales; None: their number stays."""
+        if self.min_replicas is None or self.max_replicas is None:
+            return None
+        return {"min": self.min_replicas, "max": self.max_replicas}
+
+    @property
+    def scales(self) -> bool:
+        """Whether the number of its hosted replicas follows their load."""
+        return self.replica_range is not None
+
+    @property
+    def sleeps_as_one(self) -> bool:
+        """Whether its hosts put it to sleep; else its only process ends by itself when idle."""
+        return self.idle_timeout_seconds is not None and (self.scales or len(self.replicas) > 1)
+
+    @property
     def ready_replicas(self) -> int:
         """How many replicas are ready."""
         return sum(replica.state == "ready" for replica in self.replicas)
@@ -398,6 +423,10 @@ class Replica(Table):
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
     ready_at: Mapped[datetime | None] = mapped_column(UtcTime)
     boot_seconds: Mapped[float | None] = mapped_column(Float)
+    load: Mapped[float | None] = mapped_column(Float)
+    """How many calls waited or ran in it on average of late. Written where the server scales."""
+    idle_since: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Since when it has had no call, by the database's clock; NULL: it has, or it is not known."""
 
     @property
     def is_registered(self) -> bool:
@@ -421,6 +450,9 @@ class Host(Listed):
     """Whether it has joined an installation; at most one has not."""
     version: Mapped[str | None] = mapped_column(String(64))
     """Of Slipstream, that its supervisor runs."""
+    labels: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """What its inference servers may use together."""
 
 
 class ChangeCounter(Table):

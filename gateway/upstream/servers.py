@@ -371,6 +371,8 @@ class InferenceServers:
                 f"no inference server for {status.title} is left: start one that registers, or "
                 f"`slipstream models serve {status.model} --version {status.version}`"
             )
+        elif status.state == "stopped" and status.reason:
+            message = f"the inference server for {status.title} has no process: {status.reason}"
         elif status.state in {"booting", "stopped"}:
             return _booting(status)
         else:

@@ -107,9 +107,9 @@ class BatchExecutor:
         return self._max_batch_rows > 1
 
     @property
-    def busy(self) -> bool:
-        """Whether calls wait or run."""
-        return len(self._runs.active) > 0 or self._admission.waiting > 0
+    def outstanding(self) -> int:
+        """How many calls wait or run."""
+        return self._admission.waiting + sum([len(run.calls) for run in self._runs.active])
 
     def run_times(self, feeds: Feeds, *, by_rows: bool) -> RunTimes:
         """Return the measurements of the shape class of `feeds`; see `shape_class`."""

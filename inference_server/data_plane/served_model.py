@@ -56,9 +56,18 @@ class ServedModel:
         return self._metrics.succeeded + self._metrics.failed
 
     @property
-    def busy(self) -> bool:
-        """Whether inference calls wait or run."""
-        return self._executor is not None and self._executor.busy
+    def outstanding(self) -> int:
+        """How many inference calls wait or run."""
+        return 0 if self._executor is None else self._executor.outstanding
+
+    @property
+    def call_seconds(self) -> float:
+        """The time that all inference calls so far have waited and run, added up.
+
+        What it grows by in a second is how many calls were outstanding in it on average (Little's
+        law). A wait counts when the run begins, and a run when it has ended.
+        """
+        return self._metrics.call_seconds
 
     @property
     def ready(self) -> bool:

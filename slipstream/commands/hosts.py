@@ -10,6 +10,7 @@ import typer
 from pydantic import BaseModel
 
 from gateway.fleet.hosts import HostStore
+from gateway.fleet.labels import format_labels
 from gateway.settings import SECRETS
 from slipstream import options
 from slipstream.commands.tables import Columns, model_table
@@ -30,6 +31,9 @@ _NO_ADDRESS = (
 )
 
 
+_GIBIBYTE = 1 << 30
+
+
 class HostOut(BaseModel):
     """A machine whose supervisor runs inference servers."""
 
@@ -40,8 +44,14 @@ class HostOut(BaseModel):
     joined: bool
     """Whether it runs `slipstream join`."""
     version: str | None
+    labels: dict[str, str]
+    """Which inference servers can require."""
     replicas: int
     """Of inference servers."""
+    used_memory_bytes: int
+    """By these."""
+    memory_bytes: int | None
+    """What they may use together; null: a host of an older release does not say."""
     created_at: datetime
 
 
@@ -59,12 +69,22 @@ class JoinTokenOut(BaseModel):
     """Variables with files of this machine, which are not in the token."""
 
 
+def _memory(host: HostOut) -> str:
+    """Return how much of its memory is used."""
+    used = f"{host.used_memory_bytes / _GIBIBYTE:.1f}"
+    if host.memory_bytes is None:
+        return f"{used} GiB"
+    return f"{used} of {host.memory_bytes / _GIBIBYTE:.1f} GiB"
+
+
 COLUMNS: Columns[HostOut] = {
     "name": "name",
     "state": "state",
     "joined": lambda host: "yes" if host.joined else "",
     "version": "version",
+    "labels": lambda host: format_labels(host.labels),
     "replicas": "replicas",
+    "memory": _memory,
     "since": "created_at",
 }
 
@@ -82,7 +102,10 @@ def list_hosts(
     with open_session(state, as_json=as_json) as session:
         hosts = session.run(HostStore(session.workspace.db).all())
         servers = session.run(session.services.fleet.store.all())
-        replicas = Counter(each.host_id for server in servers for each in server.replicas)
+        replicas, used = Counter[str | None](), Counter[str | None]()
+        for each in (replica for server in servers for replica in server.replicas):
+            replicas[each.host_id] += 1
+            used[each.host_id] += each.memory_bytes or 0
         found = HostList(
             items=[
                 HostOut(
@@ -91,7 +114,10 @@ def list_hosts(
                     state="alive" if is_alive else "gone",
                     joined=host.joined,
                     version=host.version,
+                    labels=host.labels or {},
                     replicas=replicas[host.id],
+                    used_memory_bytes=used[host.id],
+                    memory_bytes=host.memory_bytes,
                     created_at=host.created_at,
                 )
                 for host, is_alive in hosts

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from rich.console import RenderableType
 
+from gateway.fleet.labels import format_labels
 from gateway.fleet.schemas import ServerOut
 from gateway.fleet.states import Desired, State
 from gateway.models.schemas import ModelOut
@@ -43,8 +44,7 @@ def model_columns(
 def _state(server: InferenceServer) -> str:
     if server.desired == Desired.ASLEEP:
         return server.desired
-    explained = server.state in {State.FAILED, State.UNRESPONSIVE} and server.reason
-    if explained:
+    if server.reason and server.state in {State.FAILED, State.UNRESPONSIVE, State.STOPPED}:
         return f"{server.state}: {server.reason}"
     if len(server.replicas) == 1:
         return server.state
@@ -66,7 +66,10 @@ def started_line(server: InferenceServer) -> str:
     seconds = server.idle_timeout_seconds
     sleeps = "" if seconds is None else f"; it sleeps after {seconds} s without a call"
     replicas = "" if server.replica_count == 1 else f" with {server.replica_count} replicas"
-    return f"Starting {server_title(server)}{replicas}{sleeps}."
+    if server.scales:
+        replicas = f" with {server.min_replicas} to {server.max_replicas} replicas"
+    where = f" on hosts with {format_labels(server.host_labels)}" if server.host_labels else ""
+    return f"Starting {server_title(server)}{replicas}{where}{sleeps}."
 
 
 def manifest_document(manifest: Manifest) -> Any:

@@ -10,6 +10,7 @@ import typer
 
 from gateway.auth.model_access import Visibility
 from gateway.errors import GatewayError
+from gateway.fleet.labels import Labels, parse_labels
 from gateway.fleet.schemas import MAX_REPLICAS, ServerSettingsIn
 from gateway.models.ownership import OwnershipChange
 from gateway.models.schemas import ChangedModelOut, ManifestOut, ModelOut, ModelPage
@@ -294,12 +295,25 @@ def serve(
         ),
     ] = None,
     replicas: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            min=1,
-            max=MAX_REPLICAS,
-            metavar="NUMBER",
-            help="Processes that run it; each has memory of its own.",
+            metavar="N|MIN..MAX",
+            help="Processes that run it, each with memory of its own. In a range their number "
+            f"follows the load. At most {MAX_REPLICAS}.",
+        ),
+    ] = None,
+    target_queue: Annotated[
+        float | None,
+        typer.Option(
+            metavar="CALLS",
+            help="In a range: calls that are to wait or run in each, on average. Default: 2.",
+        ),
+    ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A label that a machine must have to run it; repeat it for several; '': none.",
         ),
     ] = None,
     state: options.State = options.DEFAULT_STATE,
@@ -307,14 +321,22 @@ def serve(
 ) -> None:
     """Start an inference server for a version; a failed one is started again.
 
-    A running one starts or stops replicas at once, and uses a new idle timeout from its next start.
+    A running one starts or stops replicas at once. The labels of the machines are those of
+    `slipstream hosts list`.
 
     [dim]slipstream models serve resnet --replicas 2 --idle-timeout 300[/]
+    [dim]slipstream models serve resnet --replicas 1..8 --target-queue 2 --on accelerator=gpu[/]
     """
+    given: dict[str, object] = {}
+    if idle_timeout is not None:
+        given["idle_timeout_seconds"] = idle_timeout or None
+    if replicas is not None:
+        given["replicas"] = _replicas(replicas)
+    if target_queue is not None:
+        given["target_queue"] = target_queue
+    if on is not None:
+        given["host_labels"] = _labels(on)
     with open_session(state, as_json=as_json) as session:
-        given = {} if idle_timeout is None else {"idle_timeout_seconds": idle_timeout or None}
-        if replicas is not None:
-            given["replicas"] = replicas
         settings = validated(ServerSettingsIn, **given).settings()
         server = session.run(session.services.fleet.serve_model(None, name, version, **settings))
         session.terminal.show(server_document(server), started_line(server))
@@ -345,6 +367,21 @@ def unserve(
         document = {"items": [server_document(server) for server in stopped], "next_cursor": None}
         views = [f"Stopping {server_title(server)}." for server in stopped]
         session.terminal.show(document, *views)
+
+
+def _replicas(text: str) -> int | dict[str, int]:
+    """Read a number or MIN..MAX; the service checks them."""
+    low, dots, high = text.partition("..")
+    if not (low.isdecimal() and (high.isdecimal() if dots else not high)):
+        raise typer.BadParameter(f"--replicas: expected a number or MIN..MAX, got {text!r}")
+    return {"min": int(low), "max": int(high)} if dots else int(low)
+
+
+def _labels(given: list[str]) -> Labels:
+    try:
+        return parse_labels(",".join(given))
+    except ValueError as error:
+        raise typer.BadParameter(f"--on: {error}") from None
 
 
 def _visibility(private: bool | None) -> Visibility | None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -18,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.fleet.pacing import pause_after_read
 from gateway.fleet.placement import Placement
+from gateway.fleet.scaling import Decision, Scaling
 from gateway.fleet.states import Phase, State
 from gateway.fleet.store import FleetStore, Observation
 from gateway.settings import Settings
@@ -25,11 +24,12 @@ from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.changes import ChangeKind
 from gateway.storage.tables import InferenceServer
 from inference_server.runtime.host import plan_threads
-from model_store.errors import StoreError
 from model_store.store import ModelStore
 from slipstream.settings import inference_options
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.handover import PassedServer
+from slipstream.supervisor.loads import Loads
+from slipstream.supervisor.model_fetcher import ModelFetcher
 from slipstream.supervisor.observations import ObservationQueue
 from slipstream.supervisor.process import ChildProcess
 from slipstream.supervisor.process_manager import SWITCH_SECONDS, ProcessManager
@@ -38,15 +38,13 @@ from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.status_reader import StatusLine
 from slipstream.supervisor.supervisor_lease import SupervisorLease
-from telemetry.logs import logger, reason_of
+from telemetry.logs import logger
 
 _MEMORY_SECONDS = 5.0
 _FLUSH_SECONDS = 2.0
 _RETRY_SECONDS = 0.5
-_FETCHES = 16
-"""At once, of models from a remote store."""
-_SHOWN_FETCH_SECONDS = 1.0
-"""After which it is shown that a model is being fetched."""
+_SCALE_SECONDS = 1.0
+"""Between two looks at the load of servers that scale."""
 _LOOK_SECONDS = 1.0
 """Between two looks at the leases of other hosts."""
 _TIMER_SECONDS = 0.01
@@ -68,6 +66,7 @@ class Fleet:
         feed: ChangeFeed,
         lease: SupervisorLease,
         placement: Placement,
+        scaling: Scaling,
         settings: Settings,
         sockets: Path,
         spawner: ServerSpawner,
@@ -77,11 +76,11 @@ class Fleet:
         """Serve what this host has claimed; sockets in the folder `sockets` are numbered on."""
         self._store = store
         self._models = models
-        # Not the loop's own threads, for which everything else waits: models take minutes
-        self._fetching = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
-        self._fetches: dict[tuple[str, int], asyncio.Future[Path]] = {}
+        self._fetcher = ModelFetcher(models)
         self._lease = lease
         self._placement = placement
+        self._scaling = scaling
+        self._loads = Loads()
         self._settings = settings
         self._sockets = sockets
         self._spawner = spawner
@@ -121,6 +120,7 @@ class Fleet:
             self._manager.run(),
             self._observations.run(),
             self._measure_memory(),
+            self._scale(),
         )
 
     def adopt(
@@ -136,6 +136,7 @@ class Fleet:
             self._restarts[key] = process.restarts
             if process.settled:
                 self._settled.add(key)
+                self._loads.ready(key)
             state = ProcessState(generation=process.generation, failed=process.failed)
             self._manager.adopt(key, child, state)
             if key in rows:
@@ -199,7 +200,7 @@ class Fleet:
 
     async def drain(self, grace: float) -> None:
         """Let every server finish its calls and exit, and write that; `run` must still run."""
-        self._models.close()
+        self._fetcher.close()
         await self._manager.drain(grace)
         self._draining = True
         self._desired_changed.set()
@@ -244,8 +245,11 @@ class Fleet:
                 seconds = float(line["boot_seconds"])
                 self._print(key, f"ready after {seconds:.2f} s", "green")
                 self._observations.add(key, state=State.READY, boot_seconds=seconds)
+                self._loads.ready(key)
                 self._settle(key)
                 self._measure_now.set()
+            case "heartbeat":
+                self._loads.heard(key, line)
             case "failed":
                 self._print(key, f"failed: {line['message']}", "red")
                 self._failures[key] = str(line["message"])
@@ -325,6 +329,7 @@ class Fleet:
             metrics_address=fields.get("metrics_address"),
             boot_seconds=seconds,
         )
+        self._loads.ready(key)
         self._settle(key)
         self._measure_now.set()
 
@@ -342,7 +347,7 @@ class Fleet:
         )
         served = ["--store", str(models), "--model", server.model]
         served += ["--version", str(server.version), "--socket", str(socket)]
-        has_others = len(server.replicas) > 1
+        has_others = server.scales or len(server.replicas) > 1
         if has_others:
             served += ["--idle-timeout", "0"]  # also where all servers have one
         elif server.idle_timeout_seconds is not None:
@@ -352,28 +357,45 @@ class Fleet:
 
     async def _fetch(self, key: str, server: InferenceServer) -> Path:
         """Have the model on this host; return the store's folder. Raises OSError."""
-        which = (server.model, server.version)
-        fetching = self._fetches.get(which)
-        if fetching is None:  # replicas of a version share a transfer
-            loop = asyncio.get_running_loop()
-            fetching = loop.run_in_executor(self._fetching, self._models.fetch, *which)
-            self._fetches[which] = fetching
-            fetching.add_done_callback(lambda _: self._fetches.pop(which))
-        done, _ = await asyncio.wait({fetching}, timeout=_SHOWN_FETCH_SECONDS)
-        if not done:
+
+        def waits() -> None:
             self._print(key, "is being fetched from the model store", "dim")
             self._observations.add(key, state=State.BOOTING, phase=Phase.FETCHING)
             self._settle(key)  # it may take hours, for which nothing else should wait
+
         try:
-            return await asyncio.shield(fetching)
-        except StoreError as error:
-            failure = error.message
-        except Exception as error:
-            log.exception("model_not_fetched", model=server.model, version=server.version)
-            failure = reason_of(error)
-        self._failures[key] = failure
-        self._settle(key)
-        raise OSError(errno.EIO, failure)
+            return await self._fetcher.fetch(server.model, server.version, on_wait=waits)
+        except OSError as error:
+            self._failures[key] = str(error.strerror)
+            self._settle(key)
+            raise
+
+    async def _scale(self) -> None:
+        """Write the load of what scales, and adapt the servers that this host decides of."""
+        while True:
+            await asyncio.sleep(_SCALE_SECONDS)
+            if self._observations.is_empty:  # else only the newest load matters, once it is
+                for measured in self._loads.news(self._servers):
+                    self._observations.put(measured)
+            scaled = {
+                each.id for each in self._servers.values() if each.scales or each.sleeps_as_one
+            }
+            if not scaled or self._draining:
+                continue
+            with suppress(SQLAlchemyError, OSError):  # the change feed logs it
+                for decision in await self._scaling.decide(scaled):
+                    self._show(decision)
+
+    def _show(self, decision: Decision) -> None:
+        server, before, after = decision.server, decision.before, decision.after
+        fields = {"model": server.model, "version": server.version}
+        if after:
+            text = f"{after} replicas instead of {before}, for {decision.load:.1f} calls at a time"
+            log.info("inference_server_scaled", **fields, replicas=after, before=before)
+        else:
+            text = "its replicas end, as they had no calls: the next one starts them"
+            log.info("inference_server_sleeps", **fields)
+        self._printer.step(f"{server.model} {server.version}", text, "dim")
 
     async def _follow_desired(self) -> None:
         self._desired_changed.set()
@@ -455,6 +477,7 @@ class Fleet:
 
     def _clean_up(self, key: str) -> None:
         self._memory_bytes.pop(key, None)
+        self._loads.forget(key)
         if socket := self._socket_of.pop(key, None):
             socket.unlink(missing_ok=True)  # a killed server leaves it behind
 

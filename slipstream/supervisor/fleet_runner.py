@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -11,11 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.fleet.hosts import HostStore
 from gateway.fleet.placement import Placement
+from gateway.fleet.scaling import Scaling
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
 from gateway.storage.tables import InferenceServer
 from inference_server import settings
+from inference_server.runtime.host import available_memory
 from inference_server.tcp_security import TcpSecurity
 from slipstream.demo.bootstrap import first_start, newest_call
 from slipstream.failures import UnusableError
@@ -57,6 +60,8 @@ class FleetRunner:
             self._settings.log_level, process="supervisor", log_format=options.log_format
         )
         _check_servers()
+        self._labels = {"host": socket.gethostname(), **options.labels}
+        self._memory_bytes = options.memory_bytes or available_memory()
         self._launched = launched
         self._printer = printer
         self._spawner = spawner
@@ -103,8 +108,10 @@ class FleetRunner:
         placement = Placement(
             workspace.db,
             lease.host_id,
-            has_model=models.has,
+            model_size=models.size,
             may_take_over=lambda: lease.is_steady,
+            labels=self._labels,
+            memory_bytes=self._memory_bytes,
         )
         with database_errors():
             rows = await self._prepare(workspace, banner, placement)
@@ -123,7 +130,11 @@ class FleetRunner:
         """Be the one that runs the inference servers of the database."""
         with database_errors():
             lease = self._lease = await SupervisorLease.claim(
-                HostStore(workspace.db), self._printer, joined=self._launched.options.joined
+                HostStore(workspace.db),
+                self._printer,
+                joined=self._launched.options.joined,
+                labels=self._labels,
+                memory_bytes=self._memory_bytes,
             )
         try:
             yield lease
@@ -163,6 +174,9 @@ class FleetRunner:
             feed=feed,
             lease=lease,
             placement=placement,
+            scaling=Scaling(
+                workspace.db, lease.host_id, down_seconds=self._settings.scale_down_seconds
+            ),
             settings=self._settings,
             sockets=self._launched.folder.sockets,
             spawner=self._spawner,

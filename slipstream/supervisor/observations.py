@@ -9,7 +9,7 @@ from typing import Unpack
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.fleet.store import FellAsleep, FleetStore, Observation, Observed
+from gateway.fleet.store import Event, FellAsleep, FleetStore, Observation, Observed
 from telemetry.logs import logger
 
 _RETRY_SECONDS = 0.5
@@ -28,15 +28,24 @@ class ObservationQueue:
         """Write rows of replicas that the host has; None: that no host has."""
         self._store = store
         self._host_id = host_id
-        self._queue: asyncio.Queue[Observed | FellAsleep] = asyncio.Queue()
+        self._queue: asyncio.Queue[Event] = asyncio.Queue()
 
     def add(self, replica_id: str, **seen: Unpack[Observation]) -> None:
         """Queue what was observed of a replica."""
-        self._queue.put_nowait(Observed(replica_id=replica_id, seen=seen))
+        self.put(Observed(replica_id=replica_id, seen=seen))
 
     def add_asleep(self, replica_id: str, generation: int) -> None:
         """Queue that a replica has ended because it was idle; see `FleetStore.mark_asleep`."""
-        self._queue.put_nowait(FellAsleep(replica_id=replica_id, generation=generation))
+        self.put(FellAsleep(replica_id=replica_id, generation=generation))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits, as it does while the database is down."""
+        return self._queue.empty()
+
+    def put(self, event: Event) -> None:
+        """Queue an event."""
+        self._queue.put_nowait(event)
 
     async def run(self) -> None:
         """Write what is queued, until cancelled."""
@@ -53,7 +62,7 @@ class ObservationQueue:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._queue.join(), seconds)
 
-    async def _write(self, events: Sequence[Observed | FellAsleep]) -> None:
+    async def _write(self, events: Sequence[Event]) -> None:
         while True:
             try:
                 await self._store.record(events, host_id=self._host_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic
 
@@ -57,7 +57,13 @@ class SupervisorLease:
 
     @classmethod
     async def claim(
-        cls, store: HostStore, printer: StatusPrinter, *, joined: bool
+        cls,
+        store: HostStore,
+        printer: StatusPrinter,
+        *,
+        joined: bool,
+        labels: Mapping[str, str],
+        memory_bytes: int,
     ) -> SupervisorLease:
         """Take the lease; wait for the end of that of a host that no longer renews it.
 
@@ -71,6 +77,8 @@ class SupervisorLease:
                 owner=lease_owner_name(_KIND),
                 has_ended=has_ended,
                 joined=joined,
+                labels=labels,
+                memory_bytes=memory_bytes,
             )
             if isinstance(found, HostLease):
                 return cls(store, found)

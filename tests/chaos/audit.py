@@ -35,6 +35,12 @@ _ENDS = f"""
 SELECT mode || ' ' || type AS pair, extract(epoch FROM at) AS ended_at
 FROM chaos_run_ends JOIN {_TABLE} ON id = run_id WHERE deployment_id = ANY($1)
 """
+_OPEN = f"""
+SELECT id, status, attempt, error_code, extract(epoch FROM created_at) AS created,
+    extract(epoch FROM started_at) AS started, extract(epoch FROM finished_at) AS finished
+FROM {_TABLE} WHERE mode || ' ' || type = $1 AND created_at < to_timestamp($3)
+    AND coalesce(finished_at, 'infinity') > to_timestamp($2) ORDER BY created_at LIMIT 20
+"""
 _ROWS = f"SELECT id, deployment_id, status, attempt, error_code FROM {_TABLE}"
 _OVERDUE = f"""
 SELECT coalesce(max(extract(epoch FROM now() - lease_until)), 0) FROM {_TABLE}
@@ -96,6 +102,23 @@ class Audit:
         return [
             (row["pair"], float(row["ended_at"]) + offset)
             for row in await self._ask(_ENDS, list(deployments))
+        ]
+
+    async def open_between(self, pair: str, since: float, until: float, zero: float) -> list[str]:
+        """Describe the runs of a pair that were open in a time, with times from `zero` on.
+
+        All are those of `time.monotonic`.
+        """
+        offset = time.monotonic() - time.time()
+        rows = await self._ask(_OPEN, pair, since - offset, until - offset)
+        return [
+            f"{row['id']}: {row['status']} {row['error_code'] or ''}, attempt {row['attempt']}, "
+            + ", ".join(
+                f"{name} {float(row[name]) + offset - zero:.1f} s"
+                for name in ("created", "started", "finished")
+                if row[name] is not None
+            )
+            for row in rows
         ]
 
     async def unfinished(self) -> int:

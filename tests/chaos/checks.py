@@ -52,6 +52,8 @@ class FinalState:
     max_overdue: float
     longest_gaps: dict[str, Gap]
     """By pair: without a success, and without the end of a run of a hostile caller."""
+    open_in_gap: dict[str, list[str]]
+    """By pair whose gap is too long: the runs that were open in it, for people."""
     longest_gaps_of_callers: dict[str, Gap]
     """By pair: without a success, whatever else the installation worked on."""
     counted: dict[str, int]

@@ -13,7 +13,7 @@ import httpx
 from tests.chaos.audit import Audit
 from tests.chaos.call_log import Call, CallLog, Json
 from tests.chaos.callers import Callers
-from tests.chaos.checks import FinalState, disconnected_calls
+from tests.chaos.checks import MAX_GAP_SECONDS, FinalState, disconnected_calls
 from tests.chaos.environment import ChaosEnvironment
 from tests.chaos.targets import Hostile
 
@@ -55,6 +55,9 @@ async def collect_final_state(
         )
         seen = {call.final["flow_run_id"] for call in call_log.calls if call.final}
         shown = await _gather({run_id: run_id for run_id in seen}, lambda one: _show(http, one))
+    gaps = call_log.longest_gaps(
+        await audit.ends_of((hostile.expression, hostile.queued_expression))
+    )
     return FinalState(
         rows=await audit.rows(),
         by_key=by_key,
@@ -63,9 +66,17 @@ async def collect_final_state(
         ended_twice=await audit.ended_twice(),
         max_overdue=audit.max_overdue,
         longest_gaps_of_callers=call_log.longest_gaps(()),
-        longest_gaps=call_log.longest_gaps(
-            await audit.ends_of((hostile.expression, hostile.queued_expression))
-        ),
+        longest_gaps=gaps,
+        open_in_gap={
+            pair: await audit.open_between(
+                pair,
+                call_log.began + gap.since,
+                call_log.began + gap.since + gap.seconds + gap.outage_seconds,
+                call_log.began,
+            )
+            for pair, gap in gaps.items()
+            if gap.seconds > MAX_GAP_SECONDS
+        },
         counted=environment.counter.all(),
         webhooks=_webhooks(environment),
         with_webhooks=with_webhooks,

@@ -40,6 +40,7 @@ def report(
             "",
             _checks(found),
             Text(_examples(found)),
+            Text("\n".join(line for lines in after.open_in_gap.values() for line in lines)),
         )
     )
 

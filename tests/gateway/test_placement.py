@@ -34,17 +34,26 @@ async def host(
     *,
     lacks: Sequence[str] = (),
     may_take_over: Callable[[], bool] = lambda: True,
+    memory_bytes: int = 1_000_000,
+    **labels: str,
 ) -> Placement:
-    """Let a host join; it has all models but those in `lacks`."""
+    """Let a host join; it has all models but those in `lacks`, each of 1,000 bytes."""
     lease = await HostStore(database).claim(
-        name=name, owner=name, has_ended=lambda _: False, joined=True
+        name=name,
+        owner=name,
+        has_ended=lambda _: False,
+        joined=True,
+        labels=labels,
+        memory_bytes=memory_bytes,
     )
     assert isinstance(lease, HostLease)
     return Placement(
         database,
         lease.host_id,
-        has_model=lambda model, _: model not in lacks,
+        model_size=lambda model, _: None if model in lacks else 1000,
         may_take_over=may_take_over,
+        labels=labels,
+        memory_bytes=memory_bytes,
     )
 
 
@@ -143,11 +152,11 @@ async def test_after_a_while_a_host_with_the_model_takes_more_than_its_share(
 async def test_a_store_that_cannot_be_read_has_no_models(
     database: Database, store: FleetStore, error: Exception
 ) -> None:
-    def fail(_model: str, _version: int) -> bool:
+    def fail(_model: str, _version: int) -> int:
         raise error
 
     a, b = await host(database, "a"), await host(database, "b")
-    a._has_model = fail
+    a._model_size = fail
     await store.ensure_running("m", 1)
     await claim(a)
     assert await places(store) == {"m": [None]}
@@ -161,7 +170,7 @@ async def test_a_store_that_does_not_answer_has_no_models(
     monkeypatch.setattr(placement, "_STORE_SECONDS", 0.05)
     answering = threading.Event()
     a, _ = await host(database, "a"), await host(database, "b")
-    a._has_model = lambda _model, _version: answering.wait(30)
+    a._model_size = lambda _model, _version: int(answering.wait(30))
     await store.ensure_running("m", 1)
     await claim(a, a)
     assert await places(store) == {"m": [None]}
@@ -239,3 +248,122 @@ async def test_processes_from_before_a_reload_stay_as_they_are(
     assert await places(store) == {"ours": [a._host_id], "theirs": [b._host_id]}
     row = await store.get(ours.id)
     assert (row.state, row.lead.pid) == (State.BOOTING, 7)
+
+
+async def test_a_server_runs_where_its_labels_are(database: Database, store: FleetStore) -> None:
+    plain = await host(database, "plain", zone="a")
+    gpu = await host(database, "gpu", zone="a", accelerator="gpu")
+    labels = {"zone": "a", "accelerator": "gpu"}
+    await store.ensure_running("big", 1, replicas=2, host_labels=labels)
+    await store.ensure_running("small", 1)
+    await claim(plain)
+    assert await places(store) == {"big": [None, None], "small": [plain._host_id]}
+    assert not plain.has_open, "there is nothing for it to wait for"
+    await claim(gpu)
+    assert (await places(store))["big"] == [gpu._host_id] * 2, "it is the only one that may"
+
+
+async def test_what_no_host_may_run_says_so_and_starts_when_one_joins(
+    database: Database, store: FleetStore
+) -> None:
+    a, b = await host(database, "a"), await host(database, "b", accelerator="tpu")
+    server = await store.ensure_running("m", 1, host_labels={"accelerator": "gpu"})
+    await claim(a)
+    row = await store.get(server.id)
+    assert row.state == State.STOPPED
+    assert row.reason is not None
+    assert "no host has the labels that it requires, accelerator=gpu" in row.reason
+    assert not await a.claim(), "it is said once"
+    assert not await b.claim()
+    c = await host(database, "c", accelerator="gpu")
+    await claim(a, b, c)
+    row = await store.get(server.id)
+    assert (row.lead.host_id, row.reason) == (c._host_id, None)
+
+
+async def test_replicas_move_one_after_the_other_when_other_labels_are_required(
+    database: Database, store: FleetStore
+) -> None:
+    a = await host(database, "a")
+    server = await store.ensure_running("m", 1, replicas=2)
+    await claim(a)
+    for replica in (await store.get(server.id)).replicas:
+        states = (State.BOOTING, State.READY)
+        seen = [Observed(replica_id=replica.id, seen={"state": state}) for state in states]
+        await store.record(seen, host_id=a._host_id)
+    await store.change(server.id, host_labels={"accelerator": "gpu"})
+    await claim(a)
+    assert await places(store) == {"m": [a._host_id] * 2}, "no other may run it: it goes on"
+    b = await host(database, "b", accelerator="gpu")
+    await claim(a)
+    assert await places(store) == {"m": [None, a._host_id]}
+    await claim(a, b)
+    assert await places(store) == {"m": [b._host_id, a._host_id]}, "its successor is not ready"
+    first, _ = (await store.get(server.id)).replicas
+    seen = [Observed(replica_id=first.id, seen={"state": s}) for s in (State.BOOTING, State.READY)]
+    await store.record(seen, host_id=b._host_id)
+    await claim(a, b)
+    assert await places(store) == {"m": [b._host_id] * 2}
+
+
+async def test_a_stopped_server_starts_where_its_new_labels_are(
+    database: Database, store: FleetStore
+) -> None:
+    a, b = await host(database, "a"), await host(database, "b", zone="b")
+    server = await store.ensure_running("m", 1)
+    await claim(a)
+    await store.stop(server.id)
+    await store.ensure_running("m", 1, host_labels={"zone": "b"})
+    await claim(a, b)
+    assert await places(store) == {"m": [b._host_id]}
+
+
+async def test_labels_can_be_taken_back(database: Database, store: FleetStore) -> None:
+    a = await host(database, "a")
+    server = await store.ensure_running("m", 1, host_labels={"zone": "b"})
+    await claim(a)
+    assert (await store.get(server.id)).reason
+    changed = await store.change(server.id, host_labels={})
+    assert changed.host_labels is None
+    await claim(a)
+    assert await places(store) == {"m": [a._host_id]}
+
+
+async def test_a_host_takes_what_fits_into_its_memory(
+    database: Database, store: FleetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = await host(database, "small", memory_bytes=999), await host(database, "large")
+    server = await store.ensure_running("m", 1)
+    await claim(small)
+    assert await places(store) == {"m": [None]}
+    assert (await store.get(server.id)).reason is None, "another one may have room"
+    await claim(large)
+    assert await places(store) == {"m": [large._host_id]}
+    monkeypatch.setattr(placement, "PATIENCE_SECONDS", 0.0)
+    await end(database, large)
+    await claim(small)
+    row = await store.get(server.id)
+    assert row.reason == (
+        "no host has the 0 MiB of memory left that it needs: see `slipstream hosts list`"
+    )
+
+
+async def test_what_a_replica_has_been_measured_to_use_counts_for_the_next(
+    database: Database, store: FleetStore
+) -> None:
+    a = await host(database, "a", memory_bytes=2500)
+    server = await store.ensure_running("m", 1)
+    await claim(a)
+    await store.change(server.id, replicas=3)
+    await claim(a)
+    assert await places(store) == {"m": [a._host_id, a._host_id, None]}, "1,000 bytes for each"
+    await store.change(server.id, replicas=1)
+    lead = (await store.get(server.id)).lead
+    seen = [
+        Observed(replica_id=lead.id, seen={"state": State.BOOTING}),
+        Observed(replica_id=lead.id, seen={"memory_bytes": 1300}),
+    ]
+    await store.record(seen, host_id=a._host_id)
+    await store.change(server.id, replicas=2)
+    await claim(a)
+    assert await places(store) == {"m": [a._host_id, None]}

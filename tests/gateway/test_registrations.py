@@ -134,7 +134,14 @@ async def test_hosts_run_their_own_replicas_beside_them(site: Site, database: Da
         name="host", owner="host", has_ended=lambda _: False, joined=True
     )
     assert isinstance(lease, HostLease)
-    host = Placement(database, lease.host_id, has_model=lambda *_: True, may_take_over=lambda: True)
+    host = Placement(
+        database,
+        lease.host_id,
+        model_size=lambda *_: 1000,
+        may_take_over=lambda: True,
+        labels={},
+        memory_bytes=1_000_000,
+    )
     await host.claim()
     replicas = {each.slot: each.host_id for each in (await site.server()).replicas}
     assert replicas == {**dict.fromkeys(range(3), lease.host_id), FIRST_SLOT: None}

@@ -6,13 +6,11 @@ import asyncio
 
 import pytest
 
-from gateway.errors import GatewayError
 from gateway.fleet.states import Desired, State
 from gateway.fleet.store import FleetStore
 from gateway.fleet.waker import Waker
 from gateway.storage.database import Database
 from gateway.storage.tables import InferenceServer
-from protos.errors import ErrorCode
 from tests.gateway.databases import without_counter
 from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 from tests.gateway.test_fleet import SERVERS, revision
@@ -82,18 +80,6 @@ async def test_a_server_restarted_while_falling_asleep_runs(database: Database) 
     assert (after.desired, after.state) == (Desired.RUNNING, State.STOPPED)
     assert await store.mark_asleep(row.lead.id, newer.generation)
     assert (await store.get(row.id)).desired == Desired.ASLEEP
-
-
-async def test_several_replicas_do_not_sleep(database: Database) -> None:
-    store = FleetStore(database)
-    row = await store.ensure_running("mlp", 1, idle_timeout_seconds=60)
-    with pytest.raises(GatewayError, match="several do not sleep") as refused:
-        await store.change(row.id, replicas=2)
-    assert refused.value.code is ErrorCode.INVALID_REQUEST
-    with pytest.raises(GatewayError, match="several do not sleep"):
-        await store.ensure_running("other", 1, idle_timeout_seconds=60, replicas=2)
-    assert await store.change(row.id, replicas=2, idle_timeout_seconds=None)
-    assert (await store.change(row.id, replicas=1, idle_timeout_seconds=60)).replica_count == 1
 
 
 async def test_a_replica_that_was_to_sleep_alone_is_started_again_beside_others(

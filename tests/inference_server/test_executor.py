@@ -220,11 +220,11 @@ async def test_a_run_ends_with_its_last_call(tmp_path: Path) -> None:
     setup.submit("y", x=np.zeros(1, "f4"))
     setup.submit("y", x=np.zeros(1, "f4"))
     await asyncio.sleep(0)
-    assert setup.executor.busy
+    assert setup.executor.outstanding
     for call in setup.calls:
         setup.executor.cancel(call)
     async with asyncio.timeout(30):
-        while setup.executor.busy:  # noqa: ASYNC110 - nothing tells of the end of such a run
+        while setup.executor.outstanding:  # noqa: ASYNC110 - nothing tells of the end of such a run
             await asyncio.sleep(0.01)
     assert setup.metrics.failed == 0
 

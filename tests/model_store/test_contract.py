@@ -55,8 +55,8 @@ def test_a_published_version_can_be_fetched(
     manifest = store.publish(model, "large", verifier=verifier)
     assert store.manifest("large", 1) == manifest
     assert (store.names(), store.versions("large")) == (["large"], [1])
-    assert store.has("large", 1)
-    assert not store.has("large", 2)
+    assert store.size("large", 1) == store.manifest("large", 1).size
+    assert store.size("large", 2) is None
     local = FolderStore(store.fetch("large", 1))
     assert local.find_changes("large", 1) == store.find_changes("large", 1) == []
     assert local.manifest("large", 1) == manifest

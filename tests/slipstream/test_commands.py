@@ -359,3 +359,53 @@ def test_the_version_is_printed_with_that_of_python(option: str) -> None:
     assert result.exit_code == 0
     expected = f"slipstream {version('slipstream')} (Python {platform.python_version()})"
     assert result.stdout.strip() == expected
+
+
+def test_a_model_scales_in_a_range_on_hosts_with_labels(cli: Cli, model: str) -> None:
+    cli.answer("models", "add", model, "--name", "mlp")
+    serve = ("models", "serve", "mlp")
+    labels = ("--on", "accelerator=gpu", "--on", "zone=b")
+    served = cli.run(*serve, "--replicas", "2..8", "--target-queue", "4", *labels)
+    assert served.exit_code == 0, served.output
+    assert "with 2 to 8 replicas on hosts with accelerator=gpu,zone=b" in " ".join(
+        served.stdout.split()
+    )
+    shown = cli.answer(*serve)
+    assert (shown["replicas"], shown["replica_range"]) == (2, {"min": 2, "max": 8})
+    assert shown["target_queue"] == 4.0
+    assert shown["host_labels"] == {"accelerator": "gpu", "zone": "b"}
+    fixed = cli.answer(*serve, "--replicas", "1", "--on", "")
+    assert (fixed["replicas"], fixed["replica_range"], fixed["host_labels"]) == (1, None, None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--replicas", "many"),
+        ("--replicas", "1.."),
+        ("--replicas", "..3"),
+        ("--on", "gpu"),
+        ("--on", "a=b c"),
+    ],
+)
+def test_what_is_no_range_and_no_label_is_refused(cli: Cli, wrong: tuple[str, str]) -> None:
+    refused = cli.run("models", "serve", "mlp", *wrong)
+    assert refused.exit_code == 2
+    assert f"{wrong[0]}: expected" in " ".join(refused.output.split())
+
+
+def test_a_range_that_is_too_large_is_refused(cli: Cli, model: str) -> None:
+    cli.answer("models", "add", model, "--name", "mlp")
+    refused = cli.run("models", "serve", "mlp", "--replicas", "1..99")
+    assert refused.exit_code != 0
+    assert "replicas" in refused.output
+
+
+def test_the_tables_are_made_and_migrated_by_a_command(cli: Cli) -> None:
+    made = cli.answer("migrate")
+    assert made["before"] is None
+    again = cli.run("migrate")
+    assert f"The tables are up to date, at revision {made['after']}." in " ".join(
+        again.stdout.split()
+    )
+    assert cli.answer("migrate") == {"before": made["after"], "after": made["after"]}

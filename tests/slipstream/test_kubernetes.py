@@ -34,6 +34,22 @@ def build(folder: str) -> list[Document]:
     return list(yaml.safe_load_all(built.stdout))
 
 
+def render(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Helm on the chart."""
+    helm = shutil.which("helm")
+    assert helm, "run .ci/services"
+    command = [helm, "template", "release", str(KUBERNETES / "base"), "-n", "prod", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def chart(*arguments: str) -> list[Document]:
+    """Return what Helm renders."""
+    rendered = render(*arguments)
+    assert rendered.returncode == 0, rendered.stderr
+    assert not rendered.stderr, "warnings are failures"
+    return list(yaml.safe_load_all(rendered.stdout))
+
+
 @pytest.fixture
 def bucket(tmp_path: Path) -> Iterator[S3Server]:
     """A bucket for models."""
@@ -68,7 +84,7 @@ def pods(documents: list[Document]) -> list[Document]:
     return [
         document["spec"]["template"]["spec"]
         for document in documents
-        if document["kind"] == "Deployment"
+        if document["kind"] in {"Deployment", "Job"}
     ]
 
 
@@ -84,7 +100,7 @@ def check_pods(documents: list[Document]) -> None:
             assert security["capabilities"] == {"drop": ["ALL"]}
             assert "memory" in container["resources"]["limits"]
             probes = {"startupProbe", "livenessProbe", "readinessProbe"}
-            assert probes <= container.keys()
+            assert probes <= container.keys() or pod["restartPolicy"] == "Never"
         secrets = [volume for volume in pod["volumes"] if "secret" in volume]
         assert len(secrets) == 1
 
@@ -112,6 +128,94 @@ def test_an_overlay_sets_image_namespace_and_bucket() -> None:
     (settings,) = [each["data"] for each in documents if each["kind"] == "ConfigMap"]
     assert settings["SLIPSTREAM_MODEL_STORE"] == "s3://models/production"
     assert settings["SLIPSTREAM_STATE"] == "/var/lib/slipstream"
+
+
+@pytest.mark.services
+def test_the_chart_renders_what_kustomize_builds() -> None:
+    documents = chart()
+    validate(documents)
+    check_pods(documents)
+    expected = build("base") + build("base/migration")
+
+    def names(found: list[Document]) -> list[tuple[str, str]]:
+        each = [(one["kind"], one["metadata"]["name"].rpartition("-")[0]) for one in found]
+        return sorted(name for name in each if name[0] != "ConfigMap")
+
+    assert names(documents) == names(expected)
+    assert {one["metadata"]["namespace"] for one in documents} == {"prod"}
+
+    def settings(found: list[Document]) -> Document:
+        (data,) = [one["data"] for one in found if one["kind"] == "ConfigMap"]
+        return dict(data)
+
+    assert settings(documents) == settings(expected)
+    (job,) = [one for one in documents if one["kind"] == "Job"]
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+
+
+@pytest.mark.services
+def test_the_values_of_the_chart_are_used(tmp_path: Path) -> None:
+    values = {
+        "image": IMAGE,
+        "imagePullSecrets": [{"name": "registry"}],
+        "settings": {"SLIPSTREAM_MODEL_STORE": "s3://models/production"},
+        "secretName": "ours",
+        "serviceAccountAnnotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/models"},
+        "gateway": {
+            "replicas": {"min": 3, "max": 7},
+            "cpuUtilization": 50,
+            "pod": {"nodeSelector": {"disk": "fast"}},
+            "resources": {"limits": {"memory": "6Gi"}},
+        },
+        "worker": {"autoscaling": False},
+        "migration": {"secretName": "admin"},
+    }
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    documents = chart("--values", str(file))
+    validate(documents)
+    check_pods(documents)
+    assert {each["image"] for pod in pods(documents) for each in pod["containers"]} == {IMAGE}
+    assert all(pod["imagePullSecrets"] == [{"name": "registry"}] for pod in pods(documents))
+    by_name = {(one["kind"], one["metadata"]["name"]): one for one in documents}
+    scaler = by_name["HorizontalPodAutoscaler", "slipstream-gateway"]["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 7)
+    assert scaler["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
+    assert ("HorizontalPodAutoscaler", "slipstream-worker") not in by_name
+    gateway = by_name["Deployment", "slipstream-gateway"]["spec"]["template"]["spec"]
+    assert gateway["nodeSelector"] == {"disk": "fast"}
+    assert gateway["containers"][0]["resources"]["limits"] == {"memory": "6Gi"}
+    assert gateway["containers"][0]["resources"]["requests"]["memory"] == "512Mi"
+    data = by_name["ConfigMap", "slipstream"]["data"]
+    assert data["SLIPSTREAM_MODEL_STORE"] == "s3://models/production"
+    assert data["SLIPSTREAM_STATE"] == "/var/lib/slipstream"
+    secrets = {
+        kind: one["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"]
+        for (kind, _), one in by_name.items()
+        if kind in {"Deployment", "Job"}
+    }
+    assert secrets == {"Deployment": "ours", "Job": "admin"}
+    account = by_name["ServiceAccount", "slipstream-gateway"]
+    assert account["metadata"]["annotations"] == values["serviceAccountAnnotations"]
+    plain = chart("--set", "migration.enabled=false")
+    assert "Job" not in {one["kind"] for one in plain}
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ("gatway.replicas.min=3", "gatway"),
+        ("gateway.replicas.min=0", "min"),
+        ("settings.DATABASE=x", "DATABASE"),
+        ("image=a b", "image"),
+        ("worker.cpuUtilization=many", "cpuUtilization"),
+    ],
+)
+def test_wrong_values_of_the_chart_are_refused(given: str, named: str) -> None:
+    refused = render("--set", given)
+    assert refused.returncode != 0
+    assert named in refused.stderr
 
 
 @pytest.mark.processes

@@ -52,9 +52,10 @@ class Site:
         host.until("documentation")
         return host
 
-    def join(self, name: str, token: str) -> Up:
+    def join(self, name: str, token: str, *options: str) -> Up:
         """Start a further host."""
-        host = Up(self.state(name), *NO_WORKER, command=("join", token), **self.own())
+        words = (*NO_WORKER, *options)
+        host = Up(self.state(name), *words, command=("join", token), **self.own())
         host.until("documentation")
         return host
 
@@ -274,3 +275,40 @@ def test_what_cannot_be_joined_says_why(site: Site, tmp_path: Path) -> None:
     assert "SLIPSTREAM_INFERENCE_TCP" in refusal("join", token, *state)
     other = {"SLIPSTREAM_BROKER_URL": "redis://elsewhere/0"}
     assert "expected the value in the token" in refusal("join", token, *state, **other)
+
+
+def test_replicas_of_several_hosts_sleep_and_wake_together(site: Site) -> None:
+    first = site.up("first")
+    path, key = demo_call(first)
+    second = site.join("second", site.command(first, "hosts", "token").strip())
+    (a, b) = [host["id"] for host in site.hosts(first)]
+    site.command(first, "models", "serve", "iris", "--replicas", "2", "--idle-timeout", "4")
+    eventually(lambda: places(site), lambda found: ready_on(found, a, b))
+    for host in (first, second) * 4:
+        assert httpx.post(f"{host.url}{path}", json=CALL, headers=key).status_code == 200
+    eventually(
+        lambda: places(site), lambda found: Counter(found) == {(a, "stopped"): 1, (b, "stopped"): 1}
+    )
+    woken = httpx.post(f"{second.url}{path}", json=CALL, headers=key)
+    assert (woken.status_code, woken.json()["code"]) == (503, "inference_server_booting")
+    eventually(lambda: places(site), lambda found: ready_on(found, a, b))
+    for host in (first, second):
+        assert httpx.post(f"{host.url}{path}", json=CALL, headers=key).status_code == 200
+        host.stop()
+
+
+def test_a_server_runs_on_the_host_with_its_labels(site: Site) -> None:
+    first = site.up("first")
+    path, key = demo_call(first)
+    token = site.command(first, "hosts", "token").strip()
+    second = site.join("second", token, "--labels", "accelerator=gpu,zone=b")
+    (a, b) = site.hosts(first)
+    assert b["labels"] == {"accelerator": "gpu", "zone": "b", "host": a["labels"]["host"]}
+    assert a["memory_bytes"] > 1 << 30
+    assert ready_on(places(site), a["id"])
+    site.command(first, "models", "serve", "iris", "--on", "accelerator=gpu")
+    eventually(lambda: places(site), lambda found: ready_on(found, b["id"]))
+    assert httpx.post(f"{first.url}{path}", json=CALL, headers=key).status_code == 200
+    assert "accelerator=gpu,host=" in site.command(first, "hosts", "list")
+    for host in (first, second):
+        host.stop()

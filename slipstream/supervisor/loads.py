@@ -1,0 +1,115 @@
+"""How many calls the replicas of this host have, by their heartbeats."""
+
+from __future__ import annotations
+
+from collections import deque
+from time import monotonic
+from typing import NamedTuple
+
+from gateway.fleet.store import Measured
+from gateway.storage.tables import InferenceServer
+from slipstream.supervisor.status_reader import StatusLine
+
+_WINDOW_SECONDS = 5.0
+"""Over which the load is averaged."""
+_STEADY = 3
+"""So many heartbeats in a row count calls that take longer than the window."""
+_CHANGE = 0.05
+"""Smaller changes of the load, as a part of it or of one call, are not worth a write."""
+_FIRST_CALL_SECONDS = 90.0
+"""A server that was woken waits so long for its first call, whatever its idle timeout is: the
+client that woke it was told to try again."""
+_QUIET_PART = 4
+"""A replica is idle after this part of its idle timeout: pauses between calls are no news."""
+
+
+class _Heartbeat(NamedTuple):
+    """What one says of the calls, see `ServedModel`."""
+
+    at: float
+    answered: int
+    outstanding: int
+    call_seconds: float
+
+
+class ReplicaLoad:
+    """The calls of one process."""
+
+    def __init__(self, *, now: float) -> None:
+        self._heartbeats: deque[_Heartbeat] = deque()
+        self._called_at = now
+        self._was_called = False
+        self._written: tuple[float, bool] | None = None
+
+    def heard(self, line: StatusLine, now: float) -> None:
+        """Take a heartbeat. One of an older release says nothing of the calls."""
+        if "call_seconds" not in line:
+            return
+        beat = _Heartbeat(now, line["answered"], line["outstanding"], line["call_seconds"])
+        last = self._heartbeats[-1] if self._heartbeats else None
+        if beat.outstanding or (last and beat.answered != last.answered):
+            self._called_at, self._was_called = now, True
+        self._heartbeats.append(beat)
+        while len(self._heartbeats) > 1 and self._heartbeats[1].at <= now - _WINDOW_SECONDS:
+            self._heartbeats.popleft()
+
+    @property
+    def load(self) -> float:
+        """How many calls waited or ran on average."""
+        beats = self._heartbeats
+        if len(beats) < _STEADY:
+            return 0.0
+        average = (beats[-1].call_seconds - beats[0].call_seconds) / (beats[-1].at - beats[0].at)
+        steady = min(beat.outstanding for beat in list(beats)[-_STEADY:])
+        return max(average, float(steady))
+
+    def news(self, replica_id: str, server: InferenceServer, now: float) -> Measured | None:
+        """Return what is to be written of the replica; None if that has hardly changed."""
+        quiet = self._quiet_seconds(server.idle_timeout_seconds, now)
+        load = round(self.load, 2)
+        if self._written is not None:
+            before, was_quiet = self._written
+            changed = abs(load - before) > _CHANGE * max(1.0, before)
+            if not changed and was_quiet == (quiet is not None):
+                return None
+        self._written = load, quiet is not None
+        return Measured(replica_id=replica_id, load=load, quiet_seconds=quiet)
+
+    def _quiet_seconds(self, idle_timeout: int | None, now: float) -> float | None:
+        if idle_timeout is None or not self._heartbeats:
+            return None
+        quiet = now - self._called_at
+        if not self._was_called:
+            quiet -= max(0.0, _FIRST_CALL_SECONDS - idle_timeout)
+        return quiet if quiet >= idle_timeout / _QUIET_PART else None
+
+
+class Loads:
+    """The calls of all replicas of this host."""
+
+    def __init__(self) -> None:
+        self._replicas: dict[str, ReplicaLoad] = {}
+
+    def ready(self, key: str) -> None:
+        """A process answers calls from now on."""
+        self._replicas[key] = ReplicaLoad(now=monotonic())
+
+    def heard(self, key: str, line: StatusLine) -> None:
+        """Take a heartbeat of a process; one that a predecessor has started is ready already."""
+        load = self._replicas.get(key)
+        if load is not None:
+            load.heard(line, monotonic())
+
+    def forget(self, key: str) -> None:
+        """A process has ended."""
+        self._replicas.pop(key, None)
+
+    def news(self, servers: dict[str, InferenceServer]) -> list[Measured]:
+        """Return what is to be written of the replicas of `servers`, which are by replica."""
+        now = monotonic()
+        found = [
+            load.news(key, servers[key], now)
+            for key, load in self._replicas.items()
+            if key in servers and (servers[key].scales or servers[key].sleeps_as_one)
+        ]
+        return [measured for measured in found if measured is not None]
