@@ -79,6 +79,7 @@ class Container:
         self.servers = InferenceServers(
             max_message_bytes=settings.max_body_bytes,
             drain_seconds=settings.drain_seconds,
+            call_seconds=settings.infer_timeout_seconds,
             on_wake=self.waker.wake,
             credentials=UpstreamCredentials.from_settings(settings),
             unresponsive_seconds=settings.unresponsive_seconds,

@@ -227,6 +227,7 @@ class OnnxServer:
         """Return what each heartbeat says of the calls, see `ServedModel`."""
         model = self._model
         return {
+            "at": monotonic(),
             "answered": model.answered,
             "outstanding": model.outstanding,
             "call_seconds": model.call_seconds,

@@ -228,7 +228,7 @@ class BucketStore(ModelStore):
 
     def fetch(self, name: str, version: int) -> Path:
         """See ModelStore. Without the bucket, a version that was fetched before is used."""
-        is_here = self._cache.size(name, version) is not None
+        is_here = self._cache.has(name, version)
         try:
             published = self._published(name, version, self._impatient if is_here else None)
         except StoreError as error:

@@ -49,13 +49,17 @@ class VersionCache:
         self.root = root
         self._max_bytes = max_bytes
 
+    def has(self, name: str, version: int) -> bool:
+        """Return whether a version is here, of whatever upload."""
+        return self._source(name, version).is_file()
+
     def size(self, name: str, version: int) -> int | None:
-        """Return the bytes of a version that is here, of whatever upload; None if it is not."""
+        """Return the bytes of a version that is here; None if it is not, or is damaged."""
         manifest = self._place(name, version) / MANIFEST_FILE
         try:
-            self._source(name, version).stat()
-            return Manifest.from_json(manifest.read_bytes()).size
-        except FileNotFoundError:
+            is_here = self.has(name, version)
+            return Manifest.from_json(manifest.read_bytes()).size if is_here else None
+        except (FileNotFoundError, StoreError):
             return None
 
     def provide(

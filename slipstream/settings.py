@@ -164,8 +164,8 @@ class UpOptions(ServeOptions):
     memory_bytes: int | None = option(
         whole_number(1 << 20),
         "memory that the inference servers of this machine may use together: a replica that needs"
-        " more than is left goes to another machine",
-        shown_default="all of it",
+        " more than is left goes to another machine, or is not run",
+        shown_default="all of it, as a preference",
         metavar="N",
     )
     joined: bool = flag("run beside the other hosts of the database, see `slipstream join`")

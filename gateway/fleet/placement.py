@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from time import monotonic
+from typing import NamedTuple
 
 from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -28,7 +30,7 @@ takes it that does not have the model."""
 _STORE_SECONDS = 5.0
 """How long to wait for the disk of the models: it may be another machine's."""
 
-_MEBIBYTE = 1 << 20
+_NO_MEMORY = "no host has the memory left that it needs: see `slipstream hosts list`"
 
 Version = tuple[str, int]
 """A model version."""
@@ -52,6 +54,7 @@ class Placement:
         may_take_over: Callable[[], bool],
         labels: Labels,
         memory_bytes: int,
+        is_limited: bool,
     ) -> None:
         """Claim for `host_id`.
 
@@ -63,6 +66,8 @@ class Placement:
                 asks a disk; an OSError says that it does not.
             labels: of the host: it takes replicas of servers that require none but these.
             memory_bytes: what the replicas of the host may use together.
+            is_limited: whether a replica that needs more than is left of it is refused; else it is
+                left to others, unless none takes it: the system may swap, or map files.
             may_take_over: whether replicas of a host whose lease has ended may be taken. Not if our
                 own lease was not renewed all the time: after the database was away, the leases of
                 all have ended. Asked after the database has answered.
@@ -72,8 +77,11 @@ class Placement:
         self._model_size = model_size
         self._labels = labels
         self._memory_bytes = memory_bytes
+        self._is_limited = is_limited
         self._assumed: dict[str, int] = {}
-        """The memory of replicas that were taken, until it has been measured."""
+        """The memory of our replicas while it is not measured: estimated, or measured before."""
+        self._sizes: dict[Version, int] = {}
+        """The bytes of models of open replicas, as the store has said."""
         self._may_take_over = may_take_over
         self._open_since: dict[str, float] = {}
         self._withheld = False
@@ -93,53 +101,42 @@ class Placement:
     async def claim(self, *, skip: Collection[str] = ()) -> bool:
         """Take open replicas of servers that should run; record that the others are stopped.
 
-        Give up one of a server that requires other labels now, if the others of it are ready.
-
         A replica is open without a host; and, if we may take over, where its host's lease has
         ended. Those in `skip` stay open: of them, a process that another host replaced still runs
-        here. Returns whether anything was written.
+        here. One of this host is given up if its server requires other labels now. Returns whether
+        anything was written.
         """
-        async with self._db.read() as session:  # usually nothing is open: no lock is needed
-            due = await self._find(session)
-        if not due:
-            self._open_since = {}
+        async with self._db.read() as session:  # usually there is nothing to write, and no lock
+            found = await self._find(session, skip)
+            situation = await _situation(session) if found else None
+        if situation is None:
+            self._open_since, self._sizes = {}, {}
             return False
-        sizes = await self._of_store({(server.model, server.version) for _, server in due})
-        async with self._db.write() as session:
-            await advisory_lock(session, Replica.__tablename__)
-            await _lock_servers(session, {server.id for _, server in due})
-            found = [row for row in await self._find(session) if row.Replica.id not in skip]
-            self._withheld |= any(replica.id in skip for replica, _ in due)
-            hosts = await _alive(session)
-            chosen, reasons = self._choose(found, await _running(session), hosts, sizes)
-            written = False
-            for replica, server in found:
-                if replica.host_id == self._host_id:
-                    if not self._gives_up(replica, server, hosts):
-                        continue
-                    replica.host_id = None
-                elif replica.id in chosen:
-                    replica.host_id = self._host_id
-                elif server.desired == Desired.RUNNING and (
-                    replica.reason == reasons.get(replica.id, replica.reason)
-                ):
-                    continue
-                seen: Observation = {"state": State.STOPPED, "reason": reasons.get(replica.id)}
-                Observed(replica_id=replica.id, seen=seen).apply(replica, server)
-                record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
-                written = True
-        return written
+        await self._ask_sizes({(server.model, server.version) for _, server in found})
+        plan = self._plan(found, situation)
+        if plan.changes:
+            async with self._db.write() as session:
+                await advisory_lock(session, Replica.__tablename__)
+                await _lock_servers(session, {server.id for _, server in found})
+                found = await self._find(session, skip)
+                plan = self._plan(found, await _situation(session))
+                for replica, server in found:
+                    if replica.id in plan.changes:
+                        replica.host_id, reason = plan.changes[replica.id]
+                        seen: Observation = {"state": State.STOPPED, "reason": reason}
+                        Observed(replica_id=replica.id, seen=seen).apply(replica, server)
+                        record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+        self._open_since, self._assumed = plan.open_since, plan.assumed
+        return bool(plan.changes)
 
-    def _gives_up(
-        self, replica: Replica, server: InferenceServer, hosts: Mapping[str, Labels]
-    ) -> bool:
-        """Whether a replica of this host goes to one with the labels of its server now."""
-        required = server.host_labels or {}
-        if server.desired != Desired.RUNNING:
-            return True
-        others = [each for each in server.hosted if each is not replica]
-        can_run = any(fits(labels, required) for labels in hosts.values())
-        return can_run and all(other.state == State.READY for other in others)
+    async def _ask_sizes(self, versions: Set[Version]) -> None:
+        """Note the bytes of the versions that the store has, as far as it says so in time."""
+        self._sizes = {
+            version: size for version, size in self._sizes.items() if version in versions
+        }
+        unknown = versions - self._sizes.keys()
+        if unknown:
+            self._sizes |= await self._of_store(unknown)
 
     async def _of_store(self, versions: Set[Version]) -> Mapping[Version, int]:
         """Return the bytes of those that the store has, as far as it says so in time."""
@@ -164,8 +161,13 @@ class Placement:
                 log.warning("model_not_read", model=model, version=version, reason=reason)
         return found
 
-    async def _find(self, session: AsyncSession) -> Sequence[Row[Replica, InferenceServer]]:
-        """Return the open replicas that should run, or are not recorded as stopped."""
+    async def _find(
+        self, session: AsyncSession, skip: Collection[str]
+    ) -> Sequence[Row[Replica, InferenceServer]]:
+        """Return open replicas that should run, or are not recorded as stopped.
+
+        And those of this host that it may not run now.
+        """
         ended = select(Host.id).where(~IS_ALIVE, Host.id != self._host_id)
         is_open = (Replica.host_id.is_(None) & Replica.lease_until.is_(None)) | Replica.host_id.in_(
             ended
@@ -182,131 +184,143 @@ class Placement:
         rows = (await session.execute(fresh)).all()
         found = [row for row in rows if self._is_due(row.Replica, row.InferenceServer)]
         may_take_over = self._may_take_over()
-        own = (None, self._host_id)
-        taken = [row for row in found if row.Replica.host_id in own or may_take_over]
+        taken = [
+            row
+            for row in found
+            if row.Replica.host_id == self._host_id
+            or (row.Replica.id not in skip and (row.Replica.host_id is None or may_take_over))
+        ]
         self._withheld = len(taken) < len(found)
         return taken
 
     def _is_due(self, replica: Replica, server: InferenceServer) -> bool:
-        """Whether there is something to do for a replica that is open, or that this host has."""
+        """Whether there may be something to do for a replica that is open, or of this host."""
         if replica.host_id == self._host_id:
             return not self._may_run(server)
-        return self._may_run(server) or replica.reason != _no_host(server.host_labels or {})
+        is_explained = replica.state == State.STOPPED and replica.reason is not None
+        return self._may_run(server) or not is_explained
 
     def _may_run(self, server: InferenceServer) -> bool:
         return fits(self._labels, server.host_labels or {})
 
-    def _choose(
-        self,
-        found: Iterable[Row[Replica, InferenceServer]],
-        running: Sequence[Row[str, str, str | None, int | None, Labels | None]],
-        hosts: Mapping[str, Labels],
-        sizes: Mapping[Version, int],
-    ) -> tuple[set[str], dict[str, str | None]]:
-        """Return the ids of the replicas to take, and note since when the others are open.
-
-        Also returns the reasons of those that no host can take.
-
-        Args:
-            found: the open replicas, and those that this host is to give up.
-            running: as `_running` returns them.
-            hosts: the labels of those that live.
-            sizes: the bytes of the models that the store has.
-        """
-        ours = [row for row in running if row.host_id == self._host_id]
+    def _plan(self, found: Iterable[Row[Replica, InferenceServer]], situation: _Situation) -> _Plan:
+        """Decide what is to be written of the replicas in `found`."""
+        ours = [row for row in situation.running if row.host_id == self._host_id]
         counts = Counter(row.server_id for row in ours)
-        share = self._share(running, hosts)
-        self._assumed = {
-            row.id: self._assumed[row.id]
-            for row in ours
-            if row.id in self._assumed and row.memory_bytes is None
-        }
-        used = sum(row.memory_bytes or self._assumed.get(row.id, 0) for row in ours)
-        now, left, chosen = monotonic(), {}, set()
-        reasons: dict[str, str | None] = {}
+        share = self._share(situation)
+        assumed = {row.id: row.memory_bytes or self._assumed.get(row.id, 0) for row in ours}
+        used = sum(assumed.values())
+        now, open_since = monotonic(), {}
+        changes: dict[str, tuple[str | None, str | None]] = {}
+        moving: set[str] = set()
         for replica, server in found:
-            if replica.host_id == self._host_id or server.desired != Desired.RUNNING:
-                continue
             required = server.host_labels or {}
-            eligible = sum(fits(labels, required) for labels in hosts.values())
+            eligible = sum(fits(labels, required) for labels in situation.hosts.values())
+            if replica.host_id == self._host_id:
+                if server.id not in moving and _is_given_up(replica, server, eligible):
+                    changes[replica.id] = None, None
+                    if replica.state == State.READY:
+                        moving.add(server.id)
+                continue
+            if server.desired != Desired.RUNNING:
+                changes[replica.id] = None, None
+                continue
             if not self._may_run(server):
                 if not eligible:
-                    reasons[replica.id] = _no_host(required)
+                    changes[replica.id] = None, _no_host(required)
                 continue
             since = self._open_since.get(replica.id, now)
-            patience = now - since
-            is_only = eligible <= 1
+            patience, is_only = now - since, eligible <= 1
             version = (server.model, server.version)
             known = [each.memory_bytes for each in server.hosted if each.memory_bytes]
-            needed = max([*known, sizes.get(version, 0)])
+            needed = max([*known, self._sizes.get(version, 0)])
+            has_memory = used + needed <= self._memory_bytes
             has_room = counts[server.id] < ceil(server.replica_count / max(1, eligible))
             in_share = counts.total() < share and has_room
-            waits = (0 if in_share else 1) if version in sizes else 2
-            if used + needed > self._memory_bytes:
-                left[replica.id] = since
-                if is_only or patience >= 2 * PATIENCE_SECONDS:
-                    reasons[replica.id] = _no_memory(needed)
-            elif is_only or patience >= waits * PATIENCE_SECONDS:
-                chosen.add(replica.id)
+            waits = (0 if in_share else 1) if has_memory and version in self._sizes else 2
+            is_due = is_only or patience >= waits * PATIENCE_SECONDS
+            if is_due and (has_memory or not self._is_limited):
+                changes[replica.id] = self._host_id, None
                 counts[server.id] += 1
                 used += needed
-                self._assumed[replica.id] = needed
-            else:
-                left[replica.id] = since
-        self._open_since = left
-        return chosen, reasons
+                assumed[replica.id] = needed
+                continue
+            open_since[replica.id] = since
+            if is_due and (replica.state, replica.reason) != (State.STOPPED, _NO_MEMORY):
+                changes[replica.id] = None, _NO_MEMORY
+        return _Plan(changes=changes, open_since=open_since, assumed=assumed)
 
-    def _share(
-        self,
-        running: Sequence[Row[str, str, str | None, int | None, Labels | None]],
-        hosts: Mapping[str, Labels],
-    ) -> int:
+    def _share(self, situation: _Situation) -> int:
         """Return how many replicas are this host's part of those that it may run."""
-        mine = [row for row in running if fits(self._labels, row.host_labels or {})]
+        mine = [row for row in situation.running if fits(self._labels, row.host_labels or {})]
         unlabelled = sum(not row.host_labels for row in mine)
-        parts = Fraction(unlabelled, max(1, len(hosts)))
+        parts = Fraction(unlabelled, max(1, len(situation.hosts)))
         for row in mine:
             if row.host_labels:
-                eligible = sum(fits(labels, row.host_labels) for labels in hosts.values())
+                eligible = sum(fits(each, row.host_labels) for each in situation.hosts.values())
                 parts += Fraction(1, max(1, eligible))
         return ceil(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What is to be written, and what is remembered then."""
+
+    changes: Mapping[str, tuple[str | None, str | None]]
+    """Replica → its host from now on, if any, and why it has none. It is recorded as stopped."""
+    open_since: dict[str, float]
+    assumed: dict[str, int]
+
+
+class _Running(NamedTuple):
+    """A replica that is to run."""
+
+    id: str
+    server_id: str
+    host_id: str | None
+    memory_bytes: int | None
+    host_labels: Labels | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Situation:
+    """What decides who takes a replica."""
+
+    hosts: Mapping[str, Labels]
+    """The labels of those that live."""
+    running: Sequence[_Running]
+
+
+async def _situation(session: AsyncSession) -> _Situation:
+    alive = await session.execute(select(Host.id, Host.labels).where(IS_ALIVE))
+    # Columns, not objects: there may be thousands, and everything else waits meanwhile.
+    columns = (Replica.id, Replica.server_id, Replica.host_id, Replica.memory_bytes)
+    running = (
+        select(*columns, InferenceServer.host_labels)
+        .join(InferenceServer, InferenceServer.id == Replica.server_id)
+        .where(Replica.lease_until.is_(None), InferenceServer.desired == Desired.RUNNING)
+    )
+    return _Situation(
+        hosts={host_id: labels or {} for host_id, labels in alive},
+        running=[_Running(*row) for row in await session.execute(running)],
+    )
+
+
+def _is_given_up(replica: Replica, server: InferenceServer, eligible: int) -> bool:
+    """Whether a replica of a host without the required labels goes to one with them now.
+
+    One that answers calls goes when the others do, so that they move one after the other.
+    """
+    if server.desired != Desired.RUNNING:
+        return True
+    others = [each for each in server.hosted if each is not replica]
+    is_spare = replica.state != State.READY or all(each.state == State.READY for each in others)
+    return eligible > 0 and is_spare
 
 
 def _no_host(required: Labels) -> str:
     listed = format_labels(required)
     return f"no host has the labels that it requires, {listed}: see `slipstream hosts list`"
-
-
-def _no_memory(needed: int) -> str:
-    size = f"{needed / _MEBIBYTE:,.0f} MiB"
-    return f"no host has the {size} of memory left that it needs: see `slipstream hosts list`"
-
-
-async def _alive(session: AsyncSession) -> dict[str, Labels]:
-    """Return the labels of the hosts that live."""
-    found = await session.execute(select(Host.id, Host.labels).where(IS_ALIVE))
-    return {host_id: labels or {} for host_id, labels in found}
-
-
-async def _running(
-    session: AsyncSession,
-) -> Sequence[Row[str, str, str | None, int | None, Labels | None]]:
-    """Return id, server, host, memory and required labels of all replicas that are to run.
-
-    Columns, not objects: there may be thousands, and everything else waits meanwhile.
-    """
-    statement = (
-        select(
-            Replica.id,
-            Replica.server_id,
-            Replica.host_id,
-            Replica.memory_bytes,
-            InferenceServer.host_labels,
-        )
-        .join(InferenceServer, InferenceServer.id == Replica.server_id)
-        .where(Replica.lease_until.is_(None), InferenceServer.desired == Desired.RUNNING)
-    )
-    return (await session.execute(statement)).all()
 
 
 async def _lock_servers(session: AsyncSession, ids: Collection[str]) -> None:

@@ -65,7 +65,7 @@ class Scaling:
             seen.add(server.id)
             load = sum(replica.load or 0.0 for replica in server.hosted)
             wanted = self._wanted(server, load) if server.scales else server.replica_count
-            sleeps = server.sleeps_as_one and is_idle
+            sleeps = server.sleeps and is_idle
             if sleeps or wanted != server.replica_count:
                 decision = Decision(
                     server=server,
@@ -89,11 +89,17 @@ class Scaling:
         count = wanted_replicas(server, load)
         if not needed:  # what was before is not known: assume that all were needed
             needed.append((now, server.replica_count))
-        while len(needed) > 1 and needed[1][0] <= now - self._down_seconds:
-            needed.popleft()
+        while needed and needed[-1][1] <= count:  # smaller ones that came before never matter again
+            needed.pop()
         needed.append((now, count))
-        most = max(number for _, number in needed)
-        return count if count > server.replica_count else min(server.replica_count, most)
+        while len(needed) > 1 and needed[0][0] <= now - self._down_seconds:
+            needed.popleft()
+        if count >= server.replica_count:
+            return count
+        wanted = min(server.replica_count, needed[0][1])
+        stay = server.hosted[:wanted]
+        are_ready = all(replica.state == State.READY for replica in stay)
+        return wanted if are_ready else server.replica_count
 
     async def _apply(self, decision: Decision) -> bool:
         """Write it, unless the server has been changed meanwhile."""
@@ -106,6 +112,7 @@ class Scaling:
                 or (server.desired, server.generation) != (Desired.RUNNING, seen.generation)
                 or (server.min_replicas, server.max_replicas)
                 != (seen.min_replicas, seen.max_replicas)
+                or server.idle_timeout_seconds != seen.idle_timeout_seconds
                 or server.replica_count != decision.before
                 or not self._decides(server)
             ):

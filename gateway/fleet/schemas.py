@@ -65,16 +65,24 @@ class ServerSettingsIn(BaseModel):
     """Seconds without an inference call after which the server is put to sleep; the next call
     starts it again. Null: never. A server with one replica, whose number stays, applies a new value
     at its next start."""
-    replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] | ReplicaRange = 1
-    """How many processes run the model, each with memory of its own: a number, or a range in which
-    the number follows the load. A call goes to the one that has the fewest calls; where one ends,
-    the others go on."""
+    replicas: int = Field(default=1, ge=1, le=MAX_REPLICAS)
+    """How many processes run the model, each with memory of its own. A call goes to the one that
+    has the fewest calls; where one ends, the others go on."""
+    replica_range: ReplicaRange | None = None
+    """In place of `replicas`: between how many their number follows the load. Null: it stays as it
+    is."""
     target_queue: float = Field(default=DEFAULT_TARGET_QUEUE, ge=0.1, le=10_000)
     """In a range: how many calls are to wait or run in each replica, on average. The more, the
     fewer replicas, and the longer calls wait."""
     host_labels: dict[_Label, _Label] = Field(default_factory=dict, max_length=MAX_LABELS)
     """The labels that a machine must have to run it, such as `{"accelerator": "gpu"}`; see
     `slipstream hosts list`. Replicas that run move one after the other."""
+
+    @model_validator(mode="after")
+    def _check_one_number(self) -> Self:
+        if "replicas" in self.model_fields_set and self.replica_range is not None:
+            raise ValueError("expected either `replicas` or `replica_range`")
+        return self
 
     def settings(self) -> ServerSettings:
         """Return the settings that were sent; omitted ones stay as they are."""
@@ -86,10 +94,10 @@ class ServerSettingsIn(BaseModel):
         if "host_labels" in self.model_fields_set:
             settings["host_labels"] = self.host_labels
         if "replicas" in self.model_fields_set:
-            if isinstance(self.replicas, ReplicaRange):
-                settings["replica_range"] = (self.replicas.min, self.replicas.max)
-            else:
-                settings["replicas"] = self.replicas
+            settings["replicas"] = self.replicas
+        if "replica_range" in self.model_fields_set:
+            given = self.replica_range
+            settings["replica_range"] = None if given is None else (given.min, given.max)
         return settings
 
 

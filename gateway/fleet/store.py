@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TypedDict, Unpack
 
 from sqlalchemy import select, tuple_
@@ -78,7 +79,7 @@ class FellAsleep:
         if server.desired == Desired.RUNNING and server.generation == self.generation:
             if len(server.replicas) == 1:
                 changed |= _assign(server, {"desired": Desired.ASLEEP})
-            else:  # it was started when it was the only one: several do not sleep
+            else:  # it was started when it was the only one: several sleep together
                 changed |= _assign(server, {"generation": server.generation + 1})
         return bool(changed)
 
@@ -96,12 +97,11 @@ class Measured:
     load: float
     quiet_seconds: float | None
 
-    def apply(self, replica: Replica, _server: InferenceServer) -> bool:
-        """Write it into the row, by the database's clock; other processes need not hear of it."""
+    def apply(self, replica: Replica, at: datetime) -> None:
+        """Write it into the row, as of `at` by the database's clock. It is no news for others."""
         quiet = self.quiet_seconds
         replica.load = self.load
-        replica.idle_since = None if quiet is None else seconds_from_now(-quiet)
-        return False
+        replica.idle_since = None if quiet is None else at - timedelta(seconds=quiet)
 
 
 Event = Observed | FellAsleep | Measured
@@ -116,8 +116,9 @@ class ServerSettings(TypedDict, total=False):
     whose number stays, applies from the next start."""
     replicas: int
     """How many processes run it: the number stays."""
-    replica_range: tuple[int, int]
-    """The least and the greatest number of processes, between which it follows their load."""
+    replica_range: tuple[int, int] | None
+    """The least and the greatest number of processes, between which it follows their load; None: it
+    stays as it is."""
     target_queue: float
     """How many calls are to wait or run in each of them then, on average."""
     host_labels: dict[str, str]
@@ -265,6 +266,7 @@ class FleetStore:
         )
         found = 0
         async with self._db.write() as session:
+            at = (await session.execute(select(seconds_from_now()))).scalar_one()
             rows = {
                 replica.id: (replica, server)
                 for server in (await session.execute(servers)).scalars()
@@ -276,8 +278,12 @@ class FleetStore:
                     continue
                 found += 1
                 replica, server = rows[event.replica_id]
-                if event.apply(replica, server):
+                if isinstance(event, Measured):
+                    event.apply(replica, at)
+                elif event.apply(replica, server):
                     record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+                if replica.state == State.STOPPED and server.desired != Desired.RUNNING:
+                    replica.host_id = None  # the next start goes where there is room then
         return found
 
     async def _set_desired(self, server_id: str, desired: Desired) -> InferenceServer:
@@ -287,6 +293,7 @@ class FleetStore:
             if server.desired != desired or again:
                 before = desired_fields(server)
                 server.desired = desired
+                _forget_reasons(server)
                 server.generation += desired is Desired.RUNNING
                 verb = "start" if desired is Desired.RUNNING else "stop"
                 await record_server(
@@ -388,7 +395,7 @@ async def insert_server(
     What `settings` does not say is as for the version before, which it may be about to replace.
     """
     server = InferenceServer(model=model, version=version, flow_id=flow_id, replicas=[])
-    given = settings.keys() & {"replicas", "replica_range"}
+    given = "replicas" in settings or settings.get("replica_range") is not None
     before = await _find_before(session, model, version)
     if before is not None:
         server.idle_timeout_seconds = before.idle_timeout_seconds
@@ -442,15 +449,23 @@ def _set(server: InferenceServer, settings: ServerSettings) -> bool:
     wanted = server.replica_count
     if "replicas" in settings:
         wanted = settings["replicas"]
-        columns |= {"min_replicas": None, "max_replicas": None}
-    if "replica_range" in settings:
-        low, high = settings["replica_range"]
-        wanted = min(max(wanted, low), high)
+    if settings.keys() & {"replicas", "replica_range"}:
+        low, high = settings.get("replica_range") or (None, None)
         columns |= {"min_replicas": low, "max_replicas": high}
-    if not columns.get("host_labels", True):
-        columns["host_labels"] = None
+        if low is not None and high is not None:
+            wanted = min(max(wanted, low), high)
+    if "host_labels" in columns:
+        columns["host_labels"] = columns["host_labels"] or None
+        _forget_reasons(server)
     changed = bool(_assign(server, columns))
     return set_count(server, wanted) or changed
+
+
+def _forget_reasons(server: InferenceServer) -> None:
+    """Forget why replicas are not run: they are looked at again."""
+    for replica in server.hosted:
+        if replica.state == State.STOPPED:
+            replica.reason = None
 
 
 def set_count(server: InferenceServer, wanted: int) -> bool:
@@ -485,6 +500,8 @@ def _derived_columns(replica: Replica, seen: Observation) -> dict[str, object]:
     if new is old and not spawned:
         return {}
     derived: dict[str, object] = {"phase": None}
+    if new not in {State.READY, State.DRAINING}:
+        derived |= {"load": None, "idle_since": None}
     match new:
         case State.BOOTING:
             derived |= {"started_at": now(), "ready_at": None, "reason": None}
@@ -493,7 +510,7 @@ def _derived_columns(replica: Replica, seen: Observation) -> dict[str, object]:
             derived |= {"ready_at": now(), "reason": None}
         case State.STOPPED:
             derived |= _NO_PROCESS
-            derived |= {"memory_bytes": None, "ready_at": None, "load": None, "idle_since": None}
+            derived |= {"memory_bytes": None, "ready_at": None}
         case State.DRAINING | State.FAILED | State.UNRESPONSIVE:
             pass
     return derived

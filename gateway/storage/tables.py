@@ -380,9 +380,9 @@ class InferenceServer(Listed):
         return self.replica_range is not None
 
     @property
-    def sleeps_as_one(self) -> bool:
-        """Whether its hosts put it to sleep; else its only process ends by itself when idle."""
-        return self.idle_timeout_seconds is not None and (self.scales or len(self.replicas) > 1)
+    def sleeps(self) -> bool:
+        """Whether it is put to sleep when none of its replicas has had a call for a while."""
+        return self.idle_timeout_seconds is not None
 
     @property
     def ready_replicas(self) -> int:

@@ -59,12 +59,14 @@ class ServerConnector:
     async def close(self, grace: float) -> None:
         """Close the connection when its calls are answered, or after `grace` seconds."""
         deadline = asyncio.get_running_loop().time() + grace
-        while (stream := self.stream) is not None and stream.in_flight:
-            if asyncio.get_running_loop().time() > deadline:
-                break
-            await asyncio.sleep(_DRAIN_POLL_SECONDS)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            while (stream := self.stream) is not None and stream.in_flight:
+                if asyncio.get_running_loop().time() > deadline:
+                    break
+                await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        finally:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:

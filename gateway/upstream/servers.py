@@ -21,6 +21,8 @@ _SLOW_SECONDS = 0.02
 """and so long at least: queues and pauses of a few milliseconds are no reason."""
 _SLOW_CALLS = 32
 """It counts as if it had so many more calls in flight."""
+_CLOSE_SECONDS = 1.0
+"""That the end of a connection takes, when its calls have ended."""
 _DEFAULT_BOOT_SECONDS = 5.0
 """The assumed duration of a boot until one has been measured."""
 
@@ -99,18 +101,22 @@ class InferenceServers:
         *,
         max_message_bytes: int,
         drain_seconds: float,
+        call_seconds: float = 300.0,
         on_wake: Callable[[str, int], None] | None = None,
         credentials: UpstreamCredentials | None = None,
         unresponsive_seconds: float = UNRESPONSIVE_SECONDS,
     ) -> None:
         """Start without servers. One that is silent for `unresponsive_seconds` is not ready.
 
-        `credentials` are for servers on other machines. `on_wake` is called with the model version
-        of a sleeping server that gets a call, once each time that it sleeps. It is called on the
-        event loop in the middle of the call, and must not block.
+        Connections that are not needed now end with their calls, at most `call_seconds` later, and
+        at the end of this process `drain_seconds` later. `credentials` are for servers on other
+        machines. `on_wake` is called with the model version of a sleeping server that gets a call,
+        once each time that it sleeps. It is called on the event loop in the middle of the call, and
+        must not block.
         """
         self._max_message_bytes = max_message_bytes
         self._drain_seconds = drain_seconds
+        self._call_seconds = call_seconds
         self._on_wanted = on_wake
         self._credentials = credentials
         self._unresponsive_seconds = unresponsive_seconds
@@ -161,7 +167,13 @@ class InferenceServers:
         """Close every connection when its calls are answered."""
         for replica in list(self._connectors):
             self._drop(replica)
-        await asyncio.gather(*self._closing)
+        if self._closing:
+            _, late = await asyncio.wait(
+                self._closing, timeout=self._drain_seconds + _CLOSE_SECONDS
+            )
+            for closing in late:
+                closing.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def stream(self, model: str, version: int) -> InferenceStreamClient:
         """Return the stream to a replica of one model version's server; wake one that sleeps.
@@ -338,7 +350,7 @@ class InferenceServers:
         self._close(self._connectors.pop(replica))
 
     def _close(self, connector: ServerConnector) -> None:
-        task = asyncio.create_task(connector.close(self._drain_seconds))
+        task = asyncio.create_task(connector.close(self._call_seconds))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

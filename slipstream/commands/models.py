@@ -331,7 +331,7 @@ def serve(
     if idle_timeout is not None:
         given["idle_timeout_seconds"] = idle_timeout or None
     if replicas is not None:
-        given["replicas"] = _replicas(replicas)
+        given |= _replicas(replicas)
     if target_queue is not None:
         given["target_queue"] = target_queue
     if on is not None:
@@ -369,12 +369,14 @@ def unserve(
         session.terminal.show(document, *views)
 
 
-def _replicas(text: str) -> int | dict[str, int]:
-    """Read a number or MIN..MAX; the service checks them."""
+def _replicas(text: str) -> dict[str, object]:
+    """Return the settings of a number or of MIN..MAX, which `ServerSettingsIn` checks."""
     low, dots, high = text.partition("..")
     if not (low.isdecimal() and (high.isdecimal() if dots else not high)):
         raise typer.BadParameter(f"--replicas: expected a number or MIN..MAX, got {text!r}")
-    return {"min": int(low), "max": int(high)} if dots else int(low)
+    if dots:
+        return {"replica_range": {"min": int(low), "max": int(high)}}
+    return {"replicas": int(low)}
 
 
 def _labels(given: list[str]) -> Labels:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.fleet.pacing import pause_after_read
 from gateway.fleet.placement import Placement
 from gateway.fleet.scaling import Decision, Scaling
-from gateway.fleet.states import Phase, State
+from gateway.fleet.states import Desired, Phase, State
 from gateway.fleet.store import FleetStore, Observation
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
@@ -96,7 +96,7 @@ class Fleet:
         """The server of each replica."""
         self._desired: set[str] = set()
         self._leaving: dict[str, float] = {}
-        """Replicas beyond the wanted number, and until when they run, by the loop's clock."""
+        """Replicas that are not needed now, and since when, by the loop's clock."""
         self._settled: set[str] = set()
         self._all_settled = asyncio.Event()
         self._socket_of: dict[str, Path] = {}
@@ -374,12 +374,10 @@ class Fleet:
         """Write the load of what scales, and adapt the servers that this host decides of."""
         while True:
             await asyncio.sleep(_SCALE_SECONDS)
-            if self._observations.is_empty:  # else only the newest load matters, once it is
-                for measured in self._loads.news(self._servers):
-                    self._observations.put(measured)
-            scaled = {
-                each.id for each in self._servers.values() if each.scales or each.sleeps_as_one
-            }
+            # While others wait to be written, only the newest load matters, once they are.
+            for measured in self._loads.news(self._servers, all_=self._observations.is_empty):
+                self._observations.put(measured)
+            scaled = {each.id for each in self._servers.values() if each.scales or each.sleeps}
             if not scaled or self._draining:
                 continue
             with suppress(SQLAlchemyError, OSError):  # the change feed logs it
@@ -390,7 +388,7 @@ class Fleet:
         server, before, after = decision.server, decision.before, decision.after
         fields = {"model": server.model, "version": server.version}
         if after:
-            text = f"{after} replicas instead of {before}, for {decision.load:.1f} calls at a time"
+            text = f"replicas: {after} instead of {before}, for {decision.load:.1f} calls at a time"
             log.info("inference_server_scaled", **fields, replicas=after, before=before)
         else:
             text = "its replicas end, as they had no calls: the next one starts them"
@@ -407,7 +405,7 @@ class Fleet:
                 if self._claims:
                     changed |= await self._placement.claim(skip=self._manager.pids.keys())
                 if changed:
-                    self._set_desired(await self._store.desired_running())
+                    self._set_desired(await self._store.running_or_asleep())
             except (SQLAlchemyError, OSError):  # the change feed has logged it already
                 self._desired_changed.set()
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -423,33 +421,43 @@ class Fleet:
             async with asyncio.timeout(_LOOK_SECONDS if looks else None):
                 await self._desired_changed.wait()
 
-    def _set_desired(self, wanted: Sequence[InferenceServer]) -> None:
+    def _set_desired(self, known: Sequence[InferenceServer]) -> None:
         servers = {
             replica.id: server
-            for server in wanted
+            for server in known
             for replica in server.replicas
-            if replica.host_id == self._lease.host_id
+            if replica.host_id == self._lease.host_id and server.desired == Desired.RUNNING
         }
-        self._note_leaving(servers, {server.id for server in wanted})
+        self._note_leaving(servers, {server.id for server in known})
         self._desired = set(servers)
         self._servers |= servers
         kept = {key: self._servers[key] for key in (*servers, *self._leaving)}
         self._manager.set_desired({key: server.generation for key, server in kept.items()})
         self._check_settled()
 
-    def _note_leaving(self, servers: Mapping[str, InferenceServer], running: set[str]) -> None:
-        """Let replicas run on until gateways know that they are no longer needed, or have moved."""
+    def _note_leaving(self, servers: Mapping[str, InferenceServer], known: set[str]) -> None:
+        """Let replicas run on that are not needed now, until gateways know, and for their calls.
+
+        Those of `known` servers; of the others, a user wants them to end.
+        """
         loop = asyncio.get_running_loop()
         now = loop.time()
         for key in self._desired - servers.keys():
-            if self._servers[key].id in running:
-                until = self._leaving.setdefault(key, now + SWITCH_SECONDS)
-                loop.call_at(until + _TIMER_SECONDS, self._desired_changed.set)
+            self._leaving.setdefault(key, now)
         self._leaving = {
-            key: until
-            for key, until in self._leaving.items()
-            if key not in servers and until > now and self._servers[key].id in running
+            key: since
+            for key, since in self._leaving.items()
+            if key not in servers
+            and self._servers[key].id in known
+            and now - since < self._time_to_leave(key)
         }
+        for since in self._leaving.values():
+            look = max(since + SWITCH_SECONDS + _TIMER_SECONDS, now + _LOOK_SECONDS)
+            loop.call_at(look, self._desired_changed.set)
+
+    def _time_to_leave(self, key: str) -> float:
+        """Return how long a replica that is not needed may run on: with calls, as long as these."""
+        return self._settings.infer_timeout_seconds if self._loads.is_busy(key) else SWITCH_SECONDS
 
     async def _measure_memory(self) -> None:
         while True:

@@ -112,6 +112,7 @@ class FleetRunner:
             may_take_over=lambda: lease.is_steady,
             labels=self._labels,
             memory_bytes=self._memory_bytes,
+            is_limited=self._launched.options.memory_bytes is not None,
         )
         with database_errors():
             rows = await self._prepare(workspace, banner, placement)

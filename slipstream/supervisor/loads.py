@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from time import monotonic
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ _WINDOW_SECONDS = 5.0
 _STEADY = 3
 """So many heartbeats in a row count calls that take longer than the window."""
 _CHANGE = 0.05
-"""Smaller changes of the load, as a part of it or of one call, are not worth a write."""
+"""Smaller changes of the load, as a part of it or of half a call, are not worth a write."""
 _FIRST_CALL_SECONDS = 90.0
 """A server that was woken waits so long for its first call, whatever its idle timeout is: the
 client that woke it was told to try again."""
@@ -27,6 +28,7 @@ class _Heartbeat(NamedTuple):
     """What one says of the calls, see `ServedModel`."""
 
     at: float
+    """By the machine's `monotonic`, when it was sent: several may be read at once."""
     answered: int
     outstanding: int
     call_seconds: float
@@ -39,12 +41,16 @@ class ReplicaLoad:
         self._heartbeats: deque[_Heartbeat] = deque()
         self._called_at = now
         self._was_called = False
+        self._generation = 0
         self._written: tuple[float, bool] | None = None
+        """The load, and whether it was idle."""
+        self._written_at = 0.0
 
-    def heard(self, line: StatusLine, now: float) -> None:
+    def heard(self, line: StatusLine) -> None:
         """Take a heartbeat. One of an older release says nothing of the calls."""
         if "call_seconds" not in line:
             return
+        now = line["at"]
         beat = _Heartbeat(now, line["answered"], line["outstanding"], line["call_seconds"])
         last = self._heartbeats[-1] if self._heartbeats else None
         if beat.outstanding or (last and beat.answered != last.answered):
@@ -52,6 +58,16 @@ class ReplicaLoad:
         self._heartbeats.append(beat)
         while len(self._heartbeats) > 1 and self._heartbeats[1].at <= now - _WINDOW_SECONDS:
             self._heartbeats.popleft()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls waited or ran at the last heartbeat."""
+        return bool(self._heartbeats) and self._heartbeats[-1].outstanding > 0
+
+    @property
+    def is_called_again(self) -> bool:
+        """Whether it was written to be idle, and has had a call since."""
+        return self._written is not None and self._written[1] and self._called_at > self._written_at
 
     @property
     def load(self) -> float:
@@ -65,14 +81,16 @@ class ReplicaLoad:
 
     def news(self, replica_id: str, server: InferenceServer, now: float) -> Measured | None:
         """Return what is to be written of the replica; None if that has hardly changed."""
+        if server.generation != self._generation:  # it slept: what was written is gone
+            self._generation, self._written = server.generation, None
         quiet = self._quiet_seconds(server.idle_timeout_seconds, now)
         load = round(self.load, 2)
         if self._written is not None:
             before, was_quiet = self._written
-            changed = abs(load - before) > _CHANGE * max(1.0, before)
+            changed = abs(load - before) > _CHANGE * max(0.5, before)
             if not changed and was_quiet == (quiet is not None):
                 return None
-        self._written = load, quiet is not None
+        self._written, self._written_at = (load, quiet is not None), now
         return Measured(replica_id=replica_id, load=load, quiet_seconds=quiet)
 
     def _quiet_seconds(self, idle_timeout: int | None, now: float) -> float | None:
@@ -98,18 +116,28 @@ class Loads:
         """Take a heartbeat of a process; one that a predecessor has started is ready already."""
         load = self._replicas.get(key)
         if load is not None:
-            load.heard(line, monotonic())
+            load.heard(line)
+
+    def is_busy(self, key: str) -> bool:
+        """Whether a process had calls when it was heard last."""
+        load = self._replicas.get(key)
+        return load is not None and load.is_busy
 
     def forget(self, key: str) -> None:
         """A process has ended."""
         self._replicas.pop(key, None)
 
-    def news(self, servers: dict[str, InferenceServer]) -> list[Measured]:
-        """Return what is to be written of the replicas of `servers`, which are by replica."""
+    def news(self, servers: Mapping[str, InferenceServer], *, all_: bool) -> list[Measured]:
+        """Return what is to be written of the replicas of `servers`, which are by replica.
+
+        Without `all_`, only that they are no longer idle: they must not be put to sleep.
+        """
         now = monotonic()
         found = [
             load.news(key, servers[key], now)
             for key, load in self._replicas.items()
-            if key in servers and (servers[key].scales or servers[key].sleeps_as_one)
+            if key in servers
+            and (servers[key].scales or servers[key].sleeps)
+            and (all_ or load.is_called_again)
         ]
         return [measured for measured in found if measured is not None]

@@ -20,6 +20,7 @@ from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Host, InferenceServer
 from model_store.errors import StoreError
 from protos.errors import ErrorCode
+from tests.gateway.test_fleet import revision
 
 
 @pytest.fixture
@@ -35,6 +36,7 @@ async def host(
     lacks: Sequence[str] = (),
     may_take_over: Callable[[], bool] = lambda: True,
     memory_bytes: int = 1_000_000,
+    is_limited: bool = True,
     **labels: str,
 ) -> Placement:
     """Let a host join; it has all models but those in `lacks`, each of 1,000 bytes."""
@@ -54,6 +56,7 @@ async def host(
         may_take_over=may_take_over,
         labels=labels,
         memory_bytes=memory_bytes,
+        is_limited=is_limited,
     )
 
 
@@ -295,8 +298,10 @@ async def test_replicas_move_one_after_the_other_when_other_labels_are_required(
     await claim(a)
     assert await places(store) == {"m": [a._host_id] * 2}, "no other may run it: it goes on"
     b = await host(database, "b", accelerator="gpu")
-    await claim(a)
+    both = [replica.id for replica in (await store.get(server.id)).replicas]
+    assert await a.claim(skip=both), "also while its process runs here"
     assert await places(store) == {"m": [None, a._host_id]}
+    assert not await a.claim(skip=both)
     await claim(a, b)
     assert await places(store) == {"m": [b._host_id, a._host_id]}, "its successor is not ready"
     first, _ = (await store.get(server.id)).replicas
@@ -304,6 +309,49 @@ async def test_replicas_move_one_after_the_other_when_other_labels_are_required(
     await store.record(seen, host_id=b._host_id)
     await claim(a, b)
     assert await places(store) == {"m": [b._host_id] * 2}
+
+
+async def test_replicas_that_fail_move_at_once(database: Database, store: FleetStore) -> None:
+    a = await host(database, "a")
+    server = await store.ensure_running("m", 1, replicas=2)
+    await claim(a)
+    for replica in (await store.get(server.id)).replicas:
+        states = (State.BOOTING, State.FAILED)
+        seen = [Observed(replica_id=replica.id, seen={"state": state}) for state in states]
+        await store.record(seen, host_id=a._host_id)
+    b = await host(database, "b", accelerator="gpu")
+    await store.change(server.id, host_labels={"accelerator": "gpu"})
+    await claim(a, b)
+    assert await places(store) == {"m": [b._host_id] * 2}
+
+
+async def test_memory_is_no_limit_unless_it_is_set(
+    database: Database, store: FleetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = await host(database, "a", memory_bytes=10, is_limited=False)
+    await store.ensure_running("one", 1)
+    await claim(a)
+    assert await places(store) == {"one": [a._host_id]}, "the system may swap, or map files"
+    b = await host(database, "b", memory_bytes=10, is_limited=False)
+    await store.ensure_running("two", 1)
+    await claim(a, b)
+    assert (await places(store))["two"] == [None], "another host may have room"
+    monkeypatch.setattr(placement, "PATIENCE_SECONDS", 0.0)
+    await claim(b)
+    assert (await places(store))["two"] == [b._host_id]
+
+
+async def test_what_cannot_be_placed_is_not_written_again_and_again(
+    database: Database, store: FleetStore
+) -> None:
+    only = await host(database, "only", memory_bytes=10)
+    await store.ensure_running("large", 1)
+    assert await only.claim()
+    before = await revision(database)
+    for _ in range(3):
+        assert not await only.claim()
+    assert await revision(database) == before
+    assert only.has_open, "room may become free"
 
 
 async def test_a_stopped_server_starts_where_its_new_labels_are(
@@ -343,9 +391,8 @@ async def test_a_host_takes_what_fits_into_its_memory(
     await end(database, large)
     await claim(small)
     row = await store.get(server.id)
-    assert row.reason == (
-        "no host has the 0 MiB of memory left that it needs: see `slipstream hosts list`"
-    )
+    assert row.reason == "no host has the memory left that it needs: see `slipstream hosts list`"
+    assert not await small.claim(), "it is said once"
 
 
 async def test_what_a_replica_has_been_measured_to_use_counts_for_the_next(

@@ -141,6 +141,7 @@ async def test_hosts_run_their_own_replicas_beside_them(site: Site, database: Da
         may_take_over=lambda: True,
         labels={},
         memory_bytes=1_000_000,
+        is_limited=False,
     )
     await host.claim()
     replicas = {each.slot: each.host_id for each in (await site.server()).replicas}

@@ -155,6 +155,64 @@ async def test_several_replicas_sleep_when_none_has_had_a_call(
     assert not await scaling.decide([server.id])
 
 
+async def test_a_number_shrinks_only_to_replicas_that_answer(
+    database: Database, store: FleetStore
+) -> None:
+    a = await host(database, "a")
+    server = await store.ensure_running("m", 1, replicas=2)
+    await store.change(server.id, replica_range=(1, 4))
+    await claim(a)
+    await measure(store, server.id, 0.1, 0.1)
+    first = (await store.get(server.id)).replicas[0]
+    crashed = Observed(replica_id=first.id, seen={"state": State.BOOTING})
+    await store.record([crashed], host_id=a._host_id)
+    scaling = Scaling(database, a._host_id, down_seconds=0.0)
+    for _ in range(2):
+        assert not await scaling.decide([server.id]), "the other one is the only one that answers"
+    ready = Observed(replica_id=first.id, seen={"state": State.READY})
+    await store.record([ready], host_id=a._host_id)
+    (decision,) = await scaling.decide([server.id])
+    assert (decision.before, decision.after) == (2, 1)
+
+
+async def test_a_replica_may_become_idle_and_end_in_one_batch(
+    database: Database, store: FleetStore
+) -> None:
+    a = await host(database, "a")
+    server = await store.ensure_running("m", 1, replicas=2, idle_timeout_seconds=60)
+    await claim(a)
+    await measure(store, server.id, 1.0, 1.0)
+    lead = (await store.get(server.id)).lead
+    events = [
+        Measured(replica_id=lead.id, load=0.0, quiet_seconds=61),
+        Observed(replica_id=lead.id, seen={"state": State.STOPPED}),
+    ]
+    assert await store.record(events, host_id=a._host_id) == 2
+    after = (await store.get(server.id)).replicas[0]
+    assert (after.state, after.load, after.idle_since) == (State.STOPPED, None, None)
+
+
+async def test_a_server_that_has_ended_starts_where_there_is_room_then(
+    database: Database, store: FleetStore
+) -> None:
+    a, b = [await host(database, name, memory_bytes=1000) for name in "ab"]
+    first = await store.ensure_running("first", 1, idle_timeout_seconds=60)
+    await claim(a)
+    lead = first.lead
+    await store.record(
+        [Observed(replica_id=lead.id, seen={"state": State.BOOTING})], host_id=a._host_id
+    )
+    await store.stop(first.id)
+    stopped = Observed(replica_id=lead.id, seen={"state": State.STOPPED})
+    await store.record([stopped], host_id=a._host_id)
+    second = await store.ensure_running("second", 1)
+    await claim(a)
+    assert (await store.get(second.id)).lead.host_id == a._host_id
+    await store.start(first.id)
+    await claim(a, b)
+    assert (await store.get(first.id)).lead.host_id == b._host_id
+
+
 async def test_a_replica_that_begins_again_is_not_idle(
     database: Database, store: FleetStore
 ) -> None:
@@ -187,7 +245,7 @@ async def test_what_is_measured_is_no_news_for_gateways(
 @pytest.mark.parametrize("given", [{"replica_range": (1, 4)}, {"replicas": 2}])
 async def test_a_range_and_a_number_may_sleep(store: FleetStore, given: ServerSettings) -> None:
     server = await store.ensure_running("m", 1, idle_timeout_seconds=60, **given)
-    assert server.sleeps_as_one
+    assert server.sleeps
 
 
 async def test_the_server_of_the_next_version_is_like_that_of_the_last(store: FleetStore) -> None:

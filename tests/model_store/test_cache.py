@@ -81,7 +81,7 @@ def test_a_version_is_read_once(cache: VersionCache) -> None:
     for _ in range(2):
         cache.provide(manifest(), "upload", remote.read, go_on)
     assert remote.offsets == [0]
-    assert cache.size("mlp", 1)
+    assert cache.has("mlp", 1)
     assert FolderStore(cache.root).find_changes("mlp", 1) == []
     assert (FolderStore(cache.root).folder("mlp", 1) / "model.onnx").read_bytes() == CONTENT
 
@@ -97,7 +97,7 @@ def test_a_transfer_goes_on_where_it_broke(cache: VersionCache) -> None:
     remote = Remote(fails_after=1_000_000)
     with pytest.raises(StoreError, match="the connection broke"):
         cache.provide(manifest(), "upload", remote.read, go_on)
-    assert cache.size("mlp", 1) is None
+    assert not cache.has("mlp", 1)
     remote.fails_after = None
     cache.provide(manifest(), "upload", remote.read, go_on)
     assert remote.offsets == [0, 1_000_000]
@@ -114,7 +114,7 @@ def test_other_content_is_refused_and_read_again(cache: VersionCache, content: b
     with pytest.raises(StoreError, match=r"model\.onnx in the model store is not what") as refusal:
         cache.provide(manifest(), "upload", remote.read, go_on)
     assert refusal.value.code is ErrorCode.INVALID_MODEL
-    assert cache.size("mlp", 1) is None
+    assert not cache.has("mlp", 1)
     remote.content = CONTENT
     cache.provide(manifest(), "upload", remote.read, go_on)
     assert remote.offsets == [0, 0]
@@ -181,7 +181,7 @@ def test_who_waits_for_another_process_can_give_up(cache: VersionCache) -> None:
         VersionCache(cache.root, 1).provide(manifest(), "upload", slow, give_up)
     ended.set()
     first.join()
-    assert cache.size("mlp", 1)
+    assert cache.has("mlp", 1)
 
 
 def test_one_of_several_processes_reads(tmp_path: Path) -> None:

@@ -132,16 +132,20 @@ def test_an_overlay_sets_image_namespace_and_bucket() -> None:
 
 @pytest.mark.services
 def test_the_chart_renders_what_kustomize_builds() -> None:
-    documents = chart()
+    documents = chart("--set", f"image={IMAGE}")
     validate(documents)
     check_pods(documents)
     expected = build("base") + build("base/migration")
 
     def names(found: list[Document]) -> list[tuple[str, str]]:
-        each = [(one["kind"], one["metadata"]["name"].rpartition("-")[0]) for one in found]
+        each = [(one["kind"], one["metadata"]["name"]) for one in found]
         return sorted(name for name in each if name[0] != "ConfigMap")
 
+    def arguments(found: list[Document]) -> list[list[str]]:
+        return sorted(each["args"] for pod in pods(found) for each in pod["containers"])
+
     assert names(documents) == names(expected)
+    assert arguments(documents) == arguments(expected)
     assert {one["metadata"]["namespace"] for one in documents} == {"prod"}
 
     def settings(found: list[Document]) -> Document:
@@ -160,15 +164,15 @@ def test_the_values_of_the_chart_are_used(tmp_path: Path) -> None:
         "imagePullSecrets": [{"name": "registry"}],
         "settings": {"SLIPSTREAM_MODEL_STORE": "s3://models/production"},
         "secretName": "ours",
-        "serviceAccountAnnotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/models"},
         "gateway": {
+            "serviceAccountAnnotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/m"},
             "replicas": {"min": 3, "max": 7},
             "cpuUtilization": 50,
             "pod": {"nodeSelector": {"disk": "fast"}},
             "resources": {"limits": {"memory": "6Gi"}},
         },
         "worker": {"autoscaling": False},
-        "migration": {"secretName": "admin"},
+        "migration": {"secretName": "admin", "pod": {"nodeSelector": {"disk": "fast"}}},
     }
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(values))
@@ -195,16 +199,29 @@ def test_the_values_of_the_chart_are_used(tmp_path: Path) -> None:
         if kind in {"Deployment", "Job"}
     }
     assert secrets == {"Deployment": "ours", "Job": "admin"}
-    account = by_name["ServiceAccount", "slipstream-gateway"]
-    assert account["metadata"]["annotations"] == values["serviceAccountAnnotations"]
-    plain = chart("--set", "migration.enabled=false")
+    accounts = {
+        name: one["metadata"].get("annotations")
+        for (kind, name), one in by_name.items()
+        if kind == "ServiceAccount"
+    }
+    assert accounts == {
+        "slipstream-gateway": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/m"},
+        "slipstream-worker": None,
+        "slipstream-inference-server": None,
+    }
+    job = by_name["Job", "slipstream-migration"]["spec"]["template"]["spec"]
+    assert job["nodeSelector"] == {"disk": "fast"}
+    others = ("--set", f"image={IMAGE}", "--set", "secretName=ours")
+    plain = chart(*others, "--set", "migration.enabled=false")
     assert "Job" not in {one["kind"] for one in plain}
+    assert {pod["volumes"][0]["secret"]["secretName"] for pod in pods(chart(*others))} == {"ours"}
 
 
 @pytest.mark.services
 @pytest.mark.parametrize(
     ("given", "named"),
     [
+        ("secretName=ours", "image"),
         ("gatway.replicas.min=3", "gatway"),
         ("gateway.replicas.min=0", "min"),
         ("settings.DATABASE=x", "DATABASE"),
@@ -213,7 +230,7 @@ def test_the_values_of_the_chart_are_used(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_values_of_the_chart_are_refused(given: str, named: str) -> None:
-    refused = render("--set", given)
+    refused = render("--set", f"image={IMAGE},{given}" if "image" not in named else given)
     assert refused.returncode != 0
     assert named in refused.stderr
 

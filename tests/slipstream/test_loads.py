@@ -28,11 +28,12 @@ class Replica:
             self.call_seconds += calls * seconds
             line = {
                 "event": "heartbeat",
+                "at": self.now,
                 "answered": self.answered,
                 "outstanding": now,
                 "call_seconds": self.call_seconds,
             }
-            self.load.heard(line, self.now)
+            self.load.heard(line)
 
     def quiet(self, server: InferenceServer) -> float | None:
         """Return for how long there was no call, as it is written."""
@@ -91,6 +92,25 @@ def test_a_replica_is_idle_some_time_after_its_last_call() -> None:
     assert replica.quiet(SLEEPS) is None
 
 
+def test_heartbeats_that_are_read_together_count_when_they_were_sent() -> None:
+    replica = Replica()
+    replica.beat(8, calls=50, seconds=0.04)
+    adopted = ReplicaLoad(now=replica.now)
+    for beat in replica.load._heartbeats:
+        adopted.heard({"event": "heartbeat", **beat._asdict()})
+    assert adopted.load == pytest.approx(2.0)
+
+
+def test_what_was_written_is_written_again_after_a_sleep() -> None:
+    replica = Replica()
+    replica.beat(3, calls=1)
+    replica.beat(20)
+    assert replica.quiet(SLEEPS) == 20.0
+    assert replica.load.news("r", SLEEPS, replica.now) is None
+    woken = InferenceServer(min_replicas=1, max_replicas=4, idle_timeout_seconds=40, generation=2)
+    assert replica.quiet(woken) == 20.0
+
+
 def test_a_call_that_runs_is_no_pause() -> None:
     replica = Replica()
     replica.beat(60, now=1)
@@ -113,6 +133,6 @@ def test_a_replica_without_an_idle_timeout_is_never_idle() -> None:
 
 def test_heartbeats_of_an_older_release_say_nothing() -> None:
     replica = Replica()
-    replica.load.heard({"event": "heartbeat"}, replica.now + 1)
+    replica.load.heard({"event": "heartbeat"})
     assert replica.load.load == 0.0
     assert replica.quiet(SLEEPS) is None

@@ -155,6 +155,12 @@ def test_gateway_worker_and_inference_server_run_as_their_manifests_say(
         for document in documents
         if document["kind"] == "Deployment"
     }
+    (job,) = build("base/migration")
+    (migration,) = job["spec"]["template"]["spec"]["containers"]
+    given = {each["name"]: moved(each["value"]) for each in migration["env"]}
+    migrated = Pod(tmp_path / "migration", migration, secret, {}, **given)
+    assert migrated.process.wait(TIMEOUT_SECONDS) == 0, migrated.log()
+    assert "The tables are made" in migrated.log()
     rest, grpc, worker_port, model_port, metrics = (str(free_port()) for _ in range(5))
     gateway = Pod(
         tmp_path / "gateway",

@@ -34,7 +34,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 def test_replicas_follow_the_load_and_sleep_without_any(installation: Installation) -> None:
     served = installation.command(
         *("models", "serve", "slow", "--replicas", "1..3", "--target-queue", "2"),
-        *("--idle-timeout", "5", "--on", "host=elsewhere"),
+        *("--idle-timeout", "15", "--on", "host=elsewhere"),
     )
     assert served["replica_range"] == {"min": 1, "max": 3}
     url = f"/node/inference-servers/{served['id']}/"
@@ -75,16 +75,17 @@ def test_replicas_follow_the_load_and_sleep_without_any(installation: Installati
     eventually(shown, lambda server: server["state"] == "stopped")
     assert until_it_answers(lambda: installation.trigger(deployment, json=BODY)).is_success
     lines = [line for line in installation.up.output if "slow 1" in line and "instead of" in line]
-    assert "3 replicas instead of 1" in lines[0] or "2 replicas instead of 1" in lines[0]
-    assert "1 replicas instead of" in lines[-1]
+    assert "replicas: 3 instead of 1" in lines[0] or "replicas: 2 instead of 1" in lines[0]
+    assert "replicas: 1 instead of" in lines[-1]
 
 
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({"replicas": {"min": 3, "max": 2}}, "expected `min` up to `max`"),
-        ({"replicas": {"min": 0, "max": 2}}, "replicas"),
-        ({"replicas": {"min": 1, "max": 1000}}, "replicas"),
+        ({"replica_range": {"min": 3, "max": 2}}, "expected `min` up to `max`"),
+        ({"replica_range": {"min": 0, "max": 2}}, "#/replica_range/min"),
+        ({"replica_range": {"min": 1, "max": 1000}}, "#/replica_range/max"),
+        ({"replica_range": {"min": 1, "max": 2}, "replicas": 2}, "expected either `replicas` or"),
         ({"target_queue": 0}, "target_queue"),
         ({"host_labels": {"a b": "c"}}, "host_labels"),
         ({"host_labels": {"a": "c,d"}}, "host_labels"),
