@@ -377,11 +377,15 @@ class Fleet:
             # While others wait to be written, only the newest load matters, once they are.
             for measured in self._loads.news(self._servers, all_=self._observations.is_empty):
                 self._observations.put(measured)
-            scaled = {each.id for each in self._servers.values() if each.scales or each.sleeps}
-            if not scaled or self._draining:
+            due = {
+                server.id
+                for key, server in self._servers.items()
+                if server.scales or self._loads.may_sleep(key, server)
+            }
+            if not due or self._draining:
                 continue
             with suppress(SQLAlchemyError, OSError):  # the change feed logs it
-                for decision in await self._scaling.decide(scaled):
+                for decision in await self._scaling.decide(due):
                     self._show(decision)
 
     def _show(self, decision: Decision) -> None:

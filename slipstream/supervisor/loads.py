@@ -93,6 +93,11 @@ class ReplicaLoad:
         self._written, self._written_at = (load, quiet is not None), now
         return Measured(replica_id=replica_id, load=load, quiet_seconds=quiet)
 
+    def may_sleep(self, idle_timeout: int | None, now: float) -> bool:
+        """Whether there was no call for `idle_timeout` seconds."""
+        quiet = self._quiet_seconds(idle_timeout, now)
+        return idle_timeout is not None and quiet is not None and quiet >= idle_timeout
+
     def _quiet_seconds(self, idle_timeout: int | None, now: float) -> float | None:
         if idle_timeout is None or not self._heartbeats:
             return None
@@ -117,6 +122,11 @@ class Loads:
         load = self._replicas.get(key)
         if load is not None:
             load.heard(line)
+
+    def may_sleep(self, key: str, server: InferenceServer) -> bool:
+        """Whether a process has had no call for the idle timeout of its server."""
+        load = self._replicas.get(key)
+        return load is not None and load.may_sleep(server.idle_timeout_seconds, monotonic())
 
     def is_busy(self, key: str) -> bool:
         """Whether a process had calls when it was heard last."""

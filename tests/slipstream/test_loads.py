@@ -111,6 +111,16 @@ def test_what_was_written_is_written_again_after_a_sleep() -> None:
     assert replica.quiet(woken) == 20.0
 
 
+def test_a_replica_may_sleep_after_its_idle_timeout() -> None:
+    replica = Replica()
+    replica.beat(3, calls=1)
+    replica.beat(39)
+    assert not replica.load.may_sleep(40, replica.now)
+    assert not replica.load.may_sleep(None, replica.now)
+    replica.beat(1)
+    assert replica.load.may_sleep(40, replica.now)
+
+
 def test_a_call_that_runs_is_no_pause() -> None:
     replica = Replica()
     replica.beat(60, now=1)
