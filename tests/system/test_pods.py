@@ -32,6 +32,7 @@ from tests.system.runs import eventually
 
 pytestmark = [pytest.mark.services, pytest.mark.processes]
 
+ROOT = Path(__file__).parents[2]
 USER = "10001"
 STORE = "s3://models/pods"
 _FOLDERS = {"/etc/slipstream": "/run/secret"}
@@ -105,6 +106,8 @@ class Pod:
         sandbox += ["--dev", "/dev", "--proc", "/proc", "--die-with-parent"]
         for empty in ("/tmp", "/run", "/var/lib", "/var/cache"):
             sandbox += ["--tmpfs", empty]
+        for code in (sys.prefix, str(ROOT)):  # they may be in one of these
+            sandbox += ["--ro-bind", code, code]
         sandbox += ["--bind", str(state), "/var/lib/slipstream"]
         sandbox += ["--bind", str(cache), "/var/cache/slipstream"]
         sandbox += ["--ro-bind", str(self._secret), "/run/secret"]
