@@ -11,7 +11,9 @@ import asyncio
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,7 +21,7 @@ from rich.console import Console
 
 from tests.abuse.abusers import Abusers, Outcomes
 from tests.abuse.good_client import Figures, GoodClient
-from tests.abuse.report import Result, report
+from tests.abuse.report import Memory, Result, report
 from tests.abuse.target import GoodUser, Target, attacked, good_user
 from tests.slipstream.running import Up
 from tests.system.installation import Installation
@@ -97,13 +99,13 @@ async def _abused(client: GoodClient, abusers: Abusers) -> tuple[Figures, Outcom
     return figures, await asyncio.to_thread(abusers.outcomes)
 
 
-async def _settled(client: GoodClient, up: Up, before: int) -> int:
+async def _settled(client: GoodClient, up: Up, before: Memory) -> Memory:
     """Return the memory once it is within its bar, or after a time."""
     end = time.monotonic() + SETTLE_SECONDS
     while True:
         await client.measure(5)
         memory = _memory(up)
-        if memory <= before * MAX_GROWTH or time.monotonic() > end:
+        if memory.total() <= before.total() * MAX_GROWTH or time.monotonic() > end:
             return memory
 
 
@@ -111,15 +113,19 @@ def _gateways(up: Up) -> set[int]:
     return {process.pid for process in up.gateways()}
 
 
-def _memory(up: Up) -> int:
-    """Return the proportional set size of all processes, in bytes."""
-    total = 0
+def _memory(up: Up) -> Memory:
+    """Return the proportional set size of all processes, in bytes, by what they are."""
+    memory: Memory = Counter()
     for process in [psutil.Process(up.process.pid), *up.children()]:
-        try:
-            total += process.memory_full_info().pss
-        except psutil.NoSuchProcess:
-            continue
-    return total
+        with suppress(psutil.NoSuchProcess):
+            memory[_kind(process.cmdline())] += process.memory_full_info().pss
+    return memory
+
+
+def _kind(words: Sequence[str]) -> str:
+    """Return the module that a process runs, with its name, if it has one."""
+    module = words[words.index("-m") + 1] if "-m" in words else " ".join(words[1:3])
+    return f"{module} {words[words.index('--name') + 1]}" if "--name" in words else module
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

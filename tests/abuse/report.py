@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -16,6 +17,10 @@ MAX_GROWTH = 1.1
 _MIB = 2**20
 
 
+Memory = Counter[str]
+"""Bytes by kind of process."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What one run has shown. Memory is in bytes, of all processes."""
@@ -23,10 +28,10 @@ class Result:
     quiet: Figures
     abused: Figures
     outcomes: Outcomes
-    memory_at_first: int
-    memory_before: int
-    memory_at_the_end: int
-    memory_after: int
+    memory_at_first: Memory
+    memory_before: Memory
+    memory_at_the_end: Memory
+    memory_after: Memory
     gateways_ended: int
 
 
@@ -36,6 +41,8 @@ def report(console: Console, result: Result) -> bool:
     console.print(_outcomes(result.outcomes))
     console.print()
     console.print(_figures(result))
+    console.print()
+    console.print(_memory(result))
     bars = _bars(result)
     console.print()
     console.print(_checks(bars))
@@ -45,7 +52,7 @@ def report(console: Console, result: Result) -> bool:
 def _bars(result: Result) -> list[tuple[str, str, bool]]:
     quiet, abused = result.quiet, result.abused
     slower = abused.percentile(99) / quiet.percentile(99)
-    growth = result.memory_after / result.memory_before
+    growth = result.memory_after.total() / result.memory_before.total()
     return [
         (
             f"fast calls succeed: {MIN_SUCCESS:.1%}",
@@ -79,10 +86,18 @@ def _figures(result: Result) -> Table:
         name = "max" if share == 100 else f"p{share:g}"
         table.add_row(name, *(f"{one.percentile(share) * 1e3:.1f} ms" for one in columns))
     table.add_row("other calls", *(_words(one.busy) for one in columns))
-    before, after = result.memory_before, result.memory_after
-    table.add_row("memory before the warm-up", f"{result.memory_at_first / _MIB:.0f} MiB", "")
-    table.add_row("memory, then and after", f"{before / _MIB:.0f} MiB", f"{after / _MIB:.0f} MiB")
-    table.add_row("memory as the abuse ended", "", f"{result.memory_at_the_end / _MIB:.0f} MiB")
+    return table
+
+
+def _memory(result: Result) -> Table:
+    table = _table("MiB", "before the warm-up", "before the abuse", "at its end", "after it")
+    columns = (
+        *(result.memory_at_first, result.memory_before),
+        *(result.memory_at_the_end, result.memory_after),
+    )
+    for kind in sorted({kind for column in columns for kind in column}):
+        table.add_row(kind, *(f"{column[kind] / _MIB:.0f}" for column in columns))
+    table.add_row("all", *(f"{column.total() / _MIB:.0f}" for column in columns))
     return table
 
 
