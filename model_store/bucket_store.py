@@ -199,9 +199,9 @@ class BucketStore(ModelStore):
             usage.add(size, None if owner == _NO_OWNER else owner)
         return usage
 
-    def names(self) -> list[str]:
+    def names(self, after: str = "") -> Iterator[str]:
         """See ModelStore."""
-        return sorted(self._all_versions())
+        yield from sorted(name for name in self._all_versions() if name > after)
 
     def contents(self, names: Iterable[str]) -> dict[str, Contents]:
         """See ModelStore. It takes two listings, and a request for each label."""

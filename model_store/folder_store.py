@@ -8,7 +8,7 @@ published by one rename: complete, or not at all.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -89,12 +89,13 @@ class FolderStore(ModelStore):
                     usage.add(self.manifest(name, version).size, owners.get(str(version)))
         return usage
 
-    def names(self) -> list[str]:
+    def names(self, after: str = "") -> Iterator[str]:
         """See ModelStore."""
-        if not self._root.is_dir():
-            return []
-        folders = (path.name for path in self._root.iterdir() if not path.name.startswith("."))
-        return sorted(name for name in folders if self._numbers(name))
+        if self._root.is_dir():
+            folders = (path.name for path in self._root.iterdir())
+            for name in sorted(name for name in folders if name > after and name[0] != "."):
+                if self._numbers(name):
+                    yield name
 
     def contents(self, names: Iterable[str]) -> dict[str, Contents]:
         """See ModelStore."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
@@ -72,8 +72,8 @@ class ModelStore(ABC):
         """Return the bytes of all published files, and whose they are."""
 
     @abstractmethod
-    def names(self) -> list[str]:
-        """Return the names of the models that have a version, sorted."""
+    def names(self, after: str = "") -> Iterator[str]:
+        """Yield the names of the models that have a version, sorted; those after `after`."""
 
     @abstractmethod
     def contents(self, names: Iterable[str]) -> dict[str, Contents]:

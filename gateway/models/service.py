@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -86,13 +87,18 @@ class ModelService:
     async def page(self, profile_id: str | None, request: PageRequest) -> Page[ModelEntry]:
         """Return a page of models, ordered by name; the cursor is a name."""
         after = request.cursor or ""
-        known = await self._ask(self._store.names)
         async with self._db.read() as session:
             user = await load_model_user(session, profile_id)
             hidden = await rows.names_hidden_from(session, user)
-            names = [name for name in known if name > after and name not in hidden]
-            found = await rows.models_named(session, names[: request.limit])
+
+        def known() -> list[str]:
+            names = (name for name in self._store.names(after) if name not in hidden)
+            return list(islice(names, request.limit + 1))
+
+        names = await self._ask(known)
         shown = names[: request.limit]
+        async with self._db.read() as session:
+            found = await rows.models_named(session, shown)
         contents = await self._ask(lambda: self._store.contents(shown))
         items = [entry_of(name, *contents[name], found.get(name), user) for name in shown]
         more = len(names) > request.limit

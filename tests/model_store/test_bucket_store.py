@@ -138,7 +138,7 @@ def test_damaged_files_are_found_and_not_served(
     data = keys(s3)[0]
     overwrite(s3, "a/b/data/notes.txt", b"not ours")
     overwrite(s3, "a/b/versions/read me.txt", b"not ours")
-    assert store.names() == ["heavy"]
+    assert list(store.names()) == ["heavy"]
     assert store.usage().by_owner == {}
     overwrite(s3, data, b"damaged")
     for read in (True, False):

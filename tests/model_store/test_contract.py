@@ -54,7 +54,7 @@ def test_a_published_version_can_be_fetched(
     model = onnx_models.external_data(tmp_path / "large.onnx")
     manifest = store.publish(model, "large", verifier=verifier)
     assert store.manifest("large", 1) == manifest
-    assert (store.names(), store.versions("large")) == (["large"], [1])
+    assert (list(store.names()), store.versions("large")) == (["large"], [1])
     assert store.size("large", 1) == store.manifest("large", 1).size
     assert store.size("large", 2) is None
     local = FolderStore(store.fetch("large", 1))
@@ -113,7 +113,7 @@ def test_a_removed_version_is_gone_and_its_number_is_not_assigned_again(
 
 
 def test_an_empty_store_has_nothing(store: ModelStore) -> None:
-    assert (store.names(), store.versions("mlp"), store.labels("mlp")) == ([], [], {})
+    assert (list(store.names()), store.versions("mlp"), store.labels("mlp")) == ([], [], {})
     assert store.usage().total_bytes == 0
     with pytest.raises(StoreError, match="there is no model 'mlp'"):
         store.resolve("mlp")
@@ -146,7 +146,7 @@ def test_what_is_refused_last_leaves_nothing(store: ModelStore, model: Path) -> 
     broken.write_bytes(b"not a model")
     with pytest.raises(StoreError):
         publish(store, broken)
-    assert (store.names(), store.usage().total_bytes) == ([], 0)
+    assert (list(store.names()), store.usage().total_bytes) == ([], 0)
     with store.upload_folder() as folder:
         assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 

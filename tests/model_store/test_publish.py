@@ -46,7 +46,7 @@ def test_versions_count_up_and_gaps_are_allowed(
     published = [store.publish(model, "mlp", version=v, verifier=verifier).version for v in chosen]
     assert published == [1, 7, 8]
     assert store.versions("mlp") == [1, 7, 8]
-    assert store.names() == ["mlp"]
+    assert list(store.names()) == ["mlp"]
 
 
 def test_a_version_is_never_overwritten(
@@ -142,7 +142,7 @@ def test_leftovers_of_a_killed_publisher_are_removed_by_the_next(
     assert len(list((tmp_path / "store/.staging").iterdir())) == 1
     store.publish(model, "mlp", verifier=verifier)
     assert list((tmp_path / "store/.staging").iterdir()) == []
-    assert store.names() == ["mlp"]
+    assert list(store.names()) == ["mlp"]
 
 
 _PUBLISH = """

@@ -49,7 +49,7 @@ def test_an_unknown_version_is_not_found_and_the_known_ones_are_listed(
 
 
 def test_reading_an_empty_store_creates_nothing(store: FolderStore, tmp_path: Path) -> None:
-    assert store.names() == []
+    assert list(store.names()) == []
     assert store.versions("mlp") == []
     assert store.labels("mlp") == {}
     for ask in (
@@ -95,7 +95,7 @@ def test_the_number_of_a_removed_version_is_not_reused(
     filled.remove("mlp", 2)
     assert filled.versions("mlp") == [1]
     filled.remove("mlp", 1)
-    assert filled.names() == []
+    assert list(filled.names()) == []
     assert filled.publish(model, "mlp", verifier=verifier).version == 3
     assert filled.publish(model, "mlp", version=2, verifier=verifier).version == 2
 
