@@ -100,9 +100,13 @@ class ModelService:
         async with self._db.read() as session:
             found = await rows.models_named(session, shown)
         contents = await self._ask(lambda: self._store.contents(shown))
-        items = [entry_of(name, *contents[name], found.get(name), user) for name in shown]
+        items = [
+            entry_of(name, *contents[name], found.get(name), user)
+            for name in shown
+            if user.may_use(found.get(name))  # it may have become private meanwhile
+        ]
         more = len(names) > request.limit
-        return Page(items=items, next_cursor=items[-1].name if more else None)
+        return Page(items=items, next_cursor=shown[-1] if more else None)
 
     async def get(self, profile_id: str | None, name: str) -> ModelEntry:
         """Return one model, or raise NOT_FOUND."""

@@ -97,6 +97,10 @@ class Fleet:
         self._desired: set[str] = set()
         self._leaving: dict[str, float] = {}
         """Replicas that are not needed now, and since when, by the loop's clock."""
+        self._leaving_timer: asyncio.TimerHandle | None = None
+        """When they are looked at again."""
+        self._end_by_themselves: set[str] = set()
+        """Replicas whose processes have the idle timeout, because they are the only ones."""
         self._settled: set[str] = set()
         self._all_settled = asyncio.Event()
         self._socket_of: dict[str, Path] = {}
@@ -348,10 +352,12 @@ class Fleet:
         served = ["--store", str(models), "--model", server.model]
         served += ["--version", str(server.version), "--socket", str(socket)]
         has_others = server.scales or len(server.replicas) > 1
+        self._end_by_themselves.discard(key)
         if has_others:
             served += ["--idle-timeout", "0"]  # also where all servers have one
         elif server.idle_timeout_seconds is not None:
             served += ["--idle-timeout", str(server.idle_timeout_seconds)]
+            self._end_by_themselves.add(key)
         group = server.id if has_others else ""
         return await self._spawner.spawn([*served, *options], group=group)
 
@@ -380,7 +386,8 @@ class Fleet:
             due = {
                 server.id
                 for key, server in self._servers.items()
-                if server.scales or self._loads.may_sleep(key, server)
+                if server.scales
+                or (key not in self._end_by_themselves and self._loads.may_sleep(key, server))
             }
             if not due or self._draining:
                 continue
@@ -455,9 +462,12 @@ class Fleet:
             and self._servers[key].id in known
             and now - since < self._time_to_leave(key)
         }
-        for since in self._leaving.values():
-            look = max(since + SWITCH_SECONDS + _TIMER_SECONDS, now + _LOOK_SECONDS)
-            loop.call_at(look, self._desired_changed.set)
+        if self._leaving_timer is not None:
+            self._leaving_timer.cancel()
+        if self._leaving:
+            due = min(self._leaving.values()) + SWITCH_SECONDS + _TIMER_SECONDS
+            look = due if due > now else now + _LOOK_SECONDS
+            self._leaving_timer = loop.call_at(look, self._desired_changed.set)
 
     def _time_to_leave(self, key: str) -> float:
         """Return how long a replica that is not needed may run on: with calls, as long as these."""

@@ -81,8 +81,10 @@ class ReplicaLoad:
 
     def news(self, replica_id: str, server: InferenceServer, now: float) -> Measured | None:
         """Return what is to be written of the replica; None if that has hardly changed."""
-        if server.generation != self._generation:  # it slept: what was written is gone
-            self._generation, self._written = server.generation, None
+        if self._generation not in (0, server.generation):  # it was woken while it still ran
+            self._written = None
+            self._called_at, self._was_called = now, False
+        self._generation = server.generation
         quiet = self._quiet_seconds(server.idle_timeout_seconds, now)
         load = round(self.load, 2)
         if self._written is not None:
@@ -124,9 +126,11 @@ class Loads:
             load.heard(line)
 
     def may_sleep(self, key: str, server: InferenceServer) -> bool:
-        """Whether a process has had no call for the idle timeout of its server."""
+        """Whether a process has had no call for the idle timeout of its server, or is not ready."""
         load = self._replicas.get(key)
-        return load is not None and load.may_sleep(server.idle_timeout_seconds, monotonic())
+        if load is None:
+            return server.sleeps
+        return load.may_sleep(server.idle_timeout_seconds, monotonic())
 
     def is_busy(self, key: str) -> bool:
         """Whether a process had calls when it was heard last."""

@@ -7,8 +7,10 @@ import pytest
 from gateway.storage.tables import InferenceServer
 from slipstream.supervisor.loads import ReplicaLoad
 
-SCALES = InferenceServer(min_replicas=1, max_replicas=4, replicas=[])
-SLEEPS = InferenceServer(min_replicas=1, max_replicas=4, idle_timeout_seconds=40, replicas=[])
+SCALES = InferenceServer(min_replicas=1, max_replicas=4, generation=1, replicas=[])
+SLEEPS = InferenceServer(
+    min_replicas=1, max_replicas=4, idle_timeout_seconds=40, generation=1, replicas=[]
+)
 
 
 class Replica:
@@ -101,14 +103,16 @@ def test_heartbeats_that_are_read_together_count_when_they_were_sent() -> None:
     assert adopted.load == pytest.approx(2.0)
 
 
-def test_what_was_written_is_written_again_after_a_sleep() -> None:
+def test_a_replica_that_was_woken_while_it_ran_waits_for_its_first_call() -> None:
     replica = Replica()
     replica.beat(3, calls=1)
     replica.beat(20)
     assert replica.quiet(SLEEPS) == 20.0
     assert replica.load.news("r", SLEEPS, replica.now) is None
     woken = InferenceServer(min_replicas=1, max_replicas=4, idle_timeout_seconds=40, generation=2)
-    assert replica.quiet(woken) == 20.0
+    assert replica.quiet(woken) is None, "the client that has woken it is to find it"
+    replica.beat(65)
+    assert replica.quiet(woken) == 15.0
 
 
 def test_a_replica_may_sleep_after_its_idle_timeout() -> None:

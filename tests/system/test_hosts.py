@@ -307,7 +307,11 @@ def test_a_server_runs_on_the_host_with_its_labels(site: Site) -> None:
     assert ready_on(places(site), a["id"])
     site.command(first, "models", "serve", "iris", "--on", "accelerator=gpu")
     eventually(lambda: places(site), lambda found: ready_on(found, b["id"]))
-    assert httpx.post(f"{first.url}{path}", json=CALL, headers=key).status_code == 200
+
+    def call() -> int:
+        return httpx.post(f"{first.url}{path}", json=CALL, headers=key).status_code
+
+    eventually(call, lambda status: status == 200)  # once its gateway has connected
     assert "accelerator=gpu,host=" in site.command(first, "hosts", "list")
     for host in (first, second):
         host.stop()
