@@ -8,7 +8,7 @@ from collections.abc import Mapping
 Labels = Mapping[str, str]
 """Of a host; or those that a server requires of its hosts."""
 
-LABEL_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$"
+LABEL_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?$"
 """Of names and values."""
 MAX_LABELS = 16
 

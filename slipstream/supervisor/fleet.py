@@ -381,7 +381,9 @@ class Fleet:
         while True:
             await asyncio.sleep(_SCALE_SECONDS)
             # While others wait to be written, only the newest load matters, once they are.
-            for measured in self._loads.news(self._servers, all_=self._observations.is_empty):
+            for measured in self._loads.news(
+                self._servers, only_calls=not self._observations.is_empty
+            ):
                 self._observations.put(measured)
             due = {
                 server.id

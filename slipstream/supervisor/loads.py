@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from math import isfinite
 from time import monotonic
 from typing import NamedTuple
 
@@ -29,8 +30,8 @@ class _Heartbeat(NamedTuple):
 
     at: float
     """By the machine's `monotonic`, when it was sent: several may be read at once."""
-    answered: int
-    outstanding: int
+    answered: float
+    outstanding: float
     call_seconds: float
 
 
@@ -47,11 +48,17 @@ class ReplicaLoad:
         self._written_at = 0.0
 
     def heard(self, line: StatusLine) -> None:
-        """Take a heartbeat. One of an older release says nothing of the calls."""
+        """Take a heartbeat. One of an older release says nothing of the calls.
+
+        Raises:
+            KeyError, TypeError, ValueError: a field is missing, or is no number.
+        """
         if "call_seconds" not in line:
             return
-        now = line["at"]
-        beat = _Heartbeat(now, line["answered"], line["outstanding"], line["call_seconds"])
+        beat = _Heartbeat(*(float(line[name]) for name in _Heartbeat._fields))
+        if not all(map(isfinite, beat)):
+            raise ValueError(f"expected finite numbers, got {line}")
+        now = beat.at
         last = self._heartbeats[-1] if self._heartbeats else None
         if beat.outstanding or (last and beat.answered != last.answered):
             self._called_at, self._was_called = now, True
@@ -75,9 +82,12 @@ class ReplicaLoad:
         beats = self._heartbeats
         if len(beats) < _STEADY:
             return 0.0
-        average = (beats[-1].call_seconds - beats[0].call_seconds) / (beats[-1].at - beats[0].at)
+        elapsed = beats[-1].at - beats[0].at
+        if elapsed <= 0:
+            return 0.0
+        average = (beats[-1].call_seconds - beats[0].call_seconds) / elapsed
         steady = min(beat.outstanding for beat in list(beats)[-_STEADY:])
-        return max(average, float(steady))
+        return max(average, steady)
 
     def news(self, replica_id: str, server: InferenceServer, now: float) -> Measured | None:
         """Return what is to be written of the replica; None if that has hardly changed."""
@@ -141,10 +151,10 @@ class Loads:
         """A process has ended."""
         self._replicas.pop(key, None)
 
-    def news(self, servers: Mapping[str, InferenceServer], *, all_: bool) -> list[Measured]:
+    def news(self, servers: Mapping[str, InferenceServer], *, only_calls: bool) -> list[Measured]:
         """Return what is to be written of the replicas of `servers`, which are by replica.
 
-        Without `all_`, only that they are no longer idle: they must not be put to sleep.
+        With `only_calls`, only that some are no longer idle: these must not be put to sleep.
         """
         now = monotonic()
         found = [
@@ -152,6 +162,6 @@ class Loads:
             for key, load in self._replicas.items()
             if key in servers
             and (servers[key].scales or servers[key].sleeps)
-            and (all_ or load.is_called_again)
+            and (load.is_called_again or not only_calls)
         ]
         return [measured for measured in found if measured is not None]

@@ -145,6 +145,18 @@ def test_a_replica_without_an_idle_timeout_is_never_idle() -> None:
     assert replica.quiet(SCALES) is None
 
 
+@pytest.mark.parametrize("wrong", ["many", None, float("nan"), float("inf")])
+@pytest.mark.parametrize("field", ["at", "answered", "outstanding", "call_seconds"])
+def test_a_heartbeat_without_numbers_is_refused(field: str, wrong: object) -> None:
+    line = {"event": "heartbeat", "at": 1.0, "answered": 1, "outstanding": 0, "call_seconds": 1.0}
+    load = ReplicaLoad(now=0.0)
+    with pytest.raises((TypeError, ValueError)):
+        load.heard({**line, field: wrong})
+    for _ in range(3):
+        load.heard(line)
+    assert load.load == 0.0, "heartbeats of one moment say nothing"
+
+
 def test_heartbeats_of_an_older_release_say_nothing() -> None:
     replica = Replica()
     replica.load.heard({"event": "heartbeat"})
