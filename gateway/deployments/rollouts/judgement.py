@@ -23,6 +23,9 @@ _MIN_FAILURES = 5
 MIN_CALLS = 20
 """Calls of the candidate before its times are judged, and of both before it goes live by itself."""
 _TAIL = 0.9
+_MIN_SLOW_REPORTS = 3
+"""A batch whose items wait for each other, or a host that stands still for a moment, makes many
+calls slow at once, and no more of them later."""
 _MIN_EXCESS_SECONDS = 0.005
 """Of nine of ten calls: less is no reason, however fast the live version is."""
 
@@ -33,6 +36,12 @@ class Verdict:
 
     cause: Cause
     reason: str
+
+
+def add(total: Observations, seen: Observations, checks: Checks) -> None:
+    """Add what a gateway has seen since its last report."""
+    seen.slow_reports = float(seen.candidate.any_slower_than(slowest_allowed(total, checks)))
+    total.merge(seen)
 
 
 def judge(seen: Observations, checks: Checks, *, baseline: int, candidate: int) -> Verdict | None:
@@ -77,7 +86,7 @@ def _outputs(seen: Observations, checks: Checks, live: str, tried: str) -> str |
 
 def _latency(seen: Observations, checks: Checks, live: str, tried: str) -> str | None:
     new, old = seen.candidate, seen.baseline
-    if checks.max_latency_ratio is None:
+    if checks.max_latency_ratio is None or seen.slow_reports < _MIN_SLOW_REPORTS:
         return None
     allowed = slowest_allowed(seen, checks)
     lowest, _ = wilson_interval(new.late, new.timed + new.late)

@@ -13,7 +13,7 @@ from gateway.deployments.audit_events import live as seen_live
 from gateway.deployments.audit_events import record_deployment, rollout_fields
 from gateway.deployments.live_deployment import build_live_deployment
 from gateway.deployments.rollout_settings import Checks, RolloutState, Strategy
-from gateway.deployments.rollouts.judgement import has_passed, judge
+from gateway.deployments.rollouts.judgement import add, has_passed, judge
 from gateway.deployments.rollouts.observations import Observations
 from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.settings import DeploymentStatus, ExecutionMode
@@ -165,10 +165,11 @@ class RolloutService:
             if rollout is None or rollout.id != rollout_id:
                 return None
             total = Observations.model_validate(rollout.observed)
-            total.merge(seen)
+            checks = Checks.model_validate(rollout.checks)
+            add(total, seen, checks)
             rollout.observed = total.model_dump(mode="json")
             if row.live_version == rollout.baseline:
-                await self._judge(session, row, rollout, total)
+                await self._judge(session, row, rollout, total, checks)
             else:  # a gateway of an older release has done so, which knows no rollouts
                 store.end_by_promotion(row, rollout)
             if rollout.state != RolloutState.RUNNING:
@@ -177,10 +178,14 @@ class RolloutService:
         return rollout
 
     async def _judge(
-        self, session: AsyncSession, row: Deployment, rollout: Rollout, total: Observations
+        self,
+        session: AsyncSession,
+        row: Deployment,
+        rollout: Rollout,
+        total: Observations,
+        checks: Checks,
     ) -> None:
         """End the rollout if the candidate has failed a check, or is to go live now."""
-        checks = Checks.model_validate(rollout.checks)
         verdict = judge(total, checks, baseline=rollout.baseline, candidate=rollout.candidate)
         if verdict is not None:
             before = rollout_fields(rollout)

@@ -10,6 +10,7 @@ import pytest
 from gateway.deployments.rollout_settings import Cause, Checks
 from gateway.deployments.rollouts.judgement import (
     Verdict,
+    add,
     has_passed,
     judge,
     slowest_allowed,
@@ -32,8 +33,8 @@ def calls(answered: int, failed: int = 0, seconds: float = 0.01) -> Calls:
 
 
 def verdict(baseline: Calls, candidate: Calls, checks: Checks = CHECKS) -> Verdict | None:
-    """Return the judgement of two versions that were not compared."""
-    seen = Observations(baseline=baseline, candidate=candidate)
+    """Return the judgement of two versions that were not compared, and slow in many reports."""
+    seen = Observations(baseline=baseline, candidate=candidate, slow_reports=100)
     return judge(seen, checks, baseline=1, candidate=2)
 
 
@@ -123,9 +124,28 @@ def test_versions_are_compared_over_the_same_time() -> None:
         assert judge(seen, CHECKS, baseline=1, candidate=2) is None, turn
 
 
+def test_one_batch_that_was_held_up_is_no_reason() -> None:
+    seen = Observations(baseline=calls(40), candidate=calls(20))
+    waiting = Observations()
+    waiting.candidate.late = 22
+    held_up = Observations(candidate=calls(22, seconds=0.5))
+    quick = Observations(candidate=calls(22))
+    for report in (waiting, held_up, quick, quick):
+        add(seen, report, CHECKS)
+        assert judge(seen, CHECKS, baseline=1, candidate=2) is None
+    add(seen, held_up, CHECKS)
+    found = judge(seen, CHECKS, baseline=1, candidate=2)
+    assert found is not None
+    assert found.cause is Cause.LATENCY
+
+
 def test_a_candidate_that_answers_nothing_is_found() -> None:
-    seen = Observations(baseline=calls(100), candidate=calls(0))
-    seen.candidate.late = 5
+    seen = Observations(baseline=calls(100))
+    for _ in range(3):
+        assert judge(seen, CHECKS, baseline=1, candidate=2) is None
+        report = Observations()
+        report.candidate.late = 5
+        add(seen, report, CHECKS)
     found = judge(seen, CHECKS, baseline=1, candidate=2)
     assert found is not None
     assert found.cause is Cause.LATENCY
