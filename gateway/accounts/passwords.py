@@ -14,6 +14,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from gateway.accounts.password_rules import MAX_LENGTH, check_password, normalize
 from gateway.errors import GatewayError
 from protos.errors import ErrorCode
+from telemetry.priority import lower_thread_priority
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ _PARALLELISM = 1
 """RFC 9106's second recommended option, but with one lane instead of four, which would take cores
 away from calls: 0.17 s on the benchmark machine."""
 _THREADS = 2
-"""Concurrent hashes: 128 MiB and two cores at most."""
+"""Concurrent hashes: 128 MiB and two cores at most, while calls do not need them."""
 _MAX_PENDING = 50
 _RETRY_SECONDS = 5.0
 _GENERATED_BYTES = 15
@@ -37,7 +38,9 @@ class PasswordService:
         self._hasher = PasswordHasher(
             time_cost=_TIME_COST, memory_cost=_MEMORY_KIB, parallelism=_PARALLELISM, type=Type.ID
         )
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
+        self._threads = ThreadPoolExecutor(
+            _THREADS, thread_name_prefix="passwords", initializer=lower_thread_priority
+        )
         self._pending = 0
 
     async def accept(self, password: str, email: str) -> str:

@@ -6,8 +6,10 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from socket import send_fds, socketpair
+from functools import partial
+from socket import send_fds, socket, socketpair
 
 from gateway.children.output import OutputLog, OutputReader
 from gateway.children.program import ChildProgram
@@ -24,44 +26,32 @@ class ForkServer:
     """
 
     def __init__(self, program: ChildProgram, output: OutputLog) -> None:
-        """Start it. Raises OSError if the system cannot start another process.
+        """Begin to start it, in a thread: that takes milliseconds, or much longer on a busy host.
 
-        This stops the event loop for some milliseconds. Not by asyncio, whose subprocesses need
-        the main thread's event loop.
+        Not by asyncio, whose subprocesses need the main thread's event loop. Raises OSError if the
+        system has no descriptors for it.
         """
         ours, theirs = socketpair()
         lifeline, self._lifeline = os.pipe()
         read_end, write_end = os.pipe()
-        try:
-            self._process = subprocess.Popen(
-                _command(program, theirs.fileno(), lifeline),
-                stdin=subprocess.DEVNULL,
-                stdout=write_end,
-                stderr=write_end,
-                pass_fds=(theirs.fileno(), lifeline),
-                env=_environment(program),
-                start_new_session=True,  # Ctrl-C is for the supervisor
-            )
-        except OSError:
-            ours.close()
-            os.close(self._lifeline)
-            os.close(read_end)
-            raise
-        finally:
-            theirs.close()
-            os.close(lifeline)
-            os.close(write_end)
         ours.setblocking(False)
         self._control = ours
-        self._output = OutputReader(read_end, self._process.pid, output)
-        self._life = asyncio.create_task(self._live(), name="child process forks")
+        self._process: subprocess.Popen[bytes] | None = None
+        start = partial(_start, program, theirs, lifeline, write_end)
+        self._life = asyncio.create_task(
+            self._live(start, read_end, output), name="child process forks"
+        )
         self._killed = False
+        self.refusal: OSError | None = None
+        """Why the system could not start it."""
         self.has_forked = False
         """Whether it has imported everything."""
 
     @property
     def alive(self) -> bool:
         """Whether it has not ended, and is not about to."""
+        if self._process is None:
+            return not self._killed and self.refusal is None
         return not self._killed and self._process.poll() is None
 
     @property
@@ -70,7 +60,7 @@ class ForkServer:
         return self._life.done()
 
     def fork(self, connection: int, lifeline: int, output: int, report: int) -> None:
-        """Request a child with these descriptors; see `Request`.
+        """Request a child with these descriptors; see `Request`. It waits until this has started.
 
         Raises:
             OSError: it has ended, or reads no requests.
@@ -80,22 +70,55 @@ class ForkServer:
     def kill(self) -> None:
         """Kill it. Its children end when their lifelines do, and report nothing."""
         self._killed = True
-        self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     async def end(self) -> None:
         """Kill it, and wait for its end."""
         self.kill()
         await asyncio.shield(self._life)
 
-    async def _live(self) -> None:
-        """Wait for its end: it sends nothing, so there is nothing to read until then."""
-        with suppress(OSError):  # it has ended before it has read all requests
-            await asyncio.get_running_loop().sock_recv(self._control, 1)
-        while self._process.poll() is None:  # noqa: ASYNC110 - watchers need the main thread
-            await asyncio.sleep(_REAP_SECONDS)
+    async def _live(
+        self, start: Callable[[], subprocess.Popen[bytes]], read_end: int, output: OutputLog
+    ) -> None:
+        """Start it, and wait for its end."""
+        try:
+            self._process = process = await asyncio.to_thread(start)
+        except OSError as error:
+            self.refusal = error
+            os.close(read_end)
+        else:
+            reader = OutputReader(read_end, process.pid, output)
+            if self._killed:  # meanwhile
+                process.kill()
+            with suppress(OSError):  # it has ended before it has read all requests
+                # It sends nothing, so there is nothing to read until then.
+                await asyncio.get_running_loop().sock_recv(self._control, 1)
+            while process.poll() is None:  # noqa: ASYNC110 - watchers need the main thread
+                await asyncio.sleep(_REAP_SECONDS)
+            reader.close()
         self._control.close()
         os.close(self._lifeline)
-        self._output.close()
+
+
+def _start(
+    program: ChildProgram, control: socket, lifeline: int, output: int
+) -> subprocess.Popen[bytes]:
+    """Start one with these descriptors, and close them here: also those that wait in `control`."""
+    try:
+        return subprocess.Popen(
+            _command(program, control.fileno(), lifeline),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(control.fileno(), lifeline),
+            env=_environment(program),
+            start_new_session=True,  # Ctrl-C is for the supervisor
+        )
+    finally:
+        control.close()
+        os.close(lifeline)
+        os.close(output)
 
 
 def _command(program: ChildProgram, control: int, lifeline: int) -> list[str]:

@@ -265,8 +265,9 @@ class ChildProcess:
                 self.pid = number
                 reader = OutputReader(self._output, self.pid, self._output_log)
                 status = await self._reported()
-        except OSError:  # TimeoutError included: the fork server has ended, or hangs
+        except OSError:  # TimeoutError included: the fork server has ended, hangs, or did not start
             self._forks.kill()
+            self._refusal = self._forks.refusal
         self._release(reader)
         self._starting.cancel()
         await asyncio.wait({self._starting})

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-NICENESS = 10
-"""Event loops, and the runs that end within them, go first where processors are scarce."""
+from telemetry.priority import lower_thread_priority
 
 Result = TypeVar("Result")
 _Task = tuple[Callable[[], Result], Callable[[Result | Exception], None], asyncio.AbstractEventLoop]
@@ -45,16 +42,9 @@ class WorkerThreads(Generic[Result]):
             self._tasks.put(None)
 
     def _run_tasks(self) -> None:
-        _lower_priority()
+        lower_thread_priority()
         while _run_task(self._tasks.get()):
             pass
-
-
-def _lower_priority() -> None:
-    if sys.platform == "linux":  # elsewhere only whole processes have a priority
-        thread = threading.get_native_id()
-        niceness = max(NICENESS, os.getpriority(os.PRIO_PROCESS, thread))
-        os.setpriority(os.PRIO_PROCESS, thread, niceness)
 
 
 def _run_task(task: _Task[Result] | None) -> bool:

@@ -18,7 +18,7 @@ from inference_server.data_plane.batching import batch_key
 from inference_server.data_plane.calls import PendingCall, RequestProfile
 from inference_server.data_plane.executor import BatchExecutor
 from inference_server.data_plane.responses import ResponseEncoder
-from inference_server.data_plane.worker_threads import NICENESS, WorkerThreads
+from inference_server.data_plane.worker_threads import WorkerThreads
 from inference_server.errors import InferenceError
 from inference_server.metrics import ModelMetrics
 from inference_server.runtime.session import ModelSession
@@ -27,6 +27,7 @@ from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.parameters import INFER_SECONDS, QUEUE_SECONDS
 from telemetry.instruments import Registry
+from telemetry.priority import NICENESS
 from tests import onnx_models
 from tests.inference_server.requests import arrays
 

@@ -154,14 +154,31 @@ async def test_a_fork_server_that_hangs_is_replaced(pool: ChildPool) -> None:
     assert fork_server() != stopped
 
 
-async def test_closing_does_not_wait_for_a_fork_server_that_starts() -> None:
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_closing_does_not_wait_for_a_fork_server_that_starts(is_known: bool) -> None:
     pool = pool_of()
     pool.warm()
-    starting = fork_server()
+    while is_known and not fork_servers(MODULE):  # noqa: ASYNC110 - a process says nothing
+        await asyncio.sleep(0.001)
+    starting = fork_servers(MODULE)
     began = monotonic()
     await pool.close()
     assert monotonic() - began < 2
-    assert ended([starting])
+    assert ended(starting or fork_servers(MODULE))
+
+
+async def test_a_fork_server_that_cannot_be_started_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = pool_of()
+    try:
+        with monkeypatch.context() as broken:
+            broken.setattr(sys, "executable", "/nowhere/python")
+            for _ in range(2):
+                assert await failure(pool, "1 + 1") is ChildFailure.UNAVAILABLE
+        assert await ask(pool, "1 + 1") == 2
+    finally:
+        await pool.close()
 
 
 async def test_a_process_that_cannot_be_forked_is_unavailable() -> None:
