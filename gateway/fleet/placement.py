@@ -98,22 +98,23 @@ class Placement:
         async with self._db.write() as session:
             await session.execute(update(Replica).where(ours).values(host_id=self._host_id))
 
-    async def claim(self, *, skip: Collection[str] = ()) -> bool:
+    async def claim(self, *, skip: Collection[str] = ()) -> Set[str]:
         """Take open replicas of servers that should run; record that the others are stopped.
 
         A replica is open without a host; and, if we may take over, where its host's lease has
         ended. Those in `skip` stay open: of them, a process that another host replaced still runs
-        here. One of this host is given up if its server requires other labels now. Returns whether
-        anything was written.
+        here. One of this host is given up if its server requires other labels now. Returns the ids
+        of the servers of which anything was written.
         """
         async with self._db.read() as session:  # usually there is nothing to write, and no lock
             found = await self._find(session, skip)
             situation = await _situation(session) if found else None
         if situation is None:
             self._open_since, self._sizes = {}, {}
-            return False
+            return set()
         await self._ask_sizes({(server.model, server.version) for _, server in found})
         plan = self._plan(found, situation)
+        written = set()
         if plan.changes:
             async with self._db.write() as session:
                 await advisory_lock(session, Replica.__tablename__)
@@ -126,8 +127,9 @@ class Placement:
                         seen: Observation = {"state": State.STOPPED, "reason": reason}
                         Observed(replica_id=replica.id, seen=seen).apply(replica, server)
                         record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+                        written.add(server.id)
         self._open_since, self._assumed = plan.open_since, plan.assumed
-        return bool(plan.changes)
+        return written
 
     async def _ask_sizes(self, versions: Set[Version]) -> None:
         """Note the bytes of the versions that the store has, as far as it says so in time."""

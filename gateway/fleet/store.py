@@ -5,7 +5,7 @@ Those of processes that register themselves are in `registrations.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -153,11 +153,22 @@ class FleetStore:
         """Return the servers that answer calls or wake for them: all but the stopped."""
         return [server for server in await self.all() if server.desired != Desired.STOPPED]
 
-    async def with_models(self) -> list[tuple[InferenceServer, Model | None]]:
-        """Return all servers, each with the row of its model, from one snapshot."""
-        joined = select(InferenceServer, Model).outerjoin(
-            Model, Model.name == InferenceServer.model
+    async def with_models(
+        self, chosen: Collection[str] | None = None
+    ) -> list[tuple[InferenceServer, Model | None]]:
+        """Return servers, oldest first, each with the row of its model.
+
+        Of those `chosen` by their ids, or by the names of their models; None: all.
+        """
+        joined = (
+            select(InferenceServer, Model)
+            .outerjoin(Model, Model.name == InferenceServer.model)
+            .order_by(InferenceServer.created_at, InferenceServer.id)
         )
+        if chosen is not None:
+            joined = joined.where(
+                InferenceServer.id.in_(chosen) | InferenceServer.model.in_(chosen)
+            )
         async with self._db.read() as session:
             return [(server, model) for server, model in await session.execute(joined)]
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from time import monotonic
 
 from gateway.auth.model_access import Visibility
-from gateway.fleet.pacing import pause_after_read
 from gateway.fleet.registrations import Leases
+from gateway.fleet.server_rows import ServerRows
 from gateway.fleet.states import Desired
 from gateway.fleet.store import FleetStore
 from gateway.storage.change_feed import ChangeFeed
-from gateway.storage.changes import ChangeKind
 from gateway.storage.failures import log_failure
 from gateway.storage.tables import InferenceServer, Model
 from gateway.upstream.servers import InferenceServers, ReplicaStatus, ServerStatus
@@ -26,7 +24,7 @@ log = logger("gateway.fleet")
 
 
 class FleetWatcher:
-    """Reads the rows at the start and after each change, and applies them to the servers.
+    """Reads the rows at the start, those that change after each change, and applies them.
 
     It also ends leases of processes that have registered, while there are any.
     """
@@ -39,17 +37,15 @@ class FleetWatcher:
         leases: Leases | None = None,
     ) -> None:
         """Watch; without `leases`, other processes end them."""
-        self._store = store
         self._leases = leases
         self._has_leases = False
         self._servers = servers
         self._changed = asyncio.Event()
+        self._rows = ServerRows(store, feed, _status, self._changed)
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self.loaded = asyncio.Event()
         """Set once the rows have been read."""
-        for kind in (ChangeKind.INFERENCE_SERVER, ChangeKind.MODEL):
-            feed.subscribe(kind, lambda _: self._changed.set())
 
     def start(self) -> None:
         """Start watching."""
@@ -73,14 +69,12 @@ class FleetWatcher:
             try:
                 if self._changed.is_set():
                     self._changed.clear()
-                    began = monotonic()
-                    rows = await self._store.with_models()
-                    self._servers.apply([_status(row, model) for row, model in rows])
+                    statuses = await self._rows.read()
+                    self._servers.apply(statuses)
                     self._has_leases = self._leases is not None and any(
-                        each.is_registered for row, _ in rows for each in row.replicas
+                        not replica.is_hosted for each in statuses for replica in each.replicas
                     )
                     self.loaded.set()
-                    await pause_after_read(monotonic() - began)
                 if self._leases and self._has_leases:
                     await self._leases.end()
             except Exception as error:  # noqa: BLE001 - see `log_failure`

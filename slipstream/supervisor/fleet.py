@@ -9,19 +9,17 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from time import monotonic
 
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.fleet.pacing import pause_after_read
 from gateway.fleet.placement import Placement
 from gateway.fleet.scaling import Decision, Scaling
+from gateway.fleet.server_rows import ServerRows
 from gateway.fleet.states import Desired, Phase, State
 from gateway.fleet.store import FleetStore, Observation
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
-from gateway.storage.changes import ChangeKind
 from gateway.storage.tables import InferenceServer
 from inference_server.runtime.host import plan_threads
 from model_store.store import ModelStore
@@ -114,7 +112,7 @@ class Fleet:
         self._draining = False
         self._claims = True
         self._followed = asyncio.Event()
-        feed.subscribe(ChangeKind.INFERENCE_SERVER, lambda _: self._desired_changed.set())
+        self._rows = ServerRows(store, feed, _only_server, self._desired_changed)
         lease.on_change = self._desired_changed.set
 
     async def run(self) -> None:
@@ -413,17 +411,17 @@ class Fleet:
         while not self._draining:
             changed = self._desired_changed.is_set()
             self._desired_changed.clear()
-            began = monotonic()
             try:
                 if self._claims:
-                    changed |= await self._placement.claim(skip=self._manager.pids.keys())
+                    claimed = await self._placement.claim(skip=self._manager.pids.keys())
+                    self._rows.note(claimed)
+                    changed |= bool(claimed)
                 if changed:
-                    self._set_desired(await self._store.running_or_asleep())
+                    servers = await self._rows.read()
+                    self._set_desired([it for it in servers if it.desired != Desired.STOPPED])
             except (SQLAlchemyError, OSError):  # the change feed has logged it already
                 self._desired_changed.set()
                 await asyncio.sleep(_RETRY_SECONDS)
-            else:
-                await pause_after_read(monotonic() - began)
             await self._until_due()
         self._followed.set()
 
@@ -482,8 +480,9 @@ class Fleet:
             served = [self._servers[key] for key in pids if key in self._servers]
             await asyncio.to_thread(self._note_use, served)
             sharing = Counter(pids.values())
+            used = {pid: await asyncio.to_thread(memory_of, pid) for pid in sharing}
             for key, pid in pids.items():
-                memory_bytes = (await asyncio.to_thread(memory_of, pid) or 0) // sharing[pid]
+                memory_bytes = (used[pid] or 0) // sharing[pid]
                 # Changes of up to 1 % are not worth a write.
                 if (
                     memory_bytes
@@ -540,3 +539,7 @@ def memory_of(pid: int) -> int | None:
             return proportional
     except psutil.Error:
         return None
+
+
+def _only_server(server: InferenceServer, _: object) -> InferenceServer:
+    return server
