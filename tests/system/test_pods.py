@@ -1,31 +1,31 @@
-"""The containers of Kubernetes, as their manifests run them: without rights, on a root file system
-that is read-only, with the secrets and the folders that the manifests mount.
+"""The image, and its containers as Kubernetes runs them: without rights, on a root file system that
+is read-only, with the folders and secrets that the manifests mount.
 
-Not tested is what only a cluster does: modes of secrets, fsGroup, and limits.
+Not tested is what only a cluster does: networks between pods, and limits.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import shlex
 import shutil
 import subprocess
-import sys
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 import yaml
 
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase
 from tests.services.s3 import S3Server
-from tests.slipstream.running import environment, free_port
+from tests.slipstream.running import free_port
 from tests.slipstream.test_kubernetes import build
 from tests.system.installation import TIMEOUT_SECONDS, chain
 from tests.system.runs import eventually
@@ -33,47 +33,72 @@ from tests.system.runs import eventually
 pytestmark = [pytest.mark.services, pytest.mark.processes]
 
 ROOT = Path(__file__).parents[2]
-USER = "10001"
 STORE = "s3://models/pods"
-_FOLDERS = {"/etc/slipstream": "/run/secret"}
-"""Mount points that this machine may lack, and cannot make on a root that is read-only."""
+BASE = "localhost/slipstream-test-base"
+IMAGE = "localhost/slipstream-test"
+_OF_THIS_MACHINE = (
+    "/etc/apt/apt.conf.d",
+    "/etc/apt/auth.conf.d",
+    "/etc/pip.conf",
+    "/etc/ssl/certs",
+)
+"""How packages are fetched here. None of it is in the image."""
 
 # Any, here and below: YAML and JSON
 Json = dict[str, Any]
 
 
-def moved(text: str) -> str:
-    """Return a text of a manifest with the folders of this test."""
-    for folder, other in _FOLDERS.items():
-        text = text.replace(folder, other)
-    return text
+def podman(*words: str, **options: Any) -> str:
+    """Run it; return its output."""
+    done = subprocess.run(
+        ["podman", *words], capture_output=True, text=True, check=False, **options
+    )
+    assert done.returncode == 0, f"podman {shlex.join(words)}:\n{done.stdout[-4_000:]}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[str]:
+    """The image of the Containerfile, on a base of Debian's packages."""
+    packages = "python3-venv,ca-certificates"
+    bootstrap = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={packages}", "trixie"]
+    with subprocess.Popen(bootstrap, stdout=subprocess.PIPE) as base:
+        podman("import", "--quiet", "-", BASE, stdin=base.stdout)
+    assert base.returncode == 0
+    volumes = [f"--volume={it}:{it}:ro" for it in _OF_THIS_MACHINE if Path(it).exists()]
+    build = ["build", "--isolation=chroot", "--network=host", f"--build-arg=BASE={BASE}", *volumes]
+    podman(*build, f"--file={ROOT / 'Containerfile'}", f"--tag={IMAGE}", str(ROOT))
+    yield IMAGE
+    podman("rmi", "--force", IMAGE, BASE)
+    podman("image", "prune", "--force")  # of the stage that builds
 
 
 class Pod:
-    """A container, which `bwrap` runs as Kubernetes would."""
+    """A pod of one container, which `podman` runs as Kubernetes would."""
 
     def __init__(
         self,
         folder: Path,
-        container: Json,
+        spec: Json,
         secret: Path,
         replaced: Mapping[str, str],
         **variables: str,
     ) -> None:
-        assert shutil.which("bwrap"), "install the Debian package bubblewrap"
         folder.mkdir()
         self._folder = folder
-        self._secret = secret
-        self._variables = variables
-        self._log = folder / "log"
-        words = [moved(str(word)) for word in container["args"]]
+        self._name = f"slipstream-test-{secrets.token_hex(4)}"
+        (container,) = spec["containers"]
+        words = [str(word) for word in container["args"]]
         for old, new in replaced.items():
             words = [word.replace(old, new) for word in words]
+        run = ["podman", "run", "--rm", f"--name={self._name}", "--network=host"]
+        run += ["--cgroups=disabled", "--log-driver=none", *_rights(spec, container)]
+        run += [f"--env={name}={value}" for name, value in variables.items()]
+        run += self._mounts(spec, container, secret)
+        self._log = folder / "log"
         with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                self._command(words), stdout=log, stderr=log, env={**environment(), **variables}
-            )
-        weakref.finalize(self, self.process.kill)
+            self.process = subprocess.Popen([*run, IMAGE, *words], stdout=log, stderr=log)
+        weakref.finalize(self, subprocess.run, ["podman", "rm", "--force", self._name], check=False)
 
     def log(self) -> str:
         """Return its output so far."""
@@ -81,37 +106,43 @@ class Pod:
 
     def execute(self, *words: str) -> str:
         """Do as `kubectl exec` does; return the output."""
-        done = subprocess.run(
-            self._command(words),
-            env={**environment(), **self._variables},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return podman("exec", self._name, "slipstream", *words)
 
     def stop(self) -> None:
-        """End it as Kubernetes does: the sandbox itself does not pass signals on."""
-        (container,) = psutil.Process(self.process.pid).children()
-        container.terminate()
+        """End it as Kubernetes does."""
+        self.process.terminate()
         assert self.process.wait(TIMEOUT_SECONDS) == 0, self.log()
         assert "Traceback" not in self.log(), self.log()
 
-    def _command(self, words: Sequence[str]) -> list[str]:
-        state, cache = self._folder / "state", self._folder / "cache"
-        for made in (state, cache):
-            made.mkdir(exist_ok=True)
-        sandbox = ["bwrap", "--unshare-user", "--uid", USER, "--gid", USER, "--ro-bind", "/", "/"]
-        sandbox += ["--dev", "/dev", "--proc", "/proc", "--die-with-parent"]
-        for empty in ("/tmp", "/run", "/var/lib", "/var/cache"):
-            sandbox += ["--tmpfs", empty]
-        for code in (sys.prefix, str(ROOT)):  # they may be in one of these
-            sandbox += ["--ro-bind", code, code]
-        sandbox += ["--bind", str(state), "/var/lib/slipstream"]
-        sandbox += ["--bind", str(cache), "/var/cache/slipstream"]
-        sandbox += ["--ro-bind", str(self._secret), "/run/secret"]
-        return [*sandbox, sys.executable, "-m", "slipstream", *words]
+    def _mounts(self, spec: Json, container: Json, secret: Path) -> Iterator[str]:
+        group = spec["securityContext"]["fsGroup"]
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        for mount in container["volumeMounts"]:
+            volume = volumes[mount["name"]]
+            if "secret" in volume:
+                folder, mode = self._folder / mount["name"], volume["secret"]["defaultMode"]
+                shutil.copytree(secret, folder)
+                for file in folder.iterdir():
+                    file.chmod(mode)
+                    os.chown(file, 0, group)
+            else:
+                assert "emptyDir" in volume
+                folder = self._folder / mount["name"]
+                folder.mkdir()
+                folder.chmod(0o2770)
+            os.chown(folder, 0, group)
+            yield f"--volume={folder}:{mount['mountPath']}{':ro' * mount.get('readOnly', False)}"
+
+
+def _rights(spec: Json, container: Json) -> Iterator[str]:
+    of_pod, own = spec["securityContext"], container["securityContext"]
+    assert of_pod["runAsNonRoot"]
+    yield f"--user={of_pod['runAsUser']}:{of_pod['runAsGroup']}"
+    if own["readOnlyRootFilesystem"]:
+        yield from ("--read-only", "--read-only-tmpfs=false")
+    if not own["allowPrivilegeEscalation"]:
+        yield "--security-opt=no-new-privileges"
+    yield from (f"--cap-drop={name}" for name in own["capabilities"]["drop"])
 
 
 @pytest.fixture
@@ -144,30 +175,29 @@ def secret(tmp_path: Path, bucket: S3Server) -> Iterator[Path]:
 
 
 def test_gateway_worker_and_inference_server_run_as_their_manifests_say(
-    secret: Path, tmp_path: Path
+    image: str, secret: Path, tmp_path: Path
 ) -> None:
     documents = build("base")
     (settings,) = [each["data"] for each in documents if each["kind"] == "ConfigMap"]
-    variables = {name: moved(value) for name, value in settings.items()}
-    variables |= {
+    variables = settings | {
         "SLIPSTREAM_MODEL_STORE": STORE,
         "SLIPSTREAM_QUEUE_PREFIX": f"pods-{secrets.token_hex(4)}",
     }
-    containers = {
-        document["metadata"]["name"]: document["spec"]["template"]["spec"]["containers"][0]
+    specs = {
+        document["metadata"]["name"]: document["spec"]["template"]["spec"]
         for document in documents
         if document["kind"] == "Deployment"
     }
     (job,) = build("base/migration")
-    (migration,) = job["spec"]["template"]["spec"]["containers"]
-    given = {each["name"]: moved(each["value"]) for each in migration["env"]}
+    migration = job["spec"]["template"]["spec"]
+    given = {each["name"]: each["value"] for each in migration["containers"][0]["env"]}
     migrated = Pod(tmp_path / "migration", migration, secret, {}, **given)
     assert migrated.process.wait(TIMEOUT_SECONDS) == 0, migrated.log()
     assert "The tables are made" in migrated.log()
     rest, grpc, worker_port, model_port, metrics = (str(free_port()) for _ in range(5))
     gateway = Pod(
         tmp_path / "gateway",
-        containers["slipstream-gateway"],
+        specs["slipstream-gateway"],
         secret,
         {"8080": rest, "8081": grpc},
         **variables,
@@ -183,7 +213,7 @@ def test_gateway_worker_and_inference_server_run_as_their_manifests_say(
     (own / "serve-key").write_text(serve)
     worker = Pod(
         tmp_path / "worker",
-        containers["slipstream-worker"],
+        specs["slipstream-worker"],
         secret,
         {"9100": worker_port},
         **variables,
@@ -196,11 +226,11 @@ def test_gateway_worker_and_inference_server_run_as_their_manifests_say(
         headers={"Content-Type": "application/octet-stream"},
     )
     assert uploaded.status_code == 201, uploaded.text
-    printed = gateway.execute("k8s", "render", "mlp", "--image", "x", "--gateway", url)
+    printed = gateway.execute("k8s", "render", "mlp", "--image", image, "--gateway", url)
     deployment, _ = yaml.safe_load_all(printed)
     server = Pod(
         tmp_path / "server",
-        deployment["spec"]["template"]["spec"]["containers"][0],
+        deployment["spec"]["template"]["spec"],
         own,
         {"0.0.0.0:9000": f"127.0.0.1:{model_port}", "0.0.0.0:9001": f"127.0.0.1:{metrics}"}
         | {"$(POD_IP)": "127.0.0.1"},
