@@ -26,11 +26,12 @@ from model_store.store import ModelStore
 from slipstream.settings import inference_options
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.handover import PassedServer
+from slipstream.supervisor.leaving import LeavingReplicas
 from slipstream.supervisor.loads import Loads
 from slipstream.supervisor.model_fetcher import ModelFetcher
 from slipstream.supervisor.observations import ObservationQueue
 from slipstream.supervisor.process import ChildProcess
-from slipstream.supervisor.process_manager import SWITCH_SECONDS, ProcessManager
+from slipstream.supervisor.process_manager import ProcessManager
 from slipstream.supervisor.reconcile import ProcessState
 from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.spawner import ServerSpawner
@@ -45,8 +46,6 @@ _SCALE_SECONDS = 1.0
 """Between two looks at the load of servers that scale."""
 _LOOK_SECONDS = 1.0
 """Between two looks at the leases of other hosts."""
-_TIMER_SECONDS = 0.01
-"""By which a timer may be early."""
 _SUCCESSOR_SECONDS = 600.0
 """How long a successor may take to become ready; loading and warm-up have limits of their own."""
 
@@ -93,10 +92,12 @@ class Fleet:
         self._servers: dict[str, InferenceServer] = {}
         """The server of each replica."""
         self._desired: set[str] = set()
-        self._leaving: dict[str, float] = {}
-        """Replicas that are not needed now, and since when, by the loop's clock."""
-        self._leaving_timer: asyncio.TimerHandle | None = None
-        """When they are looked at again."""
+        self._desired_changed = asyncio.Event()
+        self._leaving = LeavingReplicas(
+            is_busy=self._loads.is_busy,
+            call_seconds=settings.infer_timeout_seconds,
+            look=self._desired_changed.set,
+        )
         self._end_by_themselves: set[str] = set()
         """Replicas whose processes have the idle timeout, because they are the only ones."""
         self._settled: set[str] = set()
@@ -107,7 +108,6 @@ class Fleet:
         self._memory_bytes: dict[str, int] = {}
         self._failures: dict[str, str] = {}
         """Why the latest process of a key has failed."""
-        self._desired_changed = asyncio.Event()
         self._measure_now = asyncio.Event()
         self._draining = False
         self._claims = True
@@ -311,7 +311,7 @@ class Fleet:
         self._observations.add(key, state=State.STOPPED, reason=None)
         self._restarts.pop(key, None)
         self._servers.pop(key, None)
-        self._leaving.pop(key, None)
+        self._leaving.forget(key)
         self._desired.discard(key)
         self._settled.discard(key)
 
@@ -439,39 +439,16 @@ class Fleet:
             for replica in server.replicas
             if replica.host_id == self._lease.host_id and server.desired == Desired.RUNNING
         }
-        self._note_leaving(servers, {server.id for server in known})
+        known_ids = {server.id for server in known}  # the others are to end: a user wants it
+        self._leaving.update(
+            self._desired - servers.keys(),
+            may_stay=lambda key: key not in servers and self._servers[key].id in known_ids,
+        )
         self._desired = set(servers)
         self._servers |= servers
         kept = {key: self._servers[key] for key in (*servers, *self._leaving)}
         self._manager.set_desired({key: server.generation for key, server in kept.items()})
         self._check_settled()
-
-    def _note_leaving(self, servers: Mapping[str, InferenceServer], known: set[str]) -> None:
-        """Let replicas run on that are not needed now, until gateways know, and for their calls.
-
-        Those of `known` servers; of the others, a user wants them to end.
-        """
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        for key in self._desired - servers.keys():
-            self._leaving.setdefault(key, now)
-        self._leaving = {
-            key: since
-            for key, since in self._leaving.items()
-            if key not in servers
-            and self._servers[key].id in known
-            and now - since < self._time_to_leave(key)
-        }
-        if self._leaving_timer is not None:
-            self._leaving_timer.cancel()
-        if self._leaving:
-            due = min(self._leaving.values()) + SWITCH_SECONDS + _TIMER_SECONDS
-            look = due if due > now else now + _LOOK_SECONDS
-            self._leaving_timer = loop.call_at(look, self._desired_changed.set)
-
-    def _time_to_leave(self, key: str) -> float:
-        """Return how long a replica that is not needed may run on: with calls, as long as these."""
-        return self._settings.infer_timeout_seconds if self._loads.is_busy(key) else SWITCH_SECONDS
 
     async def _measure_memory(self) -> None:
         while True:

@@ -15,8 +15,8 @@ from telemetry.logs import logger
 _RETRY_SECONDS = 0.5
 """Between two attempts while the database is down."""
 _BATCH = 64
-"""Events per transaction: every transaction has each gateway read all rows, but a long one makes
-other writers wait."""
+"""Events per transaction: each has gateways read what has changed, but a long one makes other
+writers wait."""
 
 log = logger("slipstream.supervisor.observations")
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-import httpx
+import aiohttp
 import numpy as np
 
 from tests.abuse.target import GoodUser
@@ -51,14 +51,21 @@ class Figures:
 
 
 class GoodClient:
-    """Calls all the time; each phase has figures of its own."""
+    """Calls all the time; each phase has figures of its own. To be created in an event loop.
+
+    Not by httpx: for each call, it looks at every connection that is open. After a short delay of
+    all calls it was busy for a second at a time, while the gateway waited for it.
+    """
 
     def __init__(self, user: GoodUser) -> None:
         self.figures = Figures()
         self._user = user
         self._calls: set[asyncio.Task[None]] = set()
-        self._http = httpx.AsyncClient(
-            base_url=user.url, headers={"X-API-Key": user.key}, timeout=_TIMEOUT_SECONDS
+        self._http = aiohttp.ClientSession(
+            user.url,
+            headers={"X-API-Key": user.key},
+            timeout=aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS),
+            connector=aiohttp.TCPConnector(limit=0),
         )
 
     async def measure(self, seconds: float) -> Figures:
@@ -84,7 +91,7 @@ class GoodClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def _call(self, due: float, figures: Figures) -> None:
         answer = await self._post(self._user.fast, _BODY)
@@ -100,9 +107,10 @@ class GoodClient:
 
     async def _post(self, deployment: str, body: object) -> str:
         try:
-            answer = await self._http.post(f"/node/deployment-trigger/{deployment}/", json=body)
-        except httpx.HTTPError as error:
+            async with self._http.post(
+                f"/node/deployment-trigger/{deployment}/", json=body
+            ) as answer:
+                content = await answer.json()
+        except (aiohttp.ClientError, TimeoutError) as error:
             return type(error).__name__
-        if answer.is_success:
-            return str(answer.status_code)
-        return f"{answer.status_code} {answer.json().get('code')}"
+        return str(answer.status) if answer.ok else f"{answer.status} {content.get('code')}"
