@@ -30,7 +30,6 @@ from model_store.manifest import Manifest
 from model_store.names import MODEL_FILE
 from protos.errors import ErrorCode
 from telemetry.logs import logger
-from telemetry.priority import lower_thread_priority
 
 _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 1.0, 10.0
 """Between attempts to fetch a model from a store that cannot be reached."""
@@ -69,10 +68,6 @@ class BootSequence:
         self._memory_limit = memory_limit
         # Not asyncio's default executor: the loop would wait for it when stopped during a load.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="boot")
-        # Not the thread that loads: ONNX Runtime's threads, also for calls, get its priority.
-        self._warm_up_thread = ThreadPoolExecutor(
-            1, thread_name_prefix="warm-up", initializer=lower_thread_priority
-        )
         self._log = logger(__name__)
 
     async def run(self) -> None:
@@ -86,7 +81,6 @@ class BootSequence:
             self._lifecycle.become_ready()
         finally:
             self._thread.shutdown(wait=False)
-            self._warm_up_thread.shutdown(wait=False)
 
     async def _load_and_warm_up(self) -> None:
         settings = self._settings
@@ -138,7 +132,7 @@ class BootSequence:
         """
         settings, options = self._settings, RunOptions()
         running = asyncio.get_running_loop().run_in_executor(
-            self._warm_up_thread,
+            self._thread,
             partial(warm_up, session, max_rows=settings.max_batch_size, options=options),
         )
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -37,15 +38,15 @@ class ForkServer:
         ours.setblocking(False)
         self._control = ours
         self._process: subprocess.Popen[bytes] | None = None
-        start = partial(_start, program, theirs, lifeline, write_end)
-        self._life = asyncio.create_task(
-            self._live(start, read_end, output), name="child process forks"
-        )
         self._killed = False
         self.refusal: OSError | None = None
         """Why the system could not start it."""
         self.has_forked = False
         """Whether it has imported everything."""
+        start = partial(self._start, program, theirs, lifeline, write_end)
+        self._life = asyncio.create_task(
+            self._live(start, read_end, output), name="child process forks"
+        )
 
     @property
     def alive(self) -> bool:
@@ -78,47 +79,50 @@ class ForkServer:
         self.kill()
         await asyncio.shield(self._life)
 
-    async def _live(
-        self, start: Callable[[], subprocess.Popen[bytes]], read_end: int, output: OutputLog
-    ) -> None:
+    async def _live(self, start: Callable[[], None], read_end: int, output: OutputLog) -> None:
         """Start it, and wait for its end."""
         try:
-            self._process = process = await asyncio.to_thread(start)
-        except OSError as error:
-            self.refusal = error
+            await asyncio.to_thread(start)
+        except RuntimeError as error:  # the system has no thread
+            self.refusal = OSError(errno.EAGAIN, str(error))
+        if self._process is None:
             os.close(read_end)
         else:
-            reader = OutputReader(read_end, process.pid, output)
-            if self._killed:  # meanwhile
-                process.kill()
+            reader = OutputReader(read_end, self._process.pid, output)
             with suppress(OSError):  # it has ended before it has read all requests
                 # It sends nothing, so there is nothing to read until then.
                 await asyncio.get_running_loop().sock_recv(self._control, 1)
-            while process.poll() is None:  # noqa: ASYNC110 - watchers need the main thread
+            while self._process.poll() is None:  # noqa: ASYNC110 - watchers need the main thread
                 await asyncio.sleep(_REAP_SECONDS)
             reader.close()
         self._control.close()
         os.close(self._lifeline)
 
+    def _start(self, program: ChildProgram, control: socket, lifeline: int, output: int) -> None:
+        """Start it with these descriptors. In a thread.
 
-def _start(
-    program: ChildProgram, control: socket, lifeline: int, output: int
-) -> subprocess.Popen[bytes]:
-    """Start one with these descriptors, and close them here: also those that wait in `control`."""
-    try:
-        return subprocess.Popen(
-            _command(program, control.fileno(), lifeline),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=(control.fileno(), lifeline),
-            env=_environment(program),
-            start_new_session=True,  # Ctrl-C is for the supervisor
-        )
-    finally:
-        control.close()
-        os.close(lifeline)
-        os.close(output)
+        Last, they are closed here: also those of requests that wait in `control`.
+        """
+        try:
+            if self._killed:
+                return
+            self._process = subprocess.Popen(
+                _command(program, control.fileno(), lifeline),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(control.fileno(), lifeline),
+                env=_environment(program),
+                start_new_session=True,  # Ctrl-C is for the supervisor
+            )
+            if self._killed:  # meanwhile
+                self._process.kill()
+        except OSError as error:
+            self.refusal = error
+        finally:
+            control.close()
+            os.close(lifeline)
+            os.close(output)
 
 
 def _command(program: ChildProgram, control: int, lifeline: int) -> list[str]:

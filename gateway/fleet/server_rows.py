@@ -26,8 +26,10 @@ class ServerRows(Generic[T]):
         feed: ChangeFeed,
         convert: Callable[[InferenceServer, Model | None], T],
         changed: asyncio.Event,
+        *,
+        kinds: Collection[ChangeKind],
     ) -> None:
-        """Keep what `convert` makes of a server's row and its model's.
+        """Keep what `convert` makes of a server's row and its model's, as of changes of `kinds`.
 
         `changed` is set whenever there is something to read, from the start of the feed on.
         """
@@ -37,7 +39,7 @@ class ServerRows(Generic[T]):
         self._known: dict[str, T] = {}
         self._stale: set[str] | None = None
         """The ids of the servers, and the names of the models, to read; None: all."""
-        for kind in (ChangeKind.INFERENCE_SERVER, ChangeKind.MODEL):
+        for kind in kinds:
             feed.subscribe(kind, self._on_change)
 
     def note(self, server_ids: Iterable[str]) -> None:
@@ -46,10 +48,11 @@ class ServerRows(Generic[T]):
             self._stale.update(server_ids)
 
     async def read(self) -> Collection[T]:
-        """Read the rows that have changed; return what is known of all, oldest first.
+        """Read the rows that have changed; return what is known of all.
 
         Raises:
-            SQLAlchemyError, OSError: as the query does. The next call reads what this one did not.
+            SQLAlchemyError, OSError: as the query does; others, as `convert` does. The next call
+                reads what this one did not.
         """
         stale, self._stale = self._stale, set()
         reads_all = stale is None or len(stale) > _MAX_CHANGED
@@ -57,10 +60,10 @@ class ServerRows(Generic[T]):
             return self._known.values()
         try:
             rows = await self._store.with_models(None if reads_all else stale)
+            found = {server.id: self._convert(server, model) for server, model in rows}
         except BaseException:
             self._stale = None if stale is None or self._stale is None else self._stale | stale
             raise
-        found = {server.id: self._convert(server, model) for server, model in rows}
         if reads_all:
             self._known = found
         else:

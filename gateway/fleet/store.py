@@ -128,7 +128,8 @@ class ServerSettings(TypedDict, total=False):
 class FleetStore:
     """The inference servers of an installation; each call is one transaction.
 
-    Every write adds an entry to the change feed, as Kind.INFERENCE_SERVER.
+    Every write of what gateways and hosts keep in memory adds an entry to the change feed, as
+    ChangeKind.INFERENCE_SERVER: see `ServerRows`, which reads no row without one.
     """
 
     def __init__(self, db: Database) -> None:

@@ -11,6 +11,7 @@ from gateway.fleet.server_rows import ServerRows
 from gateway.fleet.states import Desired
 from gateway.fleet.store import FleetStore
 from gateway.storage.change_feed import ChangeFeed
+from gateway.storage.changes import ChangeKind
 from gateway.storage.failures import log_failure
 from gateway.storage.tables import InferenceServer, Model
 from gateway.upstream.servers import InferenceServers, ReplicaStatus, ServerStatus
@@ -41,7 +42,13 @@ class FleetWatcher:
         self._has_leases = False
         self._servers = servers
         self._changed = asyncio.Event()
-        self._rows = ServerRows(store, feed, _status, self._changed)
+        self._rows = ServerRows(
+            store,
+            feed,
+            _status,
+            self._changed,
+            kinds=(ChangeKind.INFERENCE_SERVER, ChangeKind.MODEL),
+        )
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self.loaded = asyncio.Event()

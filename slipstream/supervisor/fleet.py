@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
+from time import monotonic
 
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +21,7 @@ from gateway.fleet.states import Desired, Phase, State
 from gateway.fleet.store import FleetStore, Observation
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
+from gateway.storage.changes import ChangeKind
 from gateway.storage.tables import InferenceServer
 from inference_server.runtime.host import plan_threads
 from model_store.store import ModelStore
@@ -46,6 +48,8 @@ _SCALE_SECONDS = 1.0
 """Between two looks at the load of servers that scale."""
 _LOOK_SECONDS = 1.0
 """Between two looks at the leases of other hosts."""
+_LONG_CLAIM_SECONDS = 0.05
+_MAX_PAUSE_SECONDS = 0.3
 _SUCCESSOR_SECONDS = 600.0
 """How long a successor may take to become ready; loading and warm-up have limits of their own."""
 
@@ -112,7 +116,13 @@ class Fleet:
         self._draining = False
         self._claims = True
         self._followed = asyncio.Event()
-        self._rows = ServerRows(store, feed, _only_server, self._desired_changed)
+        self._rows = ServerRows(
+            store,
+            feed,
+            _only_server,
+            self._desired_changed,
+            kinds=(ChangeKind.INFERENCE_SERVER,),
+        )
         lease.on_change = self._desired_changed.set
 
     async def run(self) -> None:
@@ -411,6 +421,7 @@ class Fleet:
         while not self._draining:
             changed = self._desired_changed.is_set()
             self._desired_changed.clear()
+            began = monotonic()
             try:
                 if self._claims:
                     claimed = await self._placement.claim(skip=self._manager.pids.keys())
@@ -422,6 +433,8 @@ class Fleet:
             except (SQLAlchemyError, OSError):  # the change feed has logged it already
                 self._desired_changed.set()
                 await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                await _pause_after(monotonic() - began)
             await self._until_due()
         self._followed.set()
 
@@ -516,6 +529,15 @@ def memory_of(pid: int) -> int | None:
             return proportional
     except psutil.Error:
         return None
+
+
+async def _pause_after(seconds: float) -> None:
+    """Wait after a claim that took long, so that the changes meanwhile share the next.
+
+    A thousand servers that start are some thousand changes, and each claim looks at all replicas.
+    """
+    if seconds > _LONG_CLAIM_SECONDS:
+        await asyncio.sleep(min(4 * seconds, _MAX_PAUSE_SECONDS))
 
 
 def _only_server(server: InferenceServer, _: object) -> InferenceServer:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -110,7 +112,11 @@ class GoodClient:
             async with self._http.post(
                 f"/node/deployment-trigger/{deployment}/", json=body
             ) as answer:
-                content = await answer.json()
+                content = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             return type(error).__name__
-        return str(answer.status) if answer.ok else f"{answer.status} {content.get('code')}"
+        if answer.ok:
+            return str(answer.status)
+        with suppress(ValueError, AttributeError):  # it is no JSON, or no object
+            return f"{answer.status} {json.loads(content).get('code')}"
+        return f"{answer.status} {content[:80]!r}"

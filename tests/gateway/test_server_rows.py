@@ -25,7 +25,9 @@ class Reader:
         self.feed = ChangeFeed(db)
         self.changed = asyncio.Event()
         self.converted: list[str] = []
-        self.rows = ServerRows(self.store, self.feed, self._convert, self.changed)
+        self.refused: str | None = None
+        kinds = (ChangeKind.INFERENCE_SERVER, ChangeKind.MODEL)
+        self.rows = ServerRows(self.store, self.feed, self._convert, self.changed, kinds=kinds)
 
     async def read(self) -> list[str]:
         """Return what is known of the servers, after the changes until now."""
@@ -35,6 +37,8 @@ class Reader:
         return list(await self.rows.read())
 
     def _convert(self, server: InferenceServer, model: Model | None) -> str:
+        if server.model == self.refused:
+            raise ValueError(server.model)
         self.converted.append(server.model)
         visibility = model.visibility if model else "unknown"
         return f"{server.model}: {server.desired}, {visibility}"
@@ -95,3 +99,20 @@ async def test_what_could_not_be_read_is_read_by_the_next_call(database: Databas
         async with database.write() as session:
             await session.execute(text("ALTER TABLE away RENAME TO inference_servers"))
     assert await reader.read() == ["a: stopped, unknown"]
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+async def test_a_row_that_is_not_understood_is_read_again(
+    database: Database, is_first: bool
+) -> None:
+    reader = Reader(database)
+    server = await reader.store.ensure_running("a", 1)
+    if not is_first:
+        await reader.read()
+        await reader.store.stop(server.id)
+    reader.refused = "a"
+    for _ in range(2):
+        with pytest.raises(ValueError, match="a"):
+            await reader.read()
+    reader.refused = None
+    assert await reader.read() == [f"a: {'running' if is_first else 'stopped'}, unknown"]

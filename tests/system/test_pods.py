@@ -1,13 +1,14 @@
 """The image, and its containers as Kubernetes runs them: without rights, on a root file system that
 is read-only, with the folders and secrets that the manifests mount.
 
-Not tested is what only a cluster does: networks between pods, and limits.
+Not tested is what only a cluster does, such as the networks between pods.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import secrets
 import shlex
 import shutil
@@ -30,12 +31,14 @@ from tests.slipstream.test_kubernetes import build
 from tests.system.installation import TIMEOUT_SECONDS, chain
 from tests.system.runs import eventually
 
-pytestmark = [pytest.mark.services, pytest.mark.processes]
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.processes,
+    pytest.mark.timeout(900),  # the image is built from packages
+]
 
 ROOT = Path(__file__).parents[2]
 STORE = "s3://models/pods"
-BASE = "localhost/slipstream-test-base"
-IMAGE = "localhost/slipstream-test"
 _OF_THIS_MACHINE = (
     "/etc/apt/apt.conf.d",
     "/etc/apt/auth.conf.d",
@@ -48,29 +51,42 @@ _OF_THIS_MACHINE = (
 Json = dict[str, Any]
 
 
+PODMAN = ["podman", "--runtime=runc"]
+"""podman's default, crun, refuses to run where there are cgroups of both versions."""
+
+
 def podman(*words: str, **options: Any) -> str:
     """Run it; return its output."""
-    done = subprocess.run(
-        ["podman", *words], capture_output=True, text=True, check=False, **options
-    )
+    done = subprocess.run([*PODMAN, *words], capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, f"podman {shlex.join(words)}:\n{done.stdout[-4_000:]}{done.stderr}"
     return done.stdout
+
+
+def limits() -> Iterator[str]:
+    """Return options for the limits of this process: a container may not have higher ones."""
+    for name, limit in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        soft, hard = resource.getrlimit(limit)
+        yield f"--ulimit={name}={soft}:{hard}"
 
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[str]:
     """The image of the Containerfile, on a base of Debian's packages."""
-    packages = "python3-venv,ca-certificates"
-    bootstrap = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={packages}", "trixie"]
-    with subprocess.Popen(bootstrap, stdout=subprocess.PIPE) as base:
-        podman("import", "--quiet", "-", BASE, stdin=base.stdout)
-    assert base.returncode == 0
+    name = f"localhost/slipstream-test-{secrets.token_hex(4)}"
+    base = f"{name}-base"
+    packages = "--include=python3-venv,ca-certificates"
+    bootstrap = ["mmdebstrap", "--quiet", "--variant=apt", packages, "trixie"]
     volumes = [f"--volume={it}:{it}:ro" for it in _OF_THIS_MACHINE if Path(it).exists()]
-    build = ["build", "--isolation=chroot", "--network=host", f"--build-arg=BASE={BASE}", *volumes]
-    podman(*build, f"--file={ROOT / 'Containerfile'}", f"--tag={IMAGE}", str(ROOT))
-    yield IMAGE
-    podman("rmi", "--force", IMAGE, BASE)
-    podman("image", "prune", "--force")  # of the stage that builds
+    build = ["build", "--isolation=chroot", "--network=host", "--force-rm", "--layers=false"]
+    build += [f"--build-arg=BASE={base}", f"--file={ROOT / 'Containerfile'}", f"--tag={name}"]
+    try:
+        with subprocess.Popen(bootstrap, stdout=subprocess.PIPE) as made:
+            podman("import", "--quiet", "-", base, stdin=made.stdout)
+        assert made.returncode == 0
+        podman(*build, *limits(), *volumes, str(ROOT))
+        yield name
+    finally:
+        podman("rmi", "--force", "--ignore", name, base)
 
 
 class Pod:
@@ -78,6 +94,7 @@ class Pod:
 
     def __init__(
         self,
+        image: str,
         folder: Path,
         spec: Json,
         secret: Path,
@@ -91,14 +108,14 @@ class Pod:
         words = [str(word) for word in container["args"]]
         for old, new in replaced.items():
             words = [word.replace(old, new) for word in words]
-        run = ["podman", "run", "--rm", f"--name={self._name}", "--network=host"]
-        run += ["--cgroups=disabled", "--log-driver=none", *_rights(spec, container)]
+        run = [*PODMAN, "run", "--rm", f"--name={self._name}", "--network=host", *limits()]
+        run += ["--log-driver=none", *_rights(spec, container)]
         run += [f"--env={name}={value}" for name, value in variables.items()]
         run += self._mounts(spec, container, secret)
         self._log = folder / "log"
         with self._log.open("w") as log:
-            self.process = subprocess.Popen([*run, IMAGE, *words], stdout=log, stderr=log)
-        weakref.finalize(self, subprocess.run, ["podman", "rm", "--force", self._name], check=False)
+            self.process = subprocess.Popen([*run, image, *words], stdout=log, stderr=log)
+        weakref.finalize(self, subprocess.run, [*PODMAN, "rm", "--force", self._name], check=False)
 
     def log(self) -> str:
         """Return its output so far."""
@@ -139,10 +156,12 @@ def _rights(spec: Json, container: Json) -> Iterator[str]:
     assert of_pod["runAsNonRoot"]
     yield f"--user={of_pod['runAsUser']}:{of_pod['runAsGroup']}"
     if own["readOnlyRootFilesystem"]:
-        yield from ("--read-only", "--read-only-tmpfs=false")
+        # As containerd: of what can be written, only /dev/shm is there without a volume.
+        yield from ("--read-only", "--read-only-tmpfs=false", "--tmpfs=/dev/shm:size=64m")
     if not own["allowPrivilegeEscalation"]:
         yield "--security-opt=no-new-privileges"
     yield from (f"--cap-drop={name}" for name in own["capabilities"]["drop"])
+    yield f"--memory={container['resources']['limits']['memory'].removesuffix('i').lower()}"
 
 
 @pytest.fixture
@@ -191,11 +210,12 @@ def test_gateway_worker_and_inference_server_run_as_their_manifests_say(
     (job,) = build("base/migration")
     migration = job["spec"]["template"]["spec"]
     given = {each["name"]: each["value"] for each in migration["containers"][0]["env"]}
-    migrated = Pod(tmp_path / "migration", migration, secret, {}, **given)
+    migrated = Pod(image, tmp_path / "migration", migration, secret, {}, **given)
     assert migrated.process.wait(TIMEOUT_SECONDS) == 0, migrated.log()
     assert "The tables are made" in migrated.log()
     rest, grpc, worker_port, model_port, metrics = (str(free_port()) for _ in range(5))
     gateway = Pod(
+        image,
         tmp_path / "gateway",
         specs["slipstream-gateway"],
         secret,
@@ -212,6 +232,7 @@ def test_gateway_worker_and_inference_server_run_as_their_manifests_say(
         shutil.copy(secret / name, own)
     (own / "serve-key").write_text(serve)
     worker = Pod(
+        image,
         tmp_path / "worker",
         specs["slipstream-worker"],
         secret,
@@ -229,6 +250,7 @@ def test_gateway_worker_and_inference_server_run_as_their_manifests_say(
     printed = gateway.execute("k8s", "render", "mlp", "--image", image, "--gateway", url)
     deployment, _ = yaml.safe_load_all(printed)
     server = Pod(
+        image,
         tmp_path / "server",
         deployment["spec"]["template"]["spec"],
         own,

@@ -10,6 +10,7 @@ the checks allow.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from math import sqrt
 from statistics import NormalDist
 
@@ -23,9 +24,11 @@ _MIN_FAILURES = 5
 MIN_CALLS = 20
 """Calls of the candidate before its times are judged, and of both before it goes live by itself."""
 _TAIL = 0.9
-_MIN_SLOW_REPORTS = 3
+_SLOW_MOMENTS = 3
 """A batch whose items wait for each other, or a host that stands still for a moment, makes many
 calls slow at once, and no more of them later."""
+_MOMENT = timedelta(seconds=1)
+_LATELY = timedelta(minutes=10)
 _MIN_EXCESS_SECONDS = 0.005
 """Of nine of ten calls: less is no reason, however fast the live version is."""
 
@@ -38,9 +41,16 @@ class Verdict:
     reason: str
 
 
-def add(total: Observations, seen: Observations, checks: Checks) -> None:
-    """Add what a gateway has seen since its last report."""
-    seen.slow_reports = float(seen.candidate.any_slower_than(slowest_allowed(total, checks)))
+def add_report(
+    total: Observations, seen: Observations, checks: Checks, *, moment: datetime
+) -> None:
+    """Add what a gateway has seen in the half second before `moment`."""
+    late, tail = seen.candidate.late, seen.candidate.quantile(_TAIL)
+    if late >= _MIN_FAILURES or tail > slowest_allowed(total, checks):
+        lately = [one for one in total.slow_at if moment - one < _LATELY]
+        if not lately or moment - lately[-1] >= _MOMENT:
+            lately.append(moment)
+        total.slow_at = lately[-_SLOW_MOMENTS:]
     total.merge(seen)
 
 
@@ -86,7 +96,7 @@ def _outputs(seen: Observations, checks: Checks, live: str, tried: str) -> str |
 
 def _latency(seen: Observations, checks: Checks, live: str, tried: str) -> str | None:
     new, old = seen.candidate, seen.baseline
-    if checks.max_latency_ratio is None or seen.slow_reports < _MIN_SLOW_REPORTS:
+    if checks.max_latency_ratio is None or len(seen.slow_at) < _SLOW_MOMENTS:
         return None
     allowed = slowest_allowed(seen, checks)
     lowest, _ = wilson_interval(new.late, new.timed + new.late)

@@ -7,6 +7,7 @@ several gateways can be added, and a quantile is known to 10 %.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from http import HTTPStatus
 from math import ceil, log
 from typing import Protocol
@@ -102,10 +103,6 @@ class Calls(BaseModel):
             self.classes[number] = self.classes.get(number, 0) + calls
         self.late = other.late
 
-    def any_slower_than(self, seconds: float) -> bool:
-        """Whether a call without an error took longer, or is late."""
-        return bool(self.late) or self.quantile(1.0) > seconds
-
     def halve(self) -> None:
         """Make all counts half as large."""
         self.answered /= 2
@@ -123,9 +120,9 @@ class Observations(BaseModel):
     different: float = 0
     example: str | None = None
     """A difference between two outputs, with the values: for the deployment's owner only."""
-    slow_reports: float = 0
-    """Reports of gateways, one each half second, with calls of the candidate that were slower than
-    allowed. Calls of one report are not independent: whatever held up one held up all."""
+    slow_at: list[datetime] = []
+    """When the candidate was slower than allowed, lately. Calls of one moment are not independent:
+    whatever held up one held up all."""
 
     def compare(self, difference: str | None) -> None:
         """Count two outputs; None: they are equal."""
@@ -141,10 +138,8 @@ class Observations(BaseModel):
         self.compared += other.compared
         self.different += other.different
         self.example = other.example or self.example
-        self.slow_reports += other.slow_reports
         while self.candidate.answered > 2 * _RECENT:
             self.baseline.halve()
             self.candidate.halve()
             self.compared /= 2
             self.different /= 2
-            self.slow_reports /= 2

@@ -13,7 +13,7 @@ from gateway.deployments.audit_events import live as seen_live
 from gateway.deployments.audit_events import record_deployment, rollout_fields
 from gateway.deployments.live_deployment import build_live_deployment
 from gateway.deployments.rollout_settings import Checks, RolloutState, Strategy
-from gateway.deployments.rollouts.judgement import add, has_passed, judge
+from gateway.deployments.rollouts.judgement import add_report, has_passed, judge
 from gateway.deployments.rollouts.observations import Observations
 from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.settings import DeploymentStatus, ExecutionMode
@@ -166,7 +166,8 @@ class RolloutService:
                 return None
             total = Observations.model_validate(rollout.observed)
             checks = Checks.model_validate(rollout.checks)
-            add(total, seen, checks)
+            moment = (await session.execute(select(seconds_from_now()))).scalar_one()
+            add_report(total, seen, checks, moment=moment)
             rollout.observed = total.model_dump(mode="json")
             if row.live_version == rollout.baseline:
                 await self._judge(session, row, rollout, total, checks)

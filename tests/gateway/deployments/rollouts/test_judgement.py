@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime, timedelta
 from statistics import NormalDist
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from gateway.deployments.rollout_settings import Cause, Checks
 from gateway.deployments.rollouts.judgement import (
     Verdict,
-    add,
+    add_report,
     has_passed,
     judge,
     slowest_allowed,
@@ -22,6 +23,7 @@ from gateway.fast_path.call_record import DeploymentCallRecord
 from protos.errors import ErrorCode
 
 CHECKS = Checks(tolerance=0.01)
+BEGIN = datetime(2026, 11, 29, tzinfo=UTC)
 
 
 def calls(answered: int, failed: int = 0, seconds: float = 0.01) -> Calls:
@@ -34,7 +36,7 @@ def calls(answered: int, failed: int = 0, seconds: float = 0.01) -> Calls:
 
 def verdict(baseline: Calls, candidate: Calls, checks: Checks = CHECKS) -> Verdict | None:
     """Return the judgement of two versions that were not compared, and slow in many reports."""
-    seen = Observations(baseline=baseline, candidate=candidate, slow_reports=100)
+    seen = Observations(baseline=baseline, candidate=candidate, slow_at=[BEGIN] * 3)
     return judge(seen, checks, baseline=1, candidate=2)
 
 
@@ -124,29 +126,71 @@ def test_versions_are_compared_over_the_same_time() -> None:
         assert judge(seen, CHECKS, baseline=1, candidate=2) is None, turn
 
 
+class Rollout:
+    """What gateways report one after the other."""
+
+    def __init__(self, live: int) -> None:
+        self.total = Observations(baseline=calls(live))
+        self.moment = BEGIN
+
+    def report(self, candidate: Calls, *, after: float = 0.5, live: int = 0) -> Verdict | None:
+        """Return the judgement after one more report."""
+        self.moment += timedelta(seconds=after)
+        seen = Observations(baseline=calls(live), candidate=candidate)
+        add_report(self.total, seen, CHECKS, moment=self.moment)
+        return judge(self.total, CHECKS, baseline=1, candidate=2)
+
+
+def late(number: int) -> Calls:
+    """Return calls that still wait."""
+    seen = Calls()
+    seen.late = number
+    return seen
+
+
 def test_one_batch_that_was_held_up_is_no_reason() -> None:
-    seen = Observations(baseline=calls(40), candidate=calls(20))
-    waiting = Observations()
-    waiting.candidate.late = 22
-    held_up = Observations(candidate=calls(22, seconds=0.5))
-    quick = Observations(candidate=calls(22))
-    for report in (waiting, held_up, quick, quick):
-        add(seen, report, CHECKS)
-        assert judge(seen, CHECKS, baseline=1, candidate=2) is None
-    add(seen, held_up, CHECKS)
-    found = judge(seen, CHECKS, baseline=1, candidate=2)
+    rollout = Rollout(40)
+    assert rollout.report(calls(20)) is None
+    assert rollout.report(late(22)) is None
+    assert rollout.report(late(22), after=0.1) is None, "another gateway reports the same moment"
+    assert rollout.report(calls(22, seconds=0.5)) is None
+    for _ in range(3):
+        assert rollout.report(calls(22)) is None
+    assert rollout.report(calls(22, seconds=0.5)) is None
+    found = rollout.report(calls(22, seconds=0.5), after=1)
     assert found is not None
     assert found.cause is Cause.LATENCY
 
 
+def test_single_slow_calls_are_no_slow_moments() -> None:
+    rollout = Rollout(400)
+    for _ in range(10):
+        mostly_quick = calls(40)
+        mostly_quick.add(0.5)
+        assert rollout.report(mostly_quick, after=5) is None
+    assert rollout.report(calls(200, seconds=0.5)) is None
+
+
+def test_slow_moments_are_forgotten() -> None:
+    rollout = Rollout(40)
+    assert rollout.report(calls(22, seconds=0.5)) is None
+    assert rollout.report(calls(22, seconds=0.5), after=1) is None
+    assert rollout.report(calls(22, seconds=0.5), after=700) is None
+
+
+def test_a_slow_candidate_is_found_at_any_rate() -> None:
+    rollout = Rollout(5_000)
+    found = [rollout.report(calls(2_500, seconds=0.1), live=2_500) for _ in range(6)]
+    assert found[-1] is not None
+    assert found[-1].cause is Cause.LATENCY
+
+
 def test_a_candidate_that_answers_nothing_is_found() -> None:
-    seen = Observations(baseline=calls(100))
-    for _ in range(3):
-        assert judge(seen, CHECKS, baseline=1, candidate=2) is None
-        report = Observations()
-        report.candidate.late = 5
-        add(seen, report, CHECKS)
-    found = judge(seen, CHECKS, baseline=1, candidate=2)
+    rollout = Rollout(100)
+    assert rollout.report(late(5), after=1) is None
+    assert rollout.report(late(5), after=1) is None
+    found = rollout.report(late(5), after=1)
+    seen = rollout.total
     assert found is not None
     assert found.cause is Cause.LATENCY
     assert found.reason.startswith("5 calls of version 2 wait for longer than")
