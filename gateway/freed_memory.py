@@ -9,9 +9,9 @@ from pathlib import Path
 from telemetry.allocator import return_freed_memory
 
 _LOOK_SECONDS = 10.0
-_QUIET_BYTES = 10 * 2**20
-"""A process that has read fewer since the last look has no large bodies now. With them, memory that
-it gave back would have to be got again, page by page, for the next one."""
+_QUIET_BYTES = 32 * 2**20
+"""A process that has read fewer since the last look, also from its database, has few large bodies
+now. With many, memory that it gave back would have to be got again, page by page."""
 _WORTH_BYTES = 64 * 2**20
 """Of growth: less is not worth it."""
 

@@ -38,7 +38,7 @@ asyncio.run(main(int(sys.argv[1])))
 @pytest.mark.processes
 @pytest.mark.parametrize("is_quiet", [False, True])
 def test_memory_is_returned_when_no_large_bodies_come(is_quiet: bool) -> None:
-    reads = 0 if is_quiet else 16 * 2**20
+    reads = 0 if is_quiet else 64 * 2**20
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(reads)], capture_output=True, text=True, check=True
     )
