@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from socket import send_fds, socket, socketpair
+from threading import Thread
 
 from gateway.children.output import OutputLog, OutputReader
 from gateway.children.program import ChildProgram
@@ -81,17 +82,28 @@ class ForkServer:
 
     async def _live(self, start: Callable[[], None], read_end: int, output: OutputLog) -> None:
         """Start it, and wait for its end."""
+        loop = asyncio.get_running_loop()
+        started = asyncio.Event()
+
+        def run() -> None:
+            start()
+            with suppress(RuntimeError):  # the loop is closed: this process is ending
+                loop.call_soon_threadsafe(started.set)
+
         try:
-            await asyncio.to_thread(start)
-        except RuntimeError as error:  # the system has no thread
-            self.refusal = OSError(errno.EAGAIN, str(error))
+            Thread(target=run, name="fork server", daemon=True).start()
+        except RuntimeError as error:  # the system has none
+            self.refusal, self._killed = OSError(errno.EAGAIN, str(error)), True
+            start()  # closes its ends, and no more
+        else:
+            await started.wait()
         if self._process is None:
             os.close(read_end)
         else:
             reader = OutputReader(read_end, self._process.pid, output)
             with suppress(OSError):  # it has ended before it has read all requests
                 # It sends nothing, so there is nothing to read until then.
-                await asyncio.get_running_loop().sock_recv(self._control, 1)
+                await loop.sock_recv(self._control, 1)
             while self._process.poll() is None:  # noqa: ASYNC110 - watchers need the main thread
                 await asyncio.sleep(_REAP_SECONDS)
             reader.close()

@@ -25,7 +25,9 @@ async def main(reads):
     buffer = bytearray(reads)
     kept, filled = fill(), _resident_bytes()
     with Path("/dev/zero").open("rb", buffering=0) as zeros:
-        for _ in range(10):
+        for _ in range(10 if reads else 100):
+            if _resident_bytes() < filled * 2 // 3:
+                break
             zeros.readinto(buffer)
             await asyncio.sleep(0.05)
     print(json.dumps([filled, _resident_bytes()]))
