@@ -64,14 +64,14 @@ async def test_a_server_grows_at_once_and_shrinks_after_a_while(
     server = await store.ensure_running("m", 1, replica_range=(1, 4))
     assert server.replica_count == 1
     await claim(a)
-    scaling = Scaling(database, a._host_id, down_seconds=0.3)
+    scaling = Scaling(database, a._host_id, down_seconds=2)
     await measure(store, server.id, 5.0)
     (decision,) = await scaling.decide([server.id])
     assert (decision.before, decision.after, decision.load) == (1, 3, 5.0)
     await claim(a)
     await measure(store, server.id, 0.2, 0.2, 0.1)
     assert not await scaling.decide([server.id]), "it needed three just now"
-    await asyncio.sleep(0.35)
+    await asyncio.sleep(2.05)
     (decision,) = await scaling.decide([server.id])
     assert (decision.before, decision.after) == (3, 1)
     assert (await store.get(server.id)).replica_count == 1
