@@ -50,8 +50,8 @@ class PasswordService:
             GatewayError: VALIDATION_FAILED, see `check_password`; OVERLOADED.
         """
         checked = normalize(password)
-        # Not there: it holds the interpreter's lock, which the event loop would wait for.
-        await asyncio.to_thread(check_password, checked, email)
+        # At usual priority: it holds the interpreter's lock, which the event loop would wait for.
+        await self._run(lambda: check_password(checked, email), on_default=True)
         return await self._run(lambda: self._hasher.hash(checked))
 
     async def verify(self, password: str, hashed: str | None) -> bool:
@@ -82,13 +82,14 @@ class PasswordService:
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def _run(self, work: Callable[[], T], *, on_default: bool = False) -> T:
         if self._pending >= _MAX_PENDING:
             message = f"too many passwords are being checked: retry in {_RETRY_SECONDS:g} s"
             raise GatewayError(ErrorCode.OVERLOADED, message, retry_after=_RETRY_SECONDS)
         self._pending += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            threads = None if on_default else self._threads
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
         finally:
             self._pending -= 1
 
