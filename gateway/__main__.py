@@ -23,7 +23,7 @@ import uvloop
 
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
-from gateway.freed_memory import return_memory_when_quiet
+from gateway.freed_memory import return_memory_when_steady
 from gateway.http_server import GatewayServer
 from telemetry import allocator, garbage_collection
 from telemetry.options import flag, option, read, whole_number
@@ -122,7 +122,7 @@ async def _serve(options: _GatewayOptions, boot_app: BootApp, report: StatusPipe
     )
     building = asyncio.create_task(_build(options, boot_app, server, report))
     heartbeats = asyncio.create_task(report.send_heartbeats())
-    memory = asyncio.create_task(return_memory_when_quiet(), name="freed memory")
+    memory = asyncio.create_task(return_memory_when_steady(), name="freed memory")
     with _reloading_certificate(boot_app):
         await server.serve([socket.socket(fileno=options.listen_fd)])
     heartbeats.cancel()

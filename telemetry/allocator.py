@@ -1,4 +1,4 @@
-"""What the C library does with memory that is freed."""
+"""What the C library does with memory, above all with what is freed."""
 
 from __future__ import annotations
 
@@ -44,6 +44,31 @@ def return_freed_memory() -> None:
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:
         malloc_trim(0)
+
+
+def memory_in_use() -> int | None:
+    """Return the bytes that callers of the C library hold, or None if it does not say (glibc 2.33).
+
+    Looks at every free block: up to milliseconds, in which other threads that allocate may wait.
+    """
+    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo2 is None:
+        return None
+    mallinfo2.restype = _Mallinfo2
+    found = mallinfo2()
+    return int(found.uordblks + found.hblkhd)
+
+
+class _Mallinfo2(ctypes.Structure):
+    """Mallinfo(3)."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
 
 
 def _set(parameters: Mapping[int, int]) -> None:

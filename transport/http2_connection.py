@@ -23,13 +23,12 @@ from transport.http2 import (
 )
 from transport.limits import GrpcLimits
 from transport.messages import BufferBudget
+from transport.read_turns import LARGE_READ_BYTES, read_on_in_turn
 from transport.status import RpcError, StatusCode
 from transport.streams import BaseStream
 from transport.timers import Keepalive, Timers
 from transport.write_queue import WriteQueue
 
-_LARGE_READ_BYTES = 128 * 1024
-"""After such a read, other connections come first: uvloop would read on, 8 MiB in a turn."""
 _CLOSE_SECONDS = 1.0
 """Time for the peer to read our GOAWAY before the socket is aborted."""
 _KEEPALIVE_PING = b"alive?\0\0"
@@ -134,9 +133,9 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         if self._receive_window < self._refill_below:
             self._refill()
         write_queue.flush()
-        if len(data) >= _LARGE_READ_BYTES and not self.transport.is_closing():
+        if len(data) >= LARGE_READ_BYTES and not self.transport.is_closing():
             self.transport.pause_reading()
-            self.loop.call_soon(self._read_on)
+            read_on_in_turn(self.loop, self._read_on)
 
     def _read_on(self) -> None:
         if not self.transport.is_closing():

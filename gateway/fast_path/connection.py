@@ -27,11 +27,10 @@ from gateway.fast_path.connection_timeouts import BODY, HEAD, IDLE, TimedConnect
 from gateway.fast_path.http_call import FastRoute, HttpCall, RequestHead
 from gateway.fast_path.request_head import check_single_lines
 from gateway.web.asgi import STREAMED_BODY, App, Message, Receive, Scope, Send
+from transport.read_turns import LARGE_READ_BYTES, read_on_in_turn
 
 _MAX_UNUSABLE_BYTES = 64 * 1024
 """That may be read before a head or a part of a body is complete; h11 allows 16 KiB."""
-_LARGE_READ_BYTES = 128 * 1024
-"""After such a read, other connections come first: uvloop would read on, 8 MiB in a turn."""
 _PIECE_BYTES = 1 << 20
 """Of a body for an ASGI application, which gets it in pieces of about this size."""
 _MAX_PIPELINED = 16
@@ -113,6 +112,7 @@ class HttpConnection(TimedConnection):
             return
         if self._refused:
             self._discard(len(data))
+            self._let_others_read(len(data))
             return
         self._read_bytes = len(data)
         self._unusable_bytes += self._read_bytes
@@ -131,13 +131,16 @@ class HttpConnection(TimedConnection):
                 self._remember_head(data)
             if self._unusable_bytes > _MAX_UNUSABLE_BYTES:
                 self._refuse_flood()
-            if self._read_bytes >= _LARGE_READ_BYTES:
-                self._let_others_read()
+            self._let_others_read(self._read_bytes)
 
-    def _let_others_read(self) -> None:
-        if not self.flow.read_paused and not self.transport.is_closing():
+    def _let_others_read(self, read_bytes: int) -> None:
+        if (
+            read_bytes >= LARGE_READ_BYTES
+            and not self.flow.read_paused
+            and not self.transport.is_closing()
+        ):
             self.transport.pause_reading()
-            self.loop.call_soon(self._read_on)
+            read_on_in_turn(self.loop, self._read_on)
 
     def _read_on(self) -> None:
         if not self.flow.read_paused and not self.transport.is_closing():

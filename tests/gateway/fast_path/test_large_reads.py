@@ -1,4 +1,4 @@
-"""One connection that sends much does not keep the event loop from the others."""
+"""Connections that send much do not keep the event loop from the others."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from transport import GrpcServer, frames, http2
 from transport.http2_connection import Http2Connection
 
 SIZE = 4 * 2**20
+MAX_READ = 2**18
 TIMEOUT_SECONDS = 20.0
 
 
@@ -57,7 +58,23 @@ async def test_a_large_body_is_read_in_turns(
     with peer:
         await reads.until(sent)
     assert sent > 2**19, "more than one read"
-    assert max(reads.by_turn.values()) <= 2**18
+    assert max(reads.by_turn.values()) <= MAX_READ
+
+
+async def test_one_of_many_large_bodies_is_read_on_in_each_turn(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.route.max_body_bytes = 2 * SIZE
+    reads = Reads(HttpConnection, monkeypatch)
+    body = post(b"/direct/echo", bytes(SIZE))
+    peers = [send_at_once(served.port, body) for _ in range(6)]
+    try:
+        await reads.until(sum(sent for _, sent in peers))
+    finally:
+        for peer, _ in peers:
+            peer.close()
+    more = sum(max(0, size - MAX_READ) for size in reads.by_turn.values())
+    assert more <= 2 * len(peers) * MAX_READ, "some 19 MiB without turns"
 
 
 async def test_a_large_message_is_read_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,4 +90,4 @@ async def test_a_large_message_is_read_in_turns(monkeypatch: pytest.MonkeyPatch)
         peer.close()
         await server.drain(0)
     assert sent > 2**19, "more than one read"
-    assert max(reads.by_turn.values()) <= 2**18
+    assert max(reads.by_turn.values()) <= MAX_READ
