@@ -35,7 +35,7 @@ from telemetry.logs import logger, reason_of
 _POLL_SECONDS = 0.25
 """Interval of looking for cancelled runs. Runs younger than that are not looked at."""
 _POLLS_PER_HEARTBEAT = 4
-_RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+_RETRY_SECONDS = (0.1, 0.2, 0.5)
 """Delays between attempts to claim a run or to write a result; the last one repeats."""
 _CLAIM_SECONDS = 15.0
 """How long a run is claimed while the database is away. The sweep publishes it again later."""
