@@ -10,18 +10,20 @@ from contextlib import asynccontextmanager
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.fleet.hosts import HostStore
 from gateway.fleet.placement import Placement
 from gateway.fleet.scaling import Scaling
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
-from gateway.storage.tables import InferenceServer
+from gateway.storage.tables import Deployment, InferenceServer
 from inference_server import settings
 from inference_server.runtime.host import available_memory
 from inference_server.tcp_security import TcpSecurity
 from slipstream.demo.bootstrap import first_start, newest_call
 from slipstream.failures import UnusableError
+from slipstream.readiness import GatewayReadiness
 from slipstream.settings import UpOptions, log_level
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fleet import Fleet
@@ -45,6 +47,8 @@ from telemetry.logs import reason_of
 from telemetry.options import OptionsError
 from transport import TlsError
 from transport.bearer_tokens import TokenFileError
+
+_MAX_WAIT_FOR_WORKERS_SECONDS = 10.0
 
 
 class FleetRunner:
@@ -116,6 +120,9 @@ class FleetRunner:
         )
         with database_errors():
             rows = await self._prepare(workspace, banner, placement)
+            runs_may_wait = banner.demo is None and await _has_queued_deployments(workspace.db)
+        if runs_may_wait:  # or come: for no longer than workers take, whatever else has to start
+            self._start(workers)
         fleet = self._build(workspace, feed, lease, placement, rows)
         self._started.set()
         feed.start()
@@ -191,14 +198,21 @@ class FleetRunner:
     async def _announce_when_ready(
         self, banner: ReadyBanner, gateways: GatewayMonitor, fleet: Fleet, workers: WorkerManager
     ) -> None:
-        await gateways.ready()
-        await fleet.settled()
-        readiness = await banner.wait_until_ready()
-        # Last, so that nothing else waits for the second of processor time that they need.
-        workers.start(delivers_on_demand=broker_of(self._settings).delivers_on_demand)
+        waiting = asyncio.create_task(_readiness(banner, gateways, fleet))
+        try:
+            # Workers come last, so that nothing else waits for the second of processor time that
+            # they need; but they come, while a model boots for minutes.
+            await asyncio.wait([waiting], timeout=_MAX_WAIT_FOR_WORKERS_SECONDS)
+            self._start(workers)
+            readiness = await waiting
+        finally:
+            waiting.cancel()
         self._announced.set()
         if self._launched.predecessor is None:
             banner.print(readiness)
+
+    def _start(self, workers: WorkerManager) -> None:
+        workers.start(delivers_on_demand=broker_of(self._settings).delivers_on_demand)
 
     @property
     def adopts(self) -> bool:
@@ -253,6 +267,25 @@ def check_settings(options: UpOptions) -> None:
     """
     asyncio.run(_check_database(_settings_of(options)))
     _check_servers()
+
+
+async def _readiness(
+    banner: ReadyBanner, gateways: GatewayMonitor, fleet: Fleet
+) -> GatewayReadiness:
+    await gateways.ready()
+    await fleet.settled()
+    return await banner.wait_until_ready()
+
+
+async def _has_queued_deployments(db: Database) -> bool:
+    """Return whether there is a deployment whose runs are executed by queue workers."""
+    queued = (
+        Deployment.deployment_type == DeploymentType.API,
+        Deployment.execution_mode != ExecutionMode.FAST,
+    )
+    async with db.read() as session:
+        found = await session.scalar(sa.select(sa.exists().where(*queued)))
+    return bool(found)
 
 
 async def _check_database(settings: Settings) -> None:
