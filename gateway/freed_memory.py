@@ -13,20 +13,22 @@ from telemetry.allocator import memory_in_use, return_freed_memory
 _LOOK_SECONDS = 10.0
 _STEADY_LOOKS = 3
 _STEADY_BYTES = 4 * 2**20
-"""Memory in use differs by less from look to look when no large bodies come. While they do, memory
-that was given back would have to be got again, and in small pages where blocks in use lie between:
-`make abuse` found the event loop stopped twice as long."""
+"""At so many looks, memory in use differs by less when no large bodies come, or few that are gone
+soon. While many come, memory that was given back would have to be got again, and in small pages
+where blocks in use lie between: under `make abuse`, p99 was twice as high."""
 _WORTH_BYTES = 32 * 2**20
 """Less is not worth it."""
 
 
 async def return_memory_when_steady(look_seconds: float = _LOOK_SECONDS) -> None:
-    """Do so until cancelled, where the C library says what is in use."""
+    """Do so until cancelled; return at once where the C library does not say what is in use."""
+    if memory_in_use() is None:
+        return
     memory = _Memory()
     while True:
+        await asyncio.sleep(look_seconds)  # first: all modules are to be imported
         with suppress(OSError, RuntimeError):  # for the moment there is no descriptor, or no thread
             await asyncio.to_thread(memory.look)  # it takes milliseconds
-        await asyncio.sleep(look_seconds)
 
 
 class _Memory:
@@ -36,9 +38,7 @@ class _Memory:
 
     def look(self) -> None:
         """Return memory if use is steady and there is much more to spare than at best."""
-        in_use = memory_in_use()
-        if in_use is None:
-            return
+        in_use = memory_in_use() or 0
         self._in_use.append(in_use)
         spare = resident_bytes() - in_use  # code and Python's small objects, and what was freed
         if self._least_spare is None or spare < self._least_spare:

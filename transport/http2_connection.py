@@ -135,7 +135,10 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         write_queue.flush()
         if len(data) >= LARGE_READ_BYTES and not self.transport.is_closing():
             self.transport.pause_reading()
-            read_on_in_turn(self.loop, self._read_on)
+            if self._is_server:
+                read_on_in_turn(self.loop, self._read_on)
+            else:  # small replies of the server may follow: they do not wait for those who upload
+                self.loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
         if not self.transport.is_closing():

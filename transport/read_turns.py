@@ -15,11 +15,11 @@ _waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, deque[_ReadOn]] = WeakKey
 
 
 def read_on_in_turn(loop: asyncio.AbstractEventLoop, read_on: _ReadOn) -> None:
-    """Call `read_on`, which must not raise, when it is this connection's turn.
+    """Call `read_on` when it is this connection's turn.
 
-    In each turn of the loop, one connection reads on. Of twenty, each with a body of 20 MiB, a turn
-    would read 5 MiB for some 5 ms, and a small call takes several turns. One connection alone reads
-    as fast as without others.
+    In each turn of the loop, one of those that wait reads on. Of twenty, each with a body of
+    20 MiB, a turn would read 5 MiB for some 5 ms, and a small call takes several turns. One
+    connection alone reads as fast as without others.
     """
     waiting = _waiting.setdefault(loop, deque())
     if not waiting:
@@ -28,6 +28,8 @@ def read_on_in_turn(loop: asyncio.AbstractEventLoop, read_on: _ReadOn) -> None:
 
 
 def _next(loop: asyncio.AbstractEventLoop, waiting: deque[_ReadOn]) -> None:
-    waiting.popleft()()
-    if waiting:
-        loop.call_soon(_next, loop, waiting)
+    try:
+        waiting.popleft()()
+    finally:
+        if waiting:
+            loop.call_soon(_next, loop, waiting)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.deployments.settings import DeploymentStatus, DeploymentType, ExecutionMode
 from gateway.fleet.hosts import HostStore
 from gateway.fleet.placement import Placement
 from gateway.fleet.scaling import Scaling
@@ -48,7 +48,8 @@ from telemetry.options import OptionsError
 from transport import TlsError
 from transport.bearer_tokens import TokenFileError
 
-_MAX_WAIT_FOR_WORKERS_SECONDS = 10.0
+_MAX_WAIT_SECONDS = 10.0
+"""For inference servers, before workers start: a model may boot for minutes."""
 
 
 class FleetRunner:
@@ -120,15 +121,18 @@ class FleetRunner:
         )
         with database_errors():
             rows = await self._prepare(workspace, banner, placement)
-            runs_may_wait = banner.demo is None and await _has_queued_deployments(workspace.db)
-        if runs_may_wait:  # or come: for no longer than workers take, whatever else has to start
+            workers_are_needed = banner.demo is None and await has_queued_deployments(workspace.db)
+        if workers_are_needed and self._launched.predecessor is None:  # else its workers go on
             self._start(workers)
         fleet = self._build(workspace, feed, lease, placement, rows)
         self._started.set()
         feed.start()
         try:
             await run_together(
-                fleet.run(), self._announce_when_ready(banner, gateways, fleet, workers)
+                fleet.run(),
+                self._announce_when_ready(
+                    banner, gateways, fleet, workers, workers_are_needed=workers_are_needed
+                ),
             )
         finally:
             await feed.stop()
@@ -196,13 +200,19 @@ class FleetRunner:
         return fleet
 
     async def _announce_when_ready(
-        self, banner: ReadyBanner, gateways: GatewayMonitor, fleet: Fleet, workers: WorkerManager
+        self,
+        banner: ReadyBanner,
+        gateways: GatewayMonitor,
+        fleet: Fleet,
+        workers: WorkerManager,
+        *,
+        workers_are_needed: bool,
     ) -> None:
-        waiting = asyncio.create_task(_readiness(banner, gateways, fleet))
+        await gateways.ready()
+        waiting = asyncio.create_task(_readiness(banner, fleet))
         try:
-            # Workers come last, so that nothing else waits for the second of processor time that
-            # they need; but they come, while a model boots for minutes.
-            await asyncio.wait([waiting], timeout=_MAX_WAIT_FOR_WORKERS_SECONDS)
+            if not workers_are_needed:  # then nothing waits for the processor time that they take
+                await asyncio.wait([waiting], timeout=_MAX_WAIT_SECONDS)
             self._start(workers)
             readiness = await waiting
         finally:
@@ -269,19 +279,17 @@ def check_settings(options: UpOptions) -> None:
     _check_servers()
 
 
-async def _readiness(
-    banner: ReadyBanner, gateways: GatewayMonitor, fleet: Fleet
-) -> GatewayReadiness:
-    await gateways.ready()
+async def _readiness(banner: ReadyBanner, fleet: Fleet) -> GatewayReadiness:
     await fleet.settled()
     return await banner.wait_until_ready()
 
 
-async def _has_queued_deployments(db: Database) -> bool:
+async def has_queued_deployments(db: Database) -> bool:
     """Return whether there is a deployment whose runs are executed by queue workers."""
     queued = (
         Deployment.deployment_type == DeploymentType.API,
         Deployment.execution_mode != ExecutionMode.FAST,
+        Deployment.status != DeploymentStatus.DELETED,
     )
     async with db.read() as session:
         found = await session.scalar(sa.select(sa.exists().where(*queued)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -28,8 +29,8 @@ def test_runs_do_not_wait_for_a_model_that_boots_slowly(tmp_path: Path) -> None:
     model = onnx_models.loop(tmp_path / "slow.onnx", trips=10**15)
     installation.command("models", "add", str(model), "--name", "slow", "--serve")
     before.until("slow 1             warming")
-    before.process.kill()
-    before.process.wait()
+    installation.http.close()
+    before.stop(signal.SIGKILL)
 
     again = Up(tmp_path / "state", "--no-demo", **WARM_UP)
     again.until("slow 1             warming")
@@ -41,4 +42,4 @@ def test_runs_do_not_wait_for_a_model_that_boots_slowly(tmp_path: Path) -> None:
     assert answer.status_code == 200, answer.text
     assert after.http.get("/v2/models/slow/ready").status_code == 503
     after.http.close()
-    again.process.kill()
+    again.stop(signal.SIGKILL)
