@@ -121,7 +121,7 @@ class FleetRunner:
         )
         with database_errors():
             rows = await self._prepare(workspace, banner, placement)
-            workers_are_needed = banner.demo is None and await has_queued_deployments(workspace.db)
+            workers_are_needed = await has_queued_deployments(workspace.db)
         if workers_are_needed and self._launched.predecessor is None:  # else its workers go on
             self._start(workers)
         fleet = self._build(workspace, feed, lease, placement, rows)
@@ -211,7 +211,7 @@ class FleetRunner:
         await gateways.ready()
         waiting = asyncio.create_task(_readiness(banner, fleet))
         try:
-            if not workers_are_needed:  # then nothing waits for the processor time that they take
+            if not workers_are_needed:  # then what else starts has the processors first
                 await asyncio.wait([waiting], timeout=_MAX_WAIT_SECONDS)
             self._start(workers)
             readiness = await waiting

@@ -1,7 +1,8 @@
 """The queue workers of this machine: processes that run flows of type `api`.
 
-`slipstream up` starts them last, but at once where a deployment needs them; `slipstream worker`
-starts nothing else.
+`slipstream up` starts them with the gateways where a deployment needs them, and otherwise when
+everything else is ready, or ten seconds after the gateways. `slipstream worker` starts nothing
+else.
 With an idle time-out they are stopped after a while without a run; the next run starts them again:
 the gateway that publishes it touches a file (`WakeFile`), whose date is checked here.
 """
