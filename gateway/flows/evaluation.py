@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from gateway.flows.json_output import dump_values, load_values
 from gateway.flows.node_types.handler import NodeError
 from gateway.flows.programs import Compiled, Program
 from gateway.settings import Settings
+from gateway.storage.stored_json import dump_stored
 from protos.errors import ErrorCode
 
 _MODULE = "gateway.flows.evaluator_process"
@@ -78,9 +78,10 @@ class Evaluator:
         self, sources: Sequence[str | Mapping[str, Any]], deadline: float
     ) -> Sequence[Compiled]:
         """See CompilerPort."""
-        # As text: orjson refuses large integers.
-        request = {"kind": "compile", "sources": json.dumps(sources)}
-        answer = await self._ask(request, deadline, otherwise=ErrorCode.INVALID_FLOW)
+        body = dump_stored(sources)
+        answer = await self._ask(
+            {"kind": "compile"}, deadline, otherwise=ErrorCode.INVALID_FLOW, body=body
+        )
         return [Compiled(**one) for one in answer["results"]]
 
     async def check_function(self, function: str) -> str | None:
@@ -93,7 +94,7 @@ class Evaluator:
         deadline: float,
         *,
         otherwise: ErrorCode,
-        body: bytes = b"",
+        body: bytes,
     ) -> dict[str, Any]:
         """Return the answer; raise the code `otherwise` if the request takes too much."""
         try:

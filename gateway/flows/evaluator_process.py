@@ -40,7 +40,7 @@ def answer(request: bytes, body: bytes) -> bytes:
         case "validate":
             return orjson.dumps({"errors": _validate(task["schema"], orjson.loads(body))})
         case _:
-            sources = json.loads(task["sources"])
+            sources = json.loads(body)  # not orjson, which reads large integers as floats
             return orjson.dumps({"results": [_compile(source) for source in sources]})
 
 

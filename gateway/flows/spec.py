@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from gateway.flows.graph import Edge, check_graph
 from gateway.flows.node_types.inference import Inference
 from gateway.flows.node_types.registry import HANDLERS
 from gateway.flows.validation import ValidationErrors
+from gateway.storage.stored_json import dump_stored
 from protos.errors import ErrorCode
 
 _MAX_NODES = 1_000
@@ -113,7 +113,7 @@ def _check_storable(definition: Mapping[str, Any]) -> None:
         detail = f"the flow is nested deeper than {_MAX_DEPTH} levels"
         raise GatewayError(ErrorCode.INVALID_FLOW, detail)
     try:
-        size = len(json.dumps(definition, allow_nan=False, ensure_ascii=False).encode())
+        size = len(dump_stored(definition))
     except UnicodeEncodeError:
         detail = "a string contains a lone surrogate, which is not valid Unicode"
     except ValueError:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, nullcontext, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from gateway.storage import postgresql
 from gateway.storage.changes import write_changes
 from gateway.storage.commit_signal import commit_signal
 from gateway.storage.disk_space import is_disk_full, room_on_disk
+from gateway.storage.stored_json import dump_stored
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -68,16 +67,15 @@ def sqlite_file(url: URL) -> Path | None:
 def create_engine(url: URL) -> AsyncEngine:
     """Return an engine for `url`, which connects at its first use.
 
-    JSON columns raise ValueError for NaN and infinities, which the databases cannot read back.
+    JSON columns raise as `dump_stored`.
     """
-    dump = partial(json.dumps, allow_nan=False, separators=(",", ":"))
     sqlite = url.get_backend_name() == "sqlite"
     connect_args: dict[str, Any] = {"timeout": _BUSY_SECONDS if sqlite else _CONNECT_SECONDS}
     connect_args["async_creator_fn"] = _connect_sqlite if sqlite else postgresql.connect
     engine = create_async_engine(
         url,
         connect_args=connect_args,
-        json_serializer=dump,
+        json_serializer=lambda value: dump_stored(value).decode(),
         pool_pre_ping=not sqlite,  # only a server can close a pooled connection
     )
     if sqlite:

@@ -14,6 +14,8 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
+
 MASK = "********"
 
 _SECRET = re.compile(
@@ -42,7 +44,10 @@ def mask_text(text: str) -> str:
 
 def digest(value: Any) -> dict[str, Any]:
     """Return size and SHA-256 of a JSON value, which identify it without its content."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # has integers of more than 64 bits, for one
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
     return {"bytes": len(text), "sha256": sha256(text).hexdigest()}
 
 
