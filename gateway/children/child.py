@@ -21,8 +21,8 @@ from socket import socket
 
 from gateway.children.messages import READY, REPLY, REQUEST, ReplyFlag
 
-_NICENESS = 5
-"""Event loops and inference servers, which others wait for, go first."""
+NICENESS = 5
+"""Of a process at first: event loops and inference servers, which others wait for, go first."""
 _ENDING = {signal.SIGALRM, signal.SIGPROF, signal.SIGIO}
 """Signals that end this process, whatever its owner was started with."""
 
@@ -48,7 +48,7 @@ def serve(start: Callable[[], Answer], limits: Limits, *, connection: int, lifel
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
     end_with_owner(lifeline)
-    _lower_priority()
+    set_niceness(os.getpid(), NICENESS)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_DATA, limits.memory_bytes)
     answer = start()
@@ -98,14 +98,15 @@ def _set_timers(seconds: float, cpu_seconds: float) -> None:
         signal.setitimer(timer, after)
 
 
-def _lower_priority() -> None:
-    """Lower the priority of this process, and of its session, where Linux compares sessions.
+def set_niceness(pid: int, niceness: int) -> None:
+    """Set by how much a process's niceness exceeds this one's, and that of its session.
 
-    It does so outside of CPU cgroups: there niceness counts only within a session (sched(7)).
+    Where there are no CPU cgroups, Linux compares sessions: niceness counts only within one
+    (sched(7)).
     """
-    os.nice(_NICENESS)
+    os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + niceness)
     with suppress(OSError):  # there is no such file, or it was written to a moment ago
-        Path("/proc/self/autogroup").write_text(str(_NICENESS))
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 def end_with_owner(lifeline: int) -> None:

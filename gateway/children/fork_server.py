@@ -21,10 +21,10 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from socket import recv_fds, socket
+from socket import MSG_WAITALL, recv_fds, socket
 
-from gateway.children.child import Limits, end_with_owner, serve
-from gateway.children.messages import REPORT
+from gateway.children.child import Limits, end_with_owner, serve, set_niceness
+from gateway.children.messages import LOWER, PRIORITY, REPORT
 from telemetry.process_name import set_process_name
 
 
@@ -91,13 +91,18 @@ class ForkLoop:
                 os.read(self._signalled, 4096)
             self._reap()
             if self._control.fileno() in ready:
-                request = self._receive()
-                if request is None or self._fork(request):
+                message, descriptors, _, _ = recv_fds(self._control, 1, 4)
+                if message == LOWER:
+                    self._lower_priority()
+                elif not message:
+                    return None
+                elif self._fork(request := Request(*descriptors)):
                     return request
 
-    def _receive(self) -> Request | None:
-        message, descriptors, _, _ = recv_fds(self._control, 1, 4)
-        return Request(*descriptors) if message else None
+    def _lower_priority(self) -> None:
+        pid, niceness = PRIORITY.unpack(self._control.recv(PRIORITY.size, MSG_WAITALL))
+        if pid in self._reports:  # else it may be another process's number
+            set_niceness(pid, niceness)
 
     def _fork(self, request: Request) -> bool:
         """Return True in the child, False here."""

@@ -13,6 +13,7 @@ from functools import partial
 from socket import send_fds, socket, socketpair
 from threading import Thread
 
+from gateway.children.messages import FORK, LOWER, PRIORITY
 from gateway.children.output import OutputLog, OutputReader
 from gateway.children.program import ChildProgram
 from telemetry.allocator import ALLOCATION
@@ -67,7 +68,12 @@ class ForkServer:
         Raises:
             OSError: it has ended, or reads no requests.
         """
-        send_fds(self._control, [b"."], (connection, lifeline, output, report))
+        send_fds(self._control, [FORK], (connection, lifeline, output, report))
+
+    def lower_priority(self, pid: int, niceness: int) -> None:
+        """Request a `niceness` for a child, see `child.set_niceness`; not if it has ended."""
+        with suppress(OSError):
+            self._control.send(LOWER + PRIORITY.pack(pid, niceness))
 
     def kill(self) -> None:
         """Kill it. Its children end when their lifelines do, and report nothing."""

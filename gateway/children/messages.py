@@ -16,6 +16,12 @@ seconds: no timer."""
 REPLY = struct.Struct("<QB")
 """Bytes of the reply; a ReplyFlag."""
 
+FORK = b"f"
+LOWER = b"l"
+"""What the owner requests of the fork server: a child, whose descriptors come with the byte; a
+lower priority for one."""
+PRIORITY = struct.Struct("<qb")
+"""What follows LOWER: a pid; a niceness."""
 REPORT = struct.Struct("<q")
 """What the fork server says of a child: its pid, or a negative `errno` if there is none; then its
 exit status, negative for a signal."""
@@ -29,4 +35,4 @@ class ReplyFlag(IntFlag):
     TOO_LARGE = 2
     """There is no reply: it is larger than the program allows."""
     LAST = 4
-    """The process ends: it has grown, and a new one is smaller."""
+    """The process ends: it has grown, and a new one is smaller; or it was slowed."""

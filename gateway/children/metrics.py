@@ -33,7 +33,8 @@ class ChildMetrics:
         self.restarts = registry.counter(
             "child_restarts_total",
             "Child processes that were ended and replaced: as a limit was reached (deadline, cpu, "
-            "memory), a request was cancelled (cancelled), the process had grown (grown), or it "
-            "ended by itself or was killed from outside (crash).",
+            "memory), a request was cancelled (cancelled), the process had grown (grown), a "
+            "request computed for long and so lost priority (slowed), or it ended by itself or "
+            "was killed from outside (crash).",
             ("program", "reason"),
         )

@@ -22,7 +22,7 @@ from telemetry.logs import logger, reason_of
 _DEATHS = 2
 """Processes that may end without a limit of ours during one request: someone may kill one."""
 _MEBIBYTE = 1 << 20
-_CANCELLED, _GROWN = "cancelled", "grown"
+_CANCELLED, _GROWN, _SLOWED = "cancelled", "grown", "slowed"
 
 log = logger("gateway.children")
 
@@ -143,7 +143,7 @@ class ChildPool:
         try:
             reply = await process.ask(request, body, seconds=deadline - monotonic())
             if reply.flags & ReplyFlag.LAST or self._closed:
-                ended_by = _GROWN
+                ended_by = _SLOWED if process.is_slowed else _GROWN
                 process.kill()
             return self._body(reply)
         except ChildDiedError as died:

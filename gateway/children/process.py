@@ -12,12 +12,13 @@ from signal import SIGKILL
 from socket import SO_SNDBUF, SOL_SOCKET, socketpair
 from time import monotonic
 
+from gateway.children.child import NICENESS
 from gateway.children.errors import ChildDiedError
 from gateway.children.forking import ForkServer
 from gateway.children.messages import READY, REPLY, REPORT, REQUEST, ReplyFlag
 from gateway.children.output import OutputLog, OutputReader
 from gateway.children.program import ChildProgram
-from gateway.proc_stat import is_stopped
+from gateway.proc_stat import STOPPED, read_proc_stat
 from telemetry.logs import logger
 
 _BUFFER_BYTES = 4 << 20
@@ -30,8 +31,15 @@ _END_SECONDS = 1.0
 """In which a process ends that has closed its socket."""
 _SHORTEST = 0.001
 """Seconds of a timer; none would be no timer."""
-_WATCH_SECONDS = 1.0
+_LOOK_SECONDS = 0.1
 """Between two looks at a busy process."""
+_STOPPED_LOOKS = 10
+"""In a row that find it stopped, after which it is killed."""
+_SECONDS_PER_LEVEL = 0.05
+"""CPU time of a request after which its process's niceness is raised by _LEVEL, again and again."""
+_LEVEL = 2
+_MAX_NICENESS = 15
+"""It still gets some CPU time where others want more than there is."""
 
 log = logger("gateway.children")
 
@@ -86,6 +94,7 @@ class ChildProcess:
         self._ends = False
         self._timer: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
+        self._niceness = NICENESS
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._header: bytes | None = None
         self._body = BytesIO()
@@ -98,6 +107,11 @@ class ChildProcess:
     def alive(self) -> bool:
         """Whether the process has not ended, and is not about to."""
         return not (self._ends or self._life.done())
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether its priority was lowered, for good."""
+        return self._niceness > NICENESS
 
     @property
     def ended(self) -> bool:
@@ -126,7 +140,7 @@ class ChildProcess:
             header = REQUEST.pack(len(request), len(body), *timers)
             writer = self._streams[1]
             is_sent = True
-            self._watch_for_stop(seen=False)
+            self._look_again(stopped=0, cpu_before=None)
             writer.writelines((header, request, body) if body else (header, request))
             await writer.drain()
             return await self._read()
@@ -180,22 +194,35 @@ class ChildProcess:
             self._after(_END_SECONDS, self.kill)
         return await asyncio.shield(self._life)
 
-    def _watch_for_stop(self, *, seen: bool) -> None:
-        """Look again soon whether the process is stopped, which `seen` says of the last look."""
+    def _look_again(self, *, stopped: int, cpu_before: float | None) -> None:
         loop = asyncio.get_running_loop()
-        self._watch = loop.call_later(_WATCH_SECONDS, self._kill_if_stopped, seen)
+        self._watch = loop.call_later(_LOOK_SECONDS, self._look, stopped, cpu_before)
 
-    def _kill_if_stopped(self, seen: bool) -> None:
-        """Kill a process that a signal has stopped (SIGSTOP), at the second look.
+    def _look(self, stopped: int, cpu_before: float | None) -> None:
+        """Look at a busy process: `stopped` looks in a row have found it stopped (SIGSTOP).
 
-        It would not work, nor end by its own timers, until the deadline of the request.
+        Then it would not work, nor end by its own timers, until the deadline of the request.
+        `cpu_before` is the CPU time it had used at the first look.
         """
-        stopped = is_stopped(self.pid)
-        if stopped and seen:
-            log.error("child_stopped", pid=self.pid)
-            self.kill()
-        else:
-            self._watch_for_stop(seen=stopped)
+        with suppress(OSError):  # it has ended, or this is not Linux
+            stat = read_proc_stat(self.pid)
+            stopped = stopped + 1 if stat.state == STOPPED else 0
+            if stopped == _STOPPED_LOOKS:
+                log.error("child_stopped", pid=self.pid)
+                self.kill()
+                return
+            if cpu_before is None:
+                cpu_before = stat.cpu_seconds
+            if self._program.lowers_priority:
+                self._lower_priority(stat.cpu_seconds - cpu_before)
+        self._look_again(stopped=stopped, cpu_before=cpu_before)
+
+    def _lower_priority(self, cpu_seconds: float) -> None:
+        """Let shorter requests go first. Not by pid from here: the process may have ended."""
+        niceness = NICENESS + int(cpu_seconds / _SECONDS_PER_LEVEL) * _LEVEL
+        self._niceness = min(niceness, _MAX_NICENESS)
+        if self.is_slowed:  # each time, as Linux refuses what comes soon after another session's
+            self._forks.lower_priority(self.pid, self._niceness)
 
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
         if self._timer is not None:
@@ -231,6 +258,8 @@ class ChildProcess:
             if not piece:
                 raise asyncio.IncompleteReadError(b"", length - self._body.tell())
             self._body.write(piece)
+        if self.is_slowed:
+            flags |= ReplyFlag.LAST
         reply = Reply(flags=ReplyFlag(flags), body=self._body.getvalue())
         self._header, self._body = None, BytesIO()
         return reply

@@ -35,6 +35,9 @@ class ChildProgram:
     """Lines of their output that are logged in ten seconds."""
     has_environment: bool = False
     """Whether it gets this process's environment; else it has only the path of modules."""
+    lowers_priority: bool = False
+    """Whether a request that computes for long loses priority to shorter ones and to event loops.
+    Its process is replaced afterwards, as priority cannot be raised."""
     repeatable: bool = True
     """Whether a request whose process was killed from outside is repeated on another one."""
     has_timers: bool = True

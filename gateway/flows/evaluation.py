@@ -39,6 +39,7 @@ def build_evaluators(settings: Settings, metrics: ChildMetrics) -> ChildPool:
         max_reply_bytes=_MAX_RESULT,
         idle_seconds=60.0,
         kept_idle=1,
+        lowers_priority=True,
     )
     return ChildPool(program, metrics)
 

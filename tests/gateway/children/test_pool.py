@@ -232,6 +232,41 @@ async def test_a_request_survives_an_evaluator_that_is_stopped_meanwhile(
     assert not stopped.is_running()
 
 
+async def test_what_computes_for_long_loses_priority_and_its_evaluator_is_replaced() -> None:
+    registry = Registry()
+    pool = pool_of(registry, lowers_priority=True)
+    try:
+        assert await ask(pool, "1 + 1") == 2
+        (quick,) = evaluators()
+        first = quick.nice()
+        loop = "input.xs.all(x, input.xs.all(y, x + y >= 0))"
+        work = asyncio.create_task(ask(pool, loop, xs=list(range(1_800))))
+        async with asyncio.timeout(PATIENCE):
+            while quick.nice() < min(first + 10, 19):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert session_niceness(quick.pid) in (None, *range(7, 16))  # not all writes are accepted
+        assert await ask(pool, "2 + 2", tenant="b") == 4
+        (other,) = [one for one in evaluators() if one != quick]
+        assert other.nice() == first
+        assert await work is True
+        async with asyncio.timeout(PATIENCE):
+            while quick in evaluators():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert values(registry)["child_restarts_total", "evaluator", "slowed"] == 1
+        assert other in evaluators()
+    finally:
+        await pool.close()
+
+
+async def test_only_a_program_that_allows_it_loses_priority(patient: ChildPool) -> None:
+    work = asyncio.create_task(ask(patient, **NEVER))
+    busy = await busy_evaluator()
+    first = busy.nice()
+    await asyncio.sleep(0.5)
+    assert busy.nice() == first
+    work.cancel()
+
+
 async def test_an_idle_evaluator_that_is_stopped_delays_its_next_request_only(
     patient: ChildPool,
 ) -> None:
