@@ -114,6 +114,10 @@ class RunSender:
             retry=False,
         )
 
+    def depths(self) -> dict[Queue, int]:
+        """Return how many messages wait in each queue."""
+        return _depths(self._connection.default_channel, self._prefix, tuple(Queue))
+
     def __enter__(self) -> Self:
         return self
 
@@ -131,15 +135,22 @@ def queue_depths(broker: Broker, queues: Sequence[Queue]) -> dict[Queue, int]:
     app = build_app(broker)
     with app.connection_for_read(heartbeat=0) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0)
-        channel = connection.default_channel
-        return {queue: _queue_depth(channel, queue.name_in(broker.prefix)) for queue in queues}
+        return _depths(connection.default_channel, broker.prefix, queues)
 
 
-def _queue_depth(channel: Any, name: str) -> int:  # Any: each transport has a channel of its own
-    declared = channel.queue_declare(
-        queue=name, durable=True, exclusive=False, auto_delete=False, nowait=False
-    )
-    return int(declared.message_count)
+# Any: each transport has a channel of its own
+def _depths(channel: Any, prefix: str, queues: Sequence[Queue]) -> dict[Queue, int]:
+    found: dict[Queue, int] = {}
+    for queue in queues:
+        declared = channel.queue_declare(
+            queue=queue.name_in(prefix),
+            durable=True,
+            exclusive=False,
+            auto_delete=False,
+            nowait=False,
+        )
+        found[queue] = int(declared.message_count)
+    return found
 
 
 def connection_error(broker: Broker) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ _MAX_RETRY_SECONDS = 2.0
 _BATCH = 64
 """Ids that are reported as published together."""
 _CLOSE_SECONDS = 2.0
+_DEPTHS_SECONDS = 1.0
+"""For which the broker may take to say how many messages it has."""
 
 log = logger("gateway.broker.publisher")
 
@@ -65,6 +68,7 @@ class Publisher:
         self._wake_file = wake_file
         self._capacity = capacity
         self._waiting: deque[tuple[str, Queue]] = deque()
+        self._question: Future[Mapping[Queue, int]] | None = None
         self._wake_up = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -110,6 +114,22 @@ class Publisher:
         """Whether the last attempt to reach the broker failed; False before the first has ended."""
         return self._attempted and not self._connected
 
+    async def depths(self) -> Mapping[Queue, int] | None:
+        """Return how many messages the broker has by queue; None if it cannot say now.
+
+        One question at a time.
+        """
+        if not self._connected:
+            return None
+        question: Future[Mapping[Queue, int]] = Future()
+        self._question = question
+        self._wake_up.set()
+        try:
+            async with asyncio.timeout(_DEPTHS_SECONDS):
+                return await asyncio.wrap_future(question)
+        except TimeoutError:
+            return None
+
     async def close(self) -> None:
         """Send the waiting ids for up to two seconds, then stop."""
         self._closing.set()
@@ -138,6 +158,9 @@ class Publisher:
             self._wake_up.clear()
             while self._waiting:
                 self._send_some(sender)
+            question, self._question = self._question, None
+            if question is not None and question.set_running_or_notify_cancel():
+                question.set_result(sender.depths())
 
     def _send_some(self, sender: RunSender) -> None:
         sent: list[str] = []

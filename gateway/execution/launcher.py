@@ -12,6 +12,11 @@ from gateway.execution.pool import RunPool
 from gateway.runs.run import CreatedRun
 
 
+def queue_of(mode: ExecutionMode) -> Queue:
+    """Return the queue for runs of a mode."""
+    return Queue.SYNC if mode is ExecutionMode.SYNC else Queue.ASYNC
+
+
 class RunLauncher:
     """Never blocks and never raises: the sweep finds runs that did not reach an executor."""
 
@@ -42,8 +47,7 @@ class RunLauncher:
             self._pool.submit(run_id, mode)
             self._launched.append(run_id)
         else:
-            queue = Queue.SYNC if mode is ExecutionMode.SYNC else Queue.ASYNC
-            self.publisher.publish(run_id, queue)
+            self.publisher.publish(run_id, queue_of(mode))
 
     def take_launched(self) -> list[str]:
         """Return the runs handed over since the last call."""

@@ -9,8 +9,8 @@ from time import monotonic
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.deployments.settings import DeploymentType
-from gateway.execution.launcher import RunLauncher
+from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.execution.launcher import RunLauncher, queue_of
 from gateway.execution.lease_owner import has_ended
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.run import RunStatus
@@ -29,6 +29,8 @@ _GRACE_SECONDS = 1.0
 """Reap only leases that ended at least that long ago."""
 _LONG_GRACE_SECONDS = 10.0
 """The same after a database failure, so that live processes can renew their leases first."""
+_MAX_PUBLISHED = 500
+"""Runs of a mode that are published again at a time."""
 _SLOW_SECONDS = 2.0
 """A step that takes longer counts as a database failure: others could not renew their leases."""
 
@@ -128,15 +130,32 @@ class RunSweeper:
             await self._store.mark_published(launched)
 
     async def _publish_due(self) -> None:
-        """Hand over runs that no executor has claimed: the broker may have lost them.
+        """Hand over runs that no executor has claimed."""
+        for run in await self._store.due_for_publishing(DeploymentType.SERVER):
+            self._launcher.launch(run.run_id, run.type, run.mode)
+        if await self._store.due_for_publishing(DeploymentType.API, limit=1):
+            for mode, lost in (await self._lost_by_broker()).items():
+                for run in await self._store.due_for_publishing(
+                    DeploymentType.API, mode, limit=min(lost, _MAX_PUBLISHED)
+                ):
+                    self._launcher.launch(run.run_id, run.type, run.mode)
 
-        Nothing is published while ids wait for the broker: the same ones would wait many times.
+    async def _lost_by_broker(self) -> Mapping[ExecutionMode, int]:
+        """Return how many more runs of a mode are queued than the broker has messages.
+
+        The broker does not say which; those that have waited the longest come first. While workers
+        are merely busy, there are none, so that messages do not pile up. None are lost while ids
+        wait for the broker, or it cannot be asked.
         """
-        for deployment_type in DeploymentType:
-            if deployment_type is DeploymentType.API and self._launcher.publisher.waiting:
-                continue
-            for run in await self._store.due_for_publishing(deployment_type):
-                self._launcher.launch(run.run_id, run.type, run.mode)
+        publisher = self._launcher.publisher
+        if publisher.waiting:
+            return {}
+        queued = await self._store.count_queued(DeploymentType.API)  # before those who may claim
+        depths = await publisher.depths()
+        if depths is None:
+            return {}
+        missing = {mode: count - depths[queue_of(mode)] for mode, count in queued.items()}
+        return {mode: lost for mode, lost in missing.items() if lost > 0}
 
     async def _reap(self) -> None:
         """Requeue or fail runs whose process is gone, and fail those past their queue timeout."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Executable, Row, Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.deployments.settings import DeploymentType
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.ids import min_run_id
 from gateway.runs.rows import EVENTS, PAYLOADS, RUNS, held_params, queued_run, run_from_row
 from gateway.runs.run import FailureCode, QueuedRun, ReapResult, Run, RunStatus
@@ -41,6 +41,12 @@ DUE = (
     )
     .order_by(RUNS.c.due_at)
     .limit(sa.bindparam("limit", type_=sa.Integer()))
+)
+_IN_MODE = RUNS.c.mode == sa.bindparam("mode")
+COUNT_QUEUED = (
+    sa.select(RUNS.c.mode, sa.func.count())
+    .where(_QUEUED, RUNS.c.type == sa.bindparam("type"))
+    .group_by(RUNS.c.mode)
 )
 
 _MAKE_DUE = sa.update(RUNS).where(_THESE, is_now(RunStatus.QUEUED))
@@ -200,16 +206,32 @@ class SweepQueries:
             await self._outbox.ended(session, runs)
 
     async def due_for_publishing(
-        self, type_: DeploymentType, *, older_than: float = 0.0, limit: int = 500
+        self,
+        type_: DeploymentType,
+        mode: ExecutionMode | None = None,
+        *,
+        older_than: float = 0.0,
+        limit: int = 500,
     ) -> list[QueuedRun]:
         """Return queued runs that are due to be handed over again, the longest due first.
+
+        Of one mode, or of all.
 
         A run is due a few seconds after its creation and after each `mark_published`, and at once
         after it was requeued; `older_than` adds seconds to that.
         """
         values = {"type": type_, "late_seconds": -older_than, "limit": limit}
+        statement = DUE
+        if mode is not None:
+            statement, values["mode"] = DUE.where(_IN_MODE), mode
         async with self._db.read() as session:
-            return [queued_run(row) for row in await session.execute(DUE, values)]
+            return [queued_run(row) for row in await session.execute(statement, values)]
+
+    async def count_queued(self, type_: DeploymentType) -> dict[ExecutionMode, int]:
+        """Return the number of queued runs by mode; modes without any are left out."""
+        async with self._db.read() as session:
+            found = await session.execute(COUNT_QUEUED, {"type": type_})
+            return {ExecutionMode(mode): count for mode, count in found}
 
     async def mark_published(self, run_ids: Sequence[str]) -> None:
         """Make runs that were handed over due again, in 3 to 30 s: the later the older they are."""

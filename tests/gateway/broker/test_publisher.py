@@ -70,7 +70,8 @@ async def test_ids_reach_their_queues_and_are_reported(broker: Broker, tmp_path:
         assert publisher.publish("async", Queue.ASYNC)
         await published.until(lambda ids: len(ids) == 151)
         assert published.ids == [*sync, "async"]
-        assert queue_depths(broker, tuple(Queue)) == {Queue.SYNC: 150, Queue.ASYNC: 1}
+        depths = {Queue.SYNC: 150, Queue.ASYNC: 1}
+        assert queue_depths(broker, tuple(Queue)) == await publisher.depths() == depths
         state = publisher.state()
     assert (state.connected, state.waiting, state.sent, state.error) == (True, 0, 151, None)
     assert WakeFile(tmp_path).touched_at() > 0
@@ -82,6 +83,7 @@ async def test_publishing_without_a_broker_neither_waits_nor_raises(tmp_path: Pa
         taken = [publisher.publish(str(n), Queue.SYNC) for n in range(4)]
         assert taken == [True, True, False, False]
         await patiently(lambda: publisher.state().error != "not connected yet")
+        assert await publisher.depths() is None
         state = publisher.state()
     assert (state.connected, state.waiting, state.refused) == (False, 2, 2)
     assert state.error

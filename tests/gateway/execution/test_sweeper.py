@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from gateway.broker.broker import Queue
+from gateway.broker.publisher import Publisher
 from gateway.container import Container
 from gateway.deployments.settings import DeploymentType
 from gateway.execution import sweeper
@@ -91,6 +92,50 @@ async def test_nothing_is_published_again_while_ids_wait_for_the_broker(
     await sweep._publish_due()
     assert publisher.waiting == 1
     assert sweep._launcher.take_launched() == [in_process.id]
+
+
+async def test_only_as_many_runs_are_published_again_as_the_broker_has_lost(
+    store: RunStore, container: Container
+) -> None:
+    runs = [new_run() for _ in range(5)]
+    for new in runs:
+        await store.create(new)
+    oldest = runs[3]
+    await store.make_due([new.id for new in runs])
+    await store.make_due([oldest.id], seconds=-60)
+    sweep = container.execution.sweeper
+    publisher = sweep._launcher.publisher
+    await sweep._publish_due()
+    assert publisher.waiting == 0, "a broker that cannot be asked may have all of them"
+    publisher.start()
+    try:
+        for new in runs:
+            publisher.publish(new.id, Queue.ASYNC)
+        await until_sent(publisher, 5)
+        await sweep._publish_due()
+        assert await publisher.depths() == {Queue.SYNC: 0, Queue.ASYNC: 5}
+        settings = container.settings
+        folder = settings.broker_folder / Queue.ASYNC.name_in(settings.queue_prefix)
+        lost, *kept = folder.iterdir()
+        lost.unlink()
+        await sweep._publish_due()
+        await until_sent(publisher, 6)
+        (found,) = set(folder.iterdir()) - set(kept)
+        assert oldest.id in found.read_text(), "the one that has waited the longest"
+        for message in folder.iterdir():
+            message.unlink()
+        await sweep._publish_due()
+        await until_sent(publisher, 11)
+    finally:
+        await publisher.close()
+
+
+async def until_sent(publisher: Publisher, count: int) -> None:
+    """Wait until the publisher has sent so many ids, no more."""
+    async with asyncio.timeout(30):
+        while publisher.state().sent < count:  # noqa: ASYNC110 - a thread does it
+            await asyncio.sleep(0.01)
+    assert publisher.state().sent == count
 
 
 @pytest.mark.processes

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from gateway.deployments.settings import DeploymentType, RunsOnDelete
+from gateway.deployments.settings import DeploymentType, ExecutionMode, RunsOnDelete
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import RunStatus
@@ -104,6 +104,12 @@ PLANS: list[tuple[str, str, Act]] = [
     ("follow", "pk_runs", lambda store: store.marks([UNKNOWN])),
     ("events", "pk_run_events", lambda store: store.events(UNKNOWN)),
     ("due", "ix_runs_due", lambda store: store.due_for_publishing(DeploymentType.API)),
+    (
+        "due in a mode",
+        "ix_runs_due",
+        lambda store: store.due_for_publishing(DeploymentType.API, ExecutionMode.ASYNC),
+    ),
+    ("queued", "ix_runs_due", lambda store: store.count_queued(DeploymentType.API)),
     ("reap", "ix_runs_lease", lambda store: store.reap()),
     ("owners", "ix_runs_lease", lambda store: store.lease_owners()),
     ("orphaned", "ix_runs_lease", lambda store: store.reap(ended_owners=["w"])),
