@@ -24,7 +24,7 @@ PROGRAM = ChildProgram(
     cpu_seconds=60.0,
     max_reply_bytes=1 << 30,  # as much as the bodies that an operator allows may become
     replaced_above_bytes=512 << 20,
-    idle_seconds=600.0,  # the first body afterwards waits for a process: some tenths of a second
+    idle_seconds=60.0,  # the first body afterwards waits for a process: some tenths of a second
     cancel_grace_seconds=5.0,  # a caller that leaves does not cost the next one a new process
 )
 _RETRY_SECONDS = 2.0

@@ -82,7 +82,7 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # the same
         raise Empty
 
     def _size(self, queue: str) -> int:
-        return len(_list_messages(self._folder(queue)))
+        return len(_names(self._folder(queue)))
 
     def _purge(self, queue: str) -> int:
         folder = self._folder(queue)
@@ -134,8 +134,12 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # the same
 
 def _list_messages(folder: Path) -> list[str]:
     """Return the messages in a folder, oldest first."""
+    return sorted(_names(folder))
+
+
+def _names(folder: Path) -> list[str]:
     try:
-        return sorted(name for name in os.listdir(folder) if not name.startswith("."))  # noqa: PTH208 - a hundred times a second
+        return [name for name in os.listdir(folder) if not name.startswith(".")]  # noqa: PTH208 - a hundred times a second
     except FileNotFoundError:
         return []
 

@@ -23,7 +23,7 @@ _MAX_RETRY_SECONDS = 2.0
 _BATCH = 64
 """Ids that are reported as published together."""
 _CLOSE_SECONDS = 2.0
-_DEPTHS_SECONDS = 1.0
+_DEPTHS_SECONDS = 0.5
 """For which the broker may take to say how many messages it has."""
 
 log = logger("gateway.broker.publisher")
@@ -68,7 +68,7 @@ class Publisher:
         self._wake_file = wake_file
         self._capacity = capacity
         self._waiting: deque[tuple[str, Queue]] = deque()
-        self._question: Future[Mapping[Queue, int]] | None = None
+        self._questions: deque[Future[Mapping[Queue, int] | None]] = deque(maxlen=8)
         self._wake_up = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -115,14 +115,11 @@ class Publisher:
         return self._attempted and not self._connected
 
     async def depths(self) -> Mapping[Queue, int] | None:
-        """Return how many messages the broker has by queue; None if it cannot say now.
-
-        One question at a time.
-        """
+        """Return how many messages the broker has by queue; None if it does not say soon."""
         if not self._connected:
             return None
-        question: Future[Mapping[Queue, int]] = Future()
-        self._question = question
+        question: Future[Mapping[Queue, int] | None] = Future()
+        self._questions.append(question)
         self._wake_up.set()
         try:
             async with asyncio.timeout(_DEPTHS_SECONDS):
@@ -156,11 +153,10 @@ class Publisher:
         while self._waiting or not self._closing.is_set():
             self._wake_up.wait()
             self._wake_up.clear()
-            while self._waiting:
+            while self._waiting or self._questions:
+                if self._questions:
+                    _answer(self._questions.popleft(), sender)
                 self._send_some(sender)
-            question, self._question = self._question, None
-            if question is not None and question.set_running_or_notify_cancel():
-                question.set_result(sender.depths())
 
     def _send_some(self, sender: RunSender) -> None:
         sent: list[str] = []
@@ -192,6 +188,17 @@ class Publisher:
             log.info("broker_connected", broker=self._broker.display_url)
         elif was_connected or first != self._error:
             log.warning("broker_lost", broker=self._broker.display_url, reason=self._error)
+
+
+def _answer(question: Future[Mapping[Queue, int] | None], sender: RunSender) -> None:
+    """Answer None, and raise, if the broker cannot be asked."""
+    if not question.set_running_or_notify_cancel():
+        return
+    depths = None
+    try:
+        depths = sender.depths()
+    finally:
+        question.set_result(depths)
 
 
 def _sender(broker: Broker) -> RunSender:

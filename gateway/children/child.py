@@ -103,6 +103,9 @@ def set_niceness(pid: int, niceness: int) -> None:
 
     Where there are no CPU cgroups, Linux compares sessions: niceness counts only within one
     (sched(7)).
+
+    Raises:
+        OSError: there is no such process, or it is nicer already.
     """
     os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + niceness)
     with suppress(OSError):  # there is no such file, or it was written to a moment ago

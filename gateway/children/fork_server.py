@@ -4,7 +4,8 @@ Most of the time and memory that a child takes to start are imports. They are do
 child has them from the start, and shares their memory pages until it writes to them. There is no
 thread and no event loop here, which would not survive a fork.
 
-A request is a byte with four descriptors, see `Request`. This process reports the child's pid on
+A request for a child is a byte with four descriptors, see `Request`; another one lowers a child's
+priority. This process reports the child's pid on
 one of them, and its exit status at the end. The owner kills a child by closing its lifeline: this
 needs neither the help of this process nor a pid, which could belong to another process by then.
 """
@@ -23,8 +24,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from socket import MSG_WAITALL, recv_fds, socket
 
+from gateway.children import messages
 from gateway.children.child import Limits, end_with_owner, serve, set_niceness
-from gateway.children.messages import LOWER, PRIORITY, REPORT
+from gateway.children.messages import PRIORITY, REPORT
 from telemetry.process_name import set_process_name
 
 
@@ -92,17 +94,20 @@ class ForkLoop:
             self._reap()
             if self._control.fileno() in ready:
                 message, descriptors, _, _ = recv_fds(self._control, 1, 4)
-                if message == LOWER:
-                    self._lower_priority()
-                elif not message:
-                    return None
-                elif self._fork(request := Request(*descriptors)):
-                    return request
+                match message:
+                    case messages.FORK:
+                        if self._fork(request := Request(*descriptors)):
+                            return request
+                    case messages.LOWER:
+                        self._lower_priority()
+                    case _:
+                        return None
 
     def _lower_priority(self) -> None:
         pid, niceness = PRIORITY.unpack(self._control.recv(PRIORITY.size, MSG_WAITALL))
         if pid in self._reports:  # else it may be another process's number
-            set_niceness(pid, niceness)
+            with suppress(OSError):  # someone has lowered it further
+                set_niceness(pid, niceness)
 
     def _fork(self, request: Request) -> bool:
         """Return True in the child, False here."""

@@ -31,12 +31,14 @@ _END_SECONDS = 1.0
 """In which a process ends that has closed its socket."""
 _SHORTEST = 0.001
 """Seconds of a timer; none would be no timer."""
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 1.0
 """Between two looks at a busy process."""
-_STOPPED_LOOKS = 10
-"""In a row that find it stopped, after which it is killed."""
+_QUICK_LOOK_SECONDS = 0.1
+"""The same of one that may lose priority."""
+_STOPPED_SECONDS = 0.5
+"""For which looks find a process stopped that is killed then."""
 _SECONDS_PER_LEVEL = 0.05
-"""CPU time of a request after which its process's niceness is raised by _LEVEL, again and again."""
+"""CPU time since the first look after which its niceness is raised by _LEVEL, again and again."""
 _LEVEL = 2
 _MAX_NICENESS = 15
 """It still gets some CPU time where others want more than there is."""
@@ -140,7 +142,7 @@ class ChildProcess:
             header = REQUEST.pack(len(request), len(body), *timers)
             writer = self._streams[1]
             is_sent = True
-            self._look_again(stopped=0, cpu_before=None)
+            self._look_again(stopped_at=None, cpu_before=None)
             writer.writelines((header, request, body) if body else (header, request))
             await writer.drain()
             return await self._read()
@@ -194,20 +196,24 @@ class ChildProcess:
             self._after(_END_SECONDS, self.kill)
         return await asyncio.shield(self._life)
 
-    def _look_again(self, *, stopped: int, cpu_before: float | None) -> None:
+    def _look_again(self, *, stopped_at: float | None, cpu_before: float | None) -> None:
+        seconds = _QUICK_LOOK_SECONDS if self._program.lowers_priority else _LOOK_SECONDS
         loop = asyncio.get_running_loop()
-        self._watch = loop.call_later(_LOOK_SECONDS, self._look, stopped, cpu_before)
+        self._watch = loop.call_later(seconds, self._look, stopped_at, cpu_before)
 
-    def _look(self, stopped: int, cpu_before: float | None) -> None:
-        """Look at a busy process: `stopped` looks in a row have found it stopped (SIGSTOP).
+    def _look(self, stopped_at: float | None, cpu_before: float | None) -> None:
+        """Look at a busy process, which has been found stopped (SIGSTOP) since `stopped_at`.
 
         Then it would not work, nor end by its own timers, until the deadline of the request.
         `cpu_before` is the CPU time it had used at the first look.
         """
         with suppress(OSError):  # it has ended, or this is not Linux
             stat = read_proc_stat(self.pid)
-            stopped = stopped + 1 if stat.state == STOPPED else 0
-            if stopped == _STOPPED_LOOKS:
+            if stat.state != STOPPED:
+                stopped_at = None
+            elif stopped_at is None:
+                stopped_at = monotonic()
+            elif monotonic() - stopped_at >= _STOPPED_SECONDS:
                 log.error("child_stopped", pid=self.pid)
                 self.kill()
                 return
@@ -215,7 +221,7 @@ class ChildProcess:
                 cpu_before = stat.cpu_seconds
             if self._program.lowers_priority:
                 self._lower_priority(stat.cpu_seconds - cpu_before)
-        self._look_again(stopped=stopped, cpu_before=cpu_before)
+        self._look_again(stopped_at=stopped_at, cpu_before=cpu_before)
 
     def _lower_priority(self, cpu_seconds: float) -> None:
         """Let shorter requests go first. Not by pid from here: the process may have ended."""

@@ -29,8 +29,10 @@ _GRACE_SECONDS = 1.0
 """Reap only leases that ended at least that long ago."""
 _LONG_GRACE_SECONDS = 10.0
 """The same after a database failure, so that live processes can renew their leases first."""
-_MAX_PUBLISHED = 500
-"""Runs of a mode that are published again at a time."""
+_MANY_MESSAGES = 1000
+"""In a queue, from which on workers count as behind."""
+_BEHIND_SECONDS = 300.0
+"""After which a due run is published again although they are."""
 _SLOW_SECONDS = 2.0
 """A step that takes longer counts as a database failure: others could not renew their leases."""
 
@@ -130,32 +132,26 @@ class RunSweeper:
             await self._store.mark_published(launched)
 
     async def _publish_due(self) -> None:
-        """Hand over runs that no executor has claimed."""
+        """Hand over runs that no executor has claimed: the broker may have lost them.
+
+        While it has many messages, workers are behind, and have probably not come to these runs:
+        they would be published again and again. Then only those are that have been due for long,
+        or that the broker has no message of. Nothing is published while ids wait for the broker.
+        """
         for run in await self._store.due_for_publishing(DeploymentType.SERVER):
             self._launcher.launch(run.run_id, run.type, run.mode)
-        if await self._store.due_for_publishing(DeploymentType.API, limit=1):
-            for mode, lost in (await self._lost_by_broker()).items():
-                for run in await self._store.due_for_publishing(
-                    DeploymentType.API, mode, limit=min(lost, _MAX_PUBLISHED)
-                ):
-                    self._launcher.launch(run.run_id, run.type, run.mode)
-
-    async def _lost_by_broker(self) -> Mapping[ExecutionMode, int]:
-        """Return how many more runs of a mode are queued than the broker has messages.
-
-        The broker does not say which; those that have waited the longest come first. While workers
-        are merely busy, there are none, so that messages do not pile up. None are lost while ids
-        wait for the broker, or it cannot be asked.
-        """
         publisher = self._launcher.publisher
-        if publisher.waiting:
-            return {}
-        queued = await self._store.count_queued(DeploymentType.API)  # before those who may claim
+        if publisher.waiting or not await self._store.due_for_publishing(
+            DeploymentType.API, limit=1
+        ):
+            return
         depths = await publisher.depths()
-        if depths is None:
-            return {}
-        missing = {mode: count - depths[queue_of(mode)] for mode, count in queued.items()}
-        return {mode: lost for mode, lost in missing.items() if lost > 0}
+        for mode in (ExecutionMode.SYNC, ExecutionMode.ASYNC):
+            is_behind = depths is None or depths[queue_of(mode)] >= _MANY_MESSAGES
+            for run in await self._store.due_for_publishing(
+                DeploymentType.API, mode, older_than=_BEHIND_SECONDS if is_behind else 0.0
+            ):
+                self._launcher.launch(run.run_id, run.type, run.mode)
 
     async def _reap(self) -> None:
         """Requeue or fail runs whose process is gone, and fail those past their queue timeout."""

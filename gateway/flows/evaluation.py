@@ -108,8 +108,10 @@ class Evaluator:
                 code = ErrorCode.SHUTTING_DOWN
             elif error.failure in (ChildFailure.UNAVAILABLE, ChildFailure.OVERLOADED):
                 code = ErrorCode.OVERLOADED
-            elif error.failure is ChildFailure.DEADLINE and code != ErrorCode.INVALID_FLOW:
-                code = ErrorCode.DEADLINE_EXCEEDED  # the call's own
+            elif error.failure is ChildFailure.DEADLINE:
+                # The call's own, or of what a busy host gives little time: it may be valid.
+                is_compiled = code is ErrorCode.INVALID_FLOW
+                code = ErrorCode.OVERLOADED if is_compiled else ErrorCode.DEADLINE_EXCEEDED
             raise GatewayError(code, _MESSAGES[otherwise].format(error.message)) from None
         answer: dict[str, Any] = load_values(reply)
         return answer

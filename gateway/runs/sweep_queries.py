@@ -32,6 +32,9 @@ _QUEUED, _RUNNING = is_in(RunStatus.QUEUED), is_in(RunStatus.RUNNING)
 _RELEASED = {"lease_owner": sa.null(), "lease_until": sa.null()}
 _THESE = in_list(RUNS.c.id, "run_ids")
 
+_NOT_SENT_SECONDS = 3600.0
+"""For which a run counts as due that the broker has no message of: it goes before all others."""
+
 DUE = (
     sa.select(RUNS.c.id, RUNS.c.type, RUNS.c.mode)
     .where(
@@ -42,12 +45,7 @@ DUE = (
     .order_by(RUNS.c.due_at)
     .limit(sa.bindparam("limit", type_=sa.Integer()))
 )
-_IN_MODE = RUNS.c.mode == sa.bindparam("mode")
-COUNT_QUEUED = (
-    sa.select(RUNS.c.mode, sa.func.count())
-    .where(_QUEUED, RUNS.c.type == sa.bindparam("type"))
-    .group_by(RUNS.c.mode)
-)
+DUE_IN_MODE = DUE.where(RUNS.c.mode == sa.bindparam("mode"))
 
 _MAKE_DUE = sa.update(RUNS).where(_THESE, is_now(RunStatus.QUEUED))
 MARK_PUBLISHED = _MAKE_DUE.values(
@@ -57,8 +55,8 @@ MARK_PUBLISHED = _MAKE_DUE.values(
         else_=seconds_from_now(30),
     )
 )
-"""A broker that loses its messages delays young runs by seconds, and old ones, which are likely to
-wait because there are many, are not published so often that their messages pile up."""
+"""A broker that loses its messages delays young runs by seconds. Old ones are likely to wait as
+there are many."""
 MAKE_DUE = _MAKE_DUE.values(due_at=seconds_from_now(sa.bindparam("seconds", type_=sa.Float())))
 
 _MAY_REPEAT = sa.and_(RUNS.c.retry_safe, sa.not_(RUNS.c.cancel_requested))
@@ -91,7 +89,7 @@ REQUEUE = (
     .where(_THESE, is_now(RunStatus.RUNNING))
     .values(
         status=sql_literal(RunStatus.QUEUED),
-        due_at=seconds_from_now(),
+        due_at=seconds_from_now(-_NOT_SENT_SECONDS),
         queue_until=sa.null(),  # the run has already started in time
         started_at=sa.null(),
         **_RELEASED,
@@ -218,20 +216,15 @@ class SweepQueries:
         Of one mode, or of all.
 
         A run is due a few seconds after its creation and after each `mark_published`, and at once
-        after it was requeued; `older_than` adds seconds to that.
+        after it was requeued; `older_than` adds seconds to that. One that was requeued has been due
+        for long then, as the broker has no message of it.
         """
         values = {"type": type_, "late_seconds": -older_than, "limit": limit}
         statement = DUE
         if mode is not None:
-            statement, values["mode"] = DUE.where(_IN_MODE), mode
+            statement, values["mode"] = DUE_IN_MODE, mode
         async with self._db.read() as session:
             return [queued_run(row) for row in await session.execute(statement, values)]
-
-    async def count_queued(self, type_: DeploymentType) -> dict[ExecutionMode, int]:
-        """Return the number of queued runs by mode; modes without any are left out."""
-        async with self._db.read() as session:
-            found = await session.execute(COUNT_QUEUED, {"type": type_})
-            return {ExecutionMode(mode): count for mode, count in found}
 
     async def mark_published(self, run_ids: Sequence[str]) -> None:
         """Make runs that were handed over due again, in 3 to 30 s: the later the older they are."""

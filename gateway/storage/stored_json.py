@@ -7,11 +7,15 @@ from typing import Any
 
 import orjson
 
-from protos.non_finite import find_non_finite
+_OPTIONS = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
 
 
 def dump_stored(value: Any) -> bytes:
-    """Return a JSON value (Any) as UTF-8.
+    """Return a JSON value (Any) as UTF-8, without spaces.
 
     Raises:
         ValueError: it has NaN or an infinity, which the databases cannot read back;
@@ -19,11 +23,11 @@ def dump_stored(value: Any) -> bytes:
         TypeError: it is not JSON.
     """
     try:
-        written = orjson.dumps(value)
-    except TypeError:  # has integers of more than 64 bits, for one
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-        return text.encode()
-    # orjson writes NaN as null.
-    if b"null" in written and (found := find_non_finite(value)) is not None:
-        raise ValueError(f"not JSON: {found}")
-    return written
+        written = orjson.dumps(value, option=_OPTIONS)
+    except TypeError:  # it has an integer of more than 64 bits, for one
+        pass
+    else:
+        if b"null" not in written:  # which orjson writes for NaN, too
+            return written
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return text.encode()

@@ -63,7 +63,10 @@ async def until_connected(publisher: Publisher, *, connected: bool = True) -> No
     await patiently(lambda: publisher.state().connected is connected)
 
 
-async def test_ids_reach_their_queues_and_are_reported(broker: Broker, tmp_path: Path) -> None:
+async def test_ids_reach_their_queues_and_are_reported(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.broker.publisher._DEPTHS_SECONDS", TIMEOUT_SECONDS)
     async with publishing(broker, tmp_path) as (publisher, published):
         sync = [f"sync-{n}" for n in range(150)]
         assert all(publisher.publish(run_id, Queue.SYNC) for run_id in sync)

@@ -239,21 +239,20 @@ async def test_what_computes_for_long_loses_priority_and_its_evaluator_is_replac
         assert await ask(pool, "1 + 1") == 2
         (quick,) = evaluators()
         first = quick.nice()
-        loop = "input.xs.all(x, input.xs.all(y, x + y >= 0))"
-        work = asyncio.create_task(ask(pool, loop, xs=list(range(1_800))))
+        endless = asyncio.create_task(ask(pool, **NEVER))
         async with asyncio.timeout(PATIENCE):
             while quick.nice() < min(first + 10, 19):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        assert session_niceness(quick.pid) in (None, *range(7, 16))  # not all writes are accepted
         assert await ask(pool, "2 + 2", tenant="b") == 4
         (other,) = [one for one in evaluators() if one != quick]
         assert other.nice() == first
-        assert await work is True
-        async with asyncio.timeout(PATIENCE):
-            while quick in evaluators():  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-        assert values(registry)["child_restarts_total", "evaluator", "slowed"] == 1
-        assert other in evaluators()
+        endless.cancel()
+        loop = "input.xs.all(x, input.xs.all(y, x + y >= 0))"
+        for size in (400, 800, 1_600):  # so much that it takes some looks
+            assert await ask(pool, loop, tenant="b", xs=list(range(size))) is True
+            if other not in evaluators():
+                break
+        assert values(registry)["child_restarts_total", "evaluator", "slowed"] >= 1
     finally:
         await pool.close()
 

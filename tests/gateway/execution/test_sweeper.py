@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from gateway.broker.broker import Queue
 from gateway.broker.publisher import Publisher
 from gateway.container import Container
-from gateway.deployments.settings import DeploymentType
+from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.execution import sweeper
 from gateway.runs.rows import RUNS
 from gateway.runs.run import RunStatus
@@ -94,47 +94,65 @@ async def test_nothing_is_published_again_while_ids_wait_for_the_broker(
     assert sweep._launcher.take_launched() == [in_process.id]
 
 
-async def test_only_as_many_runs_are_published_again_as_the_broker_has_lost(
-    store: RunStore, container: Container
+async def test_while_workers_are_behind_only_what_they_cannot_have_is_published_again(
+    store: RunStore, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = [new_run() for _ in range(5)]
-    for new in runs:
+    monkeypatch.setattr(sweeper, "_MANY_MESSAGES", 5)
+    monkeypatch.setattr("gateway.broker.publisher._DEPTHS_SECONDS", 30.0)
+    waiting = [new_run() for _ in range(5)]
+    for new in waiting:
         await store.create(new)
-    oldest = runs[3]
-    await store.make_due([new.id for new in runs])
-    await store.make_due([oldest.id], seconds=-60)
+    await store.make_due([new.id for new in waiting])
+    sync = new_run(mode=ExecutionMode.SYNC)
+    await store.create(sync)
     sweep = container.execution.sweeper
     publisher = sweep._launcher.publisher
     await sweep._publish_due()
     assert publisher.waiting == 0, "a broker that cannot be asked may have all of them"
     publisher.start()
     try:
-        for new in runs:
+        for new in waiting:
             publisher.publish(new.id, Queue.ASYNC)
         await until_sent(publisher, 5)
-        await sweep._publish_due()
-        assert await publisher.depths() == {Queue.SYNC: 0, Queue.ASYNC: 5}
         settings = container.settings
         folder = settings.broker_folder / Queue.ASYNC.name_in(settings.queue_prefix)
-        lost, *kept = folder.iterdir()
-        lost.unlink()
+
         await sweep._publish_due()
-        await until_sent(publisher, 6)
-        (found,) = set(folder.iterdir()) - set(kept)
-        assert oldest.id in found.read_text(), "the one that has waited the longest"
+        assert await publisher.depths() == {Queue.SYNC: 0, Queue.ASYNC: 5}
+        assert publisher.state().sent == 5
+
+        await store.make_due([waiting[2].id], seconds=-400)
+        assert await claim_and_hand_back(store) not in {new.id for new in waiting}
+        await store.make_due([sync.id])
+        before = {*folder.iterdir()}
+        await sweep._publish_due()
+        await until_sent(publisher, 8)
+        assert len({*folder.iterdir()} - before) == 2, "long due, and handed back"
+        assert await publisher.depths() == {Queue.SYNC: 1, Queue.ASYNC: 7}
+
         for message in folder.iterdir():
             message.unlink()
+        await sweep._mark_published()
+        await store.make_due([new.id for new in waiting])
         await sweep._publish_due()
-        await until_sent(publisher, 11)
+        await until_sent(publisher, 13)
     finally:
         await publisher.close()
 
 
+async def claim_and_hand_back(store: RunStore) -> str:
+    """Return the id of another run, which a worker has given back."""
+    claim = await claimed(store, "worker-1@elsewhere", retry_safe=True)
+    await store.hand_back([(claim.run_id, claim.attempt)])
+    return claim.run_id
+
+
 async def until_sent(publisher: Publisher, count: int) -> None:
-    """Wait until the publisher has sent so many ids, no more."""
+    """Wait until the publisher has sent so many ids, no more, and reported them."""
     async with asyncio.timeout(30):
         while publisher.state().sent < count:  # noqa: ASYNC110 - a thread does it
             await asyncio.sleep(0.01)
+    await publisher.depths()  # comes after the report
     assert publisher.state().sent == count
 
 

@@ -109,7 +109,6 @@ PLANS: list[tuple[str, str, Act]] = [
         "ix_runs_due",
         lambda store: store.due_for_publishing(DeploymentType.API, ExecutionMode.ASYNC),
     ),
-    ("queued", "ix_runs_due", lambda store: store.count_queued(DeploymentType.API)),
     ("reap", "ix_runs_lease", lambda store: store.reap()),
     ("owners", "ix_runs_lease", lambda store: store.lease_owners()),
     ("orphaned", "ix_runs_lease", lambda store: store.reap(ended_owners=["w"])),

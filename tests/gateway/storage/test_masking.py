@@ -63,6 +63,8 @@ def test_large_values_are_replaced_by_a_digest() -> None:
     large = ["x" * 100] * 100
     assert mask_secrets({"a": large}) == {"a": digest(large)}
     assert digest(large) != digest(large[1:])
+    assert digest({"a": 1, "b": "é"}) == digest({"b": "é", "a": 1})
+    assert digest({"a": 2**70, "b": "é"}) == digest({"b": "é", "a": 2**70})
     assert len(mask_secrets({"a": "y" * 10_000})["a"]) == 2001
 
 
