@@ -23,7 +23,7 @@ _MAX_RETRY_SECONDS = 2.0
 _BATCH = 64
 """Ids that are reported as published together."""
 _CLOSE_SECONDS = 2.0
-_DEPTHS_SECONDS = 0.5
+_DEPTHS_SECONDS = 1.0
 """For which the broker may take to say how many messages it has."""
 
 log = logger("gateway.broker.publisher")

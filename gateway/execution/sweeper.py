@@ -146,7 +146,7 @@ class RunSweeper:
         ):
             return
         depths = await publisher.depths()
-        for mode in (ExecutionMode.SYNC, ExecutionMode.ASYNC):
+        for mode in ExecutionMode:
             is_behind = depths is None or depths[queue_of(mode)] >= _MANY_MESSAGES
             for run in await self._store.due_for_publishing(
                 DeploymentType.API, mode, older_than=_BEHIND_SECONDS if is_behind else 0.0
