@@ -145,6 +145,7 @@ class Publisher:
                     return
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the thread
                 self._set_connection(error)
+                self._wake_up.set()  # the next connection sends what waits
             if self._closing.wait(pause):
                 return
             pause = min(2 * pause, _MAX_RETRY_SECONDS)
@@ -167,8 +168,6 @@ class Publisher:
                 self._waiting.popleft()
                 sent.append(run_id)
         finally:
-            if self._waiting:
-                self._wake_up.set()  # after a failure, the next connection sends them
             self._report(sent)
 
     def _report(self, sent: Sequence[str]) -> None:

@@ -4,10 +4,10 @@ Most of the time and memory that a child takes to start are imports. They are do
 child has them from the start, and shares their memory pages until it writes to them. There is no
 thread and no event loop here, which would not survive a fork.
 
-A request for a child is a byte with four descriptors, see `Request`; another one lowers a child's
-priority. This process reports the child's pid on
-one of them, and its exit status at the end. The owner kills a child by closing its lifeline: this
-needs neither the help of this process nor a pid, which could belong to another process by then.
+A request for a child is a byte with four descriptors, see `Request`. This process reports the
+child's pid on one of them, and its exit status at the end. The owner kills a child by closing its
+lifeline: this needs neither the help of this process nor a pid, which could belong to another
+process by then. A lower priority needs a pid, so the owner requests it here.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class ForkLoop:
                             return request
                     case messages.LOWER:
                         self._lower_priority()
-                    case _:
+                    case _:  # nothing: the owner is gone
                         return None
 
     def _lower_priority(self) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from gateway.broker.broker import Broker, Queue, parse_broker_url
-from gateway.broker.celery_app import queue_depths
+from gateway.broker.celery_app import RunSender, queue_depths
 from gateway.broker.publisher import Publisher
 from gateway.broker.worker_files import WakeFile
 from tests.gateway import brokers
@@ -92,6 +93,31 @@ async def test_publishing_without_a_broker_neither_waits_nor_raises(tmp_path: Pa
     assert state.error
     assert not published.ids
     assert publisher.publish("late", Queue.SYNC) is False
+
+
+async def test_ids_are_sent_after_the_broker_failed_to_say_how_many_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[RunSender] = []
+
+    def fail(sender: RunSender) -> dict[Queue, int]:
+        asked.append(sender)
+        raise ConnectionError("away")
+
+    monkeypatch.setattr(RunSender, "depths", fail)
+    folder = parse_broker_url(None, folder=tmp_path / "broker", prefix="x")
+    published = Published()
+    publisher = Publisher(folder, published, wake_file=WakeFile(tmp_path))
+    publisher.publish("waits", Queue.ASYNC)
+    question: Future[Mapping[Queue, int] | None] = Future()
+    publisher._questions.append(question)
+    publisher.start()
+    try:
+        await published.until(lambda ids: ids == ["waits"])
+        assert len(asked) == 1
+        assert question.result() is None
+    finally:
+        await publisher.close()
 
 
 async def test_a_broker_counts_as_lost_only_after_an_attempt(tmp_path: Path) -> None:
