@@ -120,5 +120,5 @@ class Evaluator:
 _MESSAGES = {
     ErrorCode.EVALUATION_LIMIT: "its expressions cannot be evaluated: {}",
     ErrorCode.INVALID_INPUT: "input_data cannot be validated: {}; send less data",
-    ErrorCode.INVALID_FLOW: "cannot be compiled: {}; make it smaller",
+    ErrorCode.INVALID_FLOW: "cannot be compiled: {}; try again, or make it smaller",
 }

@@ -178,6 +178,18 @@ async def test_nothing_is_evaluated_after_the_end() -> None:
     assert caught.value.code == "shutting_down"
 
 
+@pytest.mark.processes
+async def test_a_flow_that_a_busy_host_does_not_compile_in_time_is_not_called_invalid() -> None:
+    processes = build_flow_processes(Settings(), ChildMetrics(Registry()))
+    try:
+        with pytest.raises(GatewayError) as caught:
+            await processes.evaluator("a tenant").compile(["1 + 1"], monotonic() + 0.02)
+    finally:
+        await processes.close()
+    assert caught.value.code == "overloaded"
+    assert "try again, or make it smaller" in caught.value.message
+
+
 async def test_a_schema_that_is_no_longer_valid_refuses_input() -> None:
     old = json.dumps({"properties": {"x": {"pattern": "a" * 2_000}}})
     (error,) = await EVALUATOR.validate(old, b"{}", monotonic() + 9)
