@@ -1,0 +1,55 @@
+import type { components } from "../../api/schema";
+
+type Graph = Pick<components["schemas"]["FlowOut"], "nodes" | "edges">;
+
+export type Config = Record<string, unknown>;
+
+export interface Position {
+  x: number;
+  y: number;
+}
+
+/** A node as the API has it: members that are not named here are kept. */
+export interface FlowNode {
+  id: string;
+  type: string;
+  name?: string;
+  config?: Config;
+  /** Where the editor shows it; the gateway keeps and ignores it. */
+  position?: Position;
+  [member: string]: unknown;
+}
+
+export interface FlowEdge {
+  source: string;
+  target: string;
+  case?: string;
+  [member: string]: unknown;
+}
+
+/** Return the nodes of a flow; the API describes them no further than as JSON objects. */
+export function nodesOf(flow: Graph): FlowNode[] {
+  return flow.nodes as FlowNode[];
+}
+
+export function edgesOf(flow: Graph): FlowEdge[] {
+  return flow.edges as FlowEdge[];
+}
+
+/** Return what a node is called: its name, or its id. */
+export function nameOf(node: FlowNode): string {
+  return typeof node.name === "string" && node.name.trim() ? node.name : node.id;
+}
+
+/** Whether mode fast is possible: exactly one input, one inference node and one output. */
+export function canBeFast(flow: Graph): boolean {
+  const types = nodesOf(flow)
+    .map((node) => node.type)
+    .sort();
+  return types.join() === "api_input,api_output,inference";
+}
+
+export function modelsOf(flow: Graph): string[] {
+  const models = nodesOf(flow).filter((node) => node.type === "inference");
+  return [...new Set(models.map((node) => String(node.config?.["model"] ?? "")))];
+}

@@ -1,0 +1,60 @@
+/** Texts of usage. Loaded by its pages only. */
+export const usageTexts = {
+  title: "Usage",
+  range: "Range",
+  ranges: { "1h": "1 hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days" } as Record<string, string>,
+  by: "By",
+  groups: {
+    deployment: "Deployment",
+    version: "Version",
+    key: "API key",
+    code: "Code",
+  } as Record<string, string>,
+  none: "No calls in this time. Call it, or press Try it.",
+  noneAtAll: "No calls in this time.",
+  calls: "Calls",
+  errors: "Errors",
+  callsChart: "Calls and errors",
+  timesChart: "Duration of calls",
+  stagesChart: "Where the time went: the median of each stage",
+  stagesSentence: (stage: string, often: number, of: number) =>
+    `${stage} took longest in ${often} of ${of} steps of time.`,
+  heatMap: "How long calls took, over time",
+  heatMapKeys:
+    "Each cell has the calls of a time and a duration. Point at one, or use the arrow keys, Page Up and Down, Home and End.",
+  heatMapCell: (time: string, from: string, to: string, calls: string) =>
+    `${time}: ${calls === "1" ? "1 call" : `${calls} calls`} took ${from} to ${to}.`,
+  heatMapSentence: (most: string, all: string, from: string, to: string) =>
+    `Most calls, ${most} of ${all}, took ${from} to ${to}.`,
+  heatMapSlowest: (calls: string, from: string, to: string, time: string) =>
+    `The slowest, ${calls}, took ${from} to ${to}, the last of them at ${time}.`,
+  took: "Took",
+  tookOf: (from: string, to: string) => `${from} to ${to}`,
+  codes: "Errors by code",
+  code: "Code",
+  share: "Share",
+  tryIt: "Try it",
+  percent: (value: number) => `${value.toFixed(1)} %`,
+  p50: "p50",
+  p95: "p95",
+  p99: "p99",
+  from: "From",
+  showTable: "Show as a table",
+  callsSentence: (calls: string, errors: string, peak: string, at: string) =>
+    `${calls} calls, ${errors} of them failed. Most calls, ${peak}, came at ${at}.`,
+  timesSentence: (p95: string, at: string, first: string, last: string) =>
+    `p95 went from ${first} to ${last}; it was highest, ${p95}, at ${at}.`,
+  version: (number: number) => `v${number}`,
+  versionMarks: (marks: string) => `Versions made in this time: ${marks}.`,
+  advice: "Advice",
+  showChange: "Show the change",
+  changeTitle: "Change the settings",
+  changeLabel: "Setting",
+  change: "Change it",
+  changed: "Changed. It acts on the next call.",
+  download: "Download CSV",
+  anonymousKey: "without a key",
+  otherKeys: "other keys",
+  runs: "Runs",
+  failedRuns: "Failed runs",
+};

@@ -1,0 +1,1 @@
+"""The web console: its built files, and what it asks first of an installation."""
