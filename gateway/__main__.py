@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -23,6 +25,8 @@ import uvloop
 
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
+from gateway.fleet.service_process import ProcessKind, SeenProcess, http_address
+from gateway.fleet.states import State
 from gateway.freed_memory import return_memory_when_steady
 from gateway.http_server import GatewayServer
 from telemetry import allocator, garbage_collection
@@ -31,6 +35,7 @@ from telemetry.parent_process import StatusPipe, exit_with_parent
 
 if TYPE_CHECKING:
     from gateway.certificate import Certificate
+    from gateway.settings import Settings
 
 _BACKLOG = 2048
 _GC_THRESHOLD = (5_000, 5, 50)
@@ -161,6 +166,19 @@ async def _build(
     garbage_collection.resume(*_GC_THRESHOLD)
     allocator.keep_freed_memory()
     report.send("ready")
+    if options.lifeline_fd is None:  # else the supervisor does it
+        container.announce(partial(_seen, container.settings, boot_app))
+
+
+def _seen(settings: Settings, boot_app: BootApp) -> SeenProcess:
+    """Return what others are to know of this process."""
+    return SeenProcess(
+        kind=ProcessKind.GATEWAY,
+        name="gateway",
+        state=State.DRAINING if boot_app.draining else State.READY,
+        pid=os.getpid(),
+        address=http_address(settings.host, settings.port, tls=boot_app.certificate is not None),
+    )
 
 
 async def _until_ready(boot_app: BootApp) -> None:

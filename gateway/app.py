@@ -20,22 +20,35 @@ from gateway.accounts.users import UserRunCanceller
 from gateway.audit.router import router as audit
 from gateway.auth.access import metrics_reader
 from gateway.auth.router import router as api_keys
+from gateway.call_watches.other_requests import WatchedRequests
+from gateway.call_watches.router import router as call_watches
+from gateway.console.router import pages
+from gateway.console.router import router as console
 from gateway.container import Container
 from gateway.deployments.rollouts.router import router as rollouts
 from gateway.deployments.router import router as deployments
 from gateway.deployments.service import RunCanceller
+from gateway.deployments.starter_router import router as model_starters
 from gateway.deployments.version_router import router as deployment_versions
+from gateway.drafts.router import router as drafts
+from gateway.examples.router import router as deployment_examples
 from gateway.fleet.exposition import scrape_targets
+from gateway.fleet.host_router import router as hosts
 from gateway.fleet.router import registrations
 from gateway.fleet.router import router as inference_servers
+from gateway.flows.revision_router import router as flow_revisions
 from gateway.flows.router import router as flows
+from gateway.live_updates.router import router as live_updates
 from gateway.models.router import router as models
 from gateway.oip import rest
 from gateway.oip.data_plane import SERVER_VERSION
 from gateway.oip.router import router as oip
 from gateway.operations import DESCRIPTION, TAGS, operation_id
+from gateway.rehearsals.router import router as rehearsals
 from gateway.runs.queries import RunDeployments
 from gateway.runs.router import router as runs
+from gateway.search.router import router as search
+from gateway.system.router import router as system
 from gateway.trigger.cross_origin import CrossOriginMiddleware
 from gateway.trigger.router import router as trigger
 from gateway.usage.router import router as usage
@@ -48,8 +61,14 @@ from gateway.web.security_headers import content_security_policy
 from gateway.webhooks.router import router as webhooks
 from telemetry.instruments import CONTENT_TYPE, render
 
-_SECRET_PATHS = ("/node/session", "/node/users", "/node/webhooks/verify")
-"""Bodies of these paths hold passwords or secrets, so errors never repeat them."""
+_SECRET_PATHS = (
+    "/node/search",
+    "/node/session",
+    "/node/setup",
+    "/node/users",
+    "/node/webhooks/verify",
+)
+"""Requests to these paths may hold passwords or secrets, so errors never repeat them."""
 # Any: OpenAPI's own form
 _EXPOSITION: dict[int | str, dict[str, Any]] = {
     200: {
@@ -70,9 +89,10 @@ class Gateway:
             max_body_bytes=container.settings.max_body_bytes,
             timeout_seconds=container.settings.request_timeout_seconds,
         )
-        self._rest = CrossOriginMiddleware(
+        rest_app = CrossOriginMiddleware(
             shell, container.deployment_cache, RunDeployments(container.db)
         )
+        self._rest = WatchedRequests(rest_app, container.call_watches, container.proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -99,13 +119,22 @@ def build_fastapi(container: Container) -> FastAPI:
     app.state.services = _services(container)
     for router in (
         trigger,
+        drafts,
         flows,
+        flow_revisions,
         deployments,
         deployment_versions,
         rollouts,
+        deployment_examples,
+        rehearsals,
+        call_watches,
+        live_updates,
         inference_servers,
         registrations,
+        hosts,
+        system,
         models,
+        model_starters,
         api_keys,
         runs,
         webhooks,
@@ -113,8 +142,11 @@ def build_fastapi(container: Container) -> FastAPI:
         users,
         usage,
         audit,
+        search,
         oip,
         problems,
+        console,
+        pages,
     ):
         # Not `include_router`, which builds each route again: 0.1 s of every start.
         app.router.routes.extend(router.routes)
@@ -134,21 +166,42 @@ def _services(container: Container) -> dict[type[object], object]:
         container.proxies,
         container.metrics_access,
         container.login,
+        container.setup,
+        container.invitations,
+        container.console,
         container.sessions,
         container.runs,
+        container.flow_tests,
+        container.rehearsals,
         container.servers,
+        container.hosts,
+        container.processes,
+        container.system,
+        container.model_summaries,
         container.webhooks,
+        container.call_watches,
+        container.live_updates,
         services.flows,
+        services.draft_checks,
+        services.flow_processes,
+        services.flow_revisions,
+        services.flow_summaries,
         services.deployments,
         services.rollouts,
+        services.planner,
+        services.advice,
+        services.examples,
         services.versions,
         services.fleet,
         services.registrations,
         services.models,
+        services.model_graphs,
         services.keys,
         services.users,
+        services.invitations,
         services.usage,
         services.audit,
+        services.search,
     )
     by_class: dict[type[object], object] = {type(one): one for one in objects}
     return {**by_class, RunCanceller: cleanup, UserRunCanceller: cleanup}
@@ -158,6 +211,7 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
     collectors = [
         container.shared,
         container.fleet_metrics,
+        container.host_watch,
         container.worker_metrics,
         container.execution.metrics,
         container.webhook_dispatcher.metrics,

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from gateway.accounts.login import LoginService
-from gateway.accounts.login_queue import LoginQueue
-from gateway.accounts.login_throttle import LoginThrottle
+from gateway.accounts.build import build_accounts
 from gateway.auth.authentication import Authentication
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.metrics_access import MetricsAccess
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.sessions import SessionService
 from gateway.body_parsing.parser import build_parser
+from gateway.broker.broker import parse_broker_url
 from gateway.broker.worker_files import WorkerCollector
+from gateway.call_watches.service import WatchService
+from gateway.call_watches.watches import DeploymentWatches
 from gateway.certificate import Certificate
+from gateway.console.files import ConsoleFiles, console_folder
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.metrics_cleanup import MetricsCleanup
 from gateway.deployments.rollouts.watch import RolloutWatch
+from gateway.drafts.flow_tests import FlowTester
 from gateway.execution.build import build_execution
 from gateway.fast_path.accounting import Accounting
 from gateway.fast_path.deployment_call import CallServices
@@ -32,22 +35,30 @@ from gateway.fast_path.recorder import RunRecorder
 from gateway.fast_path.routes import RouteResolver
 from gateway.fast_path.trigger_call import TriggerRoute
 from gateway.fleet.exposition import FleetCollector
+from gateway.fleet.host_watch import HostWatch
+from gateway.fleet.hosts import HostStore
+from gateway.fleet.processes import ProcessAnnouncer, ProcessStore
 from gateway.fleet.registrations import Leases
+from gateway.fleet.service_process import SeenProcess
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
 from gateway.limits.request_limits import build_limits
+from gateway.live_updates.service import LiveUpdates
 from gateway.metrics import GatewayMetrics
+from gateway.models.summaries import ModelSummaries
 from gateway.oip.access import ModelAccess
 from gateway.oip.data_plane import DataPlane
 from gateway.oip.grpc_server import ListeningServer, start_grpc_server
 from gateway.oip.grpc_service import InferenceService
 from gateway.oip.rest import V2App
 from gateway.readiness import Readiness
+from gateway.rehearsals.service import RehearsalService
 from gateway.runs.service import RunService
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
+from gateway.system.service import SystemService
 from gateway.trigger.batch_calls import BatchCalls
 from gateway.trigger.run_calls import RunCalls
 from gateway.upstream.credentials import UpstreamCredentials
@@ -65,7 +76,10 @@ _DELIVERY_SECONDS = 0.5
 class Container:
     """All objects of one gateway process, created on its event loop."""
 
-    def __init__(self, settings: Settings, certificate: Certificate | None = None) -> None:
+    # One statement or two for each part: it is the composition root.
+    def __init__(  # noqa: PLR0915
+        self, settings: Settings, certificate: Certificate | None = None
+    ) -> None:
         self.settings = settings
         self._certificate = certificate
         self.db = Database(settings.database)
@@ -87,8 +101,22 @@ class Container:
         self.watcher = FleetWatcher(
             self.services.fleet.store, self.feed, self.servers, Leases(self.db)
         )
+        self.model_summaries = ModelSummaries(self.db, self.services.models, self.feed)
         self.worker_metrics = WorkerCollector(settings.run)
         self.fleet_metrics = FleetCollector(self.servers)
+        self.hosts = HostStore(self.db)
+        self.processes = ProcessStore(self.db)
+        self.system = SystemService(
+            self.db,
+            self.hosts,
+            self.services.models,
+            parse_broker_url(
+                settings.broker_url, folder=settings.broker_folder, prefix=settings.queue_prefix
+            ),
+            store_limit_bytes=settings.model_store_bytes,
+            broker_connected=lambda: not self.execution.launcher.publisher.lost,
+        )
+        self.host_watch = HostWatch(self.hosts, self.processes)
 
         hasher = self.services.hasher
         self.sessions = SessionService(
@@ -98,9 +126,10 @@ class Container:
             idle=timedelta(hours=settings.session_idle_hours),
             lifetime=timedelta(days=settings.session_days),
         )
-        throttle = LoginThrottle(self.db, hasher)
-        queue = LoginQueue(self.metrics.count_refusal)
-        self.login = LoginService(self.db, self.services.passwords, self.sessions, throttle, queue)
+        self.login, self.setup, self.invitations = build_accounts(
+            self.db, hasher, self.services.passwords, self.sessions, self.metrics.count_refusal
+        )
+        self.console = ConsoleFiles(console_folder())
         authenticator = KeyAuthenticator(self.db, hasher, self.feed)
         self.key_usage = authenticator.usage
         self.limits = build_limits(settings, registry)
@@ -139,6 +168,22 @@ class Container:
             retention_days=settings.run_retention_days,
         )
 
+        self.flow_tests = FlowTester(
+            self.db,
+            self.execution.store,
+            self.services.models,
+            self.execution.launcher.launch,
+            processes=self.services.flow_processes,
+            parser=self.parser,
+            rate_limiter=self.limits.rate_limiter,
+        )
+        self.rehearsals = RehearsalService(
+            self.db,
+            self.execution.store,
+            self.services.snapshots,
+            self.flow_tests,
+            self.parser,
+        )
         self.rollout_watch = RolloutWatch(self.services.rollouts, self.metrics)
         self.usage = UsageWriter(
             self.db,
@@ -148,7 +193,11 @@ class Container:
             days=settings.usage_retention_days,
         )
         self.recorder = RunRecorder(self.execution.store, self.metrics, self.feed.database_answers)
-        self.accounting = Accounting(self.metrics, self.usage.meter, self.key_usage, self.recorder)
+        self.call_watches = DeploymentWatches(WatchService(self.db, hasher), self.feed)
+        self.live_updates = LiveUpdates(self.db, self.feed, session_idle=self.sessions.idle)
+        self.accounting = Accounting(
+            self.metrics, self.usage.meter, self.key_usage, self.recorder, self.call_watches
+        )
         call_services = CallServices(
             resolver=RouteResolver(
                 authenticator,
@@ -164,6 +213,7 @@ class Container:
             recorder=self.recorder,
             runs=RunCalls(self.execution),
             batches=BatchCalls(),
+            watches=self.call_watches,
         )
         self.trigger = TriggerRoute(call_services, max_body_bytes=settings.max_body_bytes)
         self.readiness = Readiness(
@@ -173,7 +223,9 @@ class Container:
             disk_problem=self.db.disk_problem,
             unrecorded_runs=self.recorder.degraded,
         )
-        model_access = ModelAccess(authenticator, self.limits, anonymous=settings.anonymous_v2)
+        model_access = ModelAccess(
+            authenticator, self.authentication, self.limits, anonymous=settings.anonymous_v2
+        )
         plane = DataPlane(
             self.servers,
             self.readiness,
@@ -192,6 +244,7 @@ class Container:
         self._grpc_server: ListeningServer | None = None
         self._grpc_drain: asyncio.Task[None] | None = None
         self._drain_until: float | None = None
+        self._announcer: ProcessAnnouncer | None = None
 
     async def start(self) -> None:
         """Follow the change feed, and connect to the inference servers.
@@ -211,6 +264,9 @@ class Container:
         self.shared.start()
         self.metrics_cleanup.start()
         self.rollout_watch.start()
+        self.host_watch.start()
+        self.call_watches.start()
+        self.live_updates.start()
         self.metrics_access.start()
 
     async def open_grpc_port(self, listen_fd: int | None = None) -> None:
@@ -224,11 +280,18 @@ class Container:
                 self._grpc_service, self.readiness, self.settings, self._certificate, listen_fd
             )
 
+    def announce(self, look: Callable[[], SeenProcess]) -> None:
+        """Let others know of this process, as `look` sees it: no supervisor does that."""
+        self._announcer = ProcessAnnouncer(self.processes, lambda: [look()])
+        self._announcer.start()
+
     def drain(self) -> None:
         """Begin to stop: end the waits of clients that can repeat the request, and drain gRPC."""
         seconds = self.settings.drain_seconds
         self._drain_until = asyncio.get_running_loop().time() + seconds
         self.runs.drain()
+        self.rehearsals.drain()
+        self.live_updates.drain()
         if self._grpc_server is not None:
             self._grpc_drain = asyncio.create_task(self._grpc_server.drain(seconds))
 
@@ -241,8 +304,10 @@ class Container:
         if self._grpc_drain is not None:
             await self._grpc_drain
         self.accounting.drain()
+        await self.rehearsals.close()
         await self.recorder.close()
         await self.key_usage.close()
+        await asyncio.gather(self.call_watches.close(), self.live_updates.stop())
         await self.execution.close()
         await self.services.flow_processes.close()
         await self.webhook_dispatcher.close(max(_DELIVERY_SECONDS, self._drain_seconds_left()))
@@ -254,16 +319,25 @@ class Container:
         await self.feed.stop()
         await self.metrics_cleanup.stop()
         await self.rollout_watch.stop()
+        await self.host_watch.stop()
         await self.limits.close()
         await self.shared.close()
         await self.metrics_access.stop()
         self.services.passwords.close()
+        self.services.store.close()
         self.services.models.close()
+        self.services.model_graphs.close()
+        if self._announcer is not None:
+            await self._announcer.stop()
         await self.db.close()
 
     def reasons(self) -> Sequence[str]:
         """Return why the gateway is not ready; an empty sequence means ready."""
         return [*self.readiness.reasons(), *self.execution.preloader.reasons()]
+
+    def reasons_for_fast(self) -> Sequence[str]:
+        """Return those that count for calls of mode fast, which go on without a database."""
+        return [*self.readiness.reasons_for_fast(), *self.execution.preloader.reasons()]
 
     def _drain_seconds_left(self) -> float:
         if self._drain_until is None:

@@ -11,6 +11,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, cast
 
@@ -21,6 +22,7 @@ from gateway.errors import GatewayError
 from gateway.fast_path.connection import HttpConnection
 from protos.errors import ErrorCode
 from telemetry.parent_process import StatusPipe
+from transport.accept_queue import accept_waiting
 
 if TYPE_CHECKING:
     from gateway.certificate import Certificate
@@ -91,9 +93,15 @@ class GatewayServer(uvicorn.Server):
         """Finish what was begun, answer everyone who waits, and close."""
         app = self._boot_app
         app.draining = True
-        until = asyncio.get_running_loop().time() + app.drain_seconds
+        loop = asyncio.get_running_loop()
+        until = loop.time() + app.drain_seconds
+        listened_on = self._sockets if self.servers else ()  # with TLS, the listeners do it
+        waiting = [client for sock in listened_on for client in accept_waiting(sock)]
         for listening in (*self.servers, *self._tls_listeners, *(sockets or ())):
             listening.close()
+        for client in waiting:
+            with suppress(OSError):  # the client has left
+                await loop.connect_accepted_socket(self._connection, client)
         if app.on_drain is not None:
             app.on_drain()
         for connection in self._connections():

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
 
+NIL_ID = "00000000-0000-0000-0000-000000000000"
+"""The id of nothing."""
 _BYTES = 16
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _POOL_IDS = 256
@@ -106,3 +108,14 @@ def request_id_of(headers: Mapping[bytes, bytes], fallback: str) -> bytes:
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
     return b"req_" + fallback.encode()
+
+
+def own_request_id(fallback: str) -> str:
+    """Return the id that `request_id_of` gives a request whose client gave none."""
+    return f"req_{fallback}"
+
+
+def given_request_id(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the id that the client gave its request, or None."""
+    given = headers.get(b"x-request-id")
+    return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else None

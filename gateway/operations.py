@@ -33,15 +33,19 @@ _DESCRIPTIONS = {
     "Deployments": "Flows behind URLs, their settings and their versions.",
     "Models": "ONNX files, in versions, with labels.",
     "Inference servers": "The processes that run models.",
+    "Hosts": "The machines that run inference servers; for admins and owners.",
+    "Search": "Your objects by name, id or masked key.",
+    "Live updates": "What changes of your resources, as server-sent events.",
     "API keys": "Credentials of programs: scopes, expiry, rotation.",
     "Sessions": "Console login and logout.",
+    "Console": "What the web console asks first.",
     "Users": "Users and their roles; for admins and owners.",
     "Usage": "Calls, errors and latencies by deployment, version and key.",
     "Webhooks": "Events about runs, sent to your URL.",
     "Audit log": "Who did what, when and from where.",
     "Open Inference Protocol": "Models without flows, as clients of KServe and Triton call them.",
     "Problems": "The error codes, with advice.",
-    "Operations": "Metrics for Prometheus.",
+    "Operations": "The state of the installation, and metrics for Prometheus.",
 }
 TAGS = [{"name": name, "description": text} for name, text in _DESCRIPTIONS.items()]
 _VERBS = {"GET": "get", "POST": "create", "PUT": "replace", "PATCH": "change", "DELETE": "delete"}

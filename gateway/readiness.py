@@ -48,14 +48,18 @@ class Readiness:
 
     def reasons(self) -> Sequence[str]:
         """Return why the gateway is not ready; empty: it is."""
+        reasons = [] if self._database_answers() else ["database: it does not answer"]
+        return [*reasons, *self.reasons_for_fast()]
+
+    def reasons_for_fast(self) -> Sequence[str]:
+        """Return those that have nothing to do with the database."""
         if self._unsettled is None:
             return ["starting: the inference servers are not known yet"]
-        reasons = [] if self._database_answers() else ["database: it does not answer"]
-        if self._unsettled:
-            statuses = self._wanted()
-            self._unsettled = {key for key in self._unsettled if self._is_booting(statuses, key)}
-            reasons += [_text(statuses[key]) for key in sorted(self._unsettled)]
-        return reasons
+        if not self._unsettled:
+            return []
+        statuses = self._wanted()
+        self._unsettled = {key for key in self._unsettled if self._is_booting(statuses, key)}
+        return [_text(statuses[key]) for key in sorted(self._unsettled)]
 
     def degraded(self) -> Sequence[str]:
         """Return what does not work, beside `reasons`, and keeps no other call from working."""

@@ -6,6 +6,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -221,6 +222,12 @@ class Settings(BaseSettings):
     def public_url(self) -> str:
         """Public URL of the gateway, without a trailing slash."""
         return (self.public_base_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def public_grpc_address(self) -> str:
+        """Host and port of gRPC: the host of the public URL, else the one on which it listens."""
+        host = urlsplit(self.public_base_url or "").hostname or self.host
+        return f"{f'[{host}]' if ':' in host else host}:{self.grpc_port}"
 
     @property
     def broker_folder(self) -> Path:

@@ -13,10 +13,10 @@ import uvloop
 
 from inference_server import settings
 from inference_server.runtime.host import MemoryLimit, available_memory, limit_memory
-from inference_server.server import ListenError, OnnxServer
+from inference_server.server import REPORTED_EVENTS, ListenError, OnnxServer
 from inference_server.spawn import ServerExitStatus
 from telemetry import logs
-from telemetry.parent_process import exit_with_parent
+from telemetry.parent_process import StatusPipe, exit_with_parent
 from telemetry.process_name import set_process_name
 
 _KILLED = 128 + signal.SIGTERM
@@ -32,6 +32,8 @@ def serve(arguments: Sequence[str], *, started_at: float) -> NoReturn:
     chosen = settings.read(arguments)
     set_process_name(f"{chosen.model} {chosen.version}")
     logs.configure(chosen.log_level, process="inference_server", log_format=chosen.log_format)
+    if chosen.status_fd is not None:
+        logs.forward(StatusPipe(chosen.status_fd).forward_log, without=REPORTED_EVENTS)
     if chosen.lifeline_fd is not None:
         exit_with_parent(chosen.lifeline_fd)
         ignore_sigint()

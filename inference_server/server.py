@@ -32,6 +32,10 @@ from transport.bearer_tokens import TokenFileError
 if TYPE_CHECKING:
     from inference_server.registration import Registration
 
+REPORTED_EVENTS = frozenset(
+    {"listening", "phase", "ready", "failed", "stuck", "draining", "stopped"}
+)
+"""What the parent notices anyway, beside what is logged."""
 _MAX_SOCKET_PATH_BYTES = 103
 """The kernels' own limits are 107 (Linux) and 103 (macOS)."""
 _GC_THRESHOLDS = (50_000, 20, 50)

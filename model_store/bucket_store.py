@@ -33,10 +33,17 @@ from obstore.exceptions import (
 )
 from obstore.store import ObjectStore, from_url
 
-from model_store.cache import VersionCache
+from model_store.cache import ReadFile, VersionCache
 from model_store.errors import StoreError, invalid_request
 from model_store.manifest import File, Manifest, manifest_of
-from model_store.names import check_label, check_name, check_version, is_name, is_version
+from model_store.names import (
+    MODEL_FILE,
+    check_label,
+    check_name,
+    check_version,
+    is_name,
+    is_version,
+)
 from model_store.servable import check_servable
 from model_store.staging import StagingArea, stage_model
 from model_store.store import Contents, ModelStore, conflict
@@ -88,6 +95,11 @@ class _Published:
     manifest: Manifest
     upload: str
     """The prefix of its files."""
+
+    @property
+    def id(self) -> str:
+        """Identifies the upload."""
+        return self.upload.rpartition("/")[2]
 
     def to_json(self) -> bytes:
         """Return it as JSON; `from_json` reads it back."""
@@ -236,20 +248,21 @@ class BucketStore(ModelStore):
                 self._cache.touch(name, version)
                 return self._cache.root
             raise
-
-        def read(file: File, offset: int) -> Iterator[memoryview]:
-            return self._read(f"{published.upload}/{file.path}", offset)
-
-        try:
-            self._cache.provide(
-                published.manifest, published.upload.split("/")[-1], read, self._refuse_closed
-            )
-        except FileNotFoundError as missing:
-            self._published(name, version)  # it may have been removed meanwhile
-            message = f"files of '{name}' version {version} are missing in the model store"
-            advice = "publish the model again as another version"
-            raise StoreError(ErrorCode.INVALID_MODEL, f"{message}: {advice}") from missing
+        with self._transfer(published) as read:
+            self._cache.provide(published.manifest, published.id, read, self._refuse_closed)
         return self._cache.root
+
+    @contextmanager
+    def model_file(self, name: str, version: int) -> Iterator[Path]:
+        """See ModelStore."""
+        published = self._published(name, version)
+        if folder := self._cache.find(name, version, published.id):
+            yield folder / MODEL_FILE
+            return
+        with self.upload_folder() as staged:
+            with self._transfer(published) as read:
+                self._cache.copy_file(published.manifest.files[0], staged / MODEL_FILE, read)
+            yield staged / MODEL_FILE
 
     def note_use(self, name: str, version: int) -> None:
         """See ModelStore."""
@@ -311,6 +324,18 @@ class BucketStore(ModelStore):
     def close(self) -> None:
         """See ModelStore."""
         self._closed = True
+
+    @contextmanager
+    def _transfer(self, published: _Published) -> Iterator[ReadFile]:
+        """Yield what reads a version's files; raise INVALID_MODEL if one of them is missing."""
+        name, version = published.manifest.name, published.manifest.version
+        try:
+            yield lambda file, offset: self._read(f"{published.upload}/{file.path}", offset)
+        except FileNotFoundError as missing:
+            self._published(name, version)  # it may have been removed meanwhile
+            message = f"files of '{name}' version {version} are missing in the model store"
+            advice = "publish the model again as another version"
+            raise StoreError(ErrorCode.INVALID_MODEL, f"{message}: {advice}") from missing
 
     def _find_change(self, upload: str, file: File) -> str | None:
         sha256, size = hashlib.sha256(), 0

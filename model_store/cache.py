@@ -95,6 +95,22 @@ class VersionCache:
             partial.rename(self._place(name, version))
             files.write_atomically(source, upload.encode())
 
+    def find(self, name: str, version: int, upload: str) -> Path | None:
+        """Return the folder of a version that is here of that upload, and note its use."""
+        if _content(self._source(name, version)) != upload:
+            return None
+        self.touch(name, version)
+        return self._place(name, version)
+
+    def copy_file(self, file: File, target: Path, read: ReadFile) -> None:
+        """Write one file of a version to `target`, which is no part of the cache.
+
+        Raises:
+            StoreError: as `provide`; nothing is evicted to make room.
+        """
+        self._check_room(file.size)
+        _transfer(file, target, read)
+
     def touch(self, name: str, version: int) -> None:
         """Note that a version is used now."""
         with suppress(FileNotFoundError):
@@ -113,6 +129,9 @@ class VersionCache:
                 return
             if self._evict(name, version):
                 excess -= size
+        self._check_room(needed)
+
+    def _check_room(self, needed: int) -> None:
         if self._room() < needed:
             raise StoreError(
                 ErrorCode.STORAGE_QUOTA_EXCEEDED,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import orjson
@@ -18,7 +18,14 @@ from filelock import FileLock
 from model_store import files
 from model_store.errors import StoreError
 from model_store.manifest import Manifest, manifest_of
-from model_store.names import MANIFEST_FILE, check_label, check_name, check_version, is_version
+from model_store.names import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    check_label,
+    check_name,
+    check_version,
+    is_version,
+)
 from model_store.servable import check_servable
 from model_store.staging import StagingArea, stage_model
 from model_store.store import Contents, ModelStore, conflict
@@ -120,6 +127,11 @@ class FolderStore(ModelStore):
         """See ModelStore: it is here already."""
         self.folder(name, version)
         return self._root
+
+    @contextmanager
+    def model_file(self, name: str, version: int) -> Iterator[Path]:
+        """See ModelStore."""
+        yield self.folder(name, version) / MODEL_FILE
 
     def note_use(self, name: str, version: int) -> None:
         """See ModelStore: nothing is evicted."""

@@ -105,6 +105,14 @@ class ModelStore(ABC):
         """
 
     @abstractmethod
+    def model_file(self, name: str, version: int) -> AbstractContextManager[Path]:
+        """Return a context with a version's model.onnx, perhaps without its external data.
+
+        Where the version is not on this host, that file alone is transferred, checked, and deleted
+        with the context; nothing is evicted for it. STORAGE_QUOTA_EXCEEDED if it does not fit.
+        """
+
+    @abstractmethod
     def note_use(self, name: str, version: int) -> None:
         """Note that a fetched version is used, and not to be evicted."""
 
@@ -137,7 +145,7 @@ class ModelStore(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End transfers that are under way: `fetch` raises MODEL_STORE_UNAVAILABLE soon."""
+        """End transfers that are under way: they raise MODEL_STORE_UNAVAILABLE soon."""
 
     def resolve(self, name: str, spec: str = LATEST) -> int:
         """Return the version that `spec` refers to: `latest`, a number as in `3`, or a label."""

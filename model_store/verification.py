@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import orjson
 
@@ -21,6 +22,8 @@ from protos.errors import ErrorCode
 
 _GIB = 1 << 30
 _MAX_LOG_BYTES = 2000
+_LOOK_SECONDS = 0.25
+"""Between looks at whether a child is to end."""
 _VARIABLES = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR")
 """Of the environment, which the child gets."""
 
@@ -61,7 +64,7 @@ class Verifier:
 
         It has imported what that needs, a second's work, and forks for each. For one thread.
         """
-        command = [*self._command, "--cpu-seconds", str(self._cpu_seconds)]
+        command = [*self._command, "--cpu-seconds", str(_cpu_seconds(self._timeout_seconds))]
         self._forking = _ForkingChild(command, self._timeout_seconds)
         try:
             yield
@@ -80,27 +83,73 @@ class Verifier:
         memory_bytes = self.memory_bytes + 4 * folder_size(model.parent)
         if self._forking is not None:
             return self._forking.inspect(model, memory_bytes)
-        limits = ["--memory-bytes", str(memory_bytes), "--cpu-seconds", str(self._cpu_seconds)]
-        with TemporaryFile() as report, TemporaryFile() as log:
-            descriptor = report.fileno()
-            command = [*self._command, str(model), "--report", str(descriptor), *limits]
-            status = self._run(command, descriptor, log)
-            return _inspection(_read(report), status, _read(log))
+        command = [*self._command, str(model)]
+        return _inspection(*run_limited(command, memory_bytes, self._timeout_seconds))
 
-    @property
-    def _cpu_seconds(self) -> int:
-        """Ends a child whose parent has died; otherwise `timeout_seconds` passes earlier."""
-        return int(self._timeout_seconds) + 10
 
-    def _run(self, command: Sequence[str], report: int, log: IO[bytes]) -> int:
-        """Return the child's exit status; no child is left, even after an exception."""
-        child = _spawn(command, report, log, stdin=subprocess.DEVNULL)
+class ChildReport(NamedTuple):
+    """What a child has left: its report, its exit status, and what it has printed on stderr."""
+
+    report: bytes
+    status: int
+    log: bytes
+
+
+def run_limited(
+    command: Sequence[str],
+    memory_bytes: int,
+    seconds: float,
+    ended: threading.Event | None = None,
+) -> ChildReport:
+    """Run a command that loads a model, with the arguments that `Verifier` describes.
+
+    No child is left, even after an exception.
+
+    Args:
+        command: without these arguments.
+        memory_bytes: of address space.
+        seconds: that it may take.
+        ended: once it is set, the child is killed soon.
+
+    Raises:
+        StoreError: INVALID_MODEL if it takes longer than `seconds`; SHUTTING_DOWN if `ended` is set
+            meanwhile.
+    """
+    limits = ["--memory-bytes", str(memory_bytes), "--cpu-seconds", str(_cpu_seconds(seconds))]
+    with TemporaryFile() as report, TemporaryFile() as log:
+        descriptor = report.fileno()
+        arguments = [*command, "--report", str(descriptor), *limits]
+        child = _spawn(arguments, descriptor, log, stdin=subprocess.DEVNULL)
         try:
-            return child.wait(self._timeout_seconds)
-        except subprocess.TimeoutExpired:
-            raise _too_slow(self._timeout_seconds) from None
+            status = _wait_for(child, seconds, ended)
         finally:
             _kill(child)
+        return ChildReport(_read(report), status, _read(log))
+
+
+def describe_failure(status: int, log: bytes, error: Exception) -> StoreError:
+    """Return the error for a child whose report is not one."""
+    if status < 0:
+        return invalid_model(f"loading it crashed the runtime ({signal.Signals(-status).name})")
+    last_line = log[-_MAX_LOG_BYTES:].decode(errors="replace").strip().rpartition("\n")[2]
+    message = f"the verifier failed (exit status {status}): {last_line or error}"
+    return StoreError(ErrorCode.INTERNAL, message)
+
+
+def _wait_for(child: subprocess.Popen[bytes], seconds: float, ended: threading.Event | None) -> int:
+    """Return the exit status of a child; raises as `run_limited`."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        if ended is not None and ended.is_set():
+            raise StoreError(ErrorCode.SHUTTING_DOWN, "the process ends: send it again")
+        with suppress(subprocess.TimeoutExpired):
+            return child.wait(min(left, _LOOK_SECONDS))
+    raise _too_slow(seconds)
+
+
+def _cpu_seconds(seconds: float) -> int:
+    """Ends a child whose parent has died; otherwise `seconds` pass earlier."""
+    return int(seconds) + 10
 
 
 class _ForkingChild:
@@ -205,7 +254,7 @@ def _environment() -> dict[str, str]:
 def _inspection(report: bytes, status: int, log: bytes) -> Inspection:
     """Interpret a child's report, its exit status and its output on stderr."""
     if status < 0:
-        raise invalid_model(f"loading it crashed the runtime ({signal.Signals(-status).name})")
+        raise describe_failure(status, log, ValueError("no report"))
     try:
         document: dict[str, Any] = orjson.loads(report)  # Any: checked key by key
         if "refused" in document:
@@ -214,9 +263,7 @@ def _inspection(report: bytes, status: int, log: bytes) -> Inspection:
             raise MissingDataError([str(location) for location in document["missing"]])
         return Inspection.from_json(orjson.dumps(document["inspection"]))
     except (ValueError, TypeError, KeyError) as error:
-        last_line = log[-_MAX_LOG_BYTES:].decode(errors="replace").strip().rpartition("\n")[2]
-        message = f"the verifier failed (exit status {status}): {last_line or error}"
-        raise StoreError(ErrorCode.INTERNAL, message) from error
+        raise describe_failure(status, log, error) from error
 
 
 def folder_size(folder: Path) -> int:

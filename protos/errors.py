@@ -173,6 +173,16 @@ class ErrorCode(StrEnum):
         meaning="The e-mail address or password is wrong.",
         advice="Check both. An admin can set a new password.",
     )
+    SETUP_TOKEN_INVALID = ErrorSpec(
+        name="setup_token_invalid",
+        http=401,
+        grpc="UNAUTHENTICATED",
+        meaning="The token of the set-up link is wrong, older than a day, or of an earlier start.",
+        advice=(
+            "Open the link that `slipstream up` printed last. Starting it again prints a new one; "
+            "`slipstream users reset-password` sets a password without a link."
+        ),
+    )
     CSRF_FAILED = ErrorSpec(
         name="csrf_failed",
         http=403,
@@ -204,6 +214,33 @@ class ErrorCode(StrEnum):
         meaning="The path exists, but not with this method.",
         advice="Use one of the methods in the header Allow.",
     )
+    CONSOLE_NOT_BUILT = ErrorSpec(
+        name="console_not_built",
+        http=404,
+        grpc="NOT_FOUND",
+        meaning="This installation does not contain the files of the web console.",
+        advice="Run `make console` in the checkout, and open the page again.",
+    )
+    SETUP_COMPLETED = ErrorSpec(
+        name="setup_completed",
+        http=410,
+        grpc="FAILED_PRECONDITION",
+        meaning="A user has a password already, so the set-up link is not valid any longer.",
+        advice="Log in. An admin can set a new password, or create a user for you.",
+    )
+    INVITATION_INVALID = ErrorSpec(
+        name="invitation_invalid",
+        http=410,
+        grpc="FAILED_PRECONDITION",
+        meaning=(
+            "The invitation link was used, has expired or was replaced by another one, or its "
+            "token is wrong."
+        ),
+        advice=(
+            "Log in if you have set a password. Else ask an admin or owner for a new link: "
+            "`slipstream users invite`, or Users in the console."
+        ),
+    )
     GONE = ErrorSpec(
         name="gone",
         http=410,
@@ -224,6 +261,13 @@ class ErrorCode(StrEnum):
         grpc="FAILED_PRECONDITION",
         meaning="The resource has changed since the ETag in If-Match was read. It was left as is.",
         advice="Read the resource again, and repeat the change with its new ETag.",
+    )
+    PRECONDITION_REQUIRED = ErrorSpec(
+        name="precondition_required",
+        http=428,
+        grpc="FAILED_PRECONDITION",
+        meaning="A console session changes the resource without the header If-Match.",
+        advice="Read the resource, and repeat the change with its ETag in If-Match.",
     )
     DEPLOYMENT_PAUSED = ErrorSpec(
         name="deployment_paused",
@@ -314,6 +358,14 @@ class ErrorCode(StrEnum):
         retryable=True,
         meaning="Too many calls from this address had a wrong key or password.",
         advice="Wait as long as Retry-After says, and correct the key or password.",
+    )
+    TOO_MANY_STREAMS = ErrorSpec(
+        name="too_many_streams",
+        http=429,
+        grpc="RESOURCE_EXHAUSTED",
+        retryable=True,
+        meaning="The user, or the gateway, already has as many streams of events as it may.",
+        advice="Close streams that nothing reads, or connect again after Retry-After.",
     )
     HEADERS_TOO_LARGE = ErrorSpec(
         name="headers_too_large",

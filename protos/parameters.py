@@ -1,6 +1,7 @@
 """Parameters of inference requests and answers that carry control information.
 
-`timeout` is Triton's (extension_schedule_policy.md), the others are Slipstream's.
+`timeout` and `sequence_id` are Triton's (extension_schedule_policy.md, extension_sequence.md), the
+others are Slipstream's.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from protos import open_inference_pb2 as pb
 
 TIMEOUT = "timeout"
 """Microseconds until the answer is due, counted from when the request is read (int64)."""
+SEQUENCE_ID = "sequence_id"
+"""Calls with the same one go to the same replica (string or int64; "" and 0: none)."""
 CANCEL = "slipstream-cancel"
 """Not an inference request: cancels the call that has this id (bool)."""
 CANCELLATION = "slipstream_cancellation"
@@ -18,6 +21,9 @@ QUEUE_SECONDS = "slipstream-queue-seconds"
 INFER_SECONDS = "slipstream-infer-seconds"
 """Seconds in ONNX Runtime (double)."""
 
+_MAX_ID_LENGTH = 256
+_NOT_IDS = ("bool_param", "double_param")
+
 
 def timeout_seconds(request: pb.ModelInferRequest) -> float | None:
     """Return the request's timeout in seconds; None if it has none."""
@@ -25,6 +31,23 @@ def timeout_seconds(request: pb.ModelInferRequest) -> float | None:
         return None
     timeout_microseconds = request.parameters[TIMEOUT].int64_param
     return timeout_microseconds / 1e6 if timeout_microseconds > 0 else None
+
+
+def sequence_id(request: pb.ModelInferRequest) -> str | None:
+    """Return the sequence that the request belongs to; None if it belongs to none.
+
+    Raises:
+        ValueError: it is neither text of at most 256 characters nor a whole number.
+    """
+    if SEQUENCE_ID not in request.parameters:
+        return None
+    given = request.parameters[SEQUENCE_ID]
+    kind = given.WhichOneof("parameter_choice")
+    value = getattr(given, kind) if kind else None
+    if kind in _NOT_IDS or (isinstance(value, str) and len(value) > _MAX_ID_LENGTH):
+        message = f"expected text of at most {_MAX_ID_LENGTH} characters or a whole number"
+        raise ValueError(f"parameter '{SEQUENCE_ID}': {message}")
+    return str(value) if value else None
 
 
 def timeout_microseconds(timeout: float) -> int:

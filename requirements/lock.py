@@ -1,4 +1,4 @@
-"""Resolve the dependencies into run.lock, dev.lock, examples.lock and bench.lock (`make lock`).
+"""Resolve the dependencies into the locks of this folder (`make lock`).
 
 Existing pins stay unless `--upgrade` or `--upgrade-package NAME` is given: arguments go to uv.
 
@@ -32,6 +32,7 @@ LOCKS: dict[str, tuple[str, ...]] = {
     "dev.lock": ("--group", "build", "--group", "dev"),
     "run.lock": ("--group", "build", "--constraint", "requirements/dev.lock"),
     "bench.lock": ("--group", "bench", "--constraint", "requirements/dev.lock"),
+    "console.lock": ("--group", "console", "--constraint", "requirements/dev.lock"),
     "examples.lock": ("--group", "examples", "--constraint", "requirements/dev.lock"),
 }
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
 from gateway.auth.identity import Identity, Role, Scope
 from gateway.body_parsing.parser import build_parser
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.drafts.flow_tests import FlowTest, FlowTester
+from gateway.rehearsals.schemas import RehearsalOut, RehearsalState
+from gateway.rehearsals.service import RehearsalService
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import NodeEvent, Run
 from gateway.runs.service import RunService
 from gateway.runs.store import RunStore
+from gateway.runs.timeline import SpanRequest, TimelinePage
 from gateway.runs.waiter import RunWaiter
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.paging import Page, PageRequest
 from gateway.webhooks.dispatcher import build_dispatcher
 from gateway.webhooks.service import WebhookService
 from slipstream.workspace import Workspace
+
+_POLL_SECONDS = 0.25
+_REHEARSED_AT_ONCE = 16
+"""Tests, each of which waits for some seconds until a gateway finds it."""
 
 
 class RunAdmin:
@@ -34,6 +45,22 @@ class RunAdmin:
             processes=workspace.services.flow_processes,
             parser=self._parser,
             retention_days=workspace.settings.run_retention_days,
+        )
+        self._tester = FlowTester(
+            db,
+            store,
+            workspace.services.models,
+            _leave_queued,
+            processes=workspace.services.flow_processes,
+            parser=self._parser,
+        )
+        self._rehearsals = RehearsalService(
+            db,
+            store,
+            workspace.services.snapshots,
+            self._tester,
+            self._parser,
+            tests_at_once=_REHEARSED_AT_ONCE,
         )
         self._actor = Identity(
             key_id=None,
@@ -56,6 +83,14 @@ class RunAdmin:
         found = await self._store.events(run.id, after)
         return [event for event in found if event.number <= run.event_count]
 
+    async def names(self, runs: Sequence[Run]) -> Mapping[str, str]:
+        """Return the names of the runs' deployments and API keys, by id."""
+        return await self._store.names(runs)
+
+    async def timeline(self, run_id: str, request: SpanRequest) -> TimelinePage:
+        """Return a page of what happened to a run and when; raise NOT_FOUND or GONE."""
+        return await self._service.timeline(self._actor, run_id, request)
+
     async def cancel(self, run_id: str) -> Run:
         """Cancel a run; raise NOT_FOUND, GONE or RUN_FINISHED."""
         return await self._service.cancel(self._actor, run_id)
@@ -73,6 +108,49 @@ class RunAdmin:
             return await self._service.retry(self._actor, run_id, latest=latest)
         finally:
             await self._parser.close()
+
+    async def test(self, test: FlowTest) -> Run:
+        """Start a test run of a draft; see `FlowTester.start`."""
+        try:
+            return await self._tester.start(self._actor, test)
+        finally:
+            await self._parser.close()
+
+    async def rehearse(
+        self,
+        deployment_id: str,
+        last: int,
+        *,
+        allow_requests: bool,
+        on_progress: Callable[[RehearsalOut], None],
+    ) -> RehearsalOut:
+        """Conduct a rehearsal in this process, while a gateway runs its tests.
+
+        Raises:
+            GatewayError: as `RehearsalService.begin`.
+        """
+        begun = await self._rehearsals.begin(
+            self._actor, deployment_id, last, allow_requests=allow_requests
+        )
+        shown = RehearsalOut.of(begun)
+        try:
+            while shown.state is RehearsalState.RUNNING:
+                on_progress(shown)
+                await asyncio.sleep(_POLL_SECONDS)
+                (found,) = await self._rehearsals.kept(self._actor.profile_id, deployment_id)
+                shown = RehearsalOut.of(found)
+        finally:
+            await self._rehearsals.close()
+            await self._parser.close()
+        return shown
+
+    async def cancel_rehearsal(self, deployment_id: str) -> RehearsalOut | None:
+        """End the rehearsal of a deployment; None: none is kept. See `RehearsalService.cancel`."""
+        try:
+            kept = await self._rehearsals.cancel(self._actor.profile_id, deployment_id)
+        finally:
+            await self._parser.close()
+        return RehearsalOut.of(kept[0]) if kept else None
 
 
 def _leave_queued(_run_id: str, _type: DeploymentType, _mode: ExecutionMode) -> None:

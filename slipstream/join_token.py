@@ -60,22 +60,32 @@ class JoinToken:
             inference_tokens: file whose first line its gateways send to inference servers.
 
         Raises:
-            UnusableError: database or broker are files of one machine, or a secret is missing.
+            UnusableError: as `check_shared`.
         """
-        if sqlite_file(parse_url(settings.database)):
-            message = "expected SLIPSTREAM_DATABASE_URL=postgresql://…, got SQLite"
-            raise UnusableError(f"{message}: a file serves one machine")
-        if broker_of(settings).kind is BrokerKind.FOLDER:
-            message = "expected SLIPSTREAM_BROKER_URL=redis://… or amqp://…, got none"
-            raise UnusableError(f"{message}: a folder serves one machine")
-        if not settings.key_pepper and not (settings.state / "pepper").exists():
-            message = f"{settings.state} is not the state folder of the installation"
-            raise UnusableError(f"{message}, as there is no pepper: choose it with --state")
+        check_shared(settings)
         secrets = {f"{PREFIX}{name.upper()}": getattr(settings, name) for name in SECRETS}
         secrets[PEPPER_VARIABLE] = load_pepper(settings.key_pepper, settings.state).decode()
         shared = {name: text for name, text in variables.items() if not names_file(name)}
         shared |= {name: text for name, text in secrets.items() if text}
         return cls(variables=shared, inference_token=_first_line(inference_tokens))
+
+
+def check_shared(settings: Settings) -> None:
+    """Check that several machines can have these settings.
+
+    Raises:
+        UnusableError: database or broker are files of one machine, or a secret is missing.
+        StorageError: the URL of the database cannot be read.
+    """
+    if sqlite_file(parse_url(settings.database)):
+        message = "expected SLIPSTREAM_DATABASE_URL=postgresql://…, got SQLite"
+        raise UnusableError(f"{message}: a file serves one machine")
+    if broker_of(settings).kind is BrokerKind.FOLDER:
+        message = "expected SLIPSTREAM_BROKER_URL=redis://… or amqp://…, got none"
+        raise UnusableError(f"{message}: a folder serves one machine")
+    if not settings.key_pepper and not (settings.state / "pepper").exists():
+        message = f"{settings.state} is not the state folder of the installation"
+        raise UnusableError(f"{message}, as there is no pepper: choose it with --state")
 
 
 def names_file(variable: str) -> bool:

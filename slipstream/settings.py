@@ -266,6 +266,11 @@ def is_shared(variable: str) -> bool:
     return variable.startswith(PREFIX) and not variable.startswith(_OF_ONE_PROCESS)
 
 
+def is_vendor_variable(variable: str) -> bool:
+    """Whether a variable may contain the credentials of a bucket, in the form of its vendor."""
+    return variable.upper().startswith(_VENDORS)
+
+
 def _with_absolute_path(name: str, text: str) -> str:
     if name.endswith("_FILE"):
         return str(Path(text).absolute())
@@ -307,7 +312,7 @@ def inference_environment() -> dict[str, str]:
     return {
         name: text
         for name, text in os.environ.items()
-        if name.upper() not in secrets and not name.upper().startswith(_VENDORS)
+        if name.upper() not in secrets and not is_vendor_variable(name)
     }
 
 

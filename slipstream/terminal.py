@@ -40,6 +40,16 @@ class Terminal:
             sys.stdout.write(json.dumps(document) + "\n")
         sys.stdout.flush()
 
+    def show_code(self, code: str, lexer: str) -> None:
+        """Print a program: highlighted by a lexer of Pygments on a terminal, else unchanged."""
+        if not self._out.is_terminal:
+            sys.stdout.write(code)
+            return
+        from rich.syntax import Syntax  # noqa: PLC0415 - few commands need a highlighter
+
+        highlighted = Syntax("", lexer, background_color="default").highlight(code)
+        self._out.print(highlighted, soft_wrap=True, end="")
+
     @property
     def stderr(self) -> Console:
         """For output beside the result, such as progress."""

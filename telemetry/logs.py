@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 from telemetry.redaction import redact_log
@@ -73,6 +74,50 @@ def configure(level: str, *, process: str, log_format: str = "auto") -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.getLogger("alembic").setLevel("WARNING")  # logs routine lines at every start
+
+
+Forward = Callable[[float, str, str], None]
+"""(seconds since the epoch, level, text): takes a line of the log. It must not log, nor block."""
+
+
+def forward(take: Forward, *, without: Collection[str] = ()) -> None:
+    """Have `take` get each line of the log, too, after `configure`; not the events `without`.
+
+    API keys are redacted, and a traceback is several lines.
+    """
+    logging.getLogger().addHandler(_ForwardingHandler(take, without))
+
+
+class _ForwardingHandler(logging.Handler):
+    """Renders a record as `event name=value …`."""
+
+    def __init__(self, take: Forward, without: Collection[str]) -> None:
+        super().__init__()
+        self._take = take
+        self._without = frozenset(without)
+        remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+        self.setFormatter(
+            structlog.stdlib.ProcessorFormatter(processors=[remove_meta, _render_plainly])
+        )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if isinstance(record.msg, dict) and record.msg.get("event") in self._without:
+            return
+        try:
+            for line in self.format(record).splitlines():
+                self._take(record.created, record.levelname.lower(), redact_log(line))
+        except Exception:  # noqa: BLE001 - as logging's own handlers: who logs does not fail
+            self.handleError(record)
+
+
+def _render_plainly(_: WrappedLogger, __: str, event: EventDict) -> str:
+    """Return the event and its fields, without those that the line has beside its text."""
+    fields = {name: value for name, value in event.items() if name not in _BESIDE}
+    text = " ".join((str(event.get("event", "")), *(f"{k}={v}" for k, v in fields.items())))
+    return "\n".join((text, *filter(None, (event.get("exception"),))))
+
+
+_BESIDE = frozenset({"event", "level", "timestamp", "exception", "process"})
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -14,6 +14,8 @@ import orjson
 _PARENT_DIED = 1
 HEARTBEAT_SECONDS = 1.0
 """Between two heartbeats."""
+_MAX_LOG_TEXT = 600
+"""Characters."""
 
 
 class StatusPipe:
@@ -31,6 +33,15 @@ class StatusPipe:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._descriptor, line)
 
+    def forward_log(self, at: float, level: str, text: str) -> None:
+        """Report a line of the log, of `at` in seconds since the epoch; from any thread.
+
+        Where the pipe is full, the line is dropped: logging must not block.
+        """
+        # Up to PIPE_BUF bytes (4096) are written whole; JSON makes six of a byte at most.
+        if self._descriptor is not None and _has_room(self._descriptor):
+            self.send("log", at=at, level=level, text=text[:_MAX_LOG_TEXT])
+
     async def send_heartbeats(self, load: Callable[[], Mapping[str, object]] = dict) -> None:
         """Show once a second that the event loop runs, until cancelled.
 
@@ -39,13 +50,18 @@ class StatusPipe:
         """
         if self._descriptor is None:
             return
-        writable = select.poll()
-        writable.register(self._descriptor, select.POLLOUT)
         while True:
             # A parent that is suspended reads nothing: a full pipe must not block the loop.
-            if writable.poll(0):
+            if _has_room(self._descriptor):
                 self.send("heartbeat", **load())
             await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+def _has_room(descriptor: int) -> bool:
+    """Whether a pipe takes a short line without blocking."""
+    writable = select.poll()
+    writable.register(descriptor, select.POLLOUT)
+    return bool(writable.poll(0))
 
 
 def exit_with_parent(lifeline: int) -> None:

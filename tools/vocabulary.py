@@ -33,7 +33,6 @@ WORDS = {
     r"foreman": "worker manager",
     r"couriers?": "delivery sender",
     r"bookkeepers?": "the name of what is written",
-    r"rehearsals?|rehearse[sd]?": "warm-up",
     r"engine rooms?": "execution services",
     r"strikers?": "fault injector",
     r"aftermath": "checks",

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
+from transport.accept_queue import accept_waiting
 from transport.addresses import ServerAddress, parse_address
 from transport.flood_guard import AddressResets
 from transport.limits import GrpcLimits
@@ -56,6 +57,8 @@ class GrpcServer:
         self._on_error = on_error
         self._address_resets = AddressResets(self._limits, monotonic)
         self._listeners: list[asyncio.Server | TlsListener] = []
+        self._plain: list[tuple[socket.socket, Callable[[], Http2ServerConnection]]] = []
+        """The sockets of the listeners without TLS, and what builds their connections."""
         self._draining = False
         self._no_connections = asyncio.Event()
         self._no_connections.set()
@@ -94,6 +97,7 @@ class GrpcServer:
             self._listeners.append(
                 await loop.create_unix_server(build, sock=sock, backlog=_BACKLOG)
             )
+            self._plain.append((sock, build))
             return address
         socks = await _bind_tcp(target, shared=shared)
         port = socks[0].getsockname()[1]
@@ -109,6 +113,7 @@ class GrpcServer:
         if tls is None:
             loop = asyncio.get_running_loop()
             self._listeners.append(await loop.create_server(build, sock=sock, backlog=_BACKLOG))
+            self._plain.append((sock, build))
         else:
             self._listeners.append(self._listen_with_tls(sock, tls, build))
 
@@ -119,7 +124,14 @@ class GrpcServer:
         """
         self._draining = True
         handshaking = [each for each in self._listeners if isinstance(each, TlsListener)]
+        waiting = [
+            (client, build) for sock, build in self._plain for client in accept_waiting(sock)
+        ]
         self._stop_listening()
+        loop = asyncio.get_running_loop()
+        for client, build in waiting:
+            with suppress(OSError):  # the client has left
+                await loop.connect_accepted_socket(build, client)
         for connection in list(self.connections):
             connection.drain()
         with suppress(TimeoutError):
@@ -134,10 +146,10 @@ class GrpcServer:
 
     def close(self) -> None:
         """Close everything at once; calls in flight end with UNAVAILABLE."""
-        for listener in self._listeners:
-            if isinstance(listener, TlsListener):
-                listener.end_handshakes()
+        handshaking = [each for each in self._listeners if isinstance(each, TlsListener)]
         self._stop_listening()
+        for listener in handshaking:
+            listener.end_handshakes()
         for connection in list(self.connections):
             connection.shutdown()
 
@@ -194,6 +206,7 @@ class GrpcServer:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+        self._plain.clear()
 
 
 async def _bind_tcp(target: ServerAddress, *, shared: bool) -> list[socket.socket]:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from transport.accept_queue import accept_waiting
+
 _HANDSHAKE_SHARE = 8
 """One eighth as many handshakes as connections: a handshake is short, a connection stays."""
 _MIN_HANDSHAKES = 16
@@ -54,12 +56,16 @@ class TlsListener:
         self._listen()
 
     def close(self) -> None:
-        """Stop listening; handshakes that have begun go on."""
+        """Stop listening; handshakes go on, also those of clients that wait to be accepted."""
         if self._retry is not None:
             self._retry.cancel()
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock)
+            # No more than there is room for: others would end handshakes that have begun.
+            waiting = accept_waiting(self._sock, self._limit() - len(self._handshakes))
             self._sock.close()
+            for client in waiting:
+                self._begin(client)
 
     async def finish_handshakes(self, seconds: float) -> None:
         """Wait for the handshakes that have begun, and end those that take longer."""
@@ -86,14 +92,19 @@ class TlsListener:
             self._retry = self._loop.call_later(_RETRY_SECONDS, self._listen)
             return
         client.setblocking(False)
-        limit = max(_MIN_HANDSHAKES, self._max_connections() // _HANDSHAKE_SHARE)
-        if len(self._handshakes) >= limit:
+        self._begin(client)
+
+    def _begin(self, client: socket.socket) -> None:
+        if len(self._handshakes) >= self._limit():
             oldest = next(iter(self._handshakes))
             del self._handshakes[oldest]
             oldest.cancel()
         task = self._loop.create_task(self._handshake(client))
         self._handshakes[task] = None
         task.add_done_callback(partial(self._on_done, client))
+
+    def _limit(self) -> int:
+        return max(_MIN_HANDSHAKES, self._max_connections() // _HANDSHAKE_SHARE)
 
     async def _handshake(self, client: socket.socket) -> None:
         with suppress(OSError):  # refused, too late, or disconnected

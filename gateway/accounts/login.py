@@ -112,6 +112,7 @@ class LoginService:
                 raise GatewayError(ErrorCode.CONFLICT, message)
             row.password_hash, row.password_changed_at = hashed, now()
             await end_sessions_of(session, user.id, but=actor.session_id)
+            await store.delete_invitation(session, user.id)
             await session.flush()
             await record_event(
                 session,

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request, Response
 
-from gateway.accounts.schemas import UserIn, UserOut, UserPage, UserPatch
+from gateway.accounts.invitations import InvitationService
+from gateway.accounts.schemas import InvitationOut, UserIn, UserOut, UserPage, UserPatch
 from gateway.accounts.users import UserRunCanceller, UserService
 from gateway.auth.access import Administrator, administrator
 from gateway.auth.sessions import SessionService
 from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
+from gateway.settings import Settings
 from gateway.storage.paging import PageRequest
 
 Service = Annotated[UserService, from_app(UserService)]
 Sessions = Annotated[SessionService, from_app(SessionService)]
+Invitations = Annotated[InvitationService, from_app(InvitationService)]
+GatewaySettings = Annotated[Settings, from_app(Settings)]
 Canceller = Annotated[UserRunCanceller, from_app(UserRunCanceller)]
 router = DocumentedRouter(
     prefix="/node/users", tags=["Users"], dependencies=[Depends(administrator)]
@@ -62,3 +66,23 @@ async def end_sessions(
     """End all sessions of a user."""
     await service.check_may_change(user_id, by=actor)
     await sessions.end_all(user_id.lower())
+
+
+@router.post("/{user_id}/invitation/", operation_id="invite_user", status_code=201)
+async def invite(
+    *,
+    invitations: Invitations,
+    settings: GatewaySettings,
+    actor: Administrator,
+    user_id: str,
+    request: Request,
+    response: Response,
+) -> InvitationOut:
+    """Make a link with which a user sets a password and logs in, once, within 72 hours.
+
+    It ends the user's older links. Only this response shows it.
+    """
+    invitation = await invitations.invite(user_id, by=actor)
+    base = settings.public_url if settings.public_base_url else str(request.base_url)
+    response.headers["cache-control"] = "no-store"
+    return InvitationOut(url=invitation.url(base), expires_at=invitation.expires_at)

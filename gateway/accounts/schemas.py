@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.accounts.one_time_tokens import MAX_TOKEN_LENGTH
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role
 from gateway.storage.account_tables import ConsoleSession
@@ -94,6 +95,39 @@ class LoginIn(BaseModel):
 
     email: str
     password: str
+
+
+class SetupIn(BaseModel):
+    """The first user's credentials, with the token of the set-up link."""
+
+    model_config = _IN
+
+    token: str = Field(max_length=MAX_TOKEN_LENGTH)
+    """Behind `#token=` in the link that `slipstream up` prints."""
+    email: str = Field(max_length=254)
+    password: str
+    """At least 12 characters, hard to guess."""
+
+
+class InvitationIn(BaseModel):
+    """The token of an invitation link, and the password that its user sets."""
+
+    model_config = _IN
+
+    token: str = Field(max_length=MAX_TOKEN_LENGTH)
+    """Behind `#token=` in the link."""
+    password: str
+    """At least 12 characters, hard to guess."""
+
+
+class InvitationOut(BaseModel):
+    """An invitation link, shown this once."""
+
+    model_config = _OUT
+
+    url: str
+    """The page of the console where the user sets a password. It works once."""
+    expires_at: datetime
 
 
 class PasswordIn(BaseModel):

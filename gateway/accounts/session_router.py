@@ -1,4 +1,4 @@
-"""`/node/session/`, the current session, and `/node/sessions/`, all sessions of its user."""
+"""`/node/session/`, the current session; `/node/sessions/`, all of its user; `/node/setup/`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
+from gateway.accounts.invitations import InvitationAcceptance
 from gateway.accounts.login import ClientInfo, LoginService
-from gateway.accounts.schemas import LoggedInOut, LoginIn, PasswordIn, SessionPage, UserOut
+from gateway.accounts.schemas import (
+    InvitationIn,
+    LoggedInOut,
+    LoginIn,
+    PasswordIn,
+    SessionPage,
+    SetupIn,
+    UserOut,
+)
+from gateway.accounts.setup import SetupService
 from gateway.accounts.users import UserService
 from gateway.auth.access import CurrentSession, Manager, Sender, same_origin
 from gateway.auth.csrf import csrf_token
 from gateway.auth.request_credentials import SECURE_SESSION_COOKIE, SESSION_COOKIE, session_token
-from gateway.auth.sessions import SessionService
+from gateway.auth.sessions import NewSession, SessionService
 from gateway.dependencies import from_app
 from gateway.operations import BodyLimit, DocumentedRouter
 from gateway.settings import Settings
@@ -24,6 +34,9 @@ from gateway.storage.tables import Profile
 
 Login = Annotated[LoginService, from_app(LoginService)]
 Sessions = Annotated[SessionService, from_app(SessionService)]
+Invitations = Annotated[InvitationAcceptance, from_app(InvitationAcceptance)]
+Setup = Annotated[SetupService, from_app(SetupService)]
+GatewaySettings = Annotated[Settings, from_app(Settings)]
 Users = Annotated[UserService, from_app(UserService)]
 router = DocumentedRouter(tags=["Sessions"])
 _LOGIN_CHECKS = [Depends(same_origin), Depends(BodyLimit(4 * 2**10))]
@@ -34,7 +47,7 @@ async def log_in(
     *,
     login: Login,
     sessions: Sessions,
-    settings: Annotated[Settings, from_app(Settings)],
+    settings: GatewaySettings,
     sender: Sender,
     body: LoginIn,
     request: Request,
@@ -47,8 +60,53 @@ async def log_in(
     if before is not None:
         await sessions.discard(before)
     secure = settings.secure_cookies or request.url.scheme == "https"
-    _set_cookie(response, opened.token, sessions.lifetime, secure=secure)
-    return _session_out(user, opened.row, opened.token, idle=sessions.idle)
+    return _logged_in(user, opened, sessions, response, secure=secure)
+
+
+@router.post("/node/setup/", operation_id="set_up", dependencies=_LOGIN_CHECKS)
+async def set_up(
+    *,
+    setup: Setup,
+    sessions: Sessions,
+    settings: GatewaySettings,
+    sender: Sender,
+    body: SetupIn,
+    request: Request,
+    response: Response,
+) -> LoggedInOut:
+    """Give the owner an address and a password, once, and log in. The link has the token."""
+    ACTOR.set(sender)
+    user, opened = await setup.set_up(
+        body.token, body.email, body.password, _client(request, sender)
+    )
+    secure = settings.secure_cookies or request.url.scheme == "https"
+    return _logged_in(user, opened, sessions, response, secure=secure)
+
+
+@router.post(
+    "/node/session/invitation/", operation_id="accept_invitation", dependencies=_LOGIN_CHECKS
+)
+async def accept_invitation(
+    *,
+    invitations: Invitations,
+    sessions: Sessions,
+    settings: GatewaySettings,
+    sender: Sender,
+    body: InvitationIn,
+    request: Request,
+    response: Response,
+) -> LoggedInOut:
+    """Set a password with the token of an invitation link, once, and log in.
+
+    All earlier sessions of the user end, and one of another user that this browser has.
+    """
+    ACTOR.set(sender)
+    before = session_token(dict(request.scope["headers"]))
+    user, opened = await invitations.accept(body.token, body.password, _client(request, sender))
+    if before is not None:
+        await sessions.discard(before)
+    secure = settings.secure_cookies or request.url.scheme == "https"
+    return _logged_in(user, opened, sessions, response, secure=secure)
 
 
 @router.get("/node/session/", operation_id="get_session")
@@ -96,6 +154,14 @@ async def end(sessions: Sessions, actor: Manager, session_id: str) -> None:
 
 def _client(request: Request, sender: Actor) -> ClientInfo:
     return ClientInfo(address=sender.address, user_agent=request.headers.get("user-agent"))
+
+
+def _logged_in(
+    user: Profile, opened: NewSession, sessions: SessionService, response: Response, *, secure: bool
+) -> LoggedInOut:
+    """Return a new session, and set its cookie."""
+    _set_cookie(response, opened.token, sessions.lifetime, secure=secure)
+    return _session_out(user, opened.row, opened.token, idle=sessions.idle)
 
 
 def _session_out(user: Profile, row: ConsoleSession, token: str, *, idle: timedelta) -> LoggedInOut:

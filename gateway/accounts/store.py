@@ -1,19 +1,19 @@
-"""Rows of users and failed logins."""
+"""Rows of users, failed logins, set-up links and invitations."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.identity import Role
 from gateway.errors import GatewayError
 from gateway.ids import is_id
-from gateway.storage.account_tables import LoginFailures
+from gateway.storage.account_tables import Invitation, LoginFailures, SetupToken
 from gateway.storage.paging import Page, PageRequest, fetch_page
-from gateway.storage.sql import dialect_insert
-from gateway.storage.tables import ApiKey, Deployment, Flow, Model, Profile
+from gateway.storage.sql import dialect_insert, seconds_from_now
+from gateway.storage.tables import ApiKey, Deployment, Flow, Host, Model, Profile
 from protos.errors import ErrorCode
 
 
@@ -103,3 +103,43 @@ async def reset_failures(session: AsyncSession, subject: str) -> None:
 async def delete_failures_before(session: AsyncSession, moment: datetime) -> None:
     """Delete the counts whose window has ended."""
     await session.execute(delete(LoginFailures).where(LoginFailures.since <= moment))
+
+
+async def has_password(session: AsyncSession) -> bool:
+    """Whether any user has a password."""
+    statement = select(exists().where(Profile.password_hash.is_not(None)))
+    return bool((await session.execute(statement)).scalar_one())
+
+
+async def setup_token_hashes(session: AsyncSession, moment: datetime) -> list[str]:
+    """Return the hashes of the tokens that are valid: one of each host that runs, at most."""
+    statement = (
+        select(SetupToken.token_hash)
+        .join(Host, Host.id == SetupToken.host_id)
+        .where(SetupToken.expires_at > moment, Host.lease_until > seconds_from_now())
+    )
+    return list((await session.execute(statement)).scalars())
+
+
+async def delete_setup_tokens(session: AsyncSession) -> None:
+    """Delete the tokens of all hosts."""
+    await session.execute(delete(SetupToken))
+
+
+async def invited_user(session: AsyncSession, token_hash: str, moment: datetime) -> Profile | None:
+    """Return the active user whose invitation has this token, if it has not expired."""
+    statement = (
+        select(Profile)
+        .join(Invitation, Invitation.profile_id == Profile.id)
+        .where(
+            Invitation.token_hash == token_hash,
+            Invitation.expires_at > moment,
+            Profile.state == "active",
+        )
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def delete_invitation(session: AsyncSession, profile_id: str) -> None:
+    """Delete a user's invitation, if there is one."""
+    await session.execute(delete(Invitation).where(Invitation.profile_id == profile_id))

@@ -123,7 +123,7 @@ class UserService:
                 await session.flush()
                 await record_user(session, "create", row, after=row_snapshot(row))
         except IntegrityError:
-            raise _email_taken(email) from None
+            raise email_taken(email) from None
         return row
 
     async def change(self, user_id: str, change: UserChange, *, by: Identity | None) -> Profile:
@@ -151,7 +151,7 @@ class UserService:
                 await self._apply(session, row, change, hashed)
                 _check_owner_remains(owners, row)
         except IntegrityError:
-            raise _email_taken(email) from None
+            raise email_taken(email) from None
         return row
 
     async def delete(
@@ -214,6 +214,8 @@ class UserService:
         ends = hashed is not None or row.state != UserState.ACTIVE
         if ends:
             await end_sessions_of(session, row.id)
+        if ends or row.role != before["role"]:  # an admin has the link of a member, not of an owner
+            await store.delete_invitation(session, row.id)
         await session.flush()
         await record_user(session, "update", row, before=before, after=row_snapshot(row))
         if ends or (before["role"], before["state"]) != (row.role, row.state):
@@ -224,9 +226,15 @@ def _check_not_yourself(user_id: str, change: UserChange, by: Identity | None) -
     if by is None or by.profile_id != user_id:
         return
     if change.password is not None:
-        raise _not_on_yourself("set your own password here: use POST /node/session/password/")
+        check_not_own_password(user_id, by)
     if change.role not in (None, by.role) or change.state is UserState.DEACTIVATED:
         raise _not_on_yourself("change your own role or state")
+
+
+def check_not_own_password(user_id: str, by: Identity | None) -> None:
+    """Raise CONFLICT if `by` would set the own password without giving the old one."""
+    if by is not None and by.profile_id == user_id:
+        raise _not_on_yourself("set your own password here: use POST /node/session/password/")
 
 
 def _check_owner_remains(owners: set[str], row: Profile) -> None:
@@ -244,7 +252,8 @@ def _last_owner() -> GatewayError:
     return GatewayError(ErrorCode.CONFLICT, message)
 
 
-def _email_taken(email: str) -> GatewayError:
+def email_taken(email: str) -> GatewayError:
+    """Return the error for an address that another user has."""
     return GatewayError(ErrorCode.CONFLICT, f"email: the user '{email}' already exists")
 
 

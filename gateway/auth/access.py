@@ -16,7 +16,7 @@ from gateway.auth.authentication import Authentication
 from gateway.auth.identity import Identity, Scope, check_administers
 from gateway.auth.metrics_access import MetricsAccess
 from gateway.auth.proxies import TrustedProxies
-from gateway.auth.request_credentials import SESSION_COOKIE, presented_key
+from gateway.auth.request_credentials import SESSION_COOKIE, presented_key, session_token
 from gateway.auth.security_schemes import BEARER_KEY, HEADER_KEY, SESSION
 from gateway.dependencies import from_app, service_of
 from gateway.errors import GatewayError
@@ -115,6 +115,32 @@ async def manager(identity: Caller) -> Identity:
 
 
 Manager = Annotated[Identity, Depends(manager)]
+
+
+async def _authenticate_if_given(request: Request) -> None:
+    """As `_authenticate`; a request without a credential, or whose session has ended, may pass."""
+    headers = _headers(request)
+    if not presented_key(headers) and session_token(headers) is None:
+        return
+    try:
+        await _authenticate(request)
+    except GatewayError as error:
+        if error.code is not ErrorCode.SESSION_INVALID:
+            raise
+
+
+@before_body(_authenticate_if_given)
+async def manager_or_anonymous(
+    request: Request, _: Annotated[None, Depends(_key_or_session)]
+) -> Identity | None:
+    """As `manager`, but None for requests without a credential, or whose session has ended."""
+    identity: Identity | None = request.scope["state"].get("identity")
+    if identity is not None:
+        _check_manages(identity)
+    return identity
+
+
+ManagerOrAnonymous = Annotated[Identity | None, Depends(manager_or_anonymous)]
 
 
 async def registrar(identity: Caller) -> Identity:

@@ -16,7 +16,8 @@ from gateway.errors import GatewayError
 from protos.errors import ErrorCode
 
 HEADER = b"x-csrf-token"
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Requests that change nothing need no token."""
 _SAME_SITE = frozenset({b"same-origin", b"none"})
 _DIGEST = 32
 
@@ -34,7 +35,7 @@ def check_csrf(
 
     Names of `headers` are in lower case. `origins` are accepted beside the request's own `Host`.
     """
-    if method in _SAFE:
+    if method in SAFE_METHODS:
         return
     check_same_origin(headers, origins)
     given = headers.get(HEADER, b"")

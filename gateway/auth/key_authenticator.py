@@ -7,7 +7,7 @@ from time import time
 
 from gateway.auth import store
 from gateway.auth.identity import Identity, Role, Scope
-from gateway.auth.key_usage import CachedKey, KeyUsageRecorder
+from gateway.auth.key_usage import CachedKey, CountedKey, KeyUsageRecorder
 from gateway.auth.keys import KEY_LENGTH, KeyHasher, is_well_formed
 from gateway.auth.lifetime import KeyState, ends_at, state_at
 from gateway.errors import GatewayError
@@ -17,8 +17,10 @@ from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.changes import ChangeKind
 from gateway.storage.clock import now
 from gateway.storage.database import Database
-from gateway.storage.tables import ApiKey
+from gateway.storage.tables import ApiKey, Profile
 from protos.errors import ErrorCode
+
+_MAX_REFUSED = 10_000
 
 
 class KeyAuthenticator:
@@ -32,6 +34,8 @@ class KeyAuthenticator:
         self._db = db
         self._digest = hasher.digest
         self.keys: Cache[bytes, CachedKey] = Cache(self._load)
+        self._refused: dict[bytes, CountedKey] = {}
+        """Keys that exist and are not valid: their requests are counted, too."""
         self.usage = KeyUsageRecorder(db)
         """Records uses of keys. The creator of this object starts and closes it."""
         feed.subscribe(ChangeKind.API_KEY, self._changed)
@@ -47,12 +51,12 @@ class KeyAuthenticator:
     def cached_identity(self, key: str | None, origin: Callable[[], str]) -> Identity | None:
         """Return the identity of a key from memory, or None: then call `authenticate`.
 
-        `origin` returns the address that the request comes from; it is not called every time.
+        `origin` returns the address that the request comes from; empty for a Unix socket.
         """
         cached = self.cached_key(key)
         if cached is None:
             return None
-        self.usage.count(cached, "" if cached.uses else origin())
+        self.usage.count(cached.uses_from(origin()))
         return cached.identity
 
     async def authenticate(self, key: str | None, address: str) -> Identity:
@@ -73,11 +77,17 @@ class KeyAuthenticator:
             )
             raise GatewayError(ErrorCode.API_KEY_INVALID, message)
         digest = self._digest(key)
-        credential = await self.keys.find(digest)
-        if credential.ends_at <= time():
-            self.keys.discard(digest)  # the database says why, and that is remembered
+        try:
             credential = await self.keys.find(digest)
-        self.usage.count(credential, address)
+            if credential.ends_at <= time():
+                self.keys.discard(digest)  # the database says why, and that is remembered
+                credential = await self.keys.find(digest)
+        except GatewayError:
+            refused = self._refused.get(digest)
+            if refused is not None:
+                self.usage.count(refused.uses_from(address))
+            raise
+        self.usage.count(credential.uses_from(address))
         return credential.identity
 
     async def _load(self, digest: bytes) -> CachedKey:
@@ -87,19 +97,15 @@ class KeyAuthenticator:
             replaced: set[str] = set()
             if row is not None and row.replaces is not None:
                 replaced = await store.replaced_by(session, row)
+        self._refused.pop(digest, None)
         if row is None or profile is None:
             message = "the API key is unknown or was deleted: create a new one"
             raise GatewayError(ErrorCode.API_KEY_INVALID, message)
-        match state_at(row, now()):
-            case KeyState.DEACTIVATED:
-                message = f"the API key '{row.name}' is deactivated"
-                message += ": activate it, or use another one"
-                raise GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
-            case KeyState.EXPIRED:
-                raise _expired(row)
-        if profile.state != "active":
-            message = f"the user of the API key '{row.name}' is deactivated: ask an administrator"
-            raise GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
+        if (refusal := _refusal(row, profile)) is not None:
+            if len(self._refused) >= _MAX_REFUSED:
+                self._refused.clear()  # the recorder has those that have counted something
+            self._refused[digest] = CountedKey(row.id, refused=True)
+            raise refusal
         scope = Scope(row.scope)
         sees_all = scope is Scope.MANAGE or row.all_runs
         covered = () if scope is Scope.SERVE else row.deployments
@@ -124,6 +130,20 @@ class KeyAuthenticator:
     def _profile_changed(self, profile_id: str | None) -> None:
         gone = None if profile_id is None else lambda one: one.identity.profile_id == profile_id
         self.keys.invalidate(gone)
+
+
+def _refusal(row: ApiKey, profile: Profile) -> GatewayError | None:
+    """Return why a key that exists is not valid; None: it is."""
+    match state_at(row, now()):
+        case KeyState.DEACTIVATED:
+            message = f"the API key '{row.name}' is deactivated: activate it, or use another one"
+            return GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
+        case KeyState.EXPIRED:
+            return _expired(row)
+    if profile.state != "active":
+        message = f"the user of the API key '{row.name}' is deactivated: ask an administrator"
+        return GatewayError(ErrorCode.API_KEY_DEACTIVATED, message)
+    return None
 
 
 def _expired(row: ApiKey) -> GatewayError:

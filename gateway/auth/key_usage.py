@@ -1,4 +1,4 @@
-"""Counts uses of API keys in memory and writes them in batches."""
+"""Counts uses of API keys, also refused ones, in memory and writes them in batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import islice
 
 from gateway.auth import store
 from gateway.auth.identity import Identity
-from gateway.auth.store import KeyUsage
+from gateway.auth.key_addresses import KeyUsage, add_addresses
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.failures import log_failure
@@ -19,30 +19,60 @@ from telemetry.logs import logger
 _WRITE_INTERVAL_SECONDS = 2.0
 """Between two writes, so the shown counts are at most this late."""
 _MAX_BATCH = 500
-"""Keys in one statement: each needs nine of SQLite's 32,766 parameters."""
+"""Keys in one statement: each needs 13 of SQLite's 32,766 parameters."""
+_MAX_COUNTERS = 1_000
+"""Addresses of a key that are counted without a new object for each request."""
 _CLOSE_SECONDS = 5.0
 
 log = logger("gateway.auth.key_usage")
 
 
-class CachedKey:
-    """A validated key in memory.
+class KeyUses:
+    """Requests with a key from one address since the last write."""
 
-    `uses` counts requests since the last write; the first of them came from `address`.
-    """
+    __slots__ = ("address", "count", "key")
 
-    __slots__ = ("address", "ends_at", "identity", "key_id", "rotated", "uses")
+    def __init__(self, key: CountedKey, address: str) -> None:
+        self.key = key
+        self.address = address
+        """Empty for a Unix socket."""
+        self.count = 0
+
+
+class CountedKey:
+    """A key whose requests are counted by their addresses."""
+
+    __slots__ = ("_uses", "key_id", "refused", "rotated")
+
+    def __init__(self, key_id: str, *, rotated: bool = False, refused: bool = False) -> None:
+        self.key_id = key_id
+        self.rotated = rotated
+        self.refused = refused
+        """Whether its requests are refused: it was deactivated, or has ended."""
+        self._uses: dict[str, KeyUses] = {}
+
+    def uses_from(self, address: str) -> KeyUses:
+        """Return the counter of requests from `address`; empty for a Unix socket."""
+        uses = self._uses.get(address)
+        if uses is None:
+            if len(self._uses) >= _MAX_COUNTERS:
+                self._uses.clear()  # the recorder has those that have counted something
+            uses = self._uses[address] = KeyUses(self, address)
+        return uses
+
+
+class CachedKey(CountedKey):
+    """A validated key in memory."""
+
+    __slots__ = ("ends_at", "identity")
 
     def __init__(
         self, identity: Identity, *, key_id: str, ends_at: datetime | None, rotated: bool
     ) -> None:
+        super().__init__(key_id, rotated=rotated)
         self.identity = identity
-        self.key_id = key_id
         self.ends_at = math.inf if ends_at is None else ends_at.timestamp()
         """Unix time at which it stops being valid."""
-        self.rotated = rotated
-        self.uses = 0
-        self.address = ""
 
 
 class KeyUsageRecorder:
@@ -51,17 +81,16 @@ class KeyUsageRecorder:
     def __init__(self, db: Database, *, interval: float = _WRITE_INTERVAL_SECONDS) -> None:
         self._db = db
         self._interval = interval
-        self._used: list[CachedKey] = []
+        self._used: list[KeyUses] = []
         self._pending: dict[str, KeyUsage] = {}
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def count(self, credential: CachedKey, address: str) -> None:
-        """Count one request that comes from `address`; about 0.1 µs."""
-        if not credential.uses:
-            self._used.append(credential)
-            credential.address = address
-        credential.uses += 1
+    def count(self, uses: KeyUses) -> None:
+        """Count one request; about 0.1 µs."""
+        if not uses.count:
+            self._used.append(uses)
+        uses.count += 1
 
     def start(self) -> None:
         """Start to write periodically."""
@@ -92,19 +121,22 @@ class KeyUsageRecorder:
 
     def _collect(self) -> None:
         moment = now()
-        for credential in self._used:
-            uses = self._pending.setdefault(credential.key_id, KeyUsage(last_at=moment))
-            uses.total += credential.uses
-            uses.since_rotation += credential.uses if credential.rotated else 0
-            uses.last_at, uses.last_address = moment, credential.address
-            credential.uses = 0
+        for uses in self._used:
+            key = uses.key
+            pending = self._pending.setdefault(key.key_id, KeyUsage())
+            if key.refused:
+                pending.add_refused(uses.count, uses.address, moment)
+            else:
+                pending.add(uses.count, uses.address, moment, rotated=key.rotated)
+            uses.count = 0
         self._used.clear()
 
     async def _write_batch(self) -> bool:
         batch = dict(islice(self._pending.items(), _MAX_BATCH))
         try:
             async with self._db.write() as session:
-                await store.add_usage(session, batch)
+                known = await store.add_usage(session, batch)
+                await add_addresses(session, self._db.dialect, known)
         except Exception as error:  # noqa: BLE001 - see `log_failure`
             log_failure(log, "key_usage_write_failed", error)
             return False

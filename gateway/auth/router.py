@@ -9,6 +9,7 @@ from fastapi import Depends, Response
 from gateway.auth.access import Manager
 from gateway.auth.schemas import (
     IssuedKeyOut,
+    KeyAddressOut,
     KeyOut,
     KeyPage,
     KeyPatch,
@@ -56,6 +57,13 @@ async def show(
     """Show one key."""
     view = await service.get(actor.profile_id, key_id)
     return unless_matched(KeyOut.of(view), view.row, response, if_none_match)
+
+
+@router.get("/{key_id}/addresses/")
+async def list_addresses(service: Service, actor: Manager, key_id: str) -> list[KeyAddressOut]:
+    """List the client addresses that a key was used from, the last one first; 50 are kept."""
+    found = await service.addresses(actor.profile_id, key_id)
+    return [KeyAddressOut.model_validate(row) for row in found]
 
 
 @router.patch("/{key_id}/", responses=CHANGED)

@@ -146,6 +146,9 @@ class KeyOut(BaseModel):
     """The client address of one of its last calls; null: unknown."""
     total_uses: int
     """Requests made with it."""
+    refused_uses: int
+    """Requests that were refused because it, or its user, was not valid at the time."""
+    last_refused_at: datetime | None
     rotated_at: datetime | None
     """When it was replaced."""
     grace_ends_at: datetime | None
@@ -175,6 +178,21 @@ class IssuedKeyOut(KeyOut):
     def of_issued(cls, issued: IssuedKey) -> Self:
         """Return the key with its secret."""
         return cls.model_validate({**_public_fields(issued), "key": issued.plain})
+
+
+class KeyAddressOut(BaseModel):
+    """Uses of a key from one client address, also those that were refused."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    address: str
+    first_at: datetime
+    last_at: datetime
+    """Accurate to a few seconds, as is the count."""
+    calls: int
+    """Requests made with the key from this address, while it was among the 50 that are kept."""
+    refused: int
+    """Requests from this address that were refused, as the key was not valid."""
 
 
 class KeyPage(BaseModel):

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.auth import keys, rotation, store
 from gateway.auth.audit_events import record_key
 from gateway.auth.identity import Scope
+from gateway.auth.key_addresses import addresses_of
 from gateway.auth.key_view import IssuedKey, KeyView, load_views
 from gateway.auth.lifetime import KeyState, check_expiry, state_at
 from gateway.errors import GatewayError
@@ -21,6 +22,7 @@ from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.etags import check_if_match
+from gateway.storage.key_tables import KeyAddress
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import ApiKey
 from protos.errors import ErrorCode
@@ -128,6 +130,12 @@ class ApiKeyService:
             key = await store.find_key(session, profile_id, key_id)
             return await self._known(session, key)
 
+    async def addresses(self, profile_id: str, key_id: str) -> Sequence[KeyAddress]:
+        """Return the addresses that a key was used from, the last one first; raise NOT_FOUND."""
+        async with self._db.read() as session:
+            key = await store.find_key(session, profile_id, key_id)
+            return await addresses_of(session, key)
+
     async def change(
         self,
         profile_id: str,
@@ -218,7 +226,7 @@ class ApiKeyService:
             check_if_match(key, if_match)
             await session.delete(key)
             await record_key(session, "delete", key, before=row_snapshot(key))
-            record_change(session, ChangeKind.API_KEY, key.id)
+            record_change(session, ChangeKind.API_KEY, key.id, owner_id=profile_id)
 
     async def _set_state(self, profile_id: str, key_id: str, state: KeyState) -> KeyView:
         async with self._db.write() as session:
@@ -262,19 +270,18 @@ class ApiKeyService:
         return await load_views(session, profile_id, rows, old_after=self._old_after)
 
 
-async def has_active_trigger_key(
-    session: AsyncSession, profile_id: str, deployment_id: str
-) -> bool:
-    """Whether an active key of scope `trigger` covers the deployment.
+async def covering_keys(session: AsyncSession, profile_id: str, deployment_id: str) -> list[ApiKey]:
+    """Return the active keys of scope `trigger` that cover the deployment.
 
     Deactivated, expired and rotated keys do not count.
     """
     moment = now()
-    return any(
-        key.deployments is None or deployment_id in key.deployments
+    return [
+        key
         for key in await store.trigger_keys(session, profile_id)
         if state_at(key, moment) is KeyState.ACTIVE
-    )
+        and (key.deployments is None or deployment_id in key.deployments)
+    ]
 
 
 async def deactivate_keys_of(session: AsyncSession, profile_id: str, deployment_id: str) -> None:

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, literal, select, update
+from sqlalchemy import ColumnElement, case, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.identity import Scope
+from gateway.auth.key_addresses import KeyUsage
 from gateway.ids import is_id
 from gateway.storage.ownership import find_owned
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.tables import ApiKey, Deployment, Profile, UtcTime
-
-
-@dataclass(slots=True, kw_only=True)
-class KeyUsage:
-    """Uses to add to a key's row."""
-
-    total: int = 0
-    since_rotation: int = 0
-    last_at: datetime
-    last_address: str = ""
-    """Empty for a Unix socket."""
 
 
 async def profile_with_role(session: AsyncSession, role: str) -> Profile | None:
@@ -120,27 +108,41 @@ async def replaced_by(session: AsyncSession, key: ApiKey) -> set[str]:
     return found
 
 
-async def add_usage(session: AsyncSession, uses: Mapping[str, KeyUsage]) -> None:
-    """Add uses to keys by id, in one statement; deleted keys are ignored."""
+async def add_usage(session: AsyncSession, uses: Mapping[str, KeyUsage]) -> dict[str, KeyUsage]:
+    """Add uses to keys by id, in one statement; return those of keys that are not deleted."""
     # Lock in the order of ids, so that two processes writing at once cannot deadlock.
     locked = (
         select(ApiKey.id).where(ApiKey.id.in_(list(uses))).order_by(ApiKey.id).with_for_update()
     )
-    totals = {key_id: each.total for key_id, each in uses.items()}
-    rotated = {key_id: each.since_rotation for key_id, each in uses.items()}
-    last = {key_id: literal(each.last_at, UtcTime()) for key_id, each in uses.items()}
-    addresses = {
-        key_id: literal(each.last_address or None, ApiKey.last_address.type)
-        for key_id, each in uses.items()
-    }
-    statement = (
-        update(ApiKey)
-        .where(ApiKey.id.in_(locked))
-        .values(
-            total_uses=ApiKey.total_uses + case(totals, value=ApiKey.id),
-            uses_since_rotation=ApiKey.uses_since_rotation + case(rotated, value=ApiKey.id),
-            last_used_at=case(last, value=ApiKey.id),
-            last_address=case(addresses, value=ApiKey.id),
-        )
-    )
-    await session.execute(statement, execution_options={"synchronize_session": False})
+    values: dict[str, ColumnElement[Any]] = {}
+    if used := {key_id: each for key_id, each in uses.items() if each.total}:
+        totals = {key_id: each.total for key_id, each in used.items()}
+        rotated = {key_id: each.since_rotation for key_id, each in used.items()}
+        last = {key_id: literal(each.last_at, UtcTime()) for key_id, each in used.items()}
+        addresses = {
+            key_id: literal(each.last_address or None, ApiKey.last_address.type)
+            for key_id, each in used.items()
+        }
+        values |= {
+            "total_uses": ApiKey.total_uses + _by_id(totals, else_=0),
+            "uses_since_rotation": ApiKey.uses_since_rotation + _by_id(rotated, else_=0),
+            "last_used_at": _by_id(last, else_=ApiKey.last_used_at),
+            "last_address": _by_id(addresses, else_=ApiKey.last_address),
+        }
+    if refused := {key_id: each for key_id, each in uses.items() if each.refused}:
+        counts = {key_id: each.refused for key_id, each in refused.items()}
+        last = {
+            key_id: literal(each.last_refused_at, UtcTime()) for key_id, each in refused.items()
+        }
+        values |= {
+            "refused_uses": ApiKey.refused_uses + _by_id(counts, else_=0),
+            "last_refused_at": _by_id(last, else_=ApiKey.last_refused_at),
+        }
+    statement = update(ApiKey).where(ApiKey.id.in_(locked)).values(values).returning(ApiKey.id)
+    known = await session.execute(statement, execution_options={"synchronize_session": False})
+    return {key_id: uses[key_id] for key_id in known.scalars()}
+
+
+# Any: the columns have several types
+def _by_id(values: Mapping[str, Any], *, else_: Any) -> ColumnElement[Any]:
+    return case(values, value=ApiKey.id, else_=else_)

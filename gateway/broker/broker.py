@@ -7,7 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-_VISIBILITY = "visibility_timeout"
+_OBSOLETE = "visibility_timeout"
+"""A parameter of redis URLs that older versions needed; ignored. Redis delivers nothing again."""
 TASK = "slipstream.run"
 """The one Celery task. Its argument is the id of a run."""
 
@@ -57,8 +58,6 @@ class Broker:
     """Absolute; used if the kind is FOLDER."""
     prefix: str
     """Prefix of the queues' names."""
-    visibility_timeout: float | None = None
-    """Redis: seconds after which a message that was not acknowledged is delivered again."""
 
     @property
     def delivers_on_demand(self) -> bool:
@@ -94,21 +93,9 @@ def parse_broker_url(url: str | None, *, folder: Path, prefix: str) -> Broker:
         message = "expected redis://…, rediss://…, amqp://… or amqps://…"
         scheme = f"{url.partition(':')[0][:20]}:" if ":" in url else "something else"
         raise BrokerError(f"{message}: SLIPSTREAM_BROKER_URL is {scheme}") from None
-    visibility = None
     if kind is BrokerKind.REDIS and parsed.query:
-        visibility = _visibility(parsed.query)
+        if parse_qs(parsed.query, keep_blank_values=True).keys() != {_OBSOLETE}:
+            message = "expected no parameters in a redis URL"
+            raise BrokerError(f"{message}: SLIPSTREAM_BROKER_URL has ?{parsed.query[:60]}")
         url = parsed._replace(query="").geturl()
-    return Broker(kind=kind, url=url, folder=folder, prefix=prefix, visibility_timeout=visibility)
-
-
-def _visibility(query: str) -> float:
-    given = parse_qs(query, keep_blank_values=True)
-    try:
-        (text,) = given.pop(_VISIBILITY)
-        seconds = float(text)
-    except (KeyError, ValueError):
-        seconds = 0.0
-    if given or not seconds > 0:
-        message = f"expected no parameter but {_VISIBILITY}=SECONDS in a redis URL"
-        raise BrokerError(f"{message}: SLIPSTREAM_BROKER_URL has ?{query[:60]}")
-    return seconds
+    return Broker(kind=kind, url=url, folder=folder, prefix=prefix)

@@ -76,13 +76,13 @@ def _transport_options(broker: Broker) -> dict[str, Any]:
         case BrokerKind.AMQP:
             return {"confirm_publish": True}
         case BrokerKind.REDIS:
-            options: dict[str, Any] = {
+            return {
                 "socket_keepalive": True,
                 "socket_connect_timeout": _CONNECT_SECONDS,
+                # Otherwise kombu keeps a copy of each message at Redis until it is acknowledged,
+                # a transaction before and one after, to deliver it again an hour later.
+                "ack_emulation": False,
             }
-            if broker.visibility_timeout is not None:
-                options["visibility_timeout"] = broker.visibility_timeout
-            return options
 
 
 class RunSender:

@@ -10,9 +10,12 @@ from sqlalchemy import Row, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.key_view import IssuedKey
-from gateway.deployments.deployment_warnings import DeploymentWarning, load_warnings
+from gateway.deployments.deployment_warnings import DeploymentWarning, warnings_of
 from gateway.deployments.graph_diff import diff_graphs
+from gateway.deployments.plan import DeploymentPlan
+from gateway.deployments.readiness import Readiness, load_servers, models_in, readiness_of
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow, Rollout
+from gateway.usage.recent import NO_USAGE, RecentUsage, load_recent
 
 _LIVE = and_(
     DeploymentVersion.deployment_id == Deployment.id,
@@ -33,34 +36,53 @@ class DeploymentView:
     warnings: Sequence[DeploymentWarning]
     rollout: Rollout | None
     """The last one, running or ended."""
+    trigger_url: str
+    readiness: Readiness | None
+    """Of its inference servers; None: it calls no model."""
+    usage: RecentUsage
     key: IssuedKey | None = None
     """The key created with the deployment, if no active key covered it."""
     webhook_secret: str | None = None
     """The secret of the webhook that was just created, if any."""
+    plan: DeploymentPlan | None = None
+    """What was found out when it was made, if it was just now."""
 
 
-async def load_views(session: AsyncSession, rows: Sequence[Deployment]) -> list[DeploymentView]:
-    """Load the views of deployments, in the same order."""
-    facts = await _view_rows(session, [row.id for row in rows])
-    warnings = await load_warnings(session, [facts[row.id].models for row in rows])
-    rollouts = await _rollouts(session, list(facts))
-    return [
-        DeploymentView(
-            row=row,
-            models=facts[row.id].models,
-            newest_version=facts[row.id].newest,
-            draft_differs=await _draft_differs(session, facts[row.id]),
-            warnings=about,
-            rollout=rollouts.get(row.id),
-        )
-        for row, about in zip(rows, warnings, strict=True)
-    ]
+class DeploymentViews:
+    """Loads the views of deployments, which are called at `public_url`."""
 
+    def __init__(self, public_url: str) -> None:
+        self._public_url = public_url
 
-async def load_view(session: AsyncSession, row: Deployment) -> DeploymentView:
-    """Load the view of one deployment."""
-    (view,) = await load_views(session, [row])
-    return view
+    async def load_all(
+        self, session: AsyncSession, rows: Sequence[Deployment]
+    ) -> list[DeploymentView]:
+        """Load the views of deployments, in the same order."""
+        ids = [row.id for row in rows]
+        facts = await _view_rows(session, ids)
+        models = {model for each in facts.values() for model, _ in models_in(each.models)}
+        servers = await load_servers(session, models)
+        rollouts = await _rollouts(session, ids)
+        usage = await load_recent(session, ids)
+        return [
+            DeploymentView(
+                row=row,
+                models=facts[row.id].models,
+                newest_version=facts[row.id].newest,
+                draft_differs=await _draft_differs(session, facts[row.id]),
+                warnings=warnings_of(facts[row.id].models, servers),
+                rollout=rollouts.get(row.id),
+                trigger_url=f"{self._public_url}/node/deployment-trigger/{row.id}/",
+                readiness=readiness_of(facts[row.id].models, servers),
+                usage=usage.get(row.id, NO_USAGE),
+            )
+            for row in rows
+        ]
+
+    async def load(self, session: AsyncSession, row: Deployment) -> DeploymentView:
+        """Load the view of one deployment."""
+        (view,) = await self.load_all(session, [row])
+        return view
 
 
 async def _rollouts(session: AsyncSession, ids: Sequence[str]) -> dict[str, Rollout]:

@@ -1,20 +1,12 @@
-"""Warnings about a deployment whose calls fail as things are."""
+"""Warnings about a deployment whose calls fail as things are. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
-
+from gateway.deployments.readiness import Pins, Servers, models_in
 from gateway.fleet.states import Desired
-from gateway.storage.tables import InferenceServer
-
-Pins = Mapping[str, Any]
-"""Node id → pinned model version, as `DeploymentVersion.models`. Any: JSON."""
 
 
 class DeploymentWarningCode(StrEnum):
@@ -34,31 +26,13 @@ class DeploymentWarning:
     message: str
 
 
-async def load_warnings(
-    session: AsyncSession, pins: Sequence[Pins]
-) -> list[list[DeploymentWarning]]:
-    """Return the warnings about versions with these pins, in the same order."""
-    desired = await _desired_states(session, {model for each in pins for model, _ in _models(each)})
+def warnings_of(pins: Pins, servers: Servers) -> list[DeploymentWarning]:
+    """Return the warnings about a version with these pins."""
     return [
-        [
-            _not_served(*key, stopped=key in desired)
-            for key in _models(each)
-            if desired.get(key, Desired.STOPPED) == Desired.STOPPED
-        ]
-        for each in pins
+        _not_served(*model, stopped=model in servers)
+        for model in models_in(pins)
+        if model not in servers or servers[model].desired == Desired.STOPPED
     ]
-
-
-async def _desired_states(session: AsyncSession, models: set[str]) -> dict[tuple[str, int], str]:
-    if not models:
-        return {}
-    servers = select(InferenceServer.model, InferenceServer.version, InferenceServer.desired)
-    found = await session.execute(servers.where(InferenceServer.model.in_(models)))
-    return {(row.model, row.version): row.desired for row in found}
-
-
-def _models(pins: Pins) -> list[tuple[str, int]]:
-    return sorted({(pin["model"], pin["version"]) for pin in pins.values()})
 
 
 def _not_served(model: str, version: int, *, stopped: bool) -> DeploymentWarning:

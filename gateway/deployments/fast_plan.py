@@ -66,6 +66,15 @@ def compile_plan(flow: FlowSpec, pins: Mapping[str, Pin]) -> FastPlan:
     Raises:
         GatewayError: INVALID_FLOW with the node and the reason, where the flow needs the engine.
     """
+    plan = find_plan(flow, pins)
+    if isinstance(plan, str):
+        message = f"this flow cannot be deployed as fast: {plan}"
+        raise GatewayError(ErrorCode.INVALID_FLOW, message)
+    return plan
+
+
+def find_plan(flow: FlowSpec, pins: Mapping[str, Pin]) -> FastPlan | str:
+    """Return the plan for `flow`, as `compile_plan`, or why it has none."""
     try:
         chain = _chain(flow)
         pin = pins[chain.model]
@@ -76,8 +85,7 @@ def compile_plan(flow: FlowSpec, pins: Mapping[str, Pin]) -> FastPlan:
             outputs=_outputs(chain, pin),
         )
     except _UnfitError as reason:
-        message = f"this flow cannot be deployed as fast: {reason}"
-        raise GatewayError(ErrorCode.INVALID_FLOW, message) from None
+        return str(reason)
 
 
 def _chain(flow: FlowSpec) -> _Chain:

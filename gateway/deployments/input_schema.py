@@ -21,6 +21,10 @@ from protos.non_finite import NON_FINITE
 _MAX_EXAMPLE_ELEMENTS = 64
 """Of a tensor in an example; of a larger one there is none."""
 
+TENSOR_HINT = "x-tensor"
+"""The member of a schema that says which tensor a value becomes, for forms: its `datatype`, and its
+`shape` as in a signature."""
+
 # Any, throughout: JSON
 Json = dict[str, Any]
 
@@ -91,15 +95,19 @@ def _member_schema(sources: Sequence[FastInput], depth: int) -> Json:
 
 def _tensor_schema(source: FastInput) -> Json:
     spec = source.spec
-    shown = "any" if spec.shape is None else list(spec.shape)
-    description = f"Tensor '{source.name}', {spec.datatype} with shape {shown}"
+    shape = None if spec.shape is None else list(spec.shape)
+    shown = "any" if shape is None else shape
+    described = {
+        "description": f"Tensor '{source.name}', {spec.datatype} with shape {shown}",
+        TENSOR_HINT: {"datatype": spec.datatype, "shape": shape},
+    }
     if spec.shape is None:
-        return {"description": description}
+        return described
     schema = _element_schema(spec.datatype)
     for size in reversed(spec.shape):
         limits = {} if size < 0 else {"minItems": size, "maxItems": size}
         schema = {"type": "array", "items": schema, **limits}
-    return {**schema, "description": description}
+    return {**schema, **described}
 
 
 def _element_schema(name: str) -> Json:

@@ -12,38 +12,64 @@ from gateway.conditional_requests import (
     CHANGED,
     CREATED,
     SHOWN,
+    Answers,
     IfMatch,
     IfNoneMatch,
     set_etag,
     unless_matched,
 )
 from gateway.dependencies import from_app
+from gateway.deployments.advice_service import AdviceService
+from gateway.deployments.planner import DeploymentPlanner
 from gateway.deployments.schemas import (
+    AdviceList,
     ChangedDeploymentOut,
     DeploymentIn,
     DeploymentOut,
     DeploymentPage,
     DeploymentPatch,
+    DeploymentPlanOut,
     NewDeploymentOut,
     PresetList,
 )
 from gateway.deployments.service import DeploymentService, RunCanceller
 from gateway.deployments.settings import RunsOnDelete
+from gateway.deployments.store import DeploymentFilter
 from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 
 Service = Annotated[DeploymentService, from_app(DeploymentService)]
+Planner = Annotated[DeploymentPlanner, from_app(DeploymentPlanner)]
+Adviser = Annotated[AdviceService, from_app(AdviceService)]
 Canceller = Annotated[RunCanceller, from_app(RunCanceller)]
 router = DocumentedRouter(prefix="/node/deployments", tags=["Deployments"])
+_PLANNED: Answers = {200: {"description": "With `dry_run`.", "model": DeploymentPlanOut}}
 
 
-@router.post("/", status_code=201, responses=CREATED)
+@router.post("/", status_code=201, responses={**CREATED, **_PLANNED})
 async def create(
-    service: Service, actor: Manager, response: Response, body: DeploymentIn
-) -> NewDeploymentOut:
-    """Deploy a flow. If no active key covers the deployment, one is created and shown once."""
+    service: Service,
+    planner: Planner,
+    actor: Manager,
+    response: Response,
+    body: DeploymentIn,
+    *,
+    dry_run: bool = False,
+) -> NewDeploymentOut | DeploymentPlanOut:
+    """Deploy a flow. A key that is created with it is shown once.
+
+    With `dry_run` nothing is made: the answer is 200, and its checks say what would be refused.
+    """
+    if dry_run:
+        plan = await planner.plan(actor.profile_id, body.flow_id, body.settings(), body.launch())
+        response.status_code = 200
+        return DeploymentPlanOut.of(plan)
     view = await service.create(
-        actor.profile_id, body.flow_id, body.settings(), key_id=actor.key_id
+        actor.profile_id,
+        body.flow_id,
+        body.settings(),
+        key_id=actor.key_id,
+        launch=body.launch(),
     )
     set_etag(response, view.row)
     return NewDeploymentOut.of(view)
@@ -51,10 +77,17 @@ async def create(
 
 @router.get("/")
 async def list_deployments(
-    service: Service, actor: Manager, flow_id: str | None = None, page: PageRequest = Depends()
+    service: Service,
+    actor: Manager,
+    page: PageRequest = Depends(),
+    wanted: DeploymentFilter = Depends(),
 ) -> DeploymentPage:
-    """List your deployments, newest first; with `flow_id` those of one flow."""
-    return DeploymentPage.of(await service.page(actor.profile_id, page, flow_id=flow_id))
+    """List your deployments, newest first.
+
+    With `flow_id` those of one flow, with `q` those whose name contains it, with `mode` those that
+    answer so, with `status` those that are active or paused.
+    """
+    return DeploymentPage.of(await service.page(actor.profile_id, page, wanted))
 
 
 @router.get("/presets/", dependencies=[Depends(manager)])
@@ -90,6 +123,12 @@ async def change(
     view = await service.change(actor.profile_id, deployment_id, if_match=if_match, **body.change())
     set_etag(response, view.row)
     return ChangedDeploymentOut.of(view)
+
+
+@router.get("/{deployment_id}/advice/")
+async def advice(service: Adviser, actor: Manager, deployment_id: str) -> AdviceList:
+    """Advise on its settings, by the calls of the last 24 hours; each with its evidence."""
+    return AdviceList.of(await service.advice(actor.profile_id, deployment_id))
 
 
 @router.post("/{deployment_id}/pause/")

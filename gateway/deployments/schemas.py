@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Self, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
 
+from gateway.auth.keys import mask
 from gateway.auth.schemas import IssuedKeyOut, without_defaults
+from gateway.deployments.advice import Advice, AdviceCode
 from gateway.deployments.deployment_view import DeploymentView
 from gateway.deployments.deployment_warnings import DeploymentWarningCode
+from gateway.deployments.plan import (
+    CheckCode,
+    CheckResult,
+    DeploymentPlan,
+    KeyChoice,
+    Launch,
+)
 from gateway.deployments.presets import PRESETS, Preset
+from gateway.deployments.readiness import ReadinessState
 from gateway.deployments.rollouts.schemas import RolloutOut
 from gateway.deployments.settings import (
     DeploymentSettings,
@@ -102,10 +112,20 @@ class DeploymentIn(SettingsIn):
     """Defaults to the flow's name and " Deployment"."""
     preset: Preset | None = None
     """Default for mode and type, see `/node/deployments/presets/`."""
+    start_server: bool = False
+    """Whether the inference servers of its models are started, also if a user has stopped them. In
+    mode `fast` those that are missing are started anyway."""
+    api_key: KeyChoice = KeyChoice.AUTO
+    """The key that is created: `auto`: one for all deployments, if no active key covers this one;
+    `new`: one for this deployment only; or `none`."""
+
+    def launch(self) -> Launch:
+        """Return what is made with the deployment."""
+        return Launch(start_server=self.start_server, api_key=self.api_key)
 
     def settings(self) -> DeploymentSettings:
         """Convert to the service's type."""
-        values = self.model_dump(exclude={"flow_id", "preset"})
+        values = self.model_dump(exclude={"flow_id", "preset", "start_server", "api_key"})
         if self.preset is not None:
             suited = PRESETS[self.preset]
             for field in ("execution_mode", "deployment_type"):
@@ -177,6 +197,25 @@ class DeploymentWarningOut(BaseModel):
     message: str
 
 
+class ReadinessOut(BaseModel):
+    """How the inference servers of a deployment are: the state of the least ready one."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    state: ReadinessState
+    """`asleep`: the next call starts it; `stopped`: nothing does."""
+    phase: str | None
+    """Of a boot: `fetching`, `spawning`, `loading` or `warming`."""
+    reason: str | None
+    """Why it failed, or waits."""
+    elapsed_seconds: float | None
+    """Since it began to boot."""
+    expected_seconds: float | None
+    """How long its last boot took."""
+    server_id: str | None
+    """Null: the model version has no inference server."""
+
+
 class DeploymentOut(BaseModel):
     """A deployment."""
 
@@ -211,6 +250,20 @@ class DeploymentOut(BaseModel):
     cors_origins: list[str] | None
     status: DeploymentStatus
     trigger_path: str
+    trigger_url: str
+    """The address that is called, below the operator's public URL."""
+    created_by: str
+    """The profile."""
+    readiness: ReadinessOut | None
+    """Of the inference servers of the live version; null: it calls no model."""
+    last_call_at: datetime | None
+    """The minute of the last call in the last 24 hours; counts are some seconds late."""
+    calls_24h: int
+    calls_by_hour: list[int]
+    """The same calls by hour of the clock: 25 numbers, the present hour last."""
+    errors_24h: int
+    p95_seconds: float | None
+    """Of the newest minutes with calls in the last 24 hours."""
     models: list[PinnedModel]
     warnings: list[DeploymentWarningOut]
     """Why calls of the live version fail as things are, and what to do."""
@@ -237,20 +290,135 @@ class ChangedDeploymentOut(DeploymentOut):
         return cls.model_validate({**_shown(view), "webhook_secret": view.webhook_secret})
 
 
+class CheckOut(BaseModel):
+    """One thing that was checked before a deployment is made."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    code: CheckCode
+    result: CheckResult
+    """`warning`: it can be deployed, and calls may fail; `error`: it cannot."""
+    message: str
+    field: str | None
+    """The setting that it is about."""
+
+
+class FastOut(BaseModel):
+    """Whether mode `fast` is possible."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    possible: bool
+    reason: str | None
+    """Why not."""
+
+
+class CoveringKeyOut(BaseModel):
+    """An active key that can call a deployment."""
+
+    id: str
+    name: str
+    masked: str
+
+
+class DeploymentPlanOut(BaseModel):
+    """What `dry_run` has found out: nothing was made."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    deployable: bool
+    """Whether no check has found an error."""
+    name: str
+    execution_mode: ExecutionMode
+    models: list[PinnedModel]
+    warnings: list[DeploymentWarningOut]
+    checks: list[CheckOut]
+    fast: FastOut
+    readiness: ReadinessOut | None
+    creates_key: bool
+    covering_keys: list[CoveringKeyOut]
+
+    @classmethod
+    def of(cls, plan: DeploymentPlan) -> Self:
+        """Convert a plan."""
+        keys = [
+            CoveringKeyOut(
+                id=key.id, name=key.name, masked=mask(key.display_prefix, key.display_suffix)
+            )
+            for key in plan.covering_keys
+        ]
+        return cls.model_validate(
+            {
+                "deployable": plan.deployable,
+                "name": plan.name,
+                "execution_mode": plan.mode,
+                "models": pinned_models(plan.models),
+                "warnings": plan.warnings,
+                "checks": plan.checks,
+                "fast": plan.fast,
+                "readiness": plan.readiness,
+                "creates_key": plan.creates_key,
+                "covering_keys": keys,
+            }
+        )
+
+
+class AdviceFixOut(BaseModel):
+    """The change of settings that follows from advice."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    field: str
+    """A setting of the deployment."""
+    # Any: of the setting
+    value: Any
+    """What `PATCH` may give it."""
+
+
+class AdviceOut(BaseModel):
+    """Advice about the settings of a deployment."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    code: AdviceCode
+    text: str
+    evidence: dict[str, float]
+    """The numbers that it is based on."""
+    fix: AdviceFixOut
+
+
+class AdviceList(BaseModel):
+    """Advice about a deployment."""
+
+    items: list[AdviceOut]
+
+    @classmethod
+    def of(cls, advice: Sequence[Advice]) -> Self:
+        """Convert advice."""
+        return cls(items=[AdviceOut.model_validate(each) for each in advice])
+
+
 class NewDeploymentOut(DeploymentOut):
     """A new deployment, with the key and the webhook secret created with it, if any."""
 
     api_key: IssuedKeyOut | None
     webhook_secret: str | None
     """Shown this once: what signs the events."""
+    checks: list[CheckOut]
+    fast: FastOut
 
     @classmethod
     def of(cls, view: DeploymentView) -> Self:
         """Convert a view, with its key and secret."""
         key = view.key
+        plan = view.plan
+        if plan is None:
+            raise TypeError("expected the view of a new deployment")
         once = {
             "api_key": IssuedKeyOut.of_issued(key) if key else None,
             "webhook_secret": view.webhook_secret,
+            "checks": plan.checks,
+            "fast": plan.fast,
         }
         return cls.model_validate({**_shown(view), **once})
 
@@ -278,6 +446,14 @@ def _shown(view: DeploymentView) -> dict[str, object]:
         "version": row.live_version,
         "trigger_path": f"/node/deployment-trigger/{row.id}/",
         "newest_version": view.newest_version,
+        "trigger_url": view.trigger_url,
+        "created_by": row.profile_id,
+        "readiness": view.readiness,
+        "last_call_at": view.usage.last_call_at,
+        "calls_24h": view.usage.calls,
+        "calls_by_hour": view.usage.calls_by_hour,
+        "errors_24h": view.usage.errors,
+        "p95_seconds": view.usage.p95_seconds,
         "draft_differs": view.draft_differs,
         "models": pinned_models(view.models),
         "warnings": view.warnings,

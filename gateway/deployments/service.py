@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol, Unpack
+from typing import Protocol, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.key_view import IssuedKey
-from gateway.auth.service import ApiKeyService, deactivate_keys_of, has_active_trigger_key
+from gateway.auth.service import ApiKeyService, covering_keys, deactivate_keys_of
 from gateway.deployments import store
 from gateway.deployments.audit_events import record_deployment
-from gateway.deployments.deployment_view import DeploymentView, load_view, load_views
+from gateway.deployments.deployment_view import DeploymentView, DeploymentViews
 from gateway.deployments.live_deployment import build_live_deployment
+from gateway.deployments.new_deployment import check_webhook, new_row
+from gateway.deployments.plan import KeyChoice, Launch, creates_key, plan_deployment
 from gateway.deployments.settings import (
     DeploymentSettings,
     DeploymentStatus,
     ExecutionMode,
-    NotificationMethod,
     RunsOnDelete,
     SettingsChange,
 )
@@ -27,14 +28,13 @@ from gateway.deployments.snapshots import Snapshotter, models_of
 from gateway.errors import GatewayError
 from gateway.fleet.store import start_missing
 from gateway.flows.store import find_flow
-from gateway.ids import new_id
 from gateway.limits.call_limits import apply_limits_patch
 from gateway.storage.audit_events import row_snapshot
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.etags import check_if_match
 from gateway.storage.paging import Page, PageRequest
-from gateway.storage.tables import Deployment, DeploymentVersion, Flow
+from gateway.storage.tables import ApiKey, Deployment, DeploymentVersion
 from gateway.webhooks.endpoints import EndpointLifecycle
 from protos.errors import ErrorCode
 
@@ -58,8 +58,10 @@ class DeploymentService:
         keys: ApiKeyService,
         snapshots: Snapshotter,
         webhook_endpoints: EndpointLifecycle,
+        views: DeploymentViews,
     ) -> None:
         self._db = db
+        self._views = views
         self._webhook_endpoints = webhook_endpoints
         self._keys = keys
         self._snapshots = snapshots
@@ -71,8 +73,9 @@ class DeploymentService:
         settings: DeploymentSettings | None = None,
         *,
         key_id: str | None = None,
+        launch: Launch | None = None,
     ) -> DeploymentView:
-        """Deploy a flow, and create a key if no active one covers the deployment.
+        """Deploy a flow, with the key and the servers that `launch` says.
 
         In mode fast, a server is started for a model version that has none.
 
@@ -82,10 +85,12 @@ class DeploymentService:
             GatewayError: NOT_FOUND for the flow; INVALID_FLOW if a model does not exist, or the
                 mode is fast and the flow needs the engine; BLOCKED_TARGET for the callback URL.
         """
+        launch = launch or Launch()
         snapshot = await self._snapshots.take(profile_id, flow_id)
-        row = _row(snapshot.flow, settings or DeploymentSettings())
+        row = new_row(snapshot.flow, settings or DeploymentSettings())
         version = snapshot.version(row.id, 1, key_id=key_id)
-        _check(row, version, row.callback_url)
+        check_webhook(row, row.callback_url)
+        build_live_deployment(row, version)
         await self._webhook_endpoints.check_url(row.callback_url)
         async with self._db.write() as session:
             # Locks the flow against a concurrent deletion.
@@ -95,27 +100,42 @@ class DeploymentService:
             session.add(version)
             await session.flush()
             await record_deployment(session, "create", row, after=row_snapshot(row))
-            key = await self._first_key(session, row)
+            covering = await covering_keys(session, row.profile_id, row.id)
+            key = await self._first_key(session, row, launch, covering)
             secret = await self._webhook_endpoints.sync(session, row)
-            await _start_servers(session, row, version)
-            view = await load_view(session, row)
+            await _start_servers(session, row, version, launch)
+            view = await self._views.load(session, row)
             record_change(session, ChangeKind.DEPLOYMENT, row.id)
-        return replace(view, key=key, webhook_secret=secret)
+        plan = plan_deployment(
+            row,
+            version,
+            launch,
+            readiness=view.readiness,
+            warnings=view.warnings,
+            covering_keys=covering,
+        )
+        return replace(view, key=key, webhook_secret=secret, plan=plan)
 
     async def page(
-        self, profile_id: str, request: PageRequest, *, flow_id: str | None = None
+        self, profile_id: str, request: PageRequest, wanted: store.DeploymentFilter = store.ALL
     ) -> Page[DeploymentView]:
-        """Return a page of the profile's deployments, newest first; of one flow, or of all."""
+        """Return a page of the profile's deployments that match, newest first."""
         async with self._db.read() as session:
-            page = await store.deployment_page(session, profile_id, request, flow_id)
-            items = await load_views(session, page.items)
+            page = await store.deployment_page(session, profile_id, request, wanted)
+            items = await self._views.load_all(session, page.items)
         return Page(items=items, next_cursor=page.next_cursor)
 
     async def get(self, profile_id: str, deployment_id: str) -> DeploymentView:
         """Return one deployment; raise NOT_FOUND, or GONE for a deleted one."""
         async with self._db.read() as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
-            return await load_view(session, row)
+            return await self._views.load(session, row)
+
+    async def models_of(self, profile_id: str, deployment_id: str) -> set[tuple[str, int]]:
+        """Return the model versions that the live version calls; raise NOT_FOUND or GONE."""
+        async with self._db.read() as session:
+            row = await store.find_deployment(session, profile_id, deployment_id)
+            return models_of(await store.live_version(session, row))
 
     async def change(
         self,
@@ -147,12 +167,13 @@ class DeploymentService:
                 row.limits = apply_limits_patch(row.limits, change.pop("limits"))
             for name, value in change.items():
                 setattr(row, name, value)
-            _check(row, version, callback_url)
+            check_webhook(row, callback_url)
+            build_live_deployment(row, version)
             secret = await self._webhook_endpoints.sync(session, row)
             await record_deployment(session, "update", row, before=before, after=row_snapshot(row))
             if before["execution_mode"] != row.execution_mode:
-                await _start_servers(session, row, version)
-            view = await load_view(session, row)
+                await _start_servers(session, row, version, Launch())
+            view = await self._views.load(session, row)
             record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(view, webhook_secret=secret)
 
@@ -228,17 +249,22 @@ class DeploymentService:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             before = row_snapshot(row)
             changed, row.status = row.status != status, status
-            view = await load_view(session, row)
+            view = await self._views.load(session, row)
             if changed:
                 verb = "pause" if status is DeploymentStatus.PAUSED else "resume"
                 await record_deployment(session, verb, row, before=before, after=row_snapshot(row))
                 record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return view
 
-    async def _first_key(self, session: AsyncSession, row: Deployment) -> IssuedKey | None:
-        if await has_active_trigger_key(session, row.profile_id, row.id):
+    async def _first_key(
+        self, session: AsyncSession, row: Deployment, launch: Launch, covering: Sequence[ApiKey]
+    ) -> IssuedKey | None:
+        if not creates_key(launch, covering):
             return None
-        return await self._keys.issue(session, row.profile_id, name=_key_name(row))
+        deployments = [row.id] if launch.api_key is KeyChoice.NEW else None
+        return await self._keys.issue(
+            session, row.profile_id, name=_key_name(row), deployments=deployments
+        )
 
 
 async def _refuse_during_rollout(
@@ -252,44 +278,17 @@ async def _refuse_during_rollout(
 
 
 async def _start_servers(
-    session: AsyncSession, row: Deployment, version: DeploymentVersion
+    session: AsyncSession, row: Deployment, version: DeploymentVersion, launch: Launch
 ) -> None:
-    """Start the inference servers that a version of a deployment in mode fast lacks."""
-    if row.execution_mode == ExecutionMode.FAST:
-        await start_missing(session, models_of(version), flow_id=row.flow_id)
+    """Start the inference servers that a version lacks: in mode fast, or where `launch` says so."""
+    if launch.start_server or row.execution_mode == ExecutionMode.FAST:
+        await start_missing(
+            session,
+            models_of(version),
+            flow_id=row.flow_id,
+            also_stopped=launch.start_server,
+        )
 
 
 def _key_name(row: Deployment) -> str:
     return f"Key for {row.name}"[:200]
-
-
-def _row(flow: Flow, settings: DeploymentSettings) -> Deployment:
-    values: Mapping[str, Any] = asdict(settings) | {
-        "name": settings.name or f"{flow.name} Deployment"[:200],
-        "webhook_events": list(settings.webhook_events),
-        "cors_origins": list(settings.cors_origins) if settings.cors_origins else None,
-    }
-    return Deployment(
-        id=new_id(),
-        profile_id=flow.profile_id,
-        flow_id=flow.id,
-        live_version=1,
-        status=DeploymentStatus.ACTIVE,
-        **values,
-    )
-
-
-def _check(row: Deployment, version: DeploymentVersion, callback_url: str | None) -> None:
-    """Check that the deployment can be called, and uses the `callback_url` of the request."""
-    message = ""
-    if row.notification_method == NotificationMethod.WEBHOOK:
-        if not row.callback_url:
-            message = "callback_url: expected a URL, as notification_method is webhook"
-    elif callback_url:
-        message = (
-            "notification_method: expected webhook, as callback_url is given, got "
-            f"{row.notification_method}; no event would be sent"
-        )
-    if message:
-        raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
-    build_live_deployment(row, version)

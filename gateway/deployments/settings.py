@@ -108,6 +108,13 @@ class DeploymentStatus(StrEnum):
     """A tombstone: calls get 410."""
 
 
+class ListedStatus(StrEnum):
+    """The statuses of deployments that lists have."""
+
+    ACTIVE = DeploymentStatus.ACTIVE
+    PAUSED = DeploymentStatus.PAUSED
+
+
 class RunsOnDelete(StrEnum):
     """What happens to running runs when their deployment is deleted."""
 

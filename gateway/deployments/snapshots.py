@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -12,8 +13,9 @@ from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.deployments.input_tensors import input_tensors
 from gateway.deployments.live_deployment import read_pins
 from gateway.errors import GatewayError
+from gateway.flows.flow_check import check_flow
 from gateway.flows.input_validator import InputSelection, WrittenInput
-from gateway.flows.plan import check_flow, compile_plan
+from gateway.flows.plan import FlowPlan, compile_plan
 from gateway.flows.processes import FlowProcesses
 from gateway.flows.spec import FlowSpec, input_config, parse_flow
 from gateway.flows.store import find_flow
@@ -154,24 +156,45 @@ async def check_version_input(
         message = f"version {version} of deployment '{deployment_id}' was deleted"
         raise GatewayError(ErrorCode.GONE, message)
     spec = parse_flow(row.definition)
-    plan = compile_plan(spec)
-    deadline = monotonic() + _CHECK_SECONDS
-    given = None
-    if len(input_data) > LARGE_BODY_BYTES:
-        written = await parser.run(profile_id, deadline, _write, input_data, plan.selection)
-    else:
-        given = orjson.loads(input_data)
-        written = plan.selection.write(given)
+    recorded = RecordedInput(spec=spec, plan=compile_plan(spec), pins=read_pins(row))
     try:
-        checked = await plan.check_input(written, processes.evaluator(profile_id), deadline)
-        tensors = input_tensors(spec, plan, read_pins(row))
-        await tensors.check(given, checked, parser, profile_id, deadline)
+        return await recorded.check(profile_id, input_data, processes, parser)
     except GatewayError as error:
         if error.code not in _REFUSALS:
             raise
         message = f"version {version} does not accept this run's input: {error.message}"
         raise GatewayError(error.code, message, errors=error.errors) from error
-    return checked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedInput:
+    """What checks the inputs that runs have kept, which may be large."""
+
+    spec: FlowSpec
+    plan: FlowPlan
+    pins: Mapping[str, Pin]
+
+    async def check(
+        self, profile_id: str, input_data: bytes, processes: FlowProcesses, parser: BodyParser
+    ) -> bytes:
+        """Return `input_data`, which is JSON, as the flow accepts it.
+
+        Raises:
+            GatewayError: INVALID_INPUT and INVALID_TENSOR with all errors, each with its pointer.
+        """
+        deadline = monotonic() + _CHECK_SECONDS
+        given = None
+        if len(input_data) > LARGE_BODY_BYTES:
+            written = await parser.run(
+                profile_id, deadline, _write, input_data, self.plan.selection
+            )
+        else:
+            given = orjson.loads(input_data)
+            written = self.plan.selection.write(given)
+        checked = await self.plan.check_input(written, processes.evaluator(profile_id), deadline)
+        tensors = input_tensors(self.spec, self.plan, self.pins)
+        await tensors.check(given, checked, parser, profile_id, deadline)
+        return checked
 
 
 def _write(input_data: bytes, selection: InputSelection) -> WrittenInput:

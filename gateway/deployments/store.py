@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from sqlalchemy import delete, false, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
 
 from gateway.deployments.rollout_settings import Cause, RolloutState
-from gateway.deployments.settings import DeploymentStatus
+from gateway.deployments.settings import DeploymentStatus, ExecutionMode, ListedStatus
 from gateway.errors import GatewayError
 from gateway.ids import is_id
 from gateway.storage.clock import now
 from gateway.storage.ownership import find_owned
-from gateway.storage.paging import Page, PageRequest, fetch_page
+from gateway.storage.paging import NamePart, Page, PageRequest, fetch_page
 from gateway.storage.tables import Deployment, DeploymentVersion, Rollout
 from protos.errors import ErrorCode
 
@@ -32,16 +33,35 @@ async def find_deployment(
     return deployment
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentFilter:
+    """Which deployments a list has. A FastAPI dependency."""
+
+    flow_id: str | None = None
+    q: NamePart | None = None
+    mode: ExecutionMode | None = None
+    status: ListedStatus | None = None
+
+
+ALL = DeploymentFilter()
+
+
 async def deployment_page(
-    session: AsyncSession, profile_id: str, request: PageRequest, flow_id: str | None
+    session: AsyncSession, profile_id: str, request: PageRequest, wanted: DeploymentFilter
 ) -> Page[Deployment]:
-    """Return a page of the profile's deployments, of one flow or of all."""
+    """Return a page of the profile's deployments that match, without deleted ones."""
     statement = select(Deployment).where(
         Deployment.profile_id == profile_id, Deployment.status != DeploymentStatus.DELETED
     )
-    if flow_id is not None:
-        known = Deployment.flow_id == flow_id.lower() if is_id(flow_id) else false()
-        statement = statement.where(known)
+    if wanted.flow_id is not None:
+        flow_id = wanted.flow_id.lower()
+        statement = statement.where(Deployment.flow_id == flow_id if is_id(flow_id) else false())
+    if wanted.q:
+        statement = statement.where(Deployment.name.icontains(wanted.q, autoescape=True))
+    if wanted.mode is not None:
+        statement = statement.where(Deployment.execution_mode == wanted.mode)
+    if wanted.status is not None:
+        statement = statement.where(Deployment.status == wanted.status)
     return await fetch_page(session, statement, Deployment, request)
 
 

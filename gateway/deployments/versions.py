@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.deployments import store
 from gateway.deployments.audit_events import live as seen
 from gateway.deployments.audit_events import record_deployment, record_version_note, version_note
-from gateway.deployments.deployment_view import DeploymentView, load_view
+from gateway.deployments.deployment_view import DeploymentView, DeploymentViews
 from gateway.deployments.diff import Difference, Side, compare
 from gateway.deployments.live_deployment import build_live_deployment
 from gateway.deployments.server_preparation import ServerPreparation
@@ -45,8 +45,15 @@ class VersionView:
 class VersionService:
     """The versions of a profile's deployments."""
 
-    def __init__(self, db: Database, snapshots: Snapshotter, servers: ServerPreparation) -> None:
+    def __init__(
+        self,
+        db: Database,
+        snapshots: Snapshotter,
+        servers: ServerPreparation,
+        views: DeploymentViews,
+    ) -> None:
         self._db = db
+        self._views = views
         self._snapshots = snapshots
         self._servers = servers
 
@@ -60,7 +67,7 @@ class VersionService:
     ) -> DeploymentView:
         """Deploy the flow's current draft as the new live version; URL, keys and settings stay.
 
-        In mode fast its inference server is started first, see `ServerPreparation`.
+        Its inference servers are started first, see `ServerPreparation`.
 
         Raises:
             GatewayError: NOT_FOUND, GONE, INVALID_FLOW; CONFLICT if a later redeploy or promotion
@@ -80,7 +87,7 @@ class VersionService:
             build_live_deployment(row, version)
             session.add(version)
             await _end_rollout(session, row)
-            view = await load_view(session, row)
+            view = await self._views.load(session, row)
             old, new = seen(was), seen(version)
             await record_deployment(session, "redeploy", row, before=old, after=new)
             record_change(session, ChangeKind.DEPLOYMENT, row.id)
@@ -107,7 +114,7 @@ class VersionService:
             changed, row.live_version = row.live_version != number, number
             if changed:
                 await _end_rollout(session, row)
-            view = await load_view(session, row)
+            view = await self._views.load(session, row)
             if changed:
                 old, new = seen(was), seen(version)
                 await record_deployment(session, "promote", row, before=old, after=new)

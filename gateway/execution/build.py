@@ -19,8 +19,9 @@ from gateway.execution.sweeper import RunMetrics, RunSweeper
 from gateway.flows.processes import FlowProcesses
 from gateway.metrics import GatewayMetrics
 from gateway.outbound.http import GuardedHttpClient
+from gateway.rehearsals.store import KeptRehearsals
 from gateway.runs.cleanup import DeletedOwnerCleanup
-from gateway.runs.retention import Retention
+from gateway.runs.retention import KeptForDay, Retention
 from gateway.runs.storage_quota import StorageLimits, StorageQuota
 from gateway.runs.storage_usage import StorageCounts
 from gateway.runs.store import RunStore
@@ -123,7 +124,12 @@ def build_execution(
     metrics = RunMetrics(registry, max_stored_bytes=limits.installation_bytes)
     retention = Retention(
         db,
-        {"runs": store, "deliveries": webhooks.store},
+        {
+            "runs": store,
+            "tests": KeptForDay(store.prune_tests),
+            "rehearsals": KeptForDay(KeptRehearsals(db).prune),
+            "deliveries": webhooks.store,
+        },
         days=settings.run_retention_days,
         registry=registry,
     )

@@ -16,7 +16,8 @@ from gateway.deployments.snapshots import pin_models
 from gateway.execution.inference_client import PinnedModels
 from gateway.execution.model_connections import ModelConnections
 from gateway.flows import engine
-from gateway.flows.plan import check_flow, compile_plan
+from gateway.flows.flow_check import check_flow
+from gateway.flows.plan import compile_plan
 from gateway.flows.ports import Ports
 from gateway.flows.processes import FlowProcesses
 from gateway.flows.result import FlowResult

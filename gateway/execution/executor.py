@@ -17,11 +17,14 @@ import orjson
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.deployments.settings import ExecutionMode
+from gateway.drafts.draft_flow import DraftFlow
 from gateway.errors import GatewayError
 from gateway.execution.compiled_flow import CompiledFlowCache
+from gateway.execution.inference_client import PinnedModels
 from gateway.execution.progress import ProgressReporter
 from gateway.flows import engine
 from gateway.flows.json_output import dump_json
+from gateway.flows.plan import FlowPlan
 from gateway.flows.ports import HttpPort, Ports
 from gateway.flows.processes import FlowProcesses
 from gateway.flows.result import FlowResult
@@ -30,6 +33,7 @@ from gateway.runs.run import Claim, FailureCode, LeaseStatus, RunError, RunResul
 from gateway.runs.store import RunStore
 from gateway.storage.failures import log_failure
 from gateway.upstream.servers import InferenceServers
+from protos.errors import ErrorCode
 from telemetry.logs import logger, reason_of
 
 _POLL_SECONDS = 0.25
@@ -190,13 +194,11 @@ class RunExecutor:
             return _not_started(claim.refusal, 0.0)
         started_at = monotonic()
         try:
-            compiled = await self._compiled_flows.find(claim.deployment_id, claim.version)
+            plan, pinned = await self._flow_of(claim)
         except GatewayError as error:
             reason = RunError(code=FailureCode.FLOW_FAILED, message=error.message)
             return _not_started(reason, monotonic() - started_at)
-        models = compiled.models.client(
-            self._servers, boot_wait_seconds=_BOOT_WAIT_SECONDS[claim.mode]
-        )
+        models = pinned.client(self._servers, boot_wait_seconds=_BOOT_WAIT_SECONDS[claim.mode])
         ports = Ports(
             inference=models,
             http=self._http,
@@ -208,13 +210,14 @@ class RunExecutor:
         )
         try:
             result = await engine.execute(
-                compiled.plan,
+                plan,
                 orjson.loads(claim.input_data),  # as the version accepted it
                 ports,
                 deadline=started_at + claim.timeout_seconds,
                 cancelled=held.cancelled,
                 report=progress.add,
                 max_output_bytes=self._max_output_bytes,
+                began=started_at,
             )
         finally:
             await progress.stop()
@@ -222,6 +225,21 @@ class RunExecutor:
         if result.non_finite and result.output_data is not None:
             return await self._without_non_finite(claim, result.output_data, written)
         return written
+
+    async def _flow_of(self, claim: Claim) -> tuple[FlowPlan, PinnedModels]:
+        """Return the flow of a run and its models.
+
+        Raises:
+            GatewayError: as `CompiledFlowCache.find`; GONE if the draft of a test was deleted.
+        """
+        if not claim.test:
+            compiled = await self._compiled_flows.find(claim.deployment_id, claim.version)
+            return compiled.plan, compiled.models
+        stored = await _retry_while_database_is_away(lambda: self._store.draft_of(claim.run_id))
+        if stored is None:
+            raise GatewayError(ErrorCode.GONE, "the flow of this test was deleted")
+        draft = DraftFlow.load(stored)
+        return draft.plan(), PinnedModels(draft.models)
 
     async def _without_non_finite(
         self, claim: Claim, output_data: Mapping[str, Any], result: RunResult

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from gateway.deployments.settings import ResponseFormat
 from gateway.fast_path.call_record import DeploymentCallRecord
 from gateway.fast_path.routes import ResolvedRoute
@@ -13,8 +11,6 @@ from gateway.web.problems import Headers
 class AnswerableCall(DeploymentCallRecord):
     """A call that gets one answer, by one of `succeed`, `succeed_fast` and `fail`."""
 
-    headers: Mapping[bytes, bytes]
-    """The request's, by lower-case name."""
     response_format: ResponseFormat
     timeout: float
     """Seconds that the result may take."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.auth.key_usage import CachedKey
-from gateway.fast_path.routes import ResolvedRoute
+from collections.abc import Mapping
+
+from gateway.fast_path.routes import Resolution, ResolvedRoute
 from gateway.metrics import CallRecord
 
 
@@ -11,10 +12,12 @@ class DeploymentCallRecord(CallRecord):
     """The record of a call of a deployment. The defaults are those of a call rejected early."""
 
     run_id: str
+    headers: Mapping[bytes, bytes]
+    """The request's, by lower-case name."""
     route: ResolvedRoute | None = None
     """None if the call was rejected before its deployment was known."""
-    key: CachedKey | None = None
-    """A key whose use has not been counted yet."""
+    resolution: Resolution | None = None
+    """Has a key whose use has not been counted yet."""
     is_request = False
     """False for an item of a batch."""
     rollout_began = 0.0
@@ -25,4 +28,9 @@ class DeploymentCallRecord(CallRecord):
     @property
     def client_address(self) -> str:
         """Where the call comes from."""
+        raise NotImplementedError
+
+    @property
+    def named_deployment(self) -> str:
+        """What the path names as a deployment, existing or not."""
         raise NotImplementedError

@@ -13,6 +13,7 @@ from gateway.errors import GatewayError
 from gateway.fast_path.accounting import Accounting
 from gateway.fast_path.answerable_call import AnswerableCall
 from gateway.fast_path.body import parse_body
+from gateway.fast_path.call_watches import CallWatches
 from gateway.fast_path.recorded_call import RecordedCall
 from gateway.fast_path.recorder import RunRecorder
 from gateway.fast_path.replies import Parts, fast_body
@@ -69,6 +70,7 @@ class CallServices:
     recorder: RunRecorder
     runs: RunCaller
     batches: BatchCaller
+    watches: CallWatches
 
 
 class DeploymentCall(AnswerableCall):
@@ -191,7 +193,8 @@ class DeploymentCall(AnswerableCall):
 
     def complete(self, output_data: bytes, queue: float, infer: float) -> None:
         """Succeed with `output_data`, which is JSON; `queue` and `infer` are seconds."""
-        self._running = None
+        if self._running is not None:
+            self._running = None
         self.ended = ended = perf_counter()
         authenticated = self.authenticated - self.began
         self.stages = authenticated, self.parse_seconds, queue, infer, ended - self._arrived

@@ -9,6 +9,7 @@ from gateway.deployments.settings import NotificationMethod
 from gateway.errors import GatewayError
 from gateway.fast_path.call_record import DeploymentCallRecord
 from gateway.fast_path.routes import ResolvedRoute
+from gateway.ids import given_request_id
 from gateway.runs.run import (
     MAX_OUTPUT_BYTES,
     FinishedRun,
@@ -20,11 +21,13 @@ from gateway.runs.run import (
 )
 
 
-def new_run(run_id: str, route: ResolvedRoute, idempotency: Idempotency | None = None) -> NewRun:
+def new_run(
+    call: DeploymentCallRecord, route: ResolvedRoute, idempotency: Idempotency | None = None
+) -> NewRun:
     """Return the run of a call. Its input is not kept."""
     deployment = route.deployment
     return NewRun(
-        id=run_id,
+        id=call.run_id,
         profile_id=deployment.profile_id,
         deployment_id=deployment.id,
         version=deployment.version,
@@ -35,6 +38,7 @@ def new_run(run_id: str, route: ResolvedRoute, idempotency: Idempotency | None =
         input_data=None,
         timeout_seconds=deployment.timeout_seconds,
         idempotency=idempotency,
+        request_id=given_request_id(call.headers),
     )
 
 
@@ -46,7 +50,7 @@ def completed_run(
     Its output is kept for a webhook, which reports it, and for repetitions of the call.
     """
     assert call.route is not None
-    new = new or new_run(call.run_id, call.route)
+    new = new or new_run(call, call.route)
     notifies = call.route.deployment.notification_method is NotificationMethod.WEBHOOK
     if new.idempotency is None:
         too_large = output_data is not None and len(output_data) > MAX_OUTPUT_BYTES
@@ -60,7 +64,7 @@ def failed_run(
 ) -> FinishedRun:
     """Return the run of a call that an inference server has failed."""
     assert call.route is not None
-    new = new or new_run(call.run_id, call.route)
+    new = new or new_run(call, call.route)
     reason = RunError(code=error.code, message=error.message)
     return _finished(call, new, RunStatus.FAILED, error=reason)
 

@@ -65,7 +65,7 @@ class RecordedCall:
             self._pending.begin(self._limit())
             self._task = asyncio.create_task(self._repeat_or_execute(body))
         else:
-            self._new = new_run(self._call.run_id, self._route)
+            self._new = new_run(self._call, self._route)
             self._call.execute(self._route, body)
 
     def abandon(self) -> None:
@@ -115,7 +115,7 @@ class RecordedCall:
             idempotency = await asyncio.to_thread(read_idempotency, *given)
         else:
             idempotency = read_idempotency(*given)
-        return new_run(self._call.run_id, self._route, idempotency)
+        return new_run(self._call, self._route, idempotency)
 
     def _write(self, finished: FinishedRun) -> None:
         self.seconds = self._call.ended - self._call.began

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.deployments.settings import ResponseFormat
+from gateway.metrics import STAGES
 from gateway.runs.responses import FLAT_HINT, MAX_REPEATED_BYTES, NOT_REPEATED_HINT
 
 _START = b'{"status":"completed","output_data":'
@@ -20,11 +21,14 @@ _LARGE_MESSAGE = b'"message":"Prediction completed.%b"' % NOT_REPEATED_HINT.enco
 _ENVELOPE = b'{"status":"success",' + _MESSAGE + b',"data":' + _START
 _FLAT = _START + b"%b%b," + _FLAT_MESSAGE + b',"data":' + _START + b"%b%b}}"
 
+_TIMING = (
+    b"auth;dur=%.3f, parse;dur=%.3f, queue;dur=%.3f, "
+    b"infer;dur=%.3f, serialise;dur=%.3f, total;dur=%.3f"
+)
 _HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
     b"x-content-type-options: nosniff\r\nx-request-id: %b\r\n"
-    b"server-timing: auth;dur=%.3f, parse;dur=%.3f, queue;dur=%.3f, "
-    b"infer;dur=%.3f, serialise;dur=%.3f, total;dur=%.3f\r\n"
+    b"server-timing: " + _TIMING + b"\r\n"
 )
 
 Parts = tuple[bytes, ...]
@@ -65,3 +69,11 @@ def fast_head(body: Parts, request_id: bytes, stages: Sequence[float], seconds: 
         serialise * 1e3,
         seconds * 1e3,
     )
+
+
+def server_timing(stages: Sequence[float], seconds: float, other: str) -> str:
+    """Return the Server-Timing of an answered call; `other` is what its answer had of a run's."""
+    if len(stages) == len(STAGES):
+        return (_TIMING % (*(stage * 1e3 for stage in stages), seconds * 1e3)).decode()
+    total = f"total;dur={seconds * 1e3:.3f}"
+    return f"{other}, {total}" if other else total

@@ -8,7 +8,7 @@ from time import time
 from gateway.auth.authentication import Authentication
 from gateway.auth.identity import Identity, check_covers
 from gateway.auth.key_authenticator import KeyAuthenticator
-from gateway.auth.key_usage import CachedKey
+from gateway.auth.key_usage import CachedKey, KeyUses
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.request_credentials import presented_key
 from gateway.deployments.deployment_cache import DeploymentCache
@@ -61,7 +61,7 @@ class RouteRollout:
     """With the limits of the route to the live version."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Resolution:
     """What a request head has led to, until a key, a deployment or a limit changes."""
 
@@ -69,6 +69,8 @@ class Resolution:
     route: ResolvedRoute
     keys_generation: int
     deployments_generation: int
+    uses: KeyUses | None = None
+    """Where uses of the key are counted: a head comes from one address. None: none was yet."""
 
 
 class RouteResolver:

@@ -17,7 +17,7 @@ from gateway.fast_path.http_call import Connection, HttpCall, RequestHead, head_
 from gateway.fast_path.replies import Parts, fast_head
 from gateway.fast_path.rollout_calls import enter_rollout
 from gateway.fast_path.routes import ResolvedRoute
-from gateway.fast_path.url import PREFIX, TriggerUrl, deployment_in
+from gateway.fast_path.url import PREFIX, TriggerUrl, deployment_in, first_segment_in
 from gateway.ids import new_run_id, request_id_of
 from gateway.web.cors import cors_headers
 from gateway.web.problems import Headers, problem
@@ -69,6 +69,8 @@ class TriggerCall(HttpCall, DeploymentCall):
     Else a task asks the database meanwhile, and whichever comes last starts the call.
     """
 
+    __slots__ = ("_trigger_route", "headers", "services")
+
     is_request = True
     _url: TriggerUrl | None = None  # where the route alone does not say what is called
     _holds_limit = False  # its rate limit has admitted it, and is to be released
@@ -87,6 +89,11 @@ class TriggerCall(HttpCall, DeploymentCall):
         """Where the call comes from."""
         return self.services.resolver.client_address(self.connection, self.head)
 
+    @property
+    def named_deployment(self) -> str:
+        """See DeploymentCallRecord."""
+        return first_segment_in(self.head.path)
+
     # HttpCall
 
     def on_headers(self) -> None:
@@ -97,7 +104,7 @@ class TriggerCall(HttpCall, DeploymentCall):
         if resolution is None:
             identity = None
         else:
-            self.key = resolution.key
+            self.resolution = resolution
             if self._enter(resolution.route):
                 return
             identity = resolution.key.identity
@@ -180,7 +187,8 @@ class TriggerCall(HttpCall, DeploymentCall):
         if form is ResponseFormat.AUTO:
             form = FORMAT_OF_FETCH_MODE.get(self.headers.get(_FETCH_MODE), ResponseFormat.FLAT)
         self.response_format = form
-        self._waiting_body = None
+        if self._waiting_body is not None:
+            self._waiting_body = None
         try:
             if url is not None and url.is_batch:
                 self._run_task(self._start_batch(route, body))
@@ -249,6 +257,8 @@ class TriggerCall(HttpCall, DeploymentCall):
     ) -> None:
         """See DeploymentCall."""
         self._running = None
+        if self.services.watches.deployments:
+            self.services.watches.note_timing(self, headers)
         authenticated = self.authenticated - self.began
         self.stages = (authenticated,) if parse_seconds is None else (authenticated, parse_seconds)
         self._respond(status, headers, body)
@@ -261,6 +271,8 @@ class TriggerCall(HttpCall, DeploymentCall):
             self._task.cancel()
         self.stages = ()
         known = as_gateway_error(error, self._request_id())
+        if self.services.watches.deployments:
+            self.services.watches.note_refusal(self, known)
         if not self._body_complete and known.code.http_status in _CLOSING_STATUSES:
             self.keep_alive = False
         status, headers, body = problem(known, self._request_id())
@@ -279,15 +291,16 @@ class TriggerCall(HttpCall, DeploymentCall):
     def _finish(self, status: int, error: ErrorCode | None) -> None:
         """Release what the call holds, and have it counted."""
         self.status = status
-        self.error = error
         if error is not None:
+            self.error = error
             self.ended = perf_counter()
         if self._holds_limit:
             self._holds_limit = False
             assert self.route is not None
             assert self.route.rate_limit is not None
             self.route.rate_limit.release()
-        self.body = b""
+        if self.body:
+            self.body = b""
         self.services.accounting.add(self)
 
     def _request_id(self) -> bytes:

@@ -20,6 +20,11 @@ def deployment_in(path: str) -> str:
     return path[len(PREFIX) :].rstrip("/").removesuffix(_BATCH)
 
 
+def first_segment_in(path: str) -> str:
+    """Return the first segment behind PREFIX: the deployment, even if a wrong one follows."""
+    return path[len(PREFIX) :].partition("/")[0].lower()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerUrl:
     """A parsed URL under PREFIX."""

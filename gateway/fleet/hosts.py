@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import aliased
 
 from gateway.storage.database import Database
@@ -37,6 +37,23 @@ class HostLease:
     token: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenHost:
+    """A host as people see it.
+
+    Attributes:
+        row: of the host.
+        is_alive: whether its lease lasts.
+        replicas: how many it runs.
+        used_memory_bytes: what these were measured to use.
+    """
+
+    row: Host
+    is_alive: bool
+    replicas: int
+    used_memory_bytes: int
+
+
 class HostStore:
     """The rows of hosts."""
 
@@ -52,10 +69,13 @@ class HostStore:
         joined: bool = False,
         labels: Mapping[str, str] | None = None,
         memory_bytes: int | None = None,
+        pepper_digest: str | None = None,
     ) -> HostLease | Host:
         """Take a lease, or return the host that stands in the way.
 
         Hosts that have joined stand beside each other; of the others, one at a time has a lease.
+        A new one must have the pepper of those that live, or a key would be valid at one and not at
+        another. A reload is not refused for that: it would end what runs.
 
         Args:
             name: of the machine, for people.
@@ -65,29 +85,37 @@ class HostStore:
             joined: whether the machine has joined the installation.
             labels: of the machine: servers can require some.
             memory_bytes: what its inference servers may use together.
+            pepper_digest: a hash with its pepper; that of hosts of an older release is not known.
         """
         async with self._db.write() as session:
             await advisory_lock(session, Host.__tablename__)
             # As `Placement`: the deletion of a host writes the rows of its replicas.
             await advisory_lock(session, Replica.__tablename__)
-            statement = select(Host, IS_ALIVE.label("is_alive"))
+            statement = select(Host, IS_ALIVE.label("is_alive")).order_by(Host.id)
             hosts = (await session.execute(statement)).all()
             host = next((each.Host for each in hosts if each.Host.owner == owner), None)
             token = 1 + max((each.Host.token for each in hosts), default=0)
+            is_new = host is None
             if host is None:
                 host = Host(name=name, owner=owner, joined=joined)
+            ended = []
             for other, is_alive in hosts:
                 if other is host:
                     continue
                 known_ended = has_ended(other.owner)
                 in_the_way = not (other.joined or host.joined)
-                if in_the_way and is_alive and not known_ended:
+                peppers = {other.pepper_digest, pepper_digest} - {None}
+                differs = is_new and len(peppers) > 1
+                if (in_the_way or differs) and is_alive and not known_ended:
                     return other
                 if in_the_way or known_ended:
-                    await session.delete(other)  # what it ran is open from now on
+                    ended.append(other)
+            for other in ended:
+                await session.delete(other)  # what it ran is open from now on
             session.add(host)
             host.token, host.version = token, version("slipstream")
             host.labels, host.memory_bytes = dict(labels or {}), memory_bytes
+            host.pepper_digest = pepper_digest
             host.lease_until = seconds_from_now(LEASE_SECONDS)
             await session.flush()
             return HostLease(host_id=host.id, token=token)
@@ -100,11 +128,28 @@ class HostStore:
         """End the lease at once, if it is still held."""
         await self._end_in(lease, 0.0)
 
-    async def all(self) -> Sequence[tuple[Host, bool]]:
-        """Return every host and whether its lease lasts, oldest first."""
-        statement = select(Host, IS_ALIVE).order_by(Host.created_at, Host.id)
+    async def all(self) -> Sequence[SeenHost]:
+        """Return every host, oldest first."""
+        statement = (
+            select(Host, IS_ALIVE, func.count(Replica.id), func.sum(Replica.memory_bytes))
+            .outerjoin(Replica, Replica.host_id == Host.id)
+            .group_by(Host.id)
+            .order_by(Host.created_at, Host.id)
+        )
         async with self._db.read() as session:
-            return [(host, is_alive) for host, is_alive in await session.execute(statement)]
+            return [
+                SeenHost(
+                    row=row, is_alive=is_alive, replicas=count, used_memory_bytes=int(memory or 0)
+                )
+                for row, is_alive, count, memory in await session.execute(statement)
+            ]
+
+    async def counts(self) -> Mapping[str, int]:
+        """Return how many hosts are `alive`, and how many `gone`."""
+        statement = select(func.count(case((IS_ALIVE, 1))), func.count()).select_from(Host)
+        async with self._db.read() as session:
+            alive, all_hosts = (await session.execute(statement)).one()
+        return {"alive": alive, "gone": all_hosts - alive}
 
     async def forget(self) -> None:
         """Delete the hosts that have joined and whose lease ended a while ago."""

@@ -208,7 +208,7 @@ class Placement:
     def _plan(self, found: Iterable[Row[Replica, InferenceServer]], situation: _Situation) -> _Plan:
         """Decide what is to be written of the replicas in `found`."""
         ours = [row for row in situation.running if row.host_id == self._host_id]
-        counts = Counter(row.server_id for row in ours)
+        count, counts = len(ours), Counter(row.server_id for row in ours)
         share = self._share(situation)
         assumed = {row.id: row.memory_bytes or self._assumed.get(row.id, 0) for row in ours}
         used = sum(assumed.values())
@@ -238,11 +238,12 @@ class Placement:
             needed = max([*known, self._sizes.get(version, 0)])
             has_memory = used + needed <= self._memory_bytes
             has_room = counts[server.id] < ceil(server.replica_count / max(1, eligible))
-            in_share = counts.total() < share and has_room
+            in_share = count < share and has_room
             waits = (0 if in_share else 1) if has_memory and version in self._sizes else 2
             is_due = is_only or patience >= waits * PATIENCE_SECONDS
             if is_due and (has_memory or not self._is_limited):
                 changes[replica.id] = self._host_id, None
+                count += 1
                 counts[server.id] += 1
                 used += needed
                 assumed[replica.id] = needed

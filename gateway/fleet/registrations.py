@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.errors import GatewayError
 from gateway.fleet.service import ResolveVersion
 from gateway.fleet.states import Desired, Phase, State
-from gateway.fleet.store import find_by_model, insert_server
+from gateway.fleet.store import find_by_model, insert_server, note_boot
 from gateway.ids import is_id
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
@@ -141,10 +141,7 @@ class RegistrationService:
             if server.desired == Desired.ASLEEP:
                 server.desired = Desired.RUNNING
                 server.generation += 1
-            if replica.state != seen.state and seen.state is State.BOOTING:
-                replica.started_at = now()
-            if replica.state != seen.state and seen.state is State.READY:
-                replica.ready_at = now()
+            _note_changes(server, replica, seen)
             for name, value in asdict(seen).items():
                 setattr(replica, name, value)
             replica.lease_until = seconds_from_now(LEASE_SECONDS)
@@ -186,6 +183,18 @@ class Leases:
             await _delete(session, gone)
         for registration_id in sorted(gone):
             log.warning("inference_server_gone", id=registration_id, reason="its lease has ended")
+
+
+def _note_changes(server: InferenceServer, replica: Replica, seen: Seen) -> None:
+    """Write the times that follow from another state or phase."""
+    if replica.state != seen.state and seen.state is State.BOOTING:
+        replica.started_at = now()
+    if replica.state != seen.state and seen.state is State.READY:
+        replica.ready_at = now()
+        if seen.boot_seconds is not None:
+            note_boot(server, seen.boot_seconds)
+    if (replica.state, replica.phase) != (seen.state, seen.phase):
+        replica.phase_started_at = now() if seen.state is State.BOOTING else None
 
 
 def _free_slot(server: InferenceServer) -> int:

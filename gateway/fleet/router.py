@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Query
 
 from gateway.auth.access import Manager, manager, registrar
 from gateway.dependencies import from_app
 from gateway.fleet.registrations import RegistrationService
 from gateway.fleet.schemas import (
+    LogOut,
+    LogQuery,
     RegisteredOut,
     RegistrationIn,
     ServerIn,
@@ -51,6 +53,8 @@ async def serve(service: Service, servers: Servers, actor: Manager, body: Server
     user, settings = actor.profile_id, body.settings()
     if body.flow_id is not None:
         server = await service.serve_flow(user, body.flow_id, **settings)
+    elif body.deployment_id is not None:
+        server = await service.serve_deployment(user, body.deployment_id, **settings)
     else:
         server = await service.serve_model(user, str(body.model), str(body.version), **settings)
     return ServerOut.of(server, servers)
@@ -68,6 +72,19 @@ async def list_servers(
 async def show(service: Service, servers: Servers, actor: Manager, server_id: str) -> ServerOut:
     """Show one inference server."""
     return ServerOut.of(await service.get(actor.profile_id, server_id), servers)
+
+
+@router.get("/{server_id}/logs/")
+async def logs(
+    service: Service, actor: Manager, server_id: str, asked: Annotated[LogQuery, Query()]
+) -> LogOut:
+    """Show the last lines of an inference server's log, for those who manage its model.
+
+    Up to 200 of each replica are kept, also after its process has ended. Processes that have
+    registered themselves keep their logs.
+    """
+    replicas = await service.logs(actor.profile_id, server_id)
+    return LogOut.of(replicas, asked.tail, asked.after())
 
 
 @router.patch("/{server_id}/")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from time import monotonic
 
@@ -37,6 +37,14 @@ class Decision:
     load: float
 
 
+@dataclass(slots=True)
+class _Past:
+    """What a server has needed: when, and how many; and how many it had at the last look."""
+
+    needed: deque[tuple[float, int]] = field(default_factory=deque)
+    count: int = 0
+
+
 class Scaling:
     """Adapts the servers whose first replica one host runs. Call `decide` once a second."""
 
@@ -45,8 +53,7 @@ class Scaling:
         self._db = db
         self._host_id = host_id
         self._down_seconds = down_seconds
-        self._needed: dict[str, deque[tuple[float, int]]] = {}
-        """What each server has needed: when, and how many."""
+        self._past: dict[str, _Past] = {}
 
     async def decide(self, server_ids: Collection[str]) -> list[Decision]:
         """Adapt those of the servers that need it; return what was decided."""
@@ -75,8 +82,10 @@ class Scaling:
                 )
                 if await self._apply(decision):
                     decided.append(decision)
-        for gone in self._needed.keys() - seen:
-            del self._needed[gone]
+                    if server.id in self._past:
+                        self._past[server.id].count = decision.after
+        for gone in self._past.keys() - seen:
+            del self._past[gone]
         return decided
 
     def _decides(self, server: InferenceServer) -> bool:
@@ -85,10 +94,13 @@ class Scaling:
 
     def _wanted(self, server: InferenceServer, load: float) -> int:
         """Return the number for a load: more at once, fewer after a while that needs no more."""
-        needed, now = self._needed.setdefault(server.id, deque()), monotonic()
+        past, now = self._past.setdefault(server.id, _Past()), monotonic()
+        needed = past.needed
         count = wanted_replicas(server, load)
-        if not needed:  # what was before is not known: assume that all were needed
+        if server.replica_count > past.count:  # others have raised it: assume that all are needed
+            needed.clear()
             needed.append((now, server.replica_count))
+        past.count = server.replica_count
         while needed and needed[-1][1] <= count:  # smaller ones that came before never matter again
             needed.pop()
         needed.append((now, count))

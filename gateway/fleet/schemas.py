@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -10,15 +11,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from gateway.fleet.labels import LABEL_PATTERN, MAX_LABELS
 from gateway.fleet.registrations import LEASE_SECONDS, Seen
 from gateway.fleet.scaling import DEFAULT_TARGET_QUEUE
+from gateway.fleet.server_logs import MAX_LINES, ReplicaLines
 from gateway.fleet.states import Desired, Phase, State
 from gateway.fleet.store import ServerSettings
 from gateway.storage.paging import Page
 from gateway.storage.tables import InferenceServer
+from gateway.upstream.seen_state import SeenState
 from gateway.upstream.servers import InferenceServers
 
 _MAX_IDLE_SECONDS = 365 * 86_400
 _LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_PORT = rf"(\[[0-9A-Fa-f:.]+\]|{_LABEL}(\.{_LABEL})*):[1-9][0-9]{{0,4}}$"
+_CURSOR = r"^([0-9]{1,4}:[0-9]{1,18}(,[0-9]{1,4}:[0-9]{1,18})*)?$"
 _TEXT = r"^[^\x00]*$"
 
 
@@ -102,22 +106,27 @@ class ServerSettingsIn(BaseModel):
 
 
 class ServerIn(ServerSettingsIn):
-    """An inference server to start: for a flow, or for a model version.
+    """An inference server to start: for a flow, a deployment, or a model version.
 
     If it exists, only the settings that are sent change.
     """
 
     flow_id: str | None = None
     """The flow whose model is to be served."""
+    deployment_id: str | None = None
+    """The deployment whose model is to be served, in the version that its live version pins."""
     model: str | None = Field(default=None, min_length=1, max_length=128)
     """The model to be served."""
     version: str | int = Field(default="latest", union_mode="left_to_right")
-    """`latest`, a number or a label."""
+    """With `model`: `latest`, a number or a label."""
 
     @model_validator(mode="after")
-    def _check_one_of_both(self) -> Self:
-        if (self.flow_id is None) == (self.model is None):
-            raise ValueError("expected either `flow_id` or `model`")
+    def _check_one_of_them(self) -> Self:
+        subjects = (self.flow_id, self.deployment_id, self.model)
+        if sum(each is not None for each in subjects) != 1:
+            raise ValueError("expected one of `flow_id`, `deployment_id` and `model`")
+        if self.model is None and "version" in self.model_fields_set:
+            raise ValueError("`version`: expected with `model` only")
         return self
 
 
@@ -143,6 +152,7 @@ class ReplicaOut(BaseModel):
     reason: str | None
     boot_seconds: float | None
     started_at: datetime | None
+    phase_started_at: datetime | None
     ready_at: datetime | None
     load: float | None
     """How many calls waited or ran in it on average of late. Measured where the server scales."""
@@ -154,7 +164,7 @@ class ServerOut(BaseModel):
     The state, and what belongs to it, is that of the replica that is closest to answering calls.
     """
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     id: str
     model: str
@@ -177,7 +187,16 @@ class ServerOut(BaseModel):
     memory_bytes: int | None
     reason: str | None
     boot_seconds: float | None
+    """How long the last boot took."""
+    expected_boot_seconds: float | None
+    """How long a boot takes: the median of the last 20. Null: it has not been ready yet."""
+    slow_boot_seconds: float | None
+    """What nine of ten of these took at most. Null: there were fewer than ten."""
+    boot_elapsed_seconds: float | None = None
+    """How long it has been booting, by the gateway's clock. Null: it does not boot."""
     started_at: datetime | None
+    phase_started_at: datetime | None
+    """When the present phase of a boot began."""
     ready_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -187,12 +206,75 @@ class ServerOut(BaseModel):
 
     @classmethod
     def of(cls, row: InferenceServer, servers: InferenceServers) -> Self:
-        """Convert a row; a server that answers this process is ready, see `current_state`."""
-        shown = cls.model_validate(row)
-        state = State(servers.current_state(row.model, row.version, row.state))
-        if state == shown.state:
-            return shown
-        return shown.model_copy(update={"state": state, "phase": None})
+        """Convert a row; its state is that of `SeenState`."""
+        shown, seen = cls.model_validate(row), SeenState.of(row, servers)
+        shown.state = State(seen.state)
+        shown.phase = None if seen.phase is None else Phase(seen.phase)
+        shown.phase_started_at = seen.phase_started_at
+        shown.boot_elapsed_seconds = seen.boot_elapsed_seconds
+        return shown
+
+
+class LogLineOut(BaseModel):
+    """A line of the log of an inference server."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    slot: int
+    """Of the replica."""
+    at: datetime
+    level: str
+    text: str
+    """API keys in it are masked."""
+
+
+class LogOut(BaseModel):
+    """The last lines of an inference server's log, the newest last."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    lines: list[LogLineOut]
+    next: str
+    """Send it as `follow` to get only later lines."""
+
+    @classmethod
+    def of(cls, replicas: Sequence[ReplicaLines], tail: int, follow: Mapping[int, int]) -> Self:
+        """Return up to `tail` lines of all replicas, later than those of `follow` by slot."""
+        found = [
+            (line.at, slot, line)
+            for slot, lines in replicas
+            for line in lines
+            if line.at > follow.get(slot, 0)
+        ]
+        seen = {slot: lines[-1].at for slot, lines in replicas if lines}
+        return cls(
+            lines=[
+                LogLineOut(
+                    slot=slot,
+                    at=datetime.fromtimestamp(at / 1e6, UTC),
+                    level=line.level,
+                    text=line.text,
+                )
+                for at, slot, line in sorted(found)[-tail:]
+            ],
+            next=",".join(f"{slot}:{at}" for slot, at in {**follow, **seen}.items()),
+        )
+
+
+class LogQuery(BaseModel):
+    """Which lines of a log."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    tail: int = Field(default=MAX_LINES, ge=1, le=MAX_LINES)
+    """At most so many of the last lines."""
+    follow: str | None = Field(default=None, max_length=8_000, pattern=_CURSOR)
+    """The `next` of an answer: only lines that are later."""
+
+    def after(self) -> Mapping[int, int]:
+        """Return the time of the last line that is known, by slot."""
+        pairs = (pair.split(":") for pair in (self.follow or "").split(",") if pair)
+        return {int(slot): int(at) for slot, at in pairs}
 
 
 class RegistrationIn(BaseModel):

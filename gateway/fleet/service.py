@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Unpack
 
 from gateway.auth.model_access import load_model_user, not_yours
 from gateway.errors import GatewayError
+from gateway.fleet.server_logs import ReplicaLines, ServerLogStore
 from gateway.fleet.store import FleetStore, ServerSettings, unknown_server
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
@@ -17,6 +18,8 @@ ResolveVersion = Callable[[str | None, str, str], Awaitable[int]]
 """(profile id, model, `latest`, a number or a label) → version; raises NOT_FOUND."""
 ListFlowModels = Callable[[str, str], Awaitable[Sequence[tuple[str, str]]]]
 """(profile id, flow id) → (model, version as written) of each inference node; raises NOT_FOUND."""
+ListDeploymentModels = Callable[[str, str], Awaitable[Collection[tuple[str, int]]]]
+"""(profile id, deployment id) → what its live version calls; raises NOT_FOUND or GONE."""
 
 
 class InferenceServerService:
@@ -33,11 +36,14 @@ class InferenceServerService:
         store: FleetStore,
         resolve_version: ResolveVersion,
         list_flow_models: ListFlowModels,
+        list_deployment_models: ListDeploymentModels,
     ) -> None:
         self.store = store
+        self.server_logs = ServerLogStore(db)
         self._db = db
         self._resolve_version = resolve_version
         self._list_flow_models = list_flow_models
+        self._list_deployment_models = list_deployment_models
 
     async def page(self, profile_id: str | None, request: PageRequest) -> Page[InferenceServer]:
         """Return a page of the servers, newest first."""
@@ -48,6 +54,14 @@ class InferenceServerService:
     async def get(self, profile_id: str | None, server_id: str) -> InferenceServer:
         """Return one server, or raise NOT_FOUND."""
         return await self._find(profile_id, server_id, manages=False)
+
+    async def logs(self, profile_id: str | None, server_id: str) -> Sequence[ReplicaLines]:
+        """Return the last lines of a server's log; raise NOT_FOUND or ROLE_FORBIDDEN.
+
+        They are for those who manage the model: they name files of the machine.
+        """
+        server = await self._find(profile_id, server_id, manages=True)
+        return await self.server_logs.read(server.id)
 
     async def start(self, profile_id: str | None, server_id: str) -> InferenceServer:
         """Set the desired state to running; start one that failed again. Raises NOT_FOUND."""
@@ -99,17 +113,25 @@ class InferenceServerService:
             GatewayError: NOT_FOUND for the flow or its model; INVALID_FLOW if it uses no model, or
                 several; ROLE_FORBIDDEN as `serve_model`.
         """
-        models = set(await self._list_flow_models(profile_id, flow_id))
-        found = {
-            (name, await self._resolve_version(profile_id, name, spec)) for name, spec in models
-        }
-        if len(found) != 1:
-            listed = ", ".join(sorted(f"{name} {version}" for name, version in found)) or "none"
-            message = f"expected a flow with one model, this one has {listed}"
-            raise GatewayError(ErrorCode.INVALID_FLOW, f"{message}: send `model` and `version`")
-        model, version = found.pop()
+        models = await self._list_flow_models(profile_id, flow_id)
+        model, version = await self._only_model(profile_id, "flow", models)
         await self._check_settings(profile_id, model, settings)
         return await self.store.ensure_running(model, version, flow_id=flow_id.lower(), **settings)
+
+    async def serve_deployment(
+        self, profile_id: str, deployment_id: str, **settings: Unpack[ServerSettings]
+    ) -> InferenceServer:
+        """Do the same for the model version of a deployment's live version.
+
+        Raises:
+            GatewayError: NOT_FOUND for the deployment or its model; GONE for the deployment;
+                INVALID_FLOW if it calls no model, or several; ROLE_FORBIDDEN as `serve_model`.
+        """
+        pinned = await self._list_deployment_models(profile_id, deployment_id)
+        models = [(model, str(version)) for model, version in pinned]
+        model, version = await self._only_model(profile_id, "deployment", models)
+        await self._check_settings(profile_id, model, settings)
+        return await self.store.ensure_running(model, version, **settings)
 
     async def _find(
         self, profile_id: str | None, server_id: str, *, manages: bool
@@ -124,6 +146,20 @@ class InferenceServerService:
         if manages and not user.may_manage(model):
             raise not_yours(server.model)
         return server
+
+    async def _only_model(
+        self, profile_id: str, noun: str, models: Iterable[tuple[str, str]]
+    ) -> tuple[str, int]:
+        """Return the one model version that `models` of a flow or a deployment lead to."""
+        found = {
+            (name, await self._resolve_version(profile_id, name, spec)) for name, spec in models
+        }
+        if len(found) != 1:
+            listed = ", ".join(sorted(f"{name} {version}" for name, version in found)) or "none"
+            advice = ": serve each by its name and version" if found else ""
+            message = f"expected a {noun} with one model, this one has {listed}{advice}"
+            raise GatewayError(ErrorCode.INVALID_FLOW, message)
+        return found.pop()
 
     async def _check_settings(
         self, profile_id: str | None, model: str, settings: ServerSettings

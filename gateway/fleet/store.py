@@ -32,6 +32,9 @@ from protos.errors import ErrorCode
 _UNPUBLISHED = {"memory_bytes"}
 """Columns that change too often, and matter too little, for an entry in the change feed."""
 
+_BOOTS = 20
+"""Of a server, whose durations are kept: the next one is expected to be like them."""
+
 _NO_PROCESS = dict.fromkeys(("pid", "address", "tcp_address", "metrics_address"))
 """The columns of a replica without a process."""
 
@@ -61,8 +64,11 @@ class Observed:
     replica_id: str
     seen: Observation
 
-    def apply(self, replica: Replica, _server: InferenceServer) -> bool:
-        """Write it into the row; return whether other processes must hear of it."""
+    def apply(self, replica: Replica, server: InferenceServer) -> bool:
+        """Write it into the rows; return whether other processes must hear of it."""
+        boot_seconds = self.seen.get("boot_seconds")
+        if boot_seconds is not None and self.seen.get("state") is State.READY:
+            note_boot(server, boot_seconds)
         return bool(_apply(replica, self.seen) - _UNPUBLISHED)
 
 
@@ -197,14 +203,22 @@ class FleetStore:
         version: int,
         *,
         flow_id: str | None = None,
+        at_least: int = 0,
         **settings: Unpack[ServerSettings],
     ) -> InferenceServer:
-        """Set the desired state of a version's server to running; create the row if needed."""
+        """Set the desired state of a version's server to running; create the row if needed.
+
+        If it has fewer than `at_least` replicas, hosts run more, within its range.
+        """
         try:
             async with self._db.write() as session:
-                return await _ensure_running(session, model, version, flow_id, settings)
+                return await _ensure_running(
+                    session, model, version, flow_id, settings, at_least=at_least
+                )
         except IntegrityError:  # another process has inserted the row meanwhile
-            return await self.ensure_running(model, version, flow_id=flow_id, **settings)
+            return await self.ensure_running(
+                model, version, flow_id=flow_id, at_least=at_least, **settings
+            )
 
     async def change(self, server_id: str, **settings: Unpack[ServerSettings]) -> InferenceServer:
         """Change the settings of a server."""
@@ -272,7 +286,7 @@ class FleetStore:
         observed = Replica.id.in_({event.replica_id for event in events})
         servers = (
             select(InferenceServer)
-            .where(InferenceServer.replicas.any(observed))
+            .where(InferenceServer.id.in_(select(Replica.server_id).where(observed)))
             .order_by(InferenceServer.id)  # `start_missing` locks so
             .with_for_update()
         )
@@ -315,18 +329,27 @@ class FleetStore:
         return server
 
 
+def note_boot(server: InferenceServer, seconds: float) -> None:
+    """Write how long a process took to become ready, in place of the oldest of the last boots."""
+    server.boots = [*(server.boots or ()), seconds][-_BOOTS:]
+
+
 def unknown_server(server_id: str) -> GatewayError:
     """Return the error for an id that no server has."""
     return GatewayError(ErrorCode.NOT_FOUND, f"unknown inference server '{server_id}'")
 
 
 async def start_missing(
-    session: AsyncSession, models: Iterable[tuple[str, int]], *, flow_id: str
+    session: AsyncSession,
+    models: Iterable[tuple[str, int]],
+    *,
+    flow_id: str,
+    also_stopped: bool = False,
 ) -> None:
     """Start, in the caller's transaction, a server for each model version that has no process.
 
     One that exists stays as it is: one that is asleep wakes with the next call, and one that a user
-    has stopped stays stopped.
+    has stopped stays stopped; with `also_stopped` it is started, and so is one that failed.
     """
     wanted = set(models)
     existing = (
@@ -337,6 +360,8 @@ async def start_missing(
     )
     found = list((await session.execute(existing)).scalars())
     for server in found:
+        if also_stopped and (server.desired == Desired.STOPPED or _has_failed(server)):
+            await _ensure_running(session, server.model, server.version, flow_id, {}, at_least=0)
         if not server.replicas and server.desired == Desired.RUNNING:
             # All that ran it had registered themselves, and are gone.
             _set(server, {"replicas": 1})
@@ -376,14 +401,17 @@ async def _ensure_running(
     version: int,
     flow_id: str | None,
     settings: ServerSettings,
+    *,
+    at_least: int,
 ) -> InferenceServer:
     server = await find_by_model(session, model, version, lock=True)
     if server is None:
-        return await insert_server(session, model, version, flow_id, settings)
+        return await insert_server(session, model, version, flow_id, settings, at_least=at_least)
     before = desired_fields(server)
     if not server.replicas:  # all that ran it had registered themselves, and are gone
         settings = {"replicas": 1, **settings}
     changed = _set(server, settings)
+    changed = _raise_count(server, at_least) or changed
     if server.desired != Desired.RUNNING or _has_failed(server):
         server.desired = Desired.RUNNING
         server.generation += 1
@@ -401,6 +429,8 @@ async def insert_server(
     version: int,
     flow_id: str | None,
     settings: ServerSettings,
+    *,
+    at_least: int = 0,
 ) -> InferenceServer:
     """Add, in the caller's transaction, a server that is to run; IntegrityError if there is one.
 
@@ -419,6 +449,7 @@ async def insert_server(
     _set(server, settings)
     if not server.replicas and not given:
         set_count(server, 1)
+    _raise_count(server, at_least)
     session.add(server)
     await session.flush()
     await record_server(session, "create", server, after=desired_fields(server))
@@ -491,6 +522,12 @@ def set_count(server: InferenceServer, wanted: int) -> bool:
     return True
 
 
+def _raise_count(server: InferenceServer, at_least: int) -> bool:
+    """Make as many replicas as are missing, within the range; return whether there are more."""
+    missing = min(at_least, server.max_replicas or at_least) - len(server.replicas)
+    return missing > 0 and set_count(server, server.replica_count + missing)
+
+
 def _apply(replica: Replica, seen: Observation) -> set[str]:
     """Write an observation into the row; return the columns that have changed."""
     return _assign(replica, {**_derived_columns(replica, seen), **seen})
@@ -510,13 +547,15 @@ def _derived_columns(replica: Replica, seen: Observation) -> dict[str, object]:
     new = check_transition(old, seen.get("state", old))
     spawned = new is State.BOOTING and seen.get("phase") is Phase.SPAWNING
     if new is old and not spawned:
-        return {}
-    derived: dict[str, object] = {"phase": None}
+        enters = new is State.BOOTING and seen.get("phase") not in (None, replica.phase)
+        return {"phase_started_at": now()} if enters else {}
+    derived: dict[str, object] = {"phase": None, "phase_started_at": None}
     if new not in {State.READY, State.DRAINING}:
         derived |= {"load": None, "idle_since": None}
     match new:
         case State.BOOTING:
-            derived |= {"started_at": now(), "ready_at": None, "reason": None}
+            derived |= dict.fromkeys(("started_at", "phase_started_at"), now())
+            derived |= {"ready_at": None, "reason": None}
             derived |= _NO_PROCESS
         case State.READY:
             derived |= {"ready_at": now(), "reason": None}

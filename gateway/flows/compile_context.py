@@ -10,7 +10,7 @@ from gateway.flows.cel.local import ConstantExpression
 from gateway.flows.cel.numeric import NumericExpression
 from gateway.flows.cel.template import Template, split_template
 from gateway.flows.cel.values import Expression, ExpressionError, ExpressionMap
-from gateway.flows.validation import ValidationErrors, pointer_token
+from gateway.flows.validation import ProblemCode, ValidationErrors, pointer_token
 
 Compile = Callable[[str], Expression | None]
 """Compiles an expression; returns None for one that is compiled in an evaluator."""
@@ -88,9 +88,11 @@ class CompileContext:
         """Whether an evaluator can be needed for the node's values."""
         return self.is_remote or self._numeric_count > 0
 
-    def add_error(self, field: str, detail: str) -> None:
+    def add_error(
+        self, field: str, detail: str, code: ProblemCode = ProblemCode.INVALID_CONFIG
+    ) -> None:
         """Report an error about the member `field` of the configuration."""
-        self._errors.add(f"{self._pointer}/{field}" if field else self._pointer, detail)
+        self._errors.add(f"{self._pointer}/{field}" if field else self._pointer, detail, code)
 
     def expression(self, field: str, source: str) -> Expression:
         """Compile the expression at `field`; return `null` after reporting an error."""
@@ -98,7 +100,7 @@ class CompileContext:
         try:
             found = self._compile(source)
         except ExpressionError as error:
-            self.add_error(field, str(error))
+            self.add_error(field, str(error), ProblemCode.INVALID_EXPRESSION)
             return _NULL
         if found is None:
             self.is_remote = True
@@ -147,12 +149,12 @@ class CompileContext:
         """Report nodes that the expression at `field` reads and cannot."""
         for root in sorted(roots) if self._known else ():
             if root not in self._known:
-                self.add_error(field, f"'{source}': unknown node '{root}'")
+                detail = f"'{source}': unknown node '{root}'"
+                self.add_error(field, detail, ProblemCode.UNKNOWN_REFERENCE)
             elif root not in self._earlier:
                 missing = f"add an edge from '{root}' to '{self.node_id}'"
-                self.add_error(
-                    field, f"'{source}': '{root}' does not run before this node: {missing}"
-                )
+                detail = f"'{source}': '{root}' does not run before this node: {missing}"
+                self.add_error(field, detail, ProblemCode.UNKNOWN_REFERENCE)
 
 
 _NULL = ConstantExpression("null", None)

@@ -86,12 +86,14 @@ class ConfigReader:
         return self.texts(field, "an expression, such as 'input.x'")
 
     def texts(self, field: str, expected: str) -> Mapping[str, str]:
-        """Return strings by name; {} if the member is absent."""
-        values = self.object(field) or {}
-        for name, value in values.items():
-            if not isinstance(value, str) or not value.strip():
+        """Return the valid strings by name; {} if the member is absent."""
+        found: dict[str, str] = {}
+        for name, value in (self.object(field) or {}).items():
+            if isinstance(value, str) and value.strip():
+                found[name] = value
+            else:
                 self.add_error(f"{field}/{pointer_token(name)}", f"expected {expected}")
-        return values
+        return found
 
     def allow_only(self, fields: Collection[str]) -> None:
         """Report unknown members, which are probably misspelt."""

@@ -46,6 +46,7 @@ async def execute(
     cancelled: asyncio.Event,
     report: OnNodeEnd | None = None,
     max_output_bytes: int = 256 * 1024,
+    began: float | None = None,
 ) -> FlowResult:
     """Execute `plan`.
 
@@ -59,9 +60,10 @@ async def execute(
         report: called with the result of each node when it ends; must not raise.
         max_output_bytes: shared by all of `node_outputs`; an output that exceeds the remainder is
             replaced by a marker. `output_data` is never truncated.
+        began: `time.monotonic()` that the start times of nodes count from; None: this call.
     """
     context = RunContext(values={INPUT_DATA: input_data}, ports=ports, deadline=deadline)
-    return await _FlowRun(plan, context, cancelled, report, max_output_bytes).run()
+    return await _FlowRun(plan, context, cancelled, report, max_output_bytes, began=began).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class _FlowRun:
         cancelled: asyncio.Event,
         report: OnNodeEnd | None,
         max_output_bytes: int,
+        *,
+        began: float | None,
     ) -> None:
         self._plan = plan
         self._context = context
@@ -90,6 +94,7 @@ class _FlowRun:
         self._report = report
         self._output_bytes_left = max_output_bytes
         self._started_at = monotonic()
+        self._began = self._started_at if began is None else began
         self._undecided = [node.incoming for node in plan.nodes]
         self._reached = [node.incoming == 0 for node in plan.nodes]
         self._ready = deque(at for at, node in enumerate(plan.nodes) if not node.incoming)
@@ -206,6 +211,7 @@ class _FlowRun:
             value,
             length,
             duration_seconds=monotonic() - started_at,
+            started_seconds=started_at - self._began,
             error=None if error is None else {"code": error.code, "message": error.message},
             attempts=result.attempts,
         )
@@ -297,7 +303,12 @@ class _FlowRun:
         await asyncio.wait(tasks, timeout=_CANCEL_GRACE)
         for at, started_at in self._running.values():
             seconds = monotonic() - started_at
-            self._record(self._plan.nodes[at], NodeStatus.CANCELLED, duration_seconds=seconds)
+            self._record(
+                self._plan.nodes[at],
+                NodeStatus.CANCELLED,
+                duration_seconds=seconds,
+                started_seconds=started_at - self._began,
+            )
         # A cancelled task refers to its frames, and these to this run: all of it would stay until
         # the garbage collector comes, the values of the nodes included.
         self._running.clear()

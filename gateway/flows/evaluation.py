@@ -64,6 +64,19 @@ class Evaluator:
             raise NodeError(**answer)
         return answer["value"]
 
+    async def inspect(
+        self, text: str, values: NodeValues, deadline: float, *, is_template: bool
+    ) -> dict[str, Any]:
+        """Return the members of an `Inspection` of an expression or a template (Any: JSON).
+
+        Raises:
+            GatewayError: EVALUATION_LIMIT if it takes too much; DEADLINE_EXCEEDED; OVERLOADED;
+                SHUTTING_DOWN.
+        """
+        request = {"kind": "inspect", "text": text, "is_template": is_template}
+        body = dump_values(values)
+        return await self._ask(request, deadline, otherwise=ErrorCode.EVALUATION_LIMIT, body=body)
+
     async def validate(
         self, schema: str, input_data: bytes, deadline: float
     ) -> Sequence[Mapping[str, str]]:

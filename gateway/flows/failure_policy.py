@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.flows.config_fields import ConfigForm, count_field, number_field
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.json_output import check_json
 from gateway.flows.node_types.handler import NodeError
@@ -42,17 +43,61 @@ class ErrorPolicy:
     """Replaces the node's output if the flow continues. Any: JSON."""
 
 
+_ATTEMPTS = count_field(
+    "attempts",
+    "Attempts",
+    "In total, including the first one.",
+    default=3,
+    minimum=1,
+    maximum=_MAX_ATTEMPTS,
+)
+_DELAY = number_field(
+    "delay_seconds",
+    "Delay",
+    "Seconds before the second attempt.",
+    default=1.0,
+    minimum=0,
+    maximum=_MAX_DELAY,
+)
+_BACKOFF = number_field(
+    "backoff",
+    "Backoff",
+    "Factor between consecutive delays.",
+    default=2.0,
+    minimum=1,
+    maximum=10,
+)
+RETRY_FORM = ConfigForm(fields=(_ATTEMPTS, _DELAY, _BACKOFF))
+"""The members of a node's `retry`."""
+# Any: JSON Schema
+ON_ERROR_SCHEMA: Mapping[str, Any] = {
+    "default": "fail",
+    "oneOf": [
+        {"title": "The run fails", "const": "fail"},
+        {"title": "The flow continues with null", "const": "continue"},
+        {
+            "title": "The flow continues with a value",
+            "type": "object",
+            "properties": {"fallback": {"title": "Value"}},
+            "required": ["fallback"],
+            "additionalProperties": False,
+        },
+    ],
+}
+"""What `read_on_error` accepts."""
+
+
 def read_retry(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> RetryPolicy:
     """Read the node's `retry`."""
     members = ConfigReader(raw, pointer, errors).object("retry")
     if not members:
         return RetryPolicy()
     reader = ConfigReader(members, f"{pointer}/retry", errors)
-    reader.allow_only({"attempts", "delay_seconds", "backoff"})
+    reader.allow_only(RETRY_FORM.names)
     return RetryPolicy(
-        attempts=reader.count("attempts", 3, minimum=1, maximum=_MAX_ATTEMPTS),
-        delay_seconds=reader.number("delay_seconds", 1.0, minimum=0, maximum=_MAX_DELAY),
-        backoff=reader.number("backoff", 2.0, minimum=1, maximum=10),
+        attempts=_ATTEMPTS.read(reader),
+        delay_seconds=_DELAY.read(reader),
+        backoff=_BACKOFF.read(reader),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.flows.node_types.inference import Inference
-from gateway.flows.spec import parse_flow
+from gateway.flows.spec import Node, parse_flow
 
 ResolveVersion = Callable[[str, str, str], Awaitable[int]]
 """(profile id, model, `latest`, a number or a label) → version; raises GatewayError if there is
@@ -37,9 +37,17 @@ async def flow_warnings(
     profile_id: str, definition: Mapping[str, Any], resolve_version: ResolveVersion
 ) -> list[FlowWarning]:
     """Return the warnings about a valid definition, in the order of its nodes. Any: JSON."""
+    nodes = dict(enumerate(parse_flow(definition).nodes))
+    return await node_warnings(profile_id, nodes, resolve_version)
+
+
+async def node_warnings(
+    profile_id: str, nodes: Mapping[int, Node], resolve_version: ResolveVersion
+) -> list[FlowWarning]:
+    """Return the warnings about nodes, which are given by position."""
     problems: dict[tuple[str, str], str | None] = {}
     warnings: list[FlowWarning] = []
-    for at, node in enumerate(parse_flow(definition).nodes):
+    for at, node in nodes.items():
         if not isinstance(node.config, Inference):
             continue
         wanted = (node.config.model, node.config.version)

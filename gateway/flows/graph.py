@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from gateway.flows.validation import ValidationErrors
+from gateway.flows.validation import ProblemCode, ValidationErrors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,23 +19,35 @@ class Edge:
     """The case of the branch `source` for which the edge is taken; None: any case."""
 
 
-def check_graph(node_ids: Collection[str], edges: Sequence[Edge], errors: ValidationErrors) -> None:
-    """Report edges to unknown nodes, duplicate edges and cycles."""
+def check_edges(
+    node_ids: Collection[str], edges: Mapping[int, Edge], errors: ValidationErrors
+) -> dict[int, Edge]:
+    """Report edges to unknown nodes and duplicate edges; return the others by position."""
+    found: dict[int, Edge] = {}
     seen: set[Edge] = set()
-    for at, edge in enumerate(edges):
-        for field, node_id in (("source", edge.source), ("target", edge.target)):
-            if node_id not in node_ids:
-                errors.add(f"#/edges/{at}/{field}", f"unknown node '{node_id}'")
+    for at, edge in edges.items():
+        unknown = [end for end in ("source", "target") if getattr(edge, end) not in node_ids]
+        for end in unknown:
+            detail = f"unknown node '{getattr(edge, end)}'"
+            errors.add(f"#/edges/{at}/{end}", detail, ProblemCode.INVALID_EDGE)
         if edge in seen:
-            errors.add(f"#/edges/{at}", f"duplicate edge {edge.source} → {edge.target}")
+            detail = f"duplicate edge {edge.source} → {edge.target}"
+            errors.add(f"#/edges/{at}", detail, ProblemCode.INVALID_EDGE)
+        elif not unknown:
+            found[at] = edge
         seen.add(edge)
-    if errors.any:
-        return
+    return found
+
+
+def check_acyclic(before: Mapping[str, Sequence[str]], errors: ValidationErrors) -> bool:
+    """Report a cycle; return whether there is none."""
     try:
-        TopologicalSorter(predecessors(node_ids, edges)).prepare()
+        TopologicalSorter(before).prepare()
     except CycleError as error:
         cycle = " → ".join(error.args[1])
-        errors.add("#/edges", f"the flow contains a cycle: {cycle}")
+        errors.add("#/edges", f"the flow contains a cycle: {cycle}", ProblemCode.CYCLE)
+        return False
+    return True
 
 
 def predecessors(node_ids: Iterable[str], edges: Iterable[Edge]) -> dict[str, list[str]]:

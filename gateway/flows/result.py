@@ -56,6 +56,8 @@ class NodeResult:
     shows_output: bool = True
     duration_seconds: float = 0.0
     """From the start of the first attempt to the end of the last one."""
+    started_seconds: float | None = None
+    """When the first attempt started, from the beginning of the run; None: it never did."""
     error: dict[str, str] | None = None
     """`code` and `message` if the node failed."""
     attempts: int = 1
@@ -70,6 +72,8 @@ class NodeResult:
             "status": self.status.value,
             "duration_seconds": self.duration_seconds,
         }
+        if self.started_seconds is not None:
+            members["started_seconds"] = self.started_seconds
         if self.shows_output:
             members["output"] = self.output
         if self.error is not None:

@@ -17,15 +17,15 @@ from gateway.conditional_requests import (
     unless_matched,
 )
 from gateway.dependencies import from_app
-from gateway.flows.schemas import FlowIn, FlowOut, FlowPage, FlowPatch, SavedFlowOut
+from gateway.flows.schemas import FlowIn, FlowOut, FlowPatch, SavedFlowOut
 from gateway.flows.service import FlowService
 from gateway.operations import BodyLimit, DocumentedRouter
-from gateway.storage.paging import PageRequest
 
 Service = Annotated[FlowService, from_app(FlowService)]
-_MAX_BODY_BYTES = 4 * 2**20
+MAX_BODY_BYTES = 4 * 2**20
+"""Of a request with a flow."""
 router = DocumentedRouter(
-    prefix="/node/flows", tags=["Flows"], dependencies=[Depends(BodyLimit(_MAX_BODY_BYTES))]
+    prefix="/node/flows", tags=["Flows"], dependencies=[Depends(BodyLimit(MAX_BODY_BYTES))]
 )
 
 
@@ -39,12 +39,6 @@ async def create(
     return SavedFlowOut.of_saved(flow, await service.warnings_about(flow))
 
 
-@router.get("/")
-async def list_flows(service: Service, actor: Manager, page: PageRequest = Depends()) -> FlowPage:
-    """List your flows, newest first."""
-    return FlowPage.of(await service.page(actor.profile_id, page))
-
-
 @router.get("/{flow_id}/", response_model=FlowOut, responses=SHOWN)
 async def show(
     service: Service, actor: Manager, response: Response, flow_id: str, if_none_match: IfNoneMatch
@@ -54,7 +48,7 @@ async def show(
     return unless_matched(FlowOut.of(flow), flow, response, if_none_match)
 
 
-@router.put("/{flow_id}/", responses=CHANGED)
+@router.put("/{flow_id}/", responses=CHANGED, openapi_extra={"x-needs-if-match": True})
 async def replace(
     service: Service,
     actor: Manager,
@@ -64,7 +58,10 @@ async def replace(
     if_match: IfMatch,
     body: FlowIn,
 ) -> SavedFlowOut:
-    """Replace a flow's draft. Deployments keep their versions until they are redeployed."""
+    """Replace a flow's draft. Deployments keep their versions until they are redeployed.
+
+    Console sessions must send `If-Match`.
+    """
     flow = await service.update(
         actor.profile_id,
         flow_id,
@@ -72,6 +69,7 @@ async def replace(
         nodes=body.nodes,
         edges=body.edges,
         if_match=if_match,
+        needs_if_match=actor.session_id is not None,
     )
     set_etag(response, flow)
     return SavedFlowOut.of_saved(flow, await service.warnings_about(flow))

@@ -11,16 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
 from gateway.flows import store
+from gateway.flows.flow_check import check_draft, check_flow
 from gateway.flows.flow_warnings import FlowWarning, ResolveVersion, flow_warnings
-from gateway.flows.plan import check_draft, check_flow
 from gateway.flows.processes import FlowProcesses
+from gateway.flows.revisions import FlowState, keep_revision
 from gateway.flows.spec import parse_flow
+from gateway.flows.store import FlowSort
 from gateway.flows.validation import ValidationErrors
 from gateway.ids import new_id
 from gateway.storage.audit_events import AuditFields, AuditTarget, record_event
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
-from gateway.storage.etags import check_if_match
+from gateway.storage.etags import check_if_match, require_if_match
 from gateway.storage.masking import digest
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Flow
@@ -62,6 +64,8 @@ class FlowService:
                 definition=draft.definition,
             )
             session.add(flow)
+            await session.flush()
+            await keep_revision(session, flow, None)
             await _record(session, "create", flow, after=_seen(flow))
             record_change(session, ChangeKind.FLOW, flow.id)
         return flow
@@ -87,10 +91,17 @@ class FlowService:
             errors.raise_if_any()
         return warnings
 
-    async def page(self, profile_id: str, request: PageRequest) -> Page[Flow]:
-        """Return a page of the profile's flows, newest first."""
+    async def page(
+        self,
+        profile_id: str,
+        request: PageRequest,
+        *,
+        q: str | None = None,
+        sort: FlowSort = FlowSort.CREATED,
+    ) -> Page[Flow]:
+        """Return a page of the profile's flows, with `q` of those whose name contains it."""
         async with self._db.read() as session:
-            return await store.flow_page(session, profile_id, request)
+            return await store.flow_page(session, profile_id, request, q=q, sort=sort)
 
     async def get(self, profile_id: str, flow_id: str) -> Flow:
         """Return one flow, or raise NOT_FOUND."""
@@ -117,11 +128,13 @@ class FlowService:
         nodes: Sequence[Mapping[str, Any]] | None = None,
         edges: Sequence[Mapping[str, Any]] | None = None,
         if_match: Sequence[str] = (),
+        needs_if_match: bool = False,
     ) -> Flow:
         """Change the given members.
 
         Raises:
             GatewayError: NOT_FOUND, INVALID_FLOW; PRECONDITION_FAILED as `check_if_match`;
+                PRECONDITION_REQUIRED with `needs_if_match`, without `if_match`;
                 CONFLICT if only one of nodes and edges is given, and the graph has changed since
                 it was read here to check it.
         """
@@ -135,8 +148,10 @@ class FlowService:
             await self._check(new, profile_id)
         async with self._db.write() as session:
             flow = await store.find_flow(session, profile_id, flow_id, lock=True)
+            if needs_if_match:
+                require_if_match(flow, if_match)
             check_if_match(flow, if_match)
-            before = _seen(flow)
+            before, state = _seen(flow), FlowState.of(flow)
             if name is not None:
                 flow.name = name
             if nodes is not None or edges is not None:
@@ -144,6 +159,7 @@ class FlowService:
                     message = "the flow was changed at the same time: read it, and try again"
                     raise GatewayError(ErrorCode.CONFLICT, message)
                 flow.definition = new
+            await keep_revision(session, flow, state)
             await _record(session, "update", flow, before=before, after=_seen(flow))
             record_change(session, ChangeKind.FLOW, flow.id)
         return flow
@@ -164,7 +180,7 @@ class FlowService:
                 raise GatewayError(ErrorCode.CONFLICT, message)
             await session.delete(flow)
             await _record(session, "delete", flow, before=_seen(flow))
-            record_change(session, ChangeKind.FLOW, flow.id)
+            record_change(session, ChangeKind.FLOW, flow.id, owner_id=profile_id)
 
     async def _check(self, definition: Mapping[str, Any], profile_id: str) -> None:
         await asyncio.sleep(0)

@@ -12,10 +12,10 @@ from typing import Any
 from gateway.errors import GatewayError
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.failure_policy import ErrorPolicy, RetryPolicy, read_on_error, read_retry
-from gateway.flows.graph import Edge, check_graph
+from gateway.flows.graph import Edge, check_acyclic, check_edges, predecessors
 from gateway.flows.node_types.inference import Inference
 from gateway.flows.node_types.registry import HANDLERS
-from gateway.flows.validation import ValidationErrors
+from gateway.flows.validation import ProblemCode, ValidationErrors
 from gateway.storage.stored_json import dump_stored
 from protos.errors import ErrorCode
 
@@ -73,29 +73,76 @@ class FlowSpec:
         return {node.id: node.config for node in self.nodes if isinstance(node.config, Inference)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedFlow:
+    """What can be read of a flow that may have errors."""
+
+    nodes: Mapping[int, Node]
+    """By position, without those whose id, type or `config` cannot be read."""
+    edges: Mapping[int, Edge]
+    """By position, those between nodes that exist."""
+    node_ids: Sequence[str]
+    """Of all nodes that have one."""
+    has_cycle: bool
+
+    @property
+    def spec(self) -> FlowSpec:
+        """The flow, if it has no errors."""
+        return FlowSpec(nodes=tuple(self.nodes.values()), edges=tuple(self.edges.values()))
+
+    @classmethod
+    def of(cls, spec: FlowSpec) -> ParsedFlow:
+        """Return a flow without errors."""
+        return cls(
+            nodes=dict(enumerate(spec.nodes)),
+            edges=dict(enumerate(spec.edges)),
+            node_ids=[node.id for node in spec.nodes],
+            has_cycle=False,
+        )
+
+
 def parse_flow(definition: Mapping[str, Any]) -> FlowSpec:
     """Parse `{"nodes": […], "edges": […]}`.
 
     Raises:
         GatewayError: INVALID_FLOW with all errors, each with its pointer.
     """
-    _check_storable(definition)
     errors = ValidationErrors()
+    parsed = read_flow(definition, errors)
+    errors.raise_if_any()
+    return parsed.spec
+
+
+def read_flow(definition: Mapping[str, Any], errors: ValidationErrors) -> ParsedFlow:
+    """Read what can be read of `{"nodes": […], "edges": […]}`, and report all errors.
+
+    Raises:
+        GatewayError: INVALID_FLOW if the document is too large, or is no JSON.
+    """
+    _check_storable(definition)
     raw_nodes = _objects(definition, "nodes", _MAX_NODES, errors)
     raw_edges = _objects(definition, "edges", _MAX_EDGES, errors)
-    if not raw_nodes:
-        errors.add("#/nodes", "expected at least one node")
-    errors.raise_if_any()
-    nodes = [_parse_node(raw, f"#/nodes/{at}", errors) for at, raw in enumerate(raw_nodes)]
-    edges = [_parse_edge(raw, f"#/edges/{at}", errors) for at, raw in enumerate(raw_edges)]
-    errors.raise_if_any()
-    spec = FlowSpec(
-        nodes=tuple(node for node in nodes if node), edges=tuple(edge for edge in edges if edge)
+    if raw_nodes == []:
+        errors.add("#/nodes", "expected at least one node", ProblemCode.INVALID_FLOW)
+    nodes: dict[int, Node] = {}
+    positions: dict[str, int] = {}
+    for at, raw in enumerate(raw_nodes or ()):
+        node_id = _read_id(raw, at, positions, errors)
+        node = None if node_id is None else _parse_node(node_id, raw, f"#/nodes/{at}", errors)
+        if node is not None:
+            nodes[at] = node
+    edges: dict[int, Edge] = {}
+    for at, raw in enumerate(raw_edges or ()):
+        edge = _parse_edge(raw, f"#/edges/{at}", errors)
+        if edge is not None:
+            edges[at] = edge
+    known = check_edges(positions, edges, errors) if raw_nodes else {}
+    return ParsedFlow(
+        nodes=nodes,
+        edges=known,
+        node_ids=list(positions),
+        has_cycle=not check_acyclic(predecessors(positions, known.values()), errors),
     )
-    ids = _unique_ids(spec, errors)
-    check_graph(ids, spec.edges, errors)
-    errors.raise_if_any()
-    return spec
 
 
 def input_config(definition: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -141,27 +188,45 @@ def _deeper_than(value: object, levels: int) -> bool:
 
 def _objects(
     definition: Mapping[str, Any], field: str, maximum: int, errors: ValidationErrors
-) -> Sequence[Mapping[str, Any]]:
+) -> Sequence[Mapping[str, Any]] | None:
+    """Return the objects, or None after adding an error."""
     values: list[Mapping[str, Any]] = definition.get(field, [])
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        errors.add(f"#/{field}", "expected a list of objects")
+        errors.add(f"#/{field}", "expected a list of objects", ProblemCode.INVALID_FLOW)
     elif len(values) > maximum:
-        errors.add(f"#/{field}", f"expected at most {maximum}, got {len(values)}")
-    errors.raise_if_any()
-    return values
+        detail = f"expected at most {maximum}, got {len(values)}"
+        errors.add(f"#/{field}", detail, ProblemCode.INVALID_FLOW)
+    else:
+        return values
+    return None
 
 
-def _parse_node(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> Node | None:
-    """Return the node, or None after adding errors."""
-    node_id, node_type, config = raw.get("id"), raw.get("type"), raw.get("config", {})
+def _read_id(
+    raw: Mapping[str, Any], at: int, positions: dict[str, int], errors: ValidationErrors
+) -> str | None:
+    """Add the node's id to `positions` and return it; None after adding an error."""
+    node_id, pointer = raw.get("id"), f"#/nodes/{at}/id"
     if not isinstance(node_id, str) or not _ID.fullmatch(node_id):
         # Expressions refer to nodes by id, so an id must be an identifier in CEL.
         detail = "expected a letter or _ and up to 63 letters, digits or _"
-        errors.add(f"{pointer}/id", f"{detail}, got {reprlib.repr(node_id)}")
+        errors.add(pointer, f"{detail}, got {reprlib.repr(node_id)}", ProblemCode.INVALID_ID)
         return None
+    if node_id in positions:
+        errors.add(pointer, f"duplicate node id '{node_id}'", ProblemCode.INVALID_ID)
+        return None
+    positions[node_id] = at
+    return node_id
+
+
+def _parse_node(
+    node_id: str, raw: Mapping[str, Any], pointer: str, errors: ValidationErrors
+) -> Node | None:
+    """Return the node, or None after adding errors."""
+    node_type, config = raw.get("type"), raw.get("config", {})
     if not isinstance(node_type, str) or node_type not in HANDLERS:
         known = ", ".join(HANDLERS)
-        errors.add(f"{pointer}/type", f"expected one of {known}, got {reprlib.repr(node_type)}")
+        detail = f"expected one of {known}, got {reprlib.repr(node_type)}"
+        errors.add(f"{pointer}/type", detail, ProblemCode.UNKNOWN_TYPE)
         return None
     if not isinstance(config, dict):
         errors.add(f"{pointer}/config", "expected an object")
@@ -181,18 +246,11 @@ def _parse_node(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) 
 def _parse_edge(raw: Mapping[str, Any], pointer: str, errors: ValidationErrors) -> Edge | None:
     source, target, case = raw.get("source"), raw.get("target"), raw.get("case")
     if not isinstance(source, str) or not isinstance(target, str):
-        errors.add(pointer, "expected `source` and `target`, each the id of a node")
+        detail = "expected `source` and `target`, each the id of a node"
+        errors.add(pointer, detail, ProblemCode.INVALID_EDGE)
         return None
     if case is not None and not isinstance(case, str):
-        errors.add(f"{pointer}/case", "expected the name of a case of the branch")
+        detail = "expected the name of a case of the branch"
+        errors.add(f"{pointer}/case", detail, ProblemCode.INVALID_EDGE)
         return None
     return Edge(source=source, target=target, case=case)
-
-
-def _unique_ids(spec: FlowSpec, errors: ValidationErrors) -> set[str]:
-    ids: set[str] = set()
-    for at, node in enumerate(spec.nodes):
-        if node.id in ids:
-            errors.add(f"#/nodes/{at}/id", f"duplicate node id '{node.id}'")
-        ids.add(node.id)
-    return ids

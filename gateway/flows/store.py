@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.storage.ownership import find_owned
-from gateway.storage.paging import Page, PageRequest, fetch_page
+from gateway.storage.paging import NEWEST_FIRST, Page, PageOrder, PageRequest, fetch_page
 from gateway.storage.tables import Deployment, Flow
 
 
@@ -17,11 +19,36 @@ async def find_flow(
     return await find_owned(session, Flow, profile_id, flow_id, lock=lock)
 
 
-async def flow_page(session: AsyncSession, profile_id: str, request: PageRequest) -> Page[Flow]:
-    """Return a page of the profile's flows."""
-    return await fetch_page(
-        session, select(Flow).where(Flow.profile_id == profile_id), Flow, request
-    )
+class FlowSort(StrEnum):
+    """The order of a list of flows."""
+
+    CREATED = "created"
+    """The newest first."""
+    UPDATED = "updated"
+    """The last saved first."""
+    NAME = "name"
+
+
+_ORDERS = {
+    FlowSort.CREATED: NEWEST_FIRST,
+    FlowSort.UPDATED: PageOrder(column="updated_at", descends=True),
+    FlowSort.NAME: PageOrder(column="name", descends=False, parse=str),
+}
+
+
+async def flow_page(
+    session: AsyncSession,
+    profile_id: str,
+    request: PageRequest,
+    *,
+    q: str | None = None,
+    sort: FlowSort = FlowSort.CREATED,
+) -> Page[Flow]:
+    """Return a page of the profile's flows, with `q` of those whose name contains it."""
+    statement = select(Flow).where(Flow.profile_id == profile_id)
+    if q:
+        statement = statement.where(Flow.name.icontains(q, autoescape=True))
+    return await fetch_page(session, statement, Flow, request, _ORDERS[sort])
 
 
 async def deployments_of(session: AsyncSession, flow_id: str) -> int:

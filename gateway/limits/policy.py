@@ -40,7 +40,7 @@ class ConcurrencyLimit:
 
     policy: Policy
     kind: str
-    """`key` or `deployment`."""
+    """`key`, `deployment`, or `tests` of a user."""
     id: str
 
 

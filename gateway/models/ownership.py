@@ -108,7 +108,7 @@ async def change_ownership(
         row.visibility = change["visibility"]
     await session.flush()
     await record_model(session, "update", name, row, before=before, after=ownership_fields(row))
-    others = await rows.count_deployments_of_others(session, row)
+    others = await rows.count_callers_beside_owner(session, row)
     record_change(session, ChangeKind.MODEL, name)
     return others
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
 from gateway.auth.access import Manager, manager
 from gateway.auth.model_access import Visibility
 from gateway.dependencies import from_app
 from gateway.errors import GatewayError
+from gateway.models.graphs import ModelGraphs
 from gateway.models.schemas import (
     ChangedModelOut,
     LabelIn,
     ManifestOut,
+    ModelGraphOut,
     ModelOut,
     ModelPage,
     ModelPatch,
+    ModelSummaryPage,
 )
 from gateway.models.service import ModelService
+from gateway.models.summaries import ModelSummaries
 from gateway.models.uploads import receive_upload
 from gateway.operations import BodyLimit, DocumentedRouter
 from gateway.storage.paging import PageRequest
+from gateway.upstream.servers import InferenceServers
 from model_store.errors import StoreError
 from model_store.names import parse_version
 from protos.errors import ErrorCode
@@ -86,10 +91,24 @@ async def upload(
 
 @router.get("/")
 async def list_models(
-    service: Service, identity: Manager, page: PageRequest = Depends()
-) -> ModelPage:
-    """List the models that you may use, by name."""
-    return ModelPage.of(await service.page(identity.profile_id, page))
+    service: Service,
+    summaries: Annotated[ModelSummaries, from_app(ModelSummaries)],
+    servers: Annotated[InferenceServers, from_app(InferenceServers)],
+    identity: Manager,
+    page: PageRequest = Depends(),
+    *,
+    view: Literal["names", "summary"] = "names",
+    q: Annotated[str, Query(max_length=128)] = "",
+) -> ModelPage | ModelSummaryPage:
+    """List the models that you may use, by name; with `q`, those whose names contain it.
+
+    With `view=summary` each has its newest versions, signature, inference servers, and what uses
+    it.
+    """
+    user = identity.profile_id
+    if view == "summary":
+        return ModelSummaryPage.of(await summaries.page(user, page, containing=q), servers)
+    return ModelPage.of(await service.page(user, page, containing=q))
 
 
 @router.get("/{name}/")
@@ -115,6 +134,17 @@ async def change(
 async def show_version(service: Service, identity: Manager, name: str, version: str) -> ManifestOut:
     """Show the manifest of a version: `latest`, a number or a label."""
     return ManifestOut.of(await service.manifest(identity.profile_id, name, version))
+
+
+@router.get("/{name}/versions/{version}/graph/")
+async def show_graph(
+    graphs: Annotated[ModelGraphs, from_app(ModelGraphs)],
+    identity: Manager,
+    name: str,
+    version: str,
+) -> ModelGraphOut:
+    """Show the operators of a version, and how they are connected."""
+    return ModelGraphOut.of(await graphs.find(identity.profile_id, name, version))
 
 
 @router.delete("/{name}/versions/{version}/", status_code=204)

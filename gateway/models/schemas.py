@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.auth.model_access import Visibility
 from gateway.models.ownership import ChangedModel, ModelEntry, OwnershipChange
+from gateway.models.summaries import ModelSummary
 from gateway.storage.paging import Page
-from model_store.manifest import Manifest
+from gateway.storage.tables import InferenceServer
+from gateway.upstream.seen_state import SeenState
+from gateway.upstream.servers import InferenceServers
+from model_store.graph import GraphEdge, GraphNode, ModelGraph
+from model_store.manifest import Manifest, TensorSpec
 from model_store.servable import ModelWarning, warnings_of
 
 
@@ -63,6 +69,128 @@ class ModelPage(BaseModel):
         return cls(items=items, next_cursor=page.next_cursor)
 
 
+class VersionSummaryOut(BaseModel):
+    """A version of a model, in short."""
+
+    version: int
+    size: int
+    created_at: datetime
+    warnings: list[ModelWarning]
+
+
+class ServingOut(BaseModel):
+    """An inference server of a model; see `/node/inference-servers/` for the rest."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    id: str
+    version: int
+    desired: str
+    state: str
+    phase: str | None
+    reason: str | None
+    ready_replicas: int
+    replicas: int = Field(validation_alias="replica_count")
+    memory_bytes: int | None
+    expected_boot_seconds: float | None
+    """How long a boot takes: the median of the last 20. Null: it has not been ready yet."""
+    slow_boot_seconds: float | None
+    """What nine of ten of these took at most. Null: there were fewer than ten."""
+    boot_elapsed_seconds: float | None = None
+    """How long it has been booting, by the gateway's clock. Null: it does not boot."""
+
+    @classmethod
+    def of(cls, row: InferenceServer, servers: InferenceServers) -> Self:
+        """Convert a row; its state is that of `SeenState`."""
+        shown, seen = cls.model_validate(row), SeenState.of(row, servers)
+        shown.state, shown.phase = seen.state, seen.phase
+        shown.boot_elapsed_seconds = seen.boot_elapsed_seconds
+        return shown
+
+
+class UsedByOut(BaseModel):
+    """A deployment that calls a model, in its live version or in one that a rollout tries."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    deployment_id: str
+    name: str
+    version: int
+
+
+class SignatureOut(BaseModel):
+    """What a model takes and returns."""
+
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """Return the response body."""
+        return cls(inputs=list(manifest.inputs), outputs=list(manifest.outputs))
+
+
+class ModelSummaryOut(BaseModel):
+    """A model with what a list shows of it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    id: str
+    name: str
+    latest: int
+    version_count: int
+    versions: list[VersionSummaryOut]
+    """The newest five, the newest first."""
+    labels: dict[str, int]
+    visibility: Visibility
+    owner_id: str | None
+    """As in `ModelOut`."""
+    signature: SignatureOut | None
+    """Of the latest version; null: its manifest is damaged."""
+    serving: list[ServingOut]
+    used_by: list[UsedByOut]
+    """Your deployments."""
+    used_by_others: int
+    """How many deployments of other users there are."""
+
+    @classmethod
+    def of(cls, summary: ModelSummary, servers: InferenceServers) -> Self:
+        """Return the response body."""
+        entry, manifests = summary.entry, summary.manifests
+        members = _fields(entry)
+        latest = manifests.get(entry.versions[-1])
+        return cls(
+            **{name: value for name, value in members.items() if name != "versions"},
+            version_count=len(entry.versions),
+            versions=[
+                VersionSummaryOut(
+                    version=number,
+                    size=manifest.size,
+                    created_at=datetime.fromisoformat(manifest.created_at),
+                    warnings=list(warnings_of(manifest)),
+                )
+                for number, manifest in manifests.items()
+            ],
+            signature=None if latest is None else SignatureOut.of(latest),
+            serving=[ServingOut.of(row, servers) for row in summary.servers],
+            used_by=[UsedByOut.model_validate(pinned) for pinned in summary.used_by],
+            used_by_others=summary.used_by_others,
+        )
+
+
+class ModelSummaryPage(BaseModel):
+    """A page of summaries."""
+
+    items: list[ModelSummaryOut]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Page[ModelSummary], servers: InferenceServers) -> Self:
+        """Return the response body."""
+        items = [ModelSummaryOut.of(each, servers) for each in page.items if each.entry.versions]
+        return cls(items=items, next_cursor=page.next_cursor)
+
+
 class ModelPatch(BaseModel):
     """Changes to a model; omitted members stay as they are."""
 
@@ -94,6 +222,28 @@ class ManifestOut(Manifest):
         """Return the response body."""
         members = {field.name: getattr(manifest, field.name) for field in fields(manifest)}
         return cls(**members, warnings=warnings_of(manifest))
+
+
+class ModelGraphOut(BaseModel):
+    """The operators of a model, and how they are connected."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    ops: dict[str, int]
+    """Operator → how many there are, those within other ones included."""
+    nodes: list[GraphNode]
+    """The first 400: inputs, then operators in their order, then outputs."""
+    edges: list[GraphEdge]
+    """Between these; `source` and `target` are places in `nodes`, from 0 on."""
+    folded: int
+    """How many nodes are left out."""
+    reason: str | None
+    """Why there is nothing. Null: there is."""
+
+    @classmethod
+    def of(cls, graph: ModelGraph) -> Self:
+        """Return the response body."""
+        return cls.model_validate(graph)
 
 
 class LabelIn(BaseModel):

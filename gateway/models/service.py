@@ -84,16 +84,21 @@ class ModelService:
         self._publishing = ThreadPoolExecutor(verifications, thread_name_prefix="publish")
         self._asking = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="model store")
 
-    async def page(self, profile_id: str | None, request: PageRequest) -> Page[ModelEntry]:
-        """Return a page of models, ordered by name; the cursor is a name."""
-        after = request.cursor or ""
+    async def page(
+        self, profile_id: str | None, request: PageRequest, *, containing: str = ""
+    ) -> Page[ModelEntry]:
+        """Return a page of models, ordered by name; the cursor is a name.
+
+        With `containing`, only those whose names contain it, in upper or lower case.
+        """
+        after, part = request.cursor or "", containing.lower()
         async with self._db.read() as session:
             user = await load_model_user(session, profile_id)
             hidden = await rows.names_hidden_from(session, user)
 
         def known() -> list[str]:
-            names = (name for name in self._store.names(after) if name not in hidden)
-            return list(islice(names, request.limit + 1))
+            names = (name for name in self._store.names(after) if part in name.lower())
+            return list(islice((it for it in names if it not in hidden), request.limit + 1))
 
         names = await self._ask(known)
         shown = names[: request.limit]
@@ -243,6 +248,10 @@ class ModelService:
             # The name's next owner is not to find it
             await self._delete_stopped_servers(session, name, version)
             record_change(session, ChangeKind.MODEL, name)
+
+    async def stored_bytes(self) -> int:
+        """Return what all versions take; raise MODEL_STORE_UNAVAILABLE."""
+        return (await self._ask(self._store.usage)).total_bytes
 
     def close(self) -> None:
         """Start nothing more."""

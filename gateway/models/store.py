@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
-from sqlalchemy import and_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.model_access import ModelUser
-from gateway.storage.tables import Deployment, DeploymentVersion, InferenceServer, Model, Rollout
+from gateway.models.called_versions import CALLED_VERSIONS, pin
+from gateway.storage.tables import Deployment, InferenceServer, Model
 from model_store.errors import StoreError
 from model_store.names import check_name
 
@@ -40,7 +42,7 @@ async def users_of(session: AsyncSession, model: str, version: int, user: ModelU
         InferenceServer.desired != "stopped",
     )
     found = [f"inference server {row}" for row in (await session.execute(servers)).scalars()]
-    using = [each for each, used in await _deployments_of(session, model) if used == version]
+    using = [each for each in await _callers_of(session, model) if each.version == version]
     own = [each for each in using if user.profile_id in (None, each.profile_id)]
     found += [f"deployment '{each.name}'" for each in own]
     if foreign := len(using) - len(own):
@@ -48,30 +50,34 @@ async def users_of(session: AsyncSession, model: str, version: int, user: ModelU
     return found
 
 
-async def count_deployments_of_others(session: AsyncSession, model: Model) -> int:
+async def count_callers_beside_owner(session: AsyncSession, model: Model) -> int:
     """Return how many live deployments of users other than its owner call a model."""
-    found = await _deployments_of(session, model.name)
-    return len({each.id for each, _ in found if each.profile_id != model.owner_id})
+    found = await _callers_of(session, model.name)
+    return len({each.deployment_id for each in found if each.profile_id != model.owner_id})
 
 
-async def _deployments_of(session: AsyncSession, model: str) -> list[tuple[Deployment, int]]:
-    """Return the deployments that call a model, each with the model's versions.
+class _Caller(NamedTuple):
+    """A deployment that calls a model, by its live version or by the one that a rollout tries."""
 
-    By their live version, and by the one that a rollout tries.
-    """
-    of_deployment = DeploymentVersion.deployment_id == Deployment.id
-    live = and_(of_deployment, DeploymentVersion.version == Deployment.live_version)
-    tried = and_(of_deployment, DeploymentVersion.version == Rollout.candidate)
-    running = and_(Rollout.deployment_id == Deployment.id, Rollout.state == "running")
-    pins = select(Deployment, DeploymentVersion.models).where(Deployment.status != "deleted")
-    found: dict[tuple[str, int], Deployment] = {}
-    for statement in (
-        pins.join(DeploymentVersion, live),
-        pins.join(Rollout, running).join(DeploymentVersion, tried),
-    ):
-        ordered = statement.order_by(Deployment.created_at, Deployment.id)
-        for deployment, models in await session.execute(ordered):
-            for pin in models.values():
-                if pin["model"] == model:
-                    found[deployment.id, pin["version"]] = deployment
-    return [(deployment, version) for (_, version), deployment in found.items()]
+    deployment_id: str
+    profile_id: str
+    name: str
+    version: int
+    """Of the model."""
+
+
+async def _callers_of(session: AsyncSession, model: str) -> list[_Caller]:
+    version = pin("version")
+    statement = (
+        select(
+            Deployment.id, Deployment.profile_id, Deployment.name, version, Deployment.created_at
+        )
+        .select_from(CALLED_VERSIONS)
+        .where(Deployment.status != "deleted", pin("model") == model)
+        .distinct()
+        .order_by(Deployment.created_at, Deployment.id, version)
+    )
+    return [
+        _Caller(deployment_id, profile_id, name, int(number))
+        for deployment_id, profile_id, name, number, _ in await session.execute(statement)
+    ]

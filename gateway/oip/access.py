@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from gateway.auth.authentication import Authentication
+from gateway.auth.csrf import HEADER, SAFE_METHODS
 from gateway.auth.identity import Identity, Scope, check_calls
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.errors import GatewayError
@@ -13,19 +15,28 @@ from protos.errors import ErrorCode
 
 
 class ModelAccess:
-    """Accepts valid keys that are not limited to deployments, and anonymous calls if enabled."""
+    """Accepts valid keys that are not limited to deployments, and anonymous calls if enabled.
+
+    Over REST also console sessions: a page of the console calls a model so.
+    """
 
     def __init__(
-        self, authenticator: KeyAuthenticator, limits: RequestLimits, *, anonymous: bool
+        self,
+        authenticator: KeyAuthenticator,
+        authentication: Authentication,
+        limits: RequestLimits,
+        *,
+        anonymous: bool,
     ) -> None:
         self._authenticator = authenticator
+        self._authentication = authentication
         self._limits = limits
         self._anonymous = anonymous
 
     async def check(self, key: str | None, origin: Callable[[], str]) -> Identity | None:
         """Return the identity of `key`; None for an anonymous call, if those are enabled.
 
-        `origin` returns the client's address; it is called only when the address is needed.
+        `origin` returns the client's address; it is called only for calls with a key.
 
         Raises:
             GatewayError: as `KeyAuthenticator.authenticate`; TOO_MANY_FAILURES after too many
@@ -47,6 +58,28 @@ class ModelAccess:
             )
             raise GatewayError(ErrorCode.API_KEY_FORBIDDEN, message)
         return identity
+
+    async def check_session(
+        self, method: str, headers: Mapping[bytes, bytes], origin: Callable[[], str]
+    ) -> Identity | None:
+        """Return the identity of the session in the cookie.
+
+        Where anonymous calls are allowed, a browser's cookie does not refuse one: None if the
+        session has ended, or if the request has no CSRF token and needs one.
+
+        Raises:
+            GatewayError: as `Authentication.authenticate`; TOO_MANY_FAILURES.
+        """
+        if self._anonymous and method not in SAFE_METHODS and HEADER not in headers:
+            return None
+        address = origin()
+        attempt = self._authentication.authenticate(method, headers, None, address)
+        try:
+            return await self._limits.failed_auth.guard(address, attempt)
+        except GatewayError as error:
+            if self._anonymous and error.code is ErrorCode.SESSION_INVALID:
+                return None
+            raise
 
     def rate_limit(self, identity: Identity | None) -> RateLimit | None:
         """Return the rate limit of an identity that `check` returned; None: unlimited."""

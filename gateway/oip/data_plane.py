@@ -24,6 +24,7 @@ from protos.parameters import (
     QUEUE_SECONDS,
     TIMEOUT,
     min_timeout,
+    sequence_id,
     timeout_microseconds,
     timeout_seconds,
 )
@@ -198,7 +199,11 @@ class DataPlane:
         request.model_version = str(number)
         timeout = self._timeout(request, remaining)
         response = await _call_replica(
-            servers, name, number, lambda stream: stream.infer(request, timeout)
+            servers,
+            name,
+            number,
+            lambda stream: stream.infer(request, timeout),
+            _sequence(request),
         )
         self._metrics.queue.observe(response.parameters[QUEUE_SECONDS].double_param)
         self._metrics.infer.observe(response.parameters[INFER_SECONDS].double_param)
@@ -230,7 +235,11 @@ class DataPlane:
         head.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
         form = InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
         reply = await _call_replica(
-            servers, name, number, lambda stream: stream.request(form, raws or (b"",), timeout)
+            servers,
+            name,
+            number,
+            lambda stream: stream.request(form, raws or (b"",), timeout),
+            _sequence(head),
         )
         queue, infer = reply.timings()
         self._metrics.queue.observe(queue)
@@ -267,15 +276,23 @@ async def _call_replica(
     name: str,
     number: int,
     call: Callable[[InferenceStreamClient], Awaitable[T]],
+    sequence: str | None,
 ) -> T:
     """Return what a replica answers, or another one if the first has refused the call."""
     try:
-        return await call(servers.stream(name, number))
+        return await call(servers.stream(name, number, sequence))
     except GatewayError as error:
-        other = servers.other_stream(name, number, error)
+        other = servers.other_stream(name, number, error, sequence)
         if other is None:
             raise
     return await call(other)
+
+
+def _sequence(request: pb.ModelInferRequest) -> str | None:
+    try:
+        return sequence_id(request)
+    except ValueError as error:
+        raise GatewayError(ErrorCode.INVALID_REQUEST, str(error)) from None
 
 
 def _version(servers: InferenceServers, name: str, text: str) -> int:

@@ -12,7 +12,7 @@ import orjson
 
 from gateway.auth.identity import Identity
 from gateway.auth.proxies import TrustedProxies
-from gateway.auth.request_credentials import presented_key
+from gateway.auth.request_credentials import presented_key, session_token
 from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.errors import GatewayError
 from gateway.ids import new_id, request_id_of
@@ -103,7 +103,11 @@ class V2App:
             raise GatewayError(ErrorCode.METHOD_NOT_ALLOWED, message, allowed=allowed)
         if verb not in _PUBLIC or found is not None:
             origin = partial(self._origin, scope)
-            identity = await self._access.check(presented_key(headers), origin)
+            key = presented_key(headers)
+            if key is None and session_token(headers) is not None:
+                identity = await self._access.check_session(method, headers, origin)
+            else:
+                identity = await self._access.check(key, origin)
         if found is None:
             return await self._about_server(verb, identity)
         if verb == "index":

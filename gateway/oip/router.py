@@ -9,7 +9,7 @@ from fastapi import Body
 from google.protobuf.message import Message
 from pydantic import BaseModel
 
-from gateway.auth.security_schemes import KEY_SECURITY
+from gateway.auth.security_schemes import ANY_SECURITY
 from gateway.oip.schemas import (
     IndexedModel,
     IndexRequest,
@@ -34,7 +34,7 @@ Json = dict[str, Any]
 Endpoint = Callable[..., Any]
 
 _BYTES: Json = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-_KEYS: Json = {"security": KEY_SECURITY}
+_KEYS: Json = {"security": ANY_SECURITY}
 _WORKS: Json = {**_KEYS, **EXECUTES_FLOWS}
 _CALL: Json = {**_WORKS, "requestBody": {"content": _BYTES}}
 _RESULT = "JSON; if binary outputs are requested, JSON and then their bytes."

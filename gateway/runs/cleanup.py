@@ -56,7 +56,7 @@ class _OwnerQueries:
 
 
 _OF_DEPLOYMENT, _OF_USER = _OwnerQueries(RUNS.c.deployment_id), _OwnerQueries(RUNS.c.profile_id)
-_OF_NONE_IN_USE = _not_begun(sa.not_(_IN_USE))
+_OF_NONE_IN_USE = _not_begun(sa.not_(_IN_USE), sa.not_(RUNS.c.test))
 """Queued runs whose deployment is deleted, or was deleted with its user."""
 
 

@@ -16,11 +16,13 @@ from gateway.storage.usage_tables import UsageMark
 _MARKED_TIME = sa.select(UsageMark.finished_at).scalar_subquery()
 _MARKED_RUN = sa.select(UsageMark.run_id).scalar_subquery()
 _DELETABLE = sa.or_(
-    sa.and_(RUNS.c.mode == ExecutionMode.FAST, RUNS.c.finished_at.is_not(None)),
+    sa.and_(
+        sa.or_(RUNS.c.mode == ExecutionMode.FAST, RUNS.c.test), RUNS.c.finished_at.is_not(None)
+    ),
     RUNS.c.finished_at < _MARKED_TIME,
     sa.and_(RUNS.c.finished_at == _MARKED_TIME, RUNS.c.id <= _MARKED_RUN),
 )
-"""Finished, and counted in usage, which takes some seconds."""
+"""Finished, and counted in usage, which takes some seconds, if it is counted at all."""
 
 
 async def delete_finished_runs(db: Database, run_filter: RunFilter) -> int:

@@ -88,7 +88,7 @@ _LIMIT = sa.bindparam("limit", type_=sa.Integer())
 _HELD = sa.and_(is_in(RunStatus.RUNNING), RUNS.c.lease_until >= seconds_from_now())
 
 
-def _count_unfinished(column: sa.Column[str]) -> sa.Select[int]:
+def _count_unfinished(column: sa.Column[str], *more: sa.ColumnElement[bool]) -> sa.Select[int]:
     """Return the query that counts unfinished runs, up to `limit` of them."""
     # Repeats the condition of the partial index of runs by deployment and state.
     unfinished = (
@@ -97,6 +97,7 @@ def _count_unfinished(column: sa.Column[str]) -> sa.Select[int]:
             column == _SUBJECT,
             RUNS.c.status != sql_literal(RunStatus.COMPLETED),
             sa.or_(is_in(RunStatus.QUEUED), _HELD),
+            *more,
         )
         .limit(_LIMIT)
     )
@@ -106,6 +107,7 @@ def _count_unfinished(column: sa.Column[str]) -> sa.Select[int]:
 _COUNTS = {
     "key": _count_unfinished(RUNS.c.key_id),
     "deployment": _count_unfinished(RUNS.c.deployment_id),
+    "tests": _count_unfinished(RUNS.c.profile_id, RUNS.c.test),
 }
 
 

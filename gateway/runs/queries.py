@@ -9,9 +9,9 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.deployments.settings import NonFinite
+from gateway.deployments.settings import ExecutionMode, NonFinite
 from gateway.errors import GatewayError
-from gateway.ids import is_id, normalize_id
+from gateway.ids import NIL_ID, is_id, normalize_id
 from gateway.runs import rows
 from gateway.runs import statements as sql
 from gateway.runs.rows import RUNS, run_from_row
@@ -19,11 +19,18 @@ from gateway.runs.run import LeaseStatus, NodeEvent, Run, RunMark, RunStatus
 from gateway.runs.statements import is_in
 from gateway.storage.cache import Cache
 from gateway.storage.database import Database
-from gateway.storage.paging import Page, PageRequest, fetch_page
+from gateway.storage.paging import Page, PageRequest, fetch_page, nth_key
 from gateway.storage.run_tables import RunRow
 from gateway.storage.sql import InList, TextList, sql_literal
 from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode
+
+MAX_EXAMINED = 10_000
+"""Runs that a page looks at where no index selects exactly those that match.
+
+So the cost of a page does not grow with the runs that are stored; an index for each filter would
+make each run slower.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,8 @@ class RunFilter:
     run_keys: Collection[str] | None = None
     """The keys whose runs the caller sees; None: all."""
     deployment_id: str | None = None
+    flow_id: str | None = None
+    """Also tests of its drafts."""
     status: RunStatus | None = None
     version: int | None = None
     key_id: str | None = None
@@ -43,32 +52,47 @@ class RunFilter:
     before: datetime | None = None
     idempotency_key: str | None = None
     """Selects the run of this key."""
+    code: str | None = None
+    """Of the error."""
+    mode: ExecutionMode | None = None
+    min_seconds: float | None = None
+    """Of the duration: it selects ended runs."""
+    test: bool | None = None
+    """Only tests of drafts, or none."""
 
 
 async def run_page(session: AsyncSession, run_filter: RunFilter, request: PageRequest) -> Page[Run]:
     """Return a page of runs, newest first, without inputs and outputs.
 
+    It may have fewer runs than asked for although there are more: MAX_EXAMINED runs are looked at.
+
     Raises:
         GatewayError: INVALID_REQUEST if the cursor is invalid.
     """
-    page = await fetch_page(session, filtered_runs(run_filter), RunRow, request)
+    last = None
+    if any(True for _ in _unindexed(run_filter)):
+        last = await nth_key(session, _indexed_runs(run_filter), RunRow, request, MAX_EXAMINED)
+    page = await fetch_page(session, filtered_runs(run_filter), RunRow, request, last=last)
     return Page(items=[run_from_row(row) for row in page.items], next_cursor=page.next_cursor)
 
 
 def filtered_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
     """Return the query for the runs that match the filter. Every combination uses an index."""
-    query = sa.select(RunRow).where(*_visible(run_filter))
+    return _indexed_runs(run_filter).where(*_unindexed(run_filter))
+
+
+def _indexed_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
+    """Return the query for the runs that an index selects, of which few or none do not match."""
+    query = sa.select(RunRow).where(_owner(run_filter) == run_filter.profile_id)
     if run_filter.deployment_id is not None:
         query = query.where(RUNS.c.deployment_id == normalize_id(run_filter.deployment_id))
-    if run_filter.key_id is not None:
-        query = query.where(RUNS.c.key_id == normalize_id(run_filter.key_id))
-    if run_filter.status is not None:
-        query = query.where(is_in(run_filter.status))
-        if run_filter.status is not RunStatus.COMPLETED:
-            # Repeats the condition of the partial indexes by status.
-            query = query.where(RUNS.c.status != sql_literal(RunStatus.COMPLETED))
-    if run_filter.version is not None:
-        query = query.where(RUNS.c.version == run_filter.version)
+    status = run_filter.status
+    if run_filter.code is not None:
+        # Repeats the condition of the partial indexes by code.
+        query = query.where(RUNS.c.error_code == run_filter.code, RUNS.c.error_code.is_not(None))
+    elif status is not None and status is not RunStatus.COMPLETED:
+        # Likewise those by status.
+        query = query.where(is_in(status), RUNS.c.status != sql_literal(RunStatus.COMPLETED))
     if run_filter.since is not None:
         query = query.where(RUNS.c.created_at >= run_filter.since)
     if run_filter.before is not None:
@@ -79,9 +103,26 @@ def filtered_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
     return query
 
 
-def _visible(run_filter: RunFilter) -> Iterator[sa.ColumnElement[bool]]:
-    """Yield what restricts the runs to those that the caller sees."""
-    yield _owner(run_filter) == run_filter.profile_id
+def _unindexed(run_filter: RunFilter) -> Iterator[sa.ColumnElement[bool]]:
+    """Yield the conditions that are checked for each run which the index selects."""
+    status = run_filter.status
+    if status is RunStatus.COMPLETED or (status is not None and run_filter.code is not None):
+        yield is_in(status)
+    flow_id, key_id = run_filter.flow_id, run_filter.key_id
+    equal = (
+        (RUNS.c.flow_id, None if flow_id is None else normalize_id(flow_id)),
+        (RUNS.c.version, run_filter.version),
+        (RUNS.c.key_id, None if key_id is None else normalize_id(key_id)),
+        (RUNS.c.mode, run_filter.mode),
+    )
+    for column, value in equal:
+        if value is not None:
+            yield column == value
+    if run_filter.min_seconds is not None:
+        yield RUNS.c.duration_seconds >= run_filter.min_seconds
+    if run_filter.test is not None:
+        is_test = RUNS.c.deployment_id == NIL_ID
+        yield is_test if run_filter.test else ~is_test
     seen = ((RUNS.c.deployment_id, run_filter.deployments), (RUNS.c.key_id, run_filter.run_keys))
     for column, ids in seen:
         if ids is not None:
@@ -107,7 +148,9 @@ class RunQueries:
         values = {"run_id": run_id, "after": after}
         async with self._db.read() as session:
             return [
-                NodeEvent(number=row.number, node_id=row.node_id, data=row.data)
+                NodeEvent(
+                    number=row.number, node_id=row.node_id, data=row.data, attempt=row.attempt
+                )
                 for row in await session.execute(sql.EVENTS_AFTER, values)
             ]
 
@@ -120,6 +163,12 @@ class RunQueries:
         """Return the input of a run, or None if it was not kept."""
         async with self._db.read() as session:
             found = await session.execute(sql.INPUT, {"run_id": run_id})
+            return found.scalar_one_or_none()
+
+    async def draft_of(self, run_id: str) -> bytes | None:
+        """Return the flow of a test run, or None if it was deleted."""
+        async with self._db.read() as session:
+            found = await session.execute(sql.DRAFT, {"run_id": run_id})
             return found.scalar_one_or_none()
 
     async def non_finite_of(self, deployment_id: str) -> NonFinite:
@@ -150,6 +199,16 @@ class RunQueries:
                 )
                 for row in await session.execute(sql.MARKS, {"run_ids": run_ids})
             }
+
+    async def names(self, runs: Sequence[Run]) -> dict[str, str]:
+        """Return the names of the deployments and API keys of runs, by id, as far as they exist."""
+        values = {
+            "deployment_ids": sorted({run.deployment_id for run in runs}),
+            "key_ids": sorted({run.key_id for run in runs if run.key_id is not None}),
+        }
+        async with self._db.read() as session:
+            found = await session.execute(sql.NAMES, values)
+            return {row.id: row.name for row in found}
 
     async def page(self, run_filter: RunFilter, request: PageRequest) -> Page[Run]:
         """Return a page of runs, newest first, without their output."""

@@ -13,7 +13,7 @@ import orjson
 
 from gateway.deployments.settings import ResponseFormat
 from gateway.errors import GatewayError
-from gateway.runs.run import FailureCode, Run, RunStatus
+from gateway.runs.run import FailureCode, Run, RunDetails, RunStatus
 from protos.errors import ErrorCode
 
 QUEUED_MESSAGE = "Flow execution started. Use the flow_run_id to check status."
@@ -38,6 +38,7 @@ _MESSAGES = {
     "cancelled": "Flow execution was cancelled.",
 }
 _NULL = b"null"
+_NOTHING = b""
 _NO_NODES = b"{}"
 _DONE = (
     b'{"status":"completed","flow_run_id":"%b","output_data":%b,"node_outputs":%b,'
@@ -70,9 +71,16 @@ def accepted_body(run: Run, response_format: ResponseFormat) -> bytes:
 
 
 def poll_body(
-    run: Run, response_format: ResponseFormat, *, include_node_outputs: bool = True
+    run: Run,
+    response_format: ResponseFormat,
+    *,
+    include_node_outputs: bool = True,
+    details: RunDetails | None = None,
 ) -> bytes:
-    """Return the body of a poll, for a run in any state."""
+    """Return the body of a poll, for a run in any state.
+
+    `input_data` is not among what a flat body repeats as `data`.
+    """
     facts = {
         "flow_run_id": run.id,
         "deployment_id": run.deployment_id,
@@ -89,14 +97,22 @@ def poll_body(
         "started_at": run.started_at,
         "finished_at": run.finished_at,
         "retry_of": run.retry_of,
+        "test": run.test,
+        "api_key_id": run.key_id,
+        "request_id": run.request_id,
+        **_names(run, details),
     }
     output_data, nodes = run.output_data or _NULL, _nodes(run, include=include_node_outputs)
     known = orjson.dumps(facts, option=orjson.OPT_UTC_Z)
     inner = b'%b,"output_data":%b,"node_outputs":%b}' % (known[:-1], output_data, nodes)
+    shown = _NOTHING
+    if details is not None and details.shows_input:
+        shown = b',"input_data":%b' % (details.input_data or _NULL)
     if response_format is ResponseFormat.ENVELOPE:
         success = run.status not in (RunStatus.FAILED, RunStatus.CANCELLED)
-        return _enveloped(inner, run_message(run), success=success)
-    return _flat(inner, run, len(output_data) + len(nodes))
+        whole = b"%b%b}" % (inner[:-1], shown)
+        return _enveloped(whole, run_message(run), success=success)
+    return _flat(inner, run, len(output_data) + len(nodes), shown)
 
 
 def run_message(run: Run) -> str:
@@ -137,12 +153,12 @@ def _enveloped(inner: bytes, message: str, *, success: bool) -> bytes:
     return b'{"status":"%b","message":%b,"data":%b}' % (status, orjson.dumps(message), inner)
 
 
-def _flat(inner: bytes, run: Run, output_bytes: int) -> bytes:
+def _flat(inner: bytes, run: Run, output_bytes: int, unrepeated: bytes = _NOTHING) -> bytes:
     message = run_message(run)
     repeated = output_bytes <= MAX_REPEATED_BYTES
     if run.status is RunStatus.COMPLETED:
         message += FLAT_HINT if repeated else NOT_REPEATED_HINT
-    start = b'%b,"message":%b' % (inner[:-1], orjson.dumps(message))
+    start = b'%b%b,"message":%b' % (inner[:-1], unrepeated, orjson.dumps(message))
     return b'%b,"data":%b}' % (start, inner) if repeated else start + b"}"
 
 
@@ -151,6 +167,16 @@ def _nodes(run: Run, *, include: bool) -> bytes:
     if not include or not run.ended:
         return _NO_NODES
     return run.node_outputs or _NULL
+
+
+def _names(run: Run, details: RunDetails | None) -> dict[str, str | None]:
+    if details is None or details.names is None:
+        return {}
+    names = details.names
+    return {
+        "deployment_name": names.get(run.deployment_id),
+        "api_key_name": names.get(run.key_id or ""),
+    }
 
 
 def _error(run: Run) -> dict[str, str | None] | None:
@@ -198,7 +224,7 @@ def error_of_run(run: Run, *, replayed: bool = False) -> GatewayError:
     error = run.error
     code = ErrorCode.RUN_CANCELLED
     if error is not None and run.status is RunStatus.FAILED:
-        code = ERROR_CODES.get(error.code) or _CODES.get(error.code, ErrorCode.FLOW_FAILED)
+        code = known_code(error.code) or ErrorCode.FLOW_FAILED
     details: dict[str, object] = {
         "flow_run_id": run.id,
         "duration_seconds": run.duration_seconds,
@@ -209,6 +235,11 @@ def error_of_run(run: Run, *, replayed: bool = False) -> GatewayError:
     return GatewayError(
         code, message, retry_after=_RETRY_SECONDS, details=details, replayed=replayed
     )
+
+
+def known_code(code: str) -> ErrorCode | None:
+    """Return what the code of a run's or a node's error means for callers; None: nothing known."""
+    return ERROR_CODES.get(code) or _CODES.get(code)
 
 
 def _error_message(run: Run, code: ErrorCode) -> str:

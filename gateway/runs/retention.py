@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from telemetry.instruments import Registry
 from telemetry.logs import logger
 
 _INTERVAL_SECONDS = 60.0
+TESTS_KEPT = timedelta(days=1)
 _PAUSE_SECONDS = 0.05
 """Between two batches, so that other writers get their turn."""
 
@@ -28,6 +29,17 @@ class PrunableStore(Protocol):
 
         One small transaction, whose cost depends on what it deletes and not on what is stored.
         """
+
+
+class KeptForDay:
+    """The test runs of a store, and what is written about them: they are kept for a day."""
+
+    def __init__(self, prune: Callable[[datetime], Awaitable[int]]) -> None:
+        self._prune = prune
+
+    async def prune(self, before: datetime) -> int:
+        """See PrunableStore."""
+        return await self._prune(max(before, now() - TESTS_KEPT))
 
 
 class Retention:
@@ -49,7 +61,8 @@ class Retention:
         self._days = days
         self._deleted = (registry or Registry()).counter(
             "retention_deleted_total",
-            "Rows deleted because they were older than they are kept: runs, deliveries.",
+            "Rows deleted because they were older than they are kept: runs, tests, rehearsals, "
+            "deliveries.",
             ("kind",),
         )
         self._task: asyncio.Task[None] | None = None

@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from gateway.auth.access import Caller, Manager, Poller
 from gateway.conditional_requests import NOT_MODIFIED, IfNoneMatch
 from gateway.dependencies import from_app
-from gateway.deployments.settings import ResponseFormat
+from gateway.deployments.settings import ExecutionMode, ResponseFormat
 from gateway.operations import DocumentedRouter
 from gateway.runs.event_stream import read_last_event_id
 from gateway.runs.queries import RunFilter
@@ -30,8 +30,10 @@ from gateway.runs.schemas import (
     RetriedVersion,
     RunOut,
     RunPage,
+    TimelineOut,
 )
 from gateway.runs.service import RunService
+from gateway.runs.timeline import SpanRequest
 from gateway.storage.clock import UtcDatetime, now
 from gateway.storage.etags import matches_none
 from gateway.storage.paging import PageRequest
@@ -75,6 +77,12 @@ class _RunFilterParams:
         since: Annotated[UtcDatetime | None, Query(alias="from")] = None,
         before: Annotated[UtcDatetime | None, Query(alias="to")] = None,
         idempotency_key: str | None = None,
+        code: Annotated[str | None, Query(max_length=64)] = None,
+        mode: ExecutionMode | None = None,
+        min_seconds: Annotated[float | None, Query(ge=0, le=1e9)] = None,
+        flow: str | None = None,
+        *,
+        test: bool | None = None,
     ) -> None:
         self.run_filter = RunFilter(
             profile_id="",
@@ -85,6 +93,11 @@ class _RunFilterParams:
             since=since,
             before=before,
             idempotency_key=idempotency_key,
+            code=code,
+            mode=mode,
+            min_seconds=min_seconds,
+            flow_id=flow,
+            test=test,
         )
 
 
@@ -99,8 +112,15 @@ async def list_runs(
     filters: _RunFilterParams = Depends(),
     page: PageRequest = Depends(),
 ) -> RunPage:
-    """List runs, newest first. `from` and `to` are creation times; `to` is exclusive."""
-    return RunPage.of(await service.page(poller.identity, filters.run_filter, page))
+    """List runs, newest first. `from` and `to` are creation times; `to` is exclusive.
+
+    `code` is an error's; `min_seconds` selects runs that took so long; `flow` selects the runs of
+    all deployments of a flow, and tests of its drafts; `test` selects tests, or leaves them out. A
+    page may have few runs or none and a
+    `next_cursor` where most runs do not match.
+    """
+    found = await service.page(poller.identity, filters.run_filter, page)
+    return RunPage.of(found, await service.names(poller.identity, found.items))
 
 
 @router.delete("/")
@@ -125,10 +145,15 @@ async def show(  # noqa: PLR0917 - as above
     wait: Seconds = None,
     response_format: ResponseFormat | None = None,
     include_node_outputs: bool = True,
+    include_input_data: bool | None = None,
     prefer: Annotated[str | None, Header()] = None,
     sec_fetch_mode: FetchMode = None,
 ) -> Response:
-    """Show a run; with `wait` or `Prefer: wait`, once it has ended or after these seconds."""
+    """Show a run; with `wait` or `Prefer: wait`, once it has ended or after these seconds.
+
+    Sessions and `manage` keys get `input_data` once it has ended, all with
+    `include_input_data=true`.
+    """
     preferred = read_preferences(prefer)
     granted = None if preferred.wait is None else min(preferred.wait, MAX_WAIT_SECONDS)
     seconds = wait if wait is not None else granted or 0
@@ -139,7 +164,8 @@ async def show(  # noqa: PLR0917 - as above
         headers["preference-applied"] = f"wait={granted}"
     if not matches_none(headers["etag"], if_none_match):
         return Response(status_code=304, headers=headers)
-    body = poll_body(run, form, include_node_outputs=include_node_outputs)
+    details = await service.details(poller.identity, run, include_input_data=include_input_data)
+    body = poll_body(run, form, include_node_outputs=include_node_outputs, details=details)
     return Response(body, media_type="application/json", headers=headers)
 
 
@@ -182,6 +208,19 @@ async def events(
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     stream = service.follow(run, after)
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+
+@router.get("/{run_id}/timeline/")
+async def timeline(
+    service: Service, poller: Poller, run_id: str, page: SpanRequest = Depends()
+) -> TimelineOut:
+    """Show what happened to a run and when: in its queue, in its nodes, to its webhooks.
+
+    Sessions and `manage` keys see the webhooks.
+
+    Spans of which the times are not known have none; `notes` say why.
+    """
+    return TimelineOut.of(await service.timeline(poller.identity, run_id, page))
 
 
 def _headers(run: Run, form: ResponseFormat) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.ids import own_request_id
 from gateway.runs.run import (
     MAX_MESSAGE_CHARACTERS,
     MAX_NODE_OUTPUTS_BYTES,
@@ -26,11 +27,12 @@ from gateway.runs.run import (
     RunStatus,
 )
 from gateway.storage.quota_tables import ROW_BYTES
-from gateway.storage.run_tables import RunEventRow, RunPayload, RunRow
+from gateway.storage.run_tables import RunDraft, RunEventRow, RunPayload, RunRow
 
 RUNS = cast("sa.Table", RunRow.__table__)
 PAYLOADS = cast("sa.Table", RunPayload.__table__)
 EVENTS = cast("sa.Table", RunEventRow.__table__)
+DRAFTS = cast("sa.Table", RunDraft.__table__)
 
 _MAX_NODE_ID = 200
 
@@ -71,6 +73,10 @@ def run_from_row(
         duration_seconds=row.duration_seconds,
         error=error,
         idempotency_key=row.idempotency_key,
+        test=row.test,
+        boot_seconds=row.boot_seconds,
+        cancel_requested_at=row.cancel_requested_at,
+        request_id=_request_id(row.id, row.request_id),
         output_data=output_data,
         node_outputs=node_outputs,
     )
@@ -96,6 +102,7 @@ def claim_from_row(row: Any, input_data: bytes | None, refusal: RunError | None 
         timeout_seconds=row.timeout_seconds,
         created_at=row.created_at,
         started_at=row.started_at,
+        test=row.test,
         refusal=refusal,
     )
 
@@ -135,12 +142,14 @@ def new_values(new: NewRun) -> RowValues:
         "type": new.type,
         "key_id": new.key_id,
         "retry_of": new.retry_of,
+        "request_id": new.request_id or "",
         "cancel_requested": False,
         "timeout_seconds": float(new.timeout_seconds),
         "retry_safe": new.retry_safe,
         "max_attempts": new.max_attempts,
         "event_count": 0,
-        "stored_bytes": ROW_BYTES + len(new.input_data or b""),
+        "test": new.test,
+        "stored_bytes": ROW_BYTES + len(new.input_data or b"") + len(new.draft or b""),
         "idempotency_key": idempotency and idempotency.key,
         "fingerprint": idempotency and idempotency.fingerprint,
     }
@@ -259,7 +268,14 @@ def new_run(new: NewRun, *, now: datetime, started: bool) -> Run:
         duration_seconds=None,
         error=None,
         idempotency_key=None if new.idempotency is None else new.idempotency.key,
+        test=new.test,
+        request_id=_request_id(new.id, new.request_id or ""),
     )
+
+
+def _request_id(run_id: str, stored: str | None) -> str | None:
+    """Return the request's id from its column, in which "" stands for the one of the run's id."""
+    return own_request_id(run_id) if stored == "" else stored
 
 
 def initial_claim(new: NewRun, *, now: datetime) -> Claim:
@@ -277,6 +293,7 @@ def initial_claim(new: NewRun, *, now: datetime) -> Claim:
         timeout_seconds=new.timeout_seconds,
         created_at=now,
         started_at=now,
+        test=new.test,
     )
 
 

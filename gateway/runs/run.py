@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -112,8 +113,17 @@ class NewRun:
     max_attempts: int = 2
     idempotency: Idempotency | None = None
     retry_of: str | None = None
+    request_id: str | None = None
+    """The id that the client gave the request; None: it has the one of `own_request_id`."""
     concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
     """Limits of concurrent runs that this run is subject to."""
+    draft: bytes | None = None
+    """The flow of a test run, as `gateway.drafts.draft_flow` writes it; None: a deployment's."""
+
+    @property
+    def test(self) -> bool:
+        """Whether it is a test of a draft, which no deployment has."""
+        return self.draft is not None
 
 
 class RunMark(NamedTuple):
@@ -152,10 +162,19 @@ class Run:
     duration_seconds: float | None
     error: RunError | None
     idempotency_key: str | None
+    test: bool
+    """Whether it tests a draft: it is kept for a day, and in no usage."""
+    boot_seconds: float | None = None
+    """The longest time that a node waited for a booting inference server; None: none had to."""
+    cancel_requested_at: datetime | None = None
+    """None: it was not, or by an older version."""
+    request_id: str | None = None
+    """The `X-Request-Id` of the request that made it; None: an older version did not keep it."""
     output_data: bytes | None = None
     """JSON, if the run is completed; None in lists."""
     node_outputs: bytes | None = None
-    """JSON: node id → `{"name", "type", "status", "output", "duration_seconds"}`; None in lists."""
+    """JSON: node id → `{"name", "type", "status", "output", "duration_seconds",
+    "started_seconds"}`; None in lists."""
 
     @property
     def ended(self) -> bool:
@@ -201,6 +220,8 @@ class Claim:
     timeout_seconds: float
     created_at: datetime
     started_at: datetime
+    test: bool = False
+    """Whether its flow is a draft that is stored with it."""
     refusal: RunError | None = None
     """Why the run may not be executed: it ends with this error."""
 
@@ -271,3 +292,16 @@ class NodeEvent:
     number: int
     node_id: str
     data: bytes
+    attempt: int | None = None
+    """The attempt that reported it; None: an older version did not keep it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDetails:
+    """What a single run is shown with, beside its row."""
+
+    names: Mapping[str, str] | None = None
+    """Of its deployment and its API key, by id, as far as they exist; None: not to be shown."""
+    shows_input: bool = False
+    input_data: bytes | None = None
+    """JSON, if it was kept and is to be shown."""

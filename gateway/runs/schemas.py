@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, Self
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.runs.run import Run
+from gateway.runs.timeline import NOTES, NoteCode, SpanKind, TimelinePage
 from gateway.storage.paging import Page
 
 
@@ -57,11 +59,21 @@ class RunSummary(BaseModel):
     retry_of: str | None
     """The failed run that this one retries."""
     api_key_id: str | None
+    """Null for calls by a session."""
     idempotency_key: str | None
+    test: bool
+    """Whether it tests a draft; then `deployment_id` has only zeros."""
+    request_id: str | None
+    """The `X-Request-ID` of the request that made it; null: an older version did not keep it."""
+    deployment_name: str | None = None
+    """Null for keys of scope `trigger`."""
+    api_key_name: str | None = None
+    """Null without a key, for a deleted one, and for keys of scope `trigger`."""
 
     @classmethod
-    def of(cls, run: Run) -> Self:
-        """Convert a run."""
+    def of(cls, run: Run, names: Mapping[str, str] | None = None) -> Self:
+        """Convert a run; `names` are those of its deployment and its key, by id."""
+        known = names or {}
         return cls(
             flow_run_id=run.id,
             deployment_id=run.deployment_id,
@@ -80,24 +92,33 @@ class RunSummary(BaseModel):
             retry_of=run.retry_of,
             api_key_id=run.key_id,
             idempotency_key=run.idempotency_key,
+            test=run.test,
+            request_id=run.request_id,
+            deployment_name=known.get(run.deployment_id),
+            api_key_name=known.get(run.key_id or ""),
         )
 
 
 class RunPage(BaseModel):
     """A page of runs."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[RunSummary]
     next_cursor: str | None
+    """Also where this page has room: it ends after 10,000 runs of which few or none match."""
 
     @classmethod
-    def of(cls, page: Page[Run]) -> Self:
+    def of(cls, page: Page[Run], names: Mapping[str, str] | None = None) -> Self:
         """Convert a page of runs."""
-        items = [RunSummary.of(run) for run in page.items]
+        items = [RunSummary.of(run, names) for run in page.items]
         return cls(items=items, next_cursor=page.next_cursor)
 
 
 class RunOut(BaseModel):
     """A run, in the format `flat`; `envelope` is `{"status", "message", "data"}` around it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     flow_run_id: str
     deployment_id: str
@@ -114,12 +135,84 @@ class RunOut(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     retry_of: str | None
+    test: bool
     # Any: what the flow's nodes give
+    api_key_id: str | None
+    request_id: str | None
+    deployment_name: str | None = None
+    """For sessions and `manage` keys."""
+    api_key_name: str | None = None
+    """For sessions and `manage` keys; null without a key, and for a deleted one."""
+    # Any: what the flow's nodes took and give
+    input_data: dict[str, Any] | None = None
+    """Null: it was not kept."""
     output_data: dict[str, Any] | None
     node_outputs: dict[str, Any] | None
     message: str
     data: dict[str, Any] | None = None
-    """The same fields once more, without `message`; absent if the outputs exceed 64 KiB."""
+    """The same fields once more, without `message` and `input_data`.
+
+    Absent if the outputs exceed 64 KiB."""
+
+
+class SpanOut(BaseModel):
+    """A span of time of a run."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    id: str
+    """The same each time."""
+    kind: SpanKind
+    name: str
+    node_id: str | None
+    attempt: int | None
+    """Of the run, or of a webhook's delivery."""
+    started_at: datetime | None
+    """Null: it never started, or that was not recorded."""
+    ended_at: datetime | None
+    """Null: it has not ended, or `started_at` is null."""
+    status: str
+    # Any: facts of the kind
+    detail: dict[str, Any]
+    """Facts of its kind, such as `error`, `type`, `attempts`, `duration_seconds`, `status_code`."""
+
+
+class TimelineNoteOut(BaseModel):
+    """What is missing in a timeline, and why."""
+
+    code: NoteCode
+    text: str
+
+
+class TimelineOut(BaseModel):
+    """What happened to a run and when, in the order in which it is shown."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    flow_run_id: str
+    status: str
+    created_at: datetime
+    finished_at: datetime | None
+    spans: list[SpanOut]
+    total: int
+    """Of all pages."""
+    next_cursor: str | None
+    notes: list[TimelineNoteOut]
+
+    @classmethod
+    def of(cls, page: TimelinePage) -> Self:
+        """Convert a page of a timeline."""
+        run = page.run
+        return cls(
+            flow_run_id=run.id,
+            status=run.shown_status,
+            created_at=run.created_at,
+            finished_at=run.finished_at,
+            spans=[SpanOut.model_validate(span) for span in page.spans],
+            total=page.total,
+            next_cursor=page.next_cursor,
+            notes=[TimelineNoteOut(code=code, text=NOTES[code]) for code in page.notes],
+        )
 
 
 class EnvelopeOut(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -24,12 +24,15 @@ from gateway.limits.rate_limiter import PollLimit, RateLimiter
 from gateway.runs.deletion import delete_finished_runs
 from gateway.runs.event_stream import stream_run
 from gateway.runs.queries import RunFilter
-from gateway.runs.run import NewRun, Run, RunStatus
+from gateway.runs.run import NewRun, Run, RunDetails, RunStatus
 from gateway.runs.store import RunStore
+from gateway.runs.timeline import SpanRequest, TimelinePage, build_timeline, page_of
 from gateway.runs.waiter import RunWaiter
+from gateway.storage.audit_events import ACTOR
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
+from gateway.webhooks.listing import DeliveryDetail, deliveries_of_run
 from protos.errors import ErrorCode
 
 Launch = Callable[[str, DeploymentType, ExecutionMode], None]
@@ -125,6 +128,47 @@ class RunService:
         """
         return await self._store.page(_own(actor, run_filter), request)
 
+    async def names(self, actor: Identity, runs: Sequence[Run]) -> Mapping[str, str] | None:
+        """Return the names of the runs' deployments and keys, by id; None if not to be shown.
+
+        Keys that call deployments see no names, and their polls cost no query for them.
+        """
+        return await self._store.names(runs) if _manages(actor) else None
+
+    async def details(
+        self, actor: Identity, run: Run, *, include_input_data: bool | None = None
+    ) -> RunDetails:
+        """Return what a run is shown with: its names, and its input unless that is left out.
+
+        Without a choice, sessions and `manage` keys get the input of a run that has ended: one that
+        goes on is polled.
+        """
+        shows_input = include_input_data
+        if shows_input is None:
+            shows_input = run.ended and _manages(actor)
+        given = shows_input and run.mode is not ExecutionMode.FAST
+        return RunDetails(
+            names=await self.names(actor, [run]),
+            shows_input=shows_input,
+            input_data=await self._store.input_of(run.id) if given else None,
+        )
+
+    async def timeline(self, actor: Identity, run_id: str, request: SpanRequest) -> TimelinePage:
+        """Return what happened to a run and when, a page at a time.
+
+        Keys that call deployments see no deliveries of webhooks: these tell of their receivers.
+
+        Raises:
+            GatewayError: as `find`; INVALID_REQUEST if the cursor is invalid.
+        """
+        run = await self.find(actor, run_id)
+        reported = () if run.node_outputs is not None else await self._store.events(run.id)
+        deliveries: Sequence[DeliveryDetail] = ()
+        if _manages(actor):
+            async with self._db.read() as session:
+                deliveries = await deliveries_of_run(session, run.id)
+        return page_of(build_timeline(run, reported, deliveries), request)
+
     async def delete(self, actor: Identity, run_filter: RunFilter) -> int:
         """Delete some of the oldest finished runs of a page; return their number, 0 at the end.
 
@@ -165,6 +209,9 @@ class RunService:
                 TOO_MANY_RUNS as for a call.
         """
         run = await self.find(actor, run_id)
+        if run.test:
+            message = f"run {run.id} is a test of a draft, which cannot be retried: test it again"
+            raise GatewayError(ErrorCode.CONFLICT, message)
         input_data = await self._input(run)
         live = await self._deployments.find(run.deployment_id, run.profile_id)
         new = _retry_of(run, live, input_data, latest=latest, key_id=actor.key_id)
@@ -258,4 +305,5 @@ def _retry_of(
         retry_safe=run.retry_safe,
         max_attempts=run.max_attempts,
         retry_of=run.id,
+        request_id=ACTOR.get().request_id,
     )

@@ -5,13 +5,16 @@ Times are the database's (`seconds_from_now`).
 
 from __future__ import annotations
 
+from typing import cast
+
 import sqlalchemy as sa
 
-from gateway.runs.rows import EVENTS, PAYLOADS, RUNS
+from gateway.runs.rows import DRAFTS, EVENTS, PAYLOADS, RUNS
 from gateway.runs.run import FailureCode, RunStatus
 from gateway.runs.storage_usage import counted_bytes
 from gateway.storage.quota_tables import INSTALLATION
 from gateway.storage.sql import filter_by_list, in_list, seconds_from_now, sql_literal
+from gateway.storage.tables import ApiKey, Deployment
 
 
 def is_in(status: RunStatus) -> sa.ColumnElement[bool]:
@@ -31,6 +34,8 @@ def is_now(status: RunStatus) -> sa.ColumnElement[bool]:
     return RUNS.c.status.concat(sql_literal("")) == sql_literal(status)
 
 
+_DEPLOYMENTS = cast("sa.Table", Deployment.__table__)
+_KEYS = cast("sa.Table", ApiKey.__table__)
 _QUEUED, _RUNNING = is_now(RunStatus.QUEUED), is_now(RunStatus.RUNNING)
 _THIS = RUNS.c.id == sa.bindparam("run_id")
 _LEASE_END = seconds_from_now(sa.bindparam("lease_seconds", type_=sa.Float()))
@@ -47,6 +52,8 @@ INSERT = sa.insert(RUNS).values(
 """A new run, queued or running; inapplicable seconds are None."""
 
 INSERT_PAYLOAD = sa.insert(PAYLOADS)
+INSERT_DRAFT = sa.insert(DRAFTS)
+DRAFT = sa.select(DRAFTS.c.draft).where(DRAFTS.c.run_id == sa.bindparam("run_id"))
 
 FIND_BY_KEYS = (
     sa.select(RUNS)
@@ -141,6 +148,7 @@ CANCEL = (
     .where(_THIS, RUNS.c.finished_at.is_(None))
     .values(
         cancel_requested=sa.true(),
+        cancel_requested_at=sa.func.coalesce(RUNS.c.cancel_requested_at, seconds_from_now()),
         status=sa.case((_QUEUED, sql_literal(RunStatus.CANCELLED)), else_=RUNS.c.status),
         finished_at=sa.case((_QUEUED, seconds_from_now())),
         error_code=sa.case((_QUEUED, sql_literal(FailureCode.CANCELLED))),
@@ -180,10 +188,18 @@ COUNT_EVENTS = (
 
 INSERT_EVENTS = sa.insert(EVENTS)
 EVENTS_AFTER = (
-    sa.select(EVENTS.c.number, EVENTS.c.node_id, EVENTS.c.data)
+    sa.select(EVENTS.c.number, EVENTS.c.node_id, EVENTS.c.attempt, EVENTS.c.data)
     .where(EVENTS.c.run_id == sa.bindparam("run_id"), EVENTS.c.number > sa.bindparam("after"))
     .order_by(EVENTS.c.number)
 )
+
+NAMES = sa.union_all(
+    sa.select(_DEPLOYMENTS.c.id, _DEPLOYMENTS.c.name).where(
+        in_list(_DEPLOYMENTS.c.id, "deployment_ids")
+    ),
+    sa.select(_KEYS.c.id, _KEYS.c.name).where(in_list(_KEYS.c.id, "key_ids")),
+)
+"""The names of deployments, deleted ones included, and of API keys."""
 
 _WITH_OUTPUT = sa.select(RUNS, PAYLOADS.c.output, PAYLOADS.c.node_outputs).select_from(
     RUNS.outerjoin(PAYLOADS, PAYLOADS.c.run_id == RUNS.c.id)

@@ -89,7 +89,7 @@ class RunStore(SweepQueries, RunQueries):
             existing = await self._create_once(new, insert)
             if existing is not None:
                 return CreatedRun(run=existing, existing=True)
-        elif audited or new.concurrency_limits or not self._admits(insert):
+        elif audited or new.test or new.concurrency_limits or not self._admits(insert):
             await self._create_alone(new, insert, audited=audited)
         else:
             await self._inserts.put(insert)
@@ -263,7 +263,13 @@ class RunStore(SweepQueries, RunQueries):
                 return False
             first = last - len(nodes) + 1
             events = [
-                {"run_id": run_id, "number": number, "node_id": node_id, "data": data}
+                {
+                    "run_id": run_id,
+                    "number": number,
+                    "node_id": node_id,
+                    "attempt": attempt,
+                    "data": data,
+                }
                 for number, (node_id, data) in enumerate(nodes.items(), first)
             ]
             await session.execute(sql.INSERT_EVENTS, events)
@@ -319,6 +325,8 @@ class RunStore(SweepQueries, RunQueries):
         if self._quota is not None and not self._admits(insert):
             await self._quota.check(session, new.profile_id, insert.stored_bytes)
         await self._insert(session, [insert])
+        if new.draft is not None:
+            await session.execute(sql.INSERT_DRAFT, {"run_id": new.id, "draft": new.draft})
 
     async def _over_quota(
         self, session: AsyncSession, batch: Sequence[FinishedRun]

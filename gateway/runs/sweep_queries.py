@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.ids import min_run_id
-from gateway.runs.rows import EVENTS, PAYLOADS, RUNS, held_params, queued_run, run_from_row
+from gateway.runs.rows import DRAFTS, EVENTS, PAYLOADS, RUNS, held_params, queued_run, run_from_row
 from gateway.runs.run import FailureCode, QueuedRun, ReapResult, Run, RunStatus
 from gateway.runs.run_notifier import RunNotifier
 from gateway.runs.statements import IS_HELD, is_in, is_now
@@ -155,6 +155,7 @@ CANCEL_ABANDONED = (
     .values(
         status=sql_literal(RunStatus.CANCELLED),
         cancel_requested=sa.true(),
+        cancel_requested_at=seconds_from_now(),
         error_code=sql_literal(FailureCode.CANCELLED),
         error_message=sql_literal("the deployment was deleted before the run started"),
         finished_at=seconds_from_now(),
@@ -170,6 +171,7 @@ COUNT_UNFINISHED = sa.union_all(
 
 DELETE_PAYLOADS = sa.delete(PAYLOADS).where(in_list(PAYLOADS.c.run_id, "run_ids"))
 DELETE_EVENTS = sa.delete(EVENTS).where(in_list(EVENTS.c.run_id, "run_ids"))
+DELETE_DRAFTS = sa.delete(DRAFTS).where(in_list(DRAFTS.c.run_id, "run_ids"))
 DELETE_RUNS = sa.delete(RUNS).where(_THESE, RUNS.c.finished_at.is_not(None))
 
 
@@ -183,6 +185,24 @@ def oldest_finished(before: datetime, limit: int) -> sa.Select[str, int]:
             RUNS.c.finished_at.is_not(None),
         )
         .order_by(RUNS.c.id)
+        .limit(limit)
+    )
+
+
+def oldest_tests(before: datetime, limit: int) -> sa.Select[str, int]:
+    """Return the query for the oldest finished test runs created before a time, as above.
+
+    With those whose run an older release has deleted, which knows no drafts.
+    """
+    stored_bytes = sa.func.coalesce(RUNS.c.stored_bytes, 0).label("stored_bytes")
+    return (
+        sa.select(DRAFTS.c.run_id.label("id"), stored_bytes)
+        .outerjoin(RUNS, RUNS.c.id == DRAFTS.c.run_id)
+        .where(
+            DRAFTS.c.run_id < min_run_id(before),
+            sa.or_(RUNS.c.id.is_(None), RUNS.c.finished_at.is_not(None)),
+        )
+        .order_by(DRAFTS.c.run_id)
         .limit(limit)
     )
 
@@ -330,7 +350,13 @@ class SweepQueries:
 
         Each call is one small transaction, so that others can write in between.
         """
-        oldest = oldest_finished(before, limit)
+        return await self._prune(oldest_finished(before, limit))
+
+    async def prune_tests(self, before: datetime, *, limit: int = BATCH_SIZE) -> int:
+        """Delete the oldest finished test runs created before a time, as `prune`."""
+        return await self._prune(oldest_tests(before, limit))
+
+    async def _prune(self, oldest: sa.Select[str, int]) -> int:
         async with self._db.read() as session:  # usually there are none: no lock is needed
             if (await session.execute(oldest.limit(1))).first() is None:
                 return 0
@@ -344,7 +370,7 @@ class SweepQueries:
 
 async def delete_runs(session: AsyncSession, run_ids: Sequence[str]) -> None:
     """Delete finished runs with all that belongs to them."""
-    deletes: tuple[Executable, ...] = (DELETE_PAYLOADS, DELETE_EVENTS, DELETE_RUNS)
+    deletes: tuple[Executable, ...] = (DELETE_PAYLOADS, DELETE_EVENTS, DELETE_DRAFTS, DELETE_RUNS)
     for statement in deletes:
         await session.execute(statement, {"run_ids": run_ids})
 

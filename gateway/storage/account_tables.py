@@ -1,14 +1,14 @@
-"""The tables of console sessions and of failed logins."""
+"""The tables of console sessions, failed logins, set-up links and invitations."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Index, Integer, String
+from sqlalchemy import ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.storage.clock import now
-from gateway.storage.tables import Name, Owned, Table, UtcTime
+from gateway.storage.tables import Id, Name, Owned, Table, UtcTime
 
 
 class ConsoleSession(Owned):
@@ -39,3 +39,28 @@ class LoginFailures(Table):
     count: Mapped[int] = mapped_column(Integer)
     since: Mapped[datetime] = mapped_column(UtcTime, index=True)
     """When the first of them happened."""
+
+
+class SetupToken(Table):
+    """The token of the set-up link that a host has printed, as a keyed hash."""
+
+    __tablename__ = "setup_tokens"
+
+    host_id: Mapped[str] = mapped_column(
+        Id, ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True
+    )
+    """The link is valid while this host has its lease."""
+    token_hash: Mapped[str] = mapped_column(String(64))
+    expires_at: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class Invitation(Table):
+    """The token of a user's invitation link, as a keyed hash; a user has one at most."""
+
+    __tablename__ = "invitations"
+
+    profile_id: Mapped[str] = mapped_column(
+        Id, ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True
+    )
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcTime)

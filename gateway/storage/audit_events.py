@@ -23,6 +23,7 @@ _EXCLUDED_COLUMNS = frozenset(
     {
         *("id", "profile_id", "created_at", "updated_at"),
         *("last_used_at", "last_address", "total_uses", "uses_since_rotation"),
+        *("refused_uses", "last_refused_at"),
         *("rollout_seq", "live_rollout_seq"),
     }
 )

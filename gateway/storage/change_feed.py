@@ -29,6 +29,8 @@ log = logger("gateway.storage.change_feed")
 
 Listener = Callable[[str | None], None]
 """Called with the id of the changed entity, or None if all of the kind may have changed."""
+OwnerListener = Callable[[str | None, str | None], None]
+"""The same with the profile of a deleted entity, where it is known."""
 
 
 class ChangeFeed:
@@ -43,7 +45,7 @@ class ChangeFeed:
         self._db = db
         default = _SQLITE_INTERVAL_SECONDS if db.commits.must_poll else _INTERVAL_SECONDS
         self._interval = default if interval is None else interval
-        self._listeners: dict[str, list[Listener]] = defaultdict(list)
+        self._listeners: dict[str, list[OwnerListener]] = defaultdict(list)
         self._commits = db.commits.watch()
         self._revision: int | None = None
         self._unavailable = False
@@ -53,6 +55,10 @@ class ChangeFeed:
 
     def subscribe(self, kind: ChangeKind, listener: Listener) -> None:
         """Call `listener` for each change of `kind` from now on; it must not raise or block."""
+        self.subscribe_with_owner(kind, lambda entity_id, _: listener(entity_id))
+
+    def subscribe_with_owner(self, kind: ChangeKind, listener: OwnerListener) -> None:
+        """As `subscribe`, for a listener that also takes the owner of what was deleted."""
         self._listeners[kind].append(listener)
 
     def start(self) -> None:
@@ -89,7 +95,7 @@ class ChangeFeed:
             self._publish_all()
         else:
             for change in changes:
-                self._publish(change.kind, change.entity_id)
+                self._publish(change.kind, change.entity_id, change.owner_id)
 
     async def _follow(self) -> None:
         while not self._stopping:
@@ -125,13 +131,13 @@ class ChangeFeed:
         complete = len(changes) >= revision - seen and changes[0].revision == seen + 1
         return changes[: revision - seen] if complete else None
 
-    def _publish(self, kind: str, entity_id: str | None) -> None:
+    def _publish(self, kind: str, entity_id: str | None, owner_id: str | None) -> None:
         for listener in self._listeners.get(kind, ()):
-            listener(entity_id)
+            listener(entity_id, owner_id)
 
     def _publish_all(self) -> None:
         for kind in ChangeKind:
-            self._publish(kind, None)
+            self._publish(kind, None, None)
 
     def _log_state(self, *, unavailable: bool, reason: str | None = None) -> None:
         if unavailable and not self._unavailable:

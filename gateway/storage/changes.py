@@ -25,19 +25,30 @@ class ChangeKind(StrEnum):
     """What kind of entity changed."""
 
     API_KEY = "api_key"
+    CALL_WATCH = "call_watch"
+    """A deployment that is watched from now on; its id."""
     DEPLOYMENT = "deployment"
     FLOW = "flow"
     INFERENCE_SERVER = "inference_server"
     MODEL = "model"
     PROFILE = "profile"
     """A user's role or state, or a deleted user."""
+    REHEARSAL = "rehearsal"
+    """A rehearsal of a deployment's draft; the deployment's id."""
     SESSION = "session"
     """A console session that has ended."""
+    WATCHED_CALL = "watched_call"
+    """A call of a watched deployment; its id."""
 
 
-def record_change(session: AsyncSession, kind: ChangeKind, entity_id: str) -> None:
-    """Tell other processes, once the session's transaction is committed, that an entity changed."""
-    session.info.setdefault(_RECORDED, {})[kind, entity_id] = None
+def record_change(
+    session: AsyncSession, kind: ChangeKind, entity_id: str, *, owner_id: str | None = None
+) -> None:
+    """Tell other processes, once the session's transaction is committed, that an entity changed.
+
+    `owner_id` is the profile of an entity that has been deleted: no row says it from then on.
+    """
+    session.info.setdefault(_RECORDED, {})[kind, entity_id] = owner_id
 
 
 async def write_changes(session: AsyncSession) -> bool:
@@ -58,8 +69,8 @@ async def write_changes(session: AsyncSession) -> bool:
     )
     last: int = (await session.execute(rise)).scalar_one()
     session.add_all(
-        Change(revision=last - count + number, kind=kind, entity_id=entity_id)
-        for number, (kind, entity_id) in enumerate(recorded, start=1)
+        Change(revision=last - count + number, kind=kind, entity_id=entity_id, owner_id=owner_id)
+        for number, ((kind, entity_id), owner_id) in enumerate(recorded.items(), start=1)
     )
     if last // _PRUNE_EVERY > (last - count) // _PRUNE_EVERY:
         await session.execute(delete(Change).where(Change.revision <= last - RETAINED))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, closing, nullcontext, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 from sqlalchemy import URL, event, make_url
@@ -28,6 +29,8 @@ from gateway.storage.changes import write_changes
 from gateway.storage.commit_signal import commit_signal
 from gateway.storage.disk_space import is_disk_full, room_on_disk
 from gateway.storage.stored_json import dump_stored
+
+_Result = TypeVar("_Result")
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -76,11 +79,12 @@ def create_engine(url: URL) -> AsyncEngine:
         url,
         connect_args=connect_args,
         json_serializer=lambda value: dump_stored(value).decode(),
-        pool_pre_ping=not sqlite,  # only a server can close a pooled connection
     )
     if sqlite:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine.sync_engine, "checkout", postgresql.replace_if_closed)
     return engine
 
 
@@ -97,12 +101,21 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = parse_url(url)
+        self._file = sqlite_file(self.url)
         self._engine = create_engine(self.url)
-        self._reads = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._transactions = async_sessionmaker(self._engine, expire_on_commit=False)
+        # On PostgreSQL a transaction costs two round trips, and adds nothing to one that only reads
+        # at READ COMMITTED: every statement sees the latest commits.
+        self._reads = (
+            self._transactions
+            if self._file
+            else async_sessionmaker(
+                self._engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False
+            )
+        )
         self._writes = async_sessionmaker(
             with_immediate_transactions(self._engine), expire_on_commit=False
         )
-        self._file = sqlite_file(self.url)
         # SQLite allows one writer. A connection that finds the file locked sleeps for milliseconds
         # before it tries again, so writers of the same process queue here instead.
         self._write_lock: asyncio.Lock | nullcontext[None] = (
@@ -114,11 +127,16 @@ class Database:
         """Whether a write has failed because of a full disk, and none has succeeded since that was
         noticed (`StorageCounts.add_changes`)."""
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncSession]:
-        """Open a session that sees one consistent state and writes nothing."""
-        async with self._reads() as session:
-            yield session
+    def read(self) -> AsyncSession:
+        """Open a session that writes nothing.
+
+        On SQLite it sees one state; on PostgreSQL each statement sees the latest commits.
+        """
+        return self._reads()
+
+    def read_in_parts(self) -> AsyncSession:
+        """Open one whose results can be streamed: PostgreSQL keeps a cursor in a transaction."""
+        return self._transactions()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
@@ -178,21 +196,51 @@ class Database:
         return {**kept, "timeout": _CONNECT_SECONDS}
 
 
+class _SqliteConnection(aiosqlite.Connection):
+    """A connection of aiosqlite whose thread is told to stop once.
+
+    SQLAlchemy does so twice where a task is cancelled while it closes its connection, and aiosqlite
+    0.22 would never resolve the second future.
+    """
+
+    def stop(self) -> asyncio.Future[None] | None:
+        return super().stop() if self._running else None
+
+
 async def _connect_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
     """Open a connection; Any: sqlite3's own arguments.
 
     Where the task is cancelled meanwhile, aiosqlite would leave the connection open.
     """
-    connection = aiosqlite.connect(*args, **options)
+    connection = _SqliteConnection(partial(sqlite3.connect, *args, **options), iter_chunk_size=64)
     connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does
-    opening = asyncio.ensure_future(connection)
     try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        with suppress(sqlite3.Error):
-            await opening
-            await connection.close()
+        return await _to_its_end(connection)
+    except BaseException:
+        await _to_its_end(_end_thread(connection))
         raise
+
+
+async def _end_thread(connection: _SqliteConnection) -> None:
+    """Close the connection, if it is open; its thread replies to no loop that may be closed."""
+    with suppress(sqlite3.Error):
+        await connection.close()
+    await asyncio.to_thread(connection._thread.join)  # noqa: SLF001 - aiosqlite does not join it
+
+
+async def _to_its_end(work: Awaitable[_Result]) -> _Result:
+    """Return the result of `work`; cancelled meanwhile, however often, raise that when it ends."""
+    task = asyncio.ensure_future(work)
+    cancelled = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()  # marks it as retrieved
+        raise cancelled
+    return task.result()
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

@@ -25,6 +25,17 @@ def row_etag(row: Owned) -> str:
     return f'"{digest(row_snapshot(row))["sha256"]}"'
 
 
+def require_if_match(row: Owned, if_match: Sequence[str]) -> None:
+    """Raise PRECONDITION_REQUIRED without values of the header If-Match."""
+    if not if_match:
+        etag = row_etag(row)
+        message = (
+            f"If-Match: expected the ETag of the {row.noun} that was read, got none: read the "
+            f"{row.noun}, and repeat the change with its ETag"
+        )
+        raise GatewayError(ErrorCode.PRECONDITION_REQUIRED, message, details={"etag": etag})
+
+
 def check_if_match(row: Owned, if_match: Sequence[str]) -> None:
     """Check the values of the header If-Match; without any, everything matches.
 
@@ -41,7 +52,7 @@ def check_if_match(row: Owned, if_match: Sequence[str]) -> None:
             f"If-Match: expected {etag}, the ETag of the current {row.noun}, got another one: "
             f"read the {row.noun} again, and repeat the change with its new ETag"
         )
-        raise GatewayError(ErrorCode.PRECONDITION_FAILED, message)
+        raise GatewayError(ErrorCode.PRECONDITION_FAILED, message, details={"etag": etag})
 
 
 def matches_none(etag: str, if_none_match: Sequence[str]) -> bool:

@@ -85,7 +85,10 @@ async def _engine(url: str) -> AsyncIterator[tuple[AsyncEngine, URL, str]]:
     try:
         yield engine, parsed, shown
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        reason = reason_of(getattr(error, "orig", None) or error)
+        cause = getattr(error, "orig", None) or error
+        reason = reason_of(cause)
+        if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            reason += ": another process has not ended its transaction: end it if it is stopped"
         raise StorageError(f"the database {shown} cannot be used: {reason}") from error
     finally:
         await engine.dispose()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import Any
 
 import asyncpg
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 _TCP_OPTIONS = {
     "TCP_USER_TIMEOUT": 10_000,  # milliseconds without an acknowledgement
@@ -14,6 +18,9 @@ _TCP_OPTIONS = {
     "TCP_KEEPCNT": 3,
 }
 """A server that is busy or frozen acknowledges packets all the same."""
+_IDLE_SECONDS = 10.0
+"""How long the server waits for the next statement of a transaction, whose locks others wait for. A
+process that is stopped (SIGSTOP) in the middle, or a host that is cut off, would keep them."""
 
 
 # Any: arguments of asyncpg
@@ -23,7 +30,15 @@ async def connect(*args: Any, **options: Any) -> asyncpg.Connection[Any]:
     TCP would try for a quarter of an hour: a host that was cut off and is back would still wait for
     answers to what it had asked before, and one that only listens would hear nothing, ever.
     """
-    connection = await asyncpg.connect(*args, **options)
+    async with asyncio.timeout(options.get("timeout")):
+        connection = await asyncpg.connect(*args, **options)
+        try:
+            # No parameter of the start-up, which PgBouncer refuses.
+            idle_ms = round(_IDLE_SECONDS * 1000)
+            await connection.execute(f"SET idle_in_transaction_session_timeout = {idle_ms}")
+        except BaseException:
+            connection.terminate()
+            raise
     # asyncpg has no option for it, and no public way to its socket.
     used: socket.socket = connection._transport.get_extra_info("socket")  # noqa: SLF001
     if used.family != socket.AF_UNIX:
@@ -32,3 +47,16 @@ async def connect(*args: Any, **options: Any) -> asyncpg.Connection[Any]:
             if hasattr(socket, name):  # Linux has all of them
                 used.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return connection
+
+
+def replace_if_closed(
+    _connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+) -> None:
+    """Have the pool replace a connection that the server has closed, or that packets do not reach.
+
+    The event loop notices both without asking. SQLAlchemy's `pool_pre_ping` asks: it begins a
+    transaction, sends an empty statement and rolls back, which is longer than most of our reads.
+    """
+    connection = entry.driver_connection
+    if connection is None or connection.is_closed():
+        raise DisconnectionError

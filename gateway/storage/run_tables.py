@@ -12,7 +12,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Boolean, Float, Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    false,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from gateway.storage.tables import Id, Listed, Name, Table, UtcTime, Word
@@ -21,6 +32,7 @@ _QUEUED = text("status = 'queued'")
 _EXPIRING = text("status = 'queued' AND queue_until IS NOT NULL")
 _RUNNING = text("status = 'running'")
 _NOT_COMPLETED = text("status <> 'completed'")
+_WITH_ERROR = text("error_code IS NOT NULL")
 _REPLAYED = text("fingerprint IS NOT NULL")
 COUNTED = text("mode <> 'fast' AND finished_at IS NOT NULL")
 """Runs for usage to count; fast calls are counted when they are answered."""
@@ -47,6 +59,18 @@ class RunRow(Listed):
             *("deployment_id", "status", "created_at", "id"),
             sqlite_where=_NOT_COMPLETED,
             postgresql_where=_NOT_COMPLETED,
+        ),
+        Index(
+            "ix_runs_code_page",
+            *("profile_id", "error_code", "created_at", "id"),
+            sqlite_where=_WITH_ERROR,
+            postgresql_where=_WITH_ERROR,
+        ),
+        Index(
+            "ix_runs_deployment_code_page",
+            *("deployment_id", "error_code", "created_at", "id"),
+            sqlite_where=_WITH_ERROR,
+            postgresql_where=_WITH_ERROR,
         ),
         Index("ix_runs_due", "type", "due_at", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
         Index(
@@ -83,6 +107,9 @@ class RunRow(Listed):
     status: Mapped[str] = mapped_column(Word)
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
     timeout_seconds: Mapped[float] = mapped_column(Float)
+    request_id: Mapped[str | None] = mapped_column(String(128))
+    """The id that the client gave the request that made it; "": it gave none; NULL: not kept."""
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcTime)
     retry_safe: Mapped[bool] = mapped_column(Boolean)
     """Whether it may be restarted after its worker was lost."""
     attempt: Mapped[int] = mapped_column(Integer, default=0)
@@ -111,6 +138,8 @@ class RunRow(Listed):
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     fingerprint: Mapped[str | None] = mapped_column(String(64))
     """Hash of the body, while the idempotency key is valid."""
+    test: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    """Whether it tests a draft; then there is a RunDraft, and no deployment."""
 
 
 class RunPayload(Table):
@@ -124,6 +153,16 @@ class RunPayload(Table):
     node_outputs: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
+class RunDraft(Table):
+    """The flow of a test run."""
+
+    __tablename__ = "run_drafts"
+
+    run_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    draft: Mapped[bytes] = mapped_column(LargeBinary)
+    """JSON, as `gateway.drafts.draft_flow` writes it."""
+
+
 class RunEventRow(Table):
     """A finished node of a run that is still running."""
 
@@ -133,5 +172,7 @@ class RunEventRow(Table):
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     """1, 2, 3 … within the run, across all attempts."""
     node_id: Mapped[str] = mapped_column(Name)
+    attempt: Mapped[int | None] = mapped_column(Integer)
+    """The attempt that reported it; NULL: an older version wrote it."""
     data: Mapped[bytes] = mapped_column(LargeBinary)
     """JSON of the node's entry in `node_outputs`."""

@@ -27,6 +27,7 @@ from sqlalchemy import Table as SqlTable
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
@@ -93,6 +94,13 @@ def seconds_from_now(seconds: float | ColumnElement[float] = 0.0) -> SecondsFrom
     return SecondsFromNow(given)
 
 
+class HourOf(FunctionElement[str]):
+    """What is equal for all times of an hour, for GROUP BY."""
+
+    inherit_cache = True
+    type = Text()
+
+
 class TextList(TypeDecorator[Sequence[str]]):
     """Several texts as one parameter: an array on PostgreSQL, JSON on SQLite."""
 
@@ -129,7 +137,7 @@ class FilterByList(InList):
     inherit_cache = True
 
 
-def in_list(column: ColumnElement[str], parameter: str) -> InList:
+def in_list(column: ColumnElement[str] | InstrumentedAttribute[str], parameter: str) -> InList:
     """Return the condition that `column` is one of the texts bound as `parameter`.
 
     One parameter gives one statement text for lists of all lengths, so it is prepared once.
@@ -158,6 +166,16 @@ def _seconds_on_postgresql(element: SecondsFromNow, compiler: SQLCompiler, **opt
     # Not clock_timestamp(): it changes within a statement, so no index serves a comparison with it.
     seconds = compiler.process(element.clauses, **options)
     return f"(statement_timestamp() + {seconds} * interval '1 second')"
+
+
+@compiles(HourOf, "sqlite")
+def _hour_on_sqlite(element: HourOf, compiler: SQLCompiler, **options: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **options)}, 1, 13)"
+
+
+@compiles(HourOf, "postgresql")
+def _hour_on_postgresql(element: HourOf, compiler: SQLCompiler, **options: Any) -> str:
+    return f"date_trunc('hour', {compiler.process(element.clauses, **options)}, 'UTC')"
 
 
 @compiles(InList, "sqlite")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from statistics import median
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -104,7 +105,10 @@ class ApiKey(Owned):
 
     __tablename__ = "api_keys"
     noun = "API key"
-    __table_args__ = (Index("ix_api_keys_page", "profile_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_api_keys_page", "profile_id", "created_at", "id"),
+        Index("ix_api_keys_mask", "profile_id", "display_prefix"),
+    )
 
     name: Mapped[str] = mapped_column(Name)
     scope: Mapped[str] = mapped_column(Word)
@@ -122,6 +126,9 @@ class ApiKey(Owned):
     expires_at: Mapped[datetime | None] = mapped_column(UtcTime)
     total_uses: Mapped[int] = mapped_column(BigInteger, default=0)
     """Requests made with it; updated in batches, with a short delay."""
+    refused_uses: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Requests that were refused because it was not valid."""
+    last_refused_at: Mapped[datetime | None] = mapped_column(UtcTime)
     rotated_at: Mapped[datetime | None] = mapped_column(UtcTime)
     """When it was rotated; NULL: not rotated."""
     grace_ends_at: Mapped[datetime | None] = mapped_column(UtcTime)
@@ -142,7 +149,11 @@ class Flow(Owned):
 
     __tablename__ = "flows"
     noun = "flow"
-    __table_args__ = (Index("ix_flows_page", "profile_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_flows_page", "profile_id", "created_at", "id"),
+        Index("ix_flows_updated_page", "profile_id", "updated_at", "id"),
+        Index("ix_flows_name_page", "profile_id", "name", "id"),
+    )
 
     name: Mapped[str] = mapped_column(Name)
     definition: Mapped[Json] = mapped_column(JSON)
@@ -300,6 +311,8 @@ class InferenceServer(Listed):
     max_replicas: Mapped[int | None] = mapped_column(Integer)
     target_queue: Mapped[float | None] = mapped_column(Float)
     """How many calls wait or run in a replica on average, to which the number is adapted."""
+    boots: Mapped[list[float] | None] = mapped_column(JSON(none_as_null=True))
+    """How many seconds its last boots took, the newest last; NULL: it has not been ready yet."""
     updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
     replicas: Mapped[list[Replica]] = relationship(
         order_by="Replica.slot",
@@ -312,9 +325,7 @@ class InferenceServer(Listed):
     def lead(self) -> Replica:
         """The replica that is closest to answering calls."""
         nothing = Replica(state="stopped", restarts=0)  # it was deleted between two queries
-        return min(
-            self.replicas, key=lambda replica: _CLOSEST.index(replica.state), default=nothing
-        )
+        return min(self.replicas, key=lambda replica: CLOSEST.index(replica.state), default=nothing)
 
     @property
     def state(self) -> str:
@@ -335,6 +346,28 @@ class InferenceServer(Listed):
     def boot_seconds(self) -> float | None:
         """Of the lead."""
         return self.lead.boot_seconds
+
+    @property
+    def expected_boot_seconds(self) -> float | None:
+        """The median of its last boots; None: there was none."""
+        return median(self.boots) if self.boots else None
+
+    @property
+    def slow_boot_seconds(self) -> float | None:
+        """What nine of ten of its last boots took at most; None: there were fewer than ten."""
+        boots = sorted(self.boots or ())
+        return boots[len(boots) * 9 // 10 - 1] if len(boots) >= _ENOUGH_BOOTS else None
+
+    def elapsed_boot_seconds(self, at: datetime) -> float | None:
+        """For how long the lead boots at a time; None: it does not."""
+        if self.state != "booting" or self.started_at is None:
+            return None
+        return max(0.0, (at - self.started_at).total_seconds())
+
+    @property
+    def phase_started_at(self) -> datetime | None:
+        """Of the lead."""
+        return self.lead.phase_started_at
 
     @property
     def started_at(self) -> datetime | None:
@@ -390,7 +423,9 @@ class InferenceServer(Listed):
         return sum(replica.state == "ready" for replica in self.replicas)
 
 
-_CLOSEST = ("ready", "booting", "draining", "unresponsive", "failed", "stopped")
+_ENOUGH_BOOTS = 10
+"""To say which are slow."""
+CLOSEST = ("ready", "booting", "draining", "unresponsive", "failed", "stopped")
 """The states of a replica, from answering calls to having no process."""
 
 
@@ -412,6 +447,8 @@ class Replica(Table):
     """Of a process that has registered itself, by the database's clock: the row is deleted then."""
     state: Mapped[str] = mapped_column(Word, default="stopped")
     phase: Mapped[str | None] = mapped_column(Word)
+    phase_started_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """While it boots."""
     pid: Mapped[int | None] = mapped_column(Integer)
     address: Mapped[str | None] = mapped_column(Text)
     tcp_address: Mapped[str | None] = mapped_column(Text)
@@ -434,6 +471,18 @@ class Replica(Table):
         return self.lease_until is not None
 
 
+class ReplicaLog(Table):
+    """The last lines of a replica's log, see `fleet/server_logs.py`."""
+
+    __tablename__ = "replica_logs"
+
+    replica_id: Mapped[str] = mapped_column(
+        ForeignKey("replicas.id", ondelete="CASCADE"), primary_key=True
+    )
+    lines: Mapped[list[list[Any]]] = mapped_column(JSON)
+    """Each: microseconds since the epoch, level, text. Any: these."""
+
+
 class Host(Listed):
     """A machine whose supervisor runs replicas of inference servers, while its lease lasts."""
 
@@ -453,6 +502,35 @@ class Host(Listed):
     labels: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     """What its inference servers may use together."""
+    pepper_digest: Mapped[str | None] = mapped_column(String(64))
+    """A hash with its pepper: that of all hosts is the same."""
+
+
+class ServiceProcess(Table):
+    """A gateway or a queue worker, see `fleet/processes.py`."""
+
+    __tablename__ = "service_processes"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    host_id: Mapped[str | None] = mapped_column(
+        ForeignKey("hosts.id", ondelete="CASCADE"), index=True
+    )
+    """The host that looks after it, and lends it its lease; NULL: it runs alone."""
+    lease_until: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Of one that runs alone, by the database's clock."""
+    host: Mapped[str] = mapped_column(Name)
+    """The name of its machine."""
+    kind: Mapped[str] = mapped_column(Word)
+    name: Mapped[str] = mapped_column(Name)
+    state: Mapped[str] = mapped_column(Word)
+    reason: Mapped[str | None] = mapped_column(Text)
+    pid: Mapped[int | None] = mapped_column(Integer)
+    address: Mapped[str | None] = mapped_column(Text)
+    """The URL of its REST port, or of its probes and metrics."""
+    version: Mapped[str] = mapped_column(String(64))
+    concurrency: Mapped[int | None] = mapped_column(Integer)
+    """How many runs a queue worker executes at a time."""
+    started_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
 class ChangeCounter(Table):
@@ -473,4 +551,6 @@ class Change(Table):
     revision: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(Word)
     entity_id: Mapped[str] = mapped_column(String(200))
+    owner_id: Mapped[str | None] = mapped_column(Id)
+    """The profile of an entity without a row of its own, or whose row is deleted."""
     at: Mapped[datetime] = mapped_column(UtcTime, default=now)

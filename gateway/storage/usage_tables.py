@@ -45,7 +45,10 @@ class UsageMinute(UsageRow):
     """
 
     __tablename__ = "usage_minutes"
-    __table_args__ = (Index("ix_usage_minutes_profile", "profile_id", "began_at"),)
+    __table_args__ = (
+        Index("ix_usage_minutes_profile", "profile_id", "began_at"),
+        Index("ix_usage_minutes_deployment", "deployment_id", "began_at", "calls", "errors"),
+    )
 
     source: Mapped[str] = mapped_column(Word, primary_key=True)
     """A name unique to the process; `runs` for counts taken from the rows of runs."""

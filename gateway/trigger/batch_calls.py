@@ -11,7 +11,7 @@ import orjson
 from gateway.deployments.settings import ResponseFormat
 from gateway.fast_path.deployment_call import DeploymentCall
 from gateway.fast_path.rollout_calls import enter_rollout
-from gateway.ids import new_run_id
+from gateway.ids import new_run_id, request_id_of
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.web.problems import Headers
 from gateway.web.unexpected_errors import as_gateway_error
@@ -105,7 +105,11 @@ class _Item(DeploymentCall):
         self.authenticated = call.authenticated
         self.run_id = new_run_id()
         self.response_format = ResponseFormat.FLAT
-        headers = {**call.headers, b"content-type": b"application/json"}
+        headers = {
+            **call.headers,
+            b"content-type": b"application/json",
+            b"x-request-id": request_id_of(call.headers, call.run_id),
+        }
         key = headers.get(IDEMPOTENCY_KEY)
         if key is not None:  # the batch's key, made the item's own
             headers[IDEMPOTENCY_KEY] = b"%b/%d" % (key.strip().strip(b'"'), index)

@@ -15,6 +15,7 @@ from gateway.execution.compiled_flow import CompiledFlow
 from gateway.fast_path.body import parse_body, write_input
 from gateway.fast_path.deployment_call import DeploymentCall
 from gateway.flows.input_validator import WrittenInput
+from gateway.ids import given_request_id
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import key_required, read_idempotency
 from gateway.runs.responses import (
@@ -144,6 +145,7 @@ class _RunCall:
             retry_safe=deployment.retry_safe,
             idempotency=idempotency,
             concurrency_limits=route.concurrency_limits,
+            request_id=given_request_id(call.headers),
         )
         owner = self._execution.launcher.initial_owner(new.type, mode)
         try:

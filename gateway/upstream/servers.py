@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from math import inf
 from time import monotonic
 
@@ -24,7 +25,9 @@ _SLOW_CALLS = 32
 _CLOSE_SECONDS = 1.0
 """That the end of a connection takes, when its calls have ended."""
 _DEFAULT_BOOT_SECONDS = 5.0
-"""The assumed duration of a boot until one has been measured."""
+"""The assumed duration of a boot until one has been measured; then that it takes as long again,"""
+_MAX_GUESS_SECONDS = 60.0
+"""up to this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,8 +178,13 @@ class InferenceServers:
                 closing.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def stream(self, model: str, version: int) -> InferenceStreamClient:
+    def stream(
+        self, model: str, version: int, sequence: str | None = None
+    ) -> InferenceStreamClient:
         """Return the stream to a replica of one model version's server; wake one that sleeps.
+
+        Calls of the same `sequence` go to the same replica, whichever gateway has them, as long as
+        it takes calls.
 
         Raises:
             GatewayError: NO_ACTIVE_INFERENCE where none is wanted; INFERENCE_SERVER_BOOTING, with
@@ -189,6 +197,8 @@ class InferenceServers:
             raise self._unavailable(model, version)
         if len(found) == 1:
             return found[0]
+        if sequence is not None:
+            return self._by_sequence(model, version, sequence)[0]
         chosen = min(found, key=_load_of(found))
         found.append(found.pop(found.index(chosen)))
         return chosen
@@ -200,16 +210,20 @@ class InferenceServers:
         return status is not None and status.asleep
 
     def other_stream(
-        self, model: str, version: int, error: GatewayError
+        self, model: str, version: int, error: GatewayError, sequence: str | None = None
     ) -> InferenceStreamClient | None:
         """Return the stream for another attempt after `error`; None: it is for the caller.
 
         Another replica takes what one has refused because it is ending, and so has not begun.
         """
         if error.code is ErrorCode.SHUTTING_DOWN:
-            found = self._streams.get((model, version), [])
-            by_load = sorted(found, key=_load_of(found))
-            return next((each for each in by_load if not each.refuses), None)
+            found: Sequence[InferenceStreamClient]
+            if sequence is None:
+                found = self._streams.get((model, version), [])
+                found = sorted(found, key=_load_of(found))
+            else:
+                found = self._by_sequence(model, version, sequence)
+            return next((each for each in found if not each.refuses), None)
         return None
 
     def slow_streams(self, model: str, version: int) -> int:
@@ -284,6 +298,23 @@ class InferenceServers:
             for _, versions in sorted(self._statuses.items())
             for version in sorted(versions)
         ]
+
+    def _by_sequence(
+        self, model: str, version: int, sequence: str
+    ) -> Sequence[InferenceStreamClient]:
+        """Return the streams to all replicas, in the order in which a sequence prefers them.
+
+        Rendezvous hashing (Thaler and Ravishankar, 1998): every gateway finds the same order, and a
+        replica that comes or goes moves the sequences of no other.
+        """
+        status = self._status(model, version)
+        found = [
+            (_takes_calls(stream), _weight(sequence, replica.slot), stream)
+            for replica in (status.replicas if status else ())
+            if (stream := self._current.get((model, version, replica.slot)))
+        ]
+        found.sort(key=lambda each: each[:2], reverse=True)
+        return [stream for *_, stream in found]
 
     def _connect(self, replica: ReplicaKey, addresses: tuple[str, ...]) -> ServerConnector:
         model, version, _ = replica
@@ -392,6 +423,14 @@ class InferenceServers:
         return GatewayError(ErrorCode.INFERENCE_SERVER_UNAVAILABLE, message, retry_after=1)
 
 
+def _weight(sequence: str, slot: int) -> bytes:
+    return blake2b(f"{slot}/{sequence}".encode(), digest_size=8).digest()
+
+
+def _takes_calls(stream: InferenceStreamClient) -> bool:
+    return not (stream.refuses or stream.ended.is_set())
+
+
 def _slow_from(streams: Sequence[InferenceStreamClient], now: float) -> float:
     """Return what a call takes at least on a replica that counts as slow, beside the others."""
     known = [seconds for each in streams if (seconds := each.seconds(now))]
@@ -406,9 +445,8 @@ def _load_of(
     slow_from = _slow_from(streams, now)
 
     def load(stream: InferenceStreamClient) -> tuple[bool, int, bool]:
-        takes_none = stream.refuses or stream.ended.is_set()
         more = _SLOW_CALLS if stream.seconds(now) > slow_from else 0
-        return takes_none, stream.in_flight + more, not stream.is_local
+        return not _takes_calls(stream), stream.in_flight + more, not stream.is_local
 
     return load
 
@@ -430,7 +468,8 @@ def _booting(status: ServerStatus) -> GatewayError:
         elapsed = max(0.0, (datetime.now(UTC) - status.started_at).total_seconds())
     usual = status.boot_seconds
     expected = f", usually {usual:.1f} s" if usual else ""
-    left = max(1.0, (usual or max(_DEFAULT_BOOT_SECONDS, 2 * elapsed)) - elapsed)
+    again = min(elapsed, _MAX_GUESS_SECONDS)  # `elapsed` is wrong where clocks differ
+    left = max(1.0, usual - elapsed if usual else max(_DEFAULT_BOOT_SECONDS - elapsed, again))
     message = (
         f"the inference server for {status.title} is booting (phase {phase}, "
         f"{elapsed:.1f} s elapsed{expected}): retry after {left:.0f} s"

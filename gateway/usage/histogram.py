@@ -32,6 +32,12 @@ def bucket_midpoint(bucket: int) -> float:
     return math.ldexp((BUCKETS_PER_OCTAVE + part + 0.5) / (2 * BUCKETS_PER_OCTAVE), exponent)
 
 
+def bucket_start(bucket: int) -> float:
+    """Return the shortest duration that a bucket holds; the bucket before it ends there."""
+    exponent, part = divmod(bucket - BUCKETS_PER_OCTAVE, BUCKETS_PER_OCTAVE)
+    return math.ldexp((BUCKETS_PER_OCTAVE + part) / (2 * BUCKETS_PER_OCTAVE), exponent)
+
+
 def count(buckets: DurationHistogram, seconds: float) -> None:
     """Add one duration."""
     bucket = bucket_of(seconds)

@@ -1,8 +1,8 @@
-"""`/node/usage/` and `/node/deployments/{id}/usage/`, for the deployments that a key covers."""
+"""`/node/usage/…` and `/node/deployments/{id}/usage/`, for the deployments that a key covers."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, Query
 
@@ -10,8 +10,12 @@ from gateway.auth.access import Caller
 from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
 from gateway.storage.clock import UtcDatetime
-from gateway.usage.schemas import DeploymentUsageOut, UsageOut
+from gateway.usage.schemas import DeploymentUsageOut, HeatmapOut, UsageOut
 from gateway.usage.service import GroupBy, Step, UsageQuery, UsageService
+
+From = Annotated[UtcDatetime | None, Query(alias="from")]
+To = Annotated[UtcDatetime | None, Query(alias="to")]
+Version = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 
 
 class UsageParams:
@@ -19,15 +23,44 @@ class UsageParams:
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI passes by name
         self,
-        since: Annotated[UtcDatetime | None, Query(alias="from")] = None,
-        until: Annotated[UtcDatetime | None, Query(alias="to")] = None,
+        since: From = None,
+        until: To = None,
         by: GroupBy = GroupBy.DEPLOYMENT,
         step: Step = Step.NONE,
         deployment: str | None = None,
+        version: Version = None,
         key: str | None = None,
     ) -> None:
         self.query = UsageQuery(
-            since=since, until=until, by=by, step=step, deployment_id=deployment, key_id=key
+            since=since,
+            until=until,
+            by=by,
+            step=step,
+            deployment_id=deployment,
+            version=version,
+            key_id=key,
+        )
+
+
+class HeatmapParams:
+    """Those of the heat map, likewise."""
+
+    def __init__(  # noqa: PLR0917 - query parameters, which FastAPI passes by name
+        self,
+        since: From = None,
+        until: To = None,
+        step: Literal[Step.MINUTE, Step.HOUR, Step.DAY] = Step.HOUR,
+        deployment: str | None = None,
+        version: Version = None,
+        key: str | None = None,
+    ) -> None:
+        self.query = UsageQuery(
+            since=since,
+            until=until,
+            step=step,
+            deployment_id=deployment,
+            version=version,
+            key_id=key,
         )
 
 
@@ -43,6 +76,19 @@ async def usage(service: Service, actor: Caller, asked: UsageParams = Depends())
     are left out. Minutes are kept for about two days; older items are whole days.
     """
     return UsageOut.of(await service.for_actor(actor, asked.query))
+
+
+@router.get("/usage/heatmap/")
+async def usage_heatmap(
+    service: Service, actor: Caller, asked: HeatmapParams = Depends()
+) -> HeatmapOut:
+    """Count calls by time and duration, between `from` and `to`, by default the last 24 hours.
+
+    `from` is rounded down to a whole step, and there are at most 500 steps. Days whose minutes
+    are no longer kept are one column for any step.
+    """
+    found = await service.heatmap(actor.profile_id, asked.query, deployments=actor.deployments)
+    return HeatmapOut.model_validate(found)
 
 
 @router.get("/deployments/{deployment_id}/usage/")

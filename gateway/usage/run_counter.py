@@ -52,6 +52,7 @@ _ENDED = (
     )
     .where(
         COUNTED,
+        sa.not_(_RUNS.c.test),
         sa.tuple_(_RUNS.c.finished_at, _RUNS.c.id)
         > sa.tuple_(
             sa.bindparam("finished_at", type_=UtcTime()), sa.bindparam("run_id", type_=sa.String())

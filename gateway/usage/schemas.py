@@ -103,6 +103,19 @@ class UsageOut(BaseModel):
         )
 
 
+class HeatmapOut(BaseModel):
+    """How many calls took how long, over time."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    times: list[datetime]
+    """The beginning of each column, and the end of the last one."""
+    bounds_seconds: list[float]
+    """The shortest duration of each row, and the end of the last one; empty without calls."""
+    counts: list[list[int]]
+    """For each column, the calls of each row, the fastest first."""
+
+
 class DeploymentUsageOut(BaseModel):
     """The last 24 hours of one deployment, extended to the beginning of the first hour."""
 

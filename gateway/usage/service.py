@@ -17,14 +17,14 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.ownership import find_owned
 from gateway.storage.tables import ApiKey, Deployment
-from gateway.usage.counts import Counts
+from gateway.usage.counts import TOTAL, Counts
+from gateway.usage.heatmap import MAX_COLUMNS, Heatmap, HeatmapColumns
 from gateway.usage.meter import OTHER_KEYS
 from gateway.usage.store import DAY, MINUTE, UsageFilter, UsagePeriod, UsageStore, midnight
 from protos.errors import ErrorCode
 
 OK = "ok"
 """The code of calls and runs without an error."""
-_HOUR = timedelta(hours=1)
 _MAX_ITEMS = 5_000
 
 
@@ -37,6 +37,8 @@ class GroupBy(StrEnum):
     KEY = "key"
     CODE = "code"
     """By error code, `ok` for calls and runs without an error. These items have no durations."""
+    ALL = "all"
+    """Not at all: one item for each step."""
 
 
 class Step(StrEnum):
@@ -47,6 +49,9 @@ class Step(StrEnum):
     DAY = "day"
     NONE = "none"
     """The whole range in one item."""
+
+
+_LENGTHS = {Step.MINUTE: MINUTE, Step.HOUR: timedelta(hours=1), Step.DAY: DAY}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,7 @@ class UsageQuery:
     by: GroupBy = GroupBy.DEPLOYMENT
     step: Step = Step.NONE
     deployment_id: str | None = None
+    version: int | None = None
     key_id: str | None = None
 
 
@@ -153,14 +159,7 @@ class UsageService:
                 or if there would be more than `limit` items.
         """
         since, until = _range(query)
-        which = UsageFilter(
-            profile_id=profile_id,
-            since=since,
-            until=until,
-            deployments=deployments,
-            deployment_id=_id(query.deployment_id),
-            key_id=_id(query.key_id),
-        )
+        which = _filter(profile_id, query, since, until, deployments)
         counts_by_group: dict[tuple[datetime, datetime, UsageGroup], Counts] = {}
         async with aclosing(self._store.spans(which)) as spans:
             async for span in spans:
@@ -174,6 +173,33 @@ class UsageService:
         names = await self._names(profile_id, Deployment, ApiKey)
         return UsageReport(query=query, since=since, until=until, items=items, names=names)
 
+    async def heatmap(
+        self,
+        profile_id: str,
+        query: UsageQuery,
+        *,
+        deployments: Collection[str] | None = None,
+    ) -> Heatmap:
+        """Return how many calls took how long in each step, of a profile's or the listed ones.
+
+        Raises:
+            GatewayError: INVALID_REQUEST if the times are in the wrong order or out of range,
+                or if there would be more than MAX_COLUMNS steps.
+        """
+        since, until = _range(query)
+        columns = HeatmapColumns(since, until, _LENGTHS[query.step])
+        if columns.steps > MAX_COLUMNS:
+            message = (
+                f"step: expected one that gives at most {MAX_COLUMNS} columns, {query.step} gives "
+                f"{columns.steps}: take a longer one, or a shorter time"
+            )
+            raise GatewayError(ErrorCode.INVALID_REQUEST, message)
+        which = _filter(profile_id, query, since, until, deployments)
+        async with aclosing(self._store.spans(which)) as spans:
+            async for span in spans:
+                columns.add(span.began_at, span.length, span.counts.seconds.get(TOTAL, {}))
+        return await columns.heatmap()
+
     async def _names(
         self, profile_id: str, *tables: type[Deployment] | type[ApiKey]
     ) -> dict[str, str]:
@@ -183,6 +209,24 @@ class UsageService:
                 query = select(table.id, table.name).where(table.profile_id == profile_id)
                 found.update((row.id, row.name) for row in await session.execute(query))
         return found
+
+
+def _filter(
+    profile_id: str,
+    query: UsageQuery,
+    since: datetime,
+    until: datetime,
+    deployments: Collection[str] | None,
+) -> UsageFilter:
+    return UsageFilter(
+        profile_id=profile_id,
+        since=since,
+        until=until,
+        deployments=deployments,
+        deployment_id=_id(query.deployment_id),
+        version=query.version,
+        key_id=_id(query.key_id),
+    )
 
 
 def _too_many(limit: int, step: Step) -> GatewayError:
@@ -210,8 +254,7 @@ def _floor(moment: datetime, step: Step) -> datetime:
     day = midnight(moment)
     if step is Step.DAY:
         return day
-    length = _HOUR if step is Step.HOUR else MINUTE
-    return moment - (moment - day) % length
+    return moment - (moment - day) % _LENGTHS.get(step, MINUTE)
 
 
 def _step_of(
@@ -223,7 +266,7 @@ def _step_of(
     """
     if step is Step.NONE:
         return since, until
-    length = max(span.length, {Step.MINUTE: MINUTE, Step.HOUR: _HOUR, Step.DAY: DAY}[step])
+    length = max(span.length, _LENGTHS[step])
     first = span.began_at - (span.began_at - midnight(span.began_at)) % length
     return first, first + length
 
@@ -239,6 +282,8 @@ def _parts(span: UsagePeriod, by: GroupBy) -> Sequence[tuple[UsageGroup, Counts]
             return [(UsageGroup(key_id=key_id), span.counts)]
         case GroupBy.CODE:
             return _codes(span.counts)
+        case GroupBy.ALL:
+            return [(UsageGroup(), span.counts)]
 
 
 def _codes(counts: Counts) -> list[tuple[UsageGroup, Counts]]:

@@ -38,6 +38,7 @@ class UsageFilter:
     deployments: Collection[str] | None = None
     """The deployments that the caller may see."""
     deployment_id: str | None = None
+    version: int | None = None
     key_id: str | None = None
 
 
@@ -80,7 +81,7 @@ class UsageStore:
             _selected(MINUTES, which, MINUTE),
             _selected(DAYS, which, DAY),
         )
-        async with self.db.read() as session:
+        async with self.db.read_in_parts() as session:
             rows = await session.stream(found.execution_options(yield_per=_AT_A_TIME))
             async for row in rows:
                 yield UsagePeriod(
@@ -180,6 +181,8 @@ def _selected(table: sa.Table, which: UsageFilter, length: timedelta) -> sa.Sele
         query = query.where(InList(columns.deployment_id, allowed))
     if which.deployment_id is not None:
         query = query.where(columns.deployment_id == which.deployment_id)
+    if which.version is not None:
+        query = query.where(columns.version == which.version)
     if which.key_id is not None:
         query = query.where(columns.key_id == which.key_id)
     return query

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from json import JSONDecodeError
+
 import anyio.to_thread
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -46,6 +48,8 @@ class FastApiErrorHandlers:
         if not _is_json(media) and any(_concerns_whole_body(fault) for fault in faults):
             message = f"Content-Type: expected application/json, got '{_excerpt(media)}'"
             return _answer(request, GatewayError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message))
+        if any(fault["type"] == "json_invalid" for fault in faults):
+            return _answer(request, GatewayError(ErrorCode.INVALID_JSON, _not_json(error)))
         private = request.url.path.startswith(self._private)
         fields = [
             {
@@ -55,10 +59,9 @@ class FastApiErrorHandlers:
             }
             for fault in faults[:_MAX_FAULTS]
         ]
-        broken = any(fault["type"] == "json_invalid" for fault in faults)
-        code = ErrorCode.INVALID_JSON if broken else ErrorCode.VALIDATION_FAILED
         message = "; ".join(f"{field['pointer']}: {field['detail']}" for field in fields[:3])
-        return _answer(request, GatewayError(code, message, errors=fields))
+        refusal = GatewayError(ErrorCode.VALIDATION_FAILED, message, errors=fields)
+        return _answer(request, refusal)
 
     async def _no_route(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -100,6 +103,13 @@ def _is_json(media: str) -> bool:
 def _concerns_whole_body(fault: dict[str, object]) -> bool:
     """Whether a body came that was not even read as JSON, or one that is no object."""
     return fault["loc"] == ("body",) and fault["type"] != "missing"
+
+
+def _not_json(error: RequestValidationError) -> str:
+    """Return what is wrong with a body that is no JSON, and in which line."""
+    [fault] = error.errors()
+    found = JSONDecodeError(fault["ctx"]["error"], error.body, fault["loc"][1])
+    return f"the body is not JSON: {found}"
 
 
 def _excerpt(given: object) -> str:

@@ -20,6 +20,8 @@ EXECUTES_FLOWS: Mapping[str, Any] = {"x-executes": True}
 """`openapi_extra` of a route that runs flows or models: it may fail for their reasons, too."""
 
 _V2 = "/v2"
+_ONCE = frozenset({"/node/setup/", "/node/session/invitation/"})
+"""They take a token once, and then answer that it is gone."""
 _ALWAYS = frozenset({408, 414, 431, 500, 503, 504})
 _WITH_CREDENTIALS = frozenset({401, 403, 429})
 _WITH_INPUT = frozenset({400, 404, 422})
@@ -160,7 +162,9 @@ def _failures(path: str, method: str, operation: Json) -> Iterator[int]:
         yield from _WITH_EFFECTS
     if any(parameter["name"] == "if-match" for parameter in operation.get("parameters", ())):
         yield 412
-    if "{deployment_id}" in path:
+    if operation.pop("x-needs-if-match", False):
+        yield 428
+    if "{deployment_id}" in path or path in _ONCE:
         yield 410
     if operation.pop("x-executes", False):
         yield from _EXECUTING

@@ -17,6 +17,11 @@ from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
 from gateway.webhooks.states import DeliveryStatus
 from protos.errors import ErrorCode
 
+_MAX_DELIVERIES = 10
+"""Of a run, which has an event for its start and one for its end."""
+_MAX_ATTEMPTS = 100
+"""Of a delivery: the newest, where it was replayed often."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFilter:
@@ -68,6 +73,39 @@ async def with_attempts(session: AsyncSession, delivery: WebhookDelivery) -> Del
     )
     attempts = (await session.execute(statement)).scalars().all()
     return DeliveryDetail(delivery=delivery, attempts=attempts)
+
+
+async def deliveries_of_run(session: AsyncSession, run_id: str) -> list[DeliveryDetail]:
+    """Return the deliveries of a run's events, oldest first, with the newest of their attempts.
+
+    Neither their payloads nor requests and answers are loaded.
+    """
+    of_run = (
+        select(WebhookDelivery)
+        .where(WebhookDelivery.run_id == run_id)
+        .order_by(WebhookDelivery.created_at, WebhookDelivery.id)
+        .limit(_MAX_DELIVERIES)
+        .options(defer(WebhookDelivery.payload, raiseload=True))
+    )
+    deliveries = (await session.execute(of_run)).scalars().all()
+    return [
+        DeliveryDetail(delivery=one, attempts=await _newest_attempts(session, one.id))
+        for one in deliveries
+    ]
+
+
+async def _newest_attempts(session: AsyncSession, delivery_id: str) -> Sequence[WebhookAttempt]:
+    newest = (
+        select(WebhookAttempt)
+        .where(WebhookAttempt.delivery_id == delivery_id)
+        .order_by(WebhookAttempt.number.desc())
+        .limit(_MAX_ATTEMPTS)
+        .options(
+            defer(WebhookAttempt.request_headers, raiseload=True),
+            defer(WebhookAttempt.response_body, raiseload=True),
+        )
+    )
+    return (await session.execute(newest)).scalars().all()[::-1]
 
 
 def _filtered(profile_id: str, which: DeliveryFilter) -> Select[WebhookDelivery]:

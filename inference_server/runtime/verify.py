@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import resource
 import sys
 import traceback
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ import orjson
 from google.protobuf.message import DecodeError, Message
 from onnx import ModelProto, TensorProto, TypeProto
 
+from inference_server.runtime.child_limits import limit_process
 from inference_server.runtime.class_labels import class_labels
 from inference_server.runtime.shape_bounds import bounded_by_shapes
 from inference_server.runtime.signature import read_signature
@@ -32,7 +32,6 @@ from model_store.manifest import Inspection
 from model_store.names import check_location
 
 _STANDARD_OPERATORS = "ai.onnx"
-_MAX_REPORT_BYTES = 64 << 20
 _MAX_REASON_LENGTH = 600
 _RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
@@ -76,10 +75,7 @@ def _fork(model: Path, memory_bytes: int, cpu_seconds: int, replies: IO[bytes]) 
 
 def _inspect(model: Path, memory_bytes: int, cpu_seconds: int, report: IO[bytes]) -> None:
     """Write the report on a model; from then on this process is under limits."""
-    _limit(resource.RLIMIT_AS, memory_bytes)
-    _limit(resource.RLIMIT_CPU, cpu_seconds)
-    _limit(resource.RLIMIT_FSIZE, _MAX_REPORT_BYTES)
-    _limit(resource.RLIMIT_CORE, 0)
+    limit_process(memory_bytes, cpu_seconds)
     report.write(orjson.dumps(_report(model)))
 
 
@@ -132,13 +128,6 @@ def _reason(error: Exception, model: Path) -> str:
     if isinstance(error, MemoryError) or "bad_alloc" in message:
         return "loading it needs more memory than the verifier is allowed to use"
     return _RUNTIME_PREFIX.sub("", message)[:_MAX_REASON_LENGTH]
-
-
-def _limit(kind: int, amount: int) -> None:
-    """Lower a resource limit of this process; one that is lower already stays."""
-    _, hard = resource.getrlimit(kind)
-    lowest = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
-    resource.setrlimit(kind, (lowest, lowest))
 
 
 def _parsed(model: Path) -> ModelProto:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
+from gateway.deployments.plan import KeyChoice
 from gateway.deployments.presets import Preset
 from gateway.deployments.schemas import (
     ChangedDeploymentOut,
@@ -14,15 +15,24 @@ from gateway.deployments.schemas import (
     DeploymentOut,
     DeploymentPage,
     DeploymentPatch,
+    DeploymentPlanOut,
     NewDeploymentOut,
     PresetList,
     PresetOut,
 )
-from gateway.deployments.settings import RunsOnDelete
+from gateway.deployments.settings import ExecutionMode, ListedStatus, RunsOnDelete
+from gateway.deployments.store import DeploymentFilter
+from gateway.fleet.schemas import ServerSettingsIn
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
 from slipstream import options
-from slipstream.commands import rollouts
+from slipstream.commands import (
+    deployment_advice,
+    deployment_code,
+    deployment_export,
+    deployment_watch,
+    rollouts,
+)
 from slipstream.commands.deployment_options import (
     CallbackUrl,
     CancelOnDisconnect,
@@ -36,6 +46,7 @@ from slipstream.commands.deployment_options import (
     secret_lines,
     webhook_of,
 )
+from slipstream.commands.deployment_rehearsal import cancel_rehearsal, rehearse
 from slipstream.commands.deployment_versions import (
     DeploymentId,
     add_to,
@@ -43,9 +54,17 @@ from slipstream.commands.deployment_versions import (
     show_version,
     warn_about,
 )
+from slipstream.commands.model_views import server_document, server_state, started_line
+from slipstream.commands.server_options import (
+    HostLabels,
+    IdleTimeout,
+    Replicas,
+    TargetQueue,
+    server_settings,
+)
 from slipstream.commands.tables import Columns, model_fields, model_table
 from slipstream.options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
-from slipstream.session import open_session, validated
+from slipstream.session import CommandSession, open_session, validated
 from slipstream.terminal import Terminal
 
 commands = typer.Typer(no_args_is_help=True)
@@ -95,6 +114,20 @@ def create(
     concurrent_runs: ConcurrentRuns = None,
     polls_per_minute: PollsPerMinute = None,
     cors_origin: CorsOrigins = None,
+    start_server: Annotated[
+        bool,
+        typer.Option("--start-server", help="Start the inference servers of its models, too."),
+    ] = False,
+    make_key: Annotated[
+        KeyChoice,
+        typer.Option(
+            help="Key to create: auto: one for all deployments, if none covers it; new: one for "
+            "this deployment only; or none."
+        ),
+    ] = KeyChoice.AUTO,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Make nothing: print what would be made.")
+    ] = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -123,9 +156,15 @@ def create(
             limits=limits_of(calls_per_minute, calls_per_day, concurrent_runs, polls_per_minute),
             cors_origins=cors_origin,
         )
+        given |= {"start_server": start_server, "api_key": make_key}
         new = validated(DeploymentIn, flow_id=flow, **given)
+        if dry_run:
+            _show_plan(session, new)
+            return
         deployed = session.run(
-            session.services.deployments.create(session.profile_id, new.flow_id, new.settings())
+            session.services.deployments.create(
+                session.profile_id, new.flow_id, new.settings(), launch=new.launch()
+            )
         )
         out = NewDeploymentOut.of(deployed)
         session.terminal.show(
@@ -147,16 +186,32 @@ def presets(*, as_json: options.Json = False) -> None:
 
 @commands.command("list")
 def list_deployments(
-    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+    *,
+    flow: Annotated[
+        str | None, typer.Option(help="Only deployments of this flow.", metavar="ID")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Only those whose name contains this.", metavar="TEXT")
+    ] = None,
+    mode: Annotated[ExecutionMode | None, typer.Option(help="Only those of this mode.")] = None,
+    status: Annotated[ListedStatus | None, typer.Option(help="Only those of this status.")] = None,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
 ) -> None:
-    """List the deployments, newest first."""
+    """List the deployments, newest first.
+
+    [dim]slipstream deployments list --name iris --status paused[/]
+    """
     with open_session(state, as_json=as_json) as session:
         deployments = session.services.deployments
+        wanted = DeploymentFilter(flow_id=flow, q=name, mode=mode, status=status)
         page = DeploymentPage.of(
-            session.fetch_all(lambda at: deployments.page(session.profile_id, at))
+            session.fetch_all(lambda at: deployments.page(session.profile_id, at, wanted))
         )
         none = (
             "There are no deployments: create one with `slipstream deployments create --flow ID`."
+            if wanted == DeploymentFilter()
+            else "No deployment matches."
         )
         session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
 
@@ -178,7 +233,7 @@ def show(
             return
         deployments = session.services.deployments
         out = DeploymentOut.of(session.run(deployments.get(session.profile_id, deployment_id)))
-        session.terminal.show(out, _fields(out))
+        session.terminal.show(out, _fields(out), *_server_lines(session, out))
         warn_about(session, out)
         if out.draft_differs:
             session.terminal.note(f"The draft differs: slipstream deployments diff {out.id}")
@@ -240,6 +295,34 @@ def set_(
         warn_about(session, out)
 
 
+@commands.command("serve")
+def serve(
+    deployment_id: DeploymentId,
+    *,
+    idle_timeout: IdleTimeout = None,
+    replicas: Replicas = None,
+    target_queue: TargetQueue = None,
+    on: HostLabels = None,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Start the inference server of its model, or change how many replicas it has, and where.
+
+    As `slipstream models serve`, for the model of the live version. The next version of the model
+    starts with the same settings. Deployments of the same model version share the server.
+
+    [dim]slipstream deployments serve 0b9c… --replicas 3[/]
+    [dim]slipstream deployments serve 0b9c… --replicas 1..8 --on accelerator=gpu[/]
+    """
+    given = server_settings(idle_timeout, replicas, target_queue, on)
+    with open_session(state, as_json=as_json) as session:
+        settings = validated(ServerSettingsIn, **given).settings()
+        fleet = session.services.fleet
+        work = fleet.serve_deployment(session.profile_id, deployment_id, **settings)
+        server = session.run(work)
+        session.terminal.show(server_document(server), started_line(server))
+
+
 @commands.command("pause")
 def pause(
     deployment_id: DeploymentId,
@@ -293,6 +376,33 @@ def delete(
 
 add_to(commands)
 rollouts.add_to(commands)
+deployment_code.add_to(commands)
+deployment_export.add_to(commands)
+deployment_advice.add_to(commands)
+deployment_watch.add_to(commands)
+commands.command("rehearse")(rehearse)
+commands.command("cancel-rehearsal")(cancel_rehearsal)
+
+
+def _show_plan(session: CommandSession, new: DeploymentIn) -> None:
+    work = session.services.planner.plan(
+        session.profile_id, new.flow_id, new.settings(), new.launch()
+    )
+    plan = DeploymentPlanOut.of(session.run(work))
+    what = "can be deployed" if plan.deployable else "cannot be deployed"
+    checks = [f"{check.result}: {check.message}" for check in plan.checks]
+    session.terminal.show(plan, f"'{plan.name}' {what}; nothing was made.", *checks)
+
+
+def _server_lines(session: CommandSession, out: DeploymentOut) -> list[str]:
+    """Return how the inference servers are that its calls get."""
+    pinned = {(model.model, model.version) for model in out.models}
+    found = session.run(session.services.fleet.store.with_models({name for name, _ in pinned}))
+    return [
+        f"Inference server for {server.model} v{server.version}: {server_state(server)}"
+        for server, _ in found
+        if (server.model, server.version) in pinned
+    ]
 
 
 def _fields(out: DeploymentOut) -> RenderableType:

@@ -1,10 +1,9 @@
-"""`slipstream flows validate` and `run`: try a flow before it is saved or deployed."""
+"""`slipstream flows validate`, `check` and `run`: try a flow before it is saved or deployed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -12,16 +11,17 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from gateway.errors import GatewayError
+from gateway.drafts.flow_check import Severity
+from gateway.drafts.schemas import DraftCheckOut, DraftIn, ModelUseOut, ProblemOut
 from gateway.execution.draft_run import DraftRunner
 from gateway.flows.result import FlowResult
 from gateway.flows.schemas import FlowIn, FlowWarningOut
 from gateway.flows.service import Draft
 from gateway.ids import is_id
-from protos.errors import ErrorCode
 from slipstream import options
+from slipstream.commands.json_arguments import file_content, json_argument, json_object
 from slipstream.commands.run_views import node_table, output_text
-from slipstream.commands.tables import elapsed
+from slipstream.commands.tables import Columns, elapsed, model_table
 from slipstream.failures import ExitStatus, UnusableError
 from slipstream.session import CommandSession, open_session, validated
 from transport import TlsError
@@ -37,12 +37,13 @@ _MAX_TIMEOUT_SECONDS = 86_400.0
 def add_to(commands: typer.Typer) -> None:
     """Add the commands that try a flow."""
     commands.command("validate")(validate)
+    commands.command("check")(check)
     commands.command("run")(run)
 
 
 def read_flow(content: bytes) -> Draft:
     """Return the flow of a document; raise INVALID_JSON or VALIDATION_FAILED."""
-    return validated(FlowIn, **_object(content, "the file")).draft()
+    return validated(FlowIn, **json_object(content, "the file")).draft()
 
 
 def validate(
@@ -73,6 +74,47 @@ def validate(
         document = {"valid": True, "warnings": [each.model_dump() for each in warnings]}
         session.terminal.show(document, f"The flow '{draft.name}' is valid.")
         session.terminal.warn(f"{warning.pointer}: {warning.message}" for warning in warnings)
+
+
+def check(
+    file: FlowFile, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+) -> None:
+    """List all problems of a flow, its models, and whether it can be deployed as fast.
+
+    Errors keep the flow from being saved, warnings from being deployed. Exit status: 0 no errors;
+    1 errors.
+
+    [dim]slipstream flows check flow.json[/]
+    [dim]slipstream flows check flow.json --json | jq '.problems[] | {pointer, detail}'[/]
+    """
+    with open_session(state, as_json=as_json) as session:
+        draft = validated(DraftIn, **json_object(file.read(), "the file"))
+        checks = session.services.draft_checks
+        found = session.run(checks.check(session.profile_id, draft.definition))
+        out = DraftCheckOut.of(found)
+        session.terminal.show(
+            out,
+            model_table(out.problems, _PROBLEMS, empty="The flow has no problems."),
+            model_table(out.models, _MODELS, empty="The flow calls no model."),
+            f"It can{'' if out.fast.possible else 'not'} be deployed as fast"
+            + (f": {out.fast.reason}" if out.fast.reason else "."),
+        )
+        if any(problem.severity is Severity.ERROR for problem in out.problems):
+            raise typer.Exit(ExitStatus.REFUSED)
+
+
+_PROBLEMS: Columns[ProblemOut] = {
+    "severity": "severity",
+    "pointer": "pointer",
+    "code": "code",
+    "detail": "detail",
+}
+_MODELS: Columns[ModelUseOut] = {
+    "node": "node_id",
+    "model": "model",
+    "version": "version",
+    "now": "resolved",
+}
 
 
 def run(
@@ -106,7 +148,7 @@ def run(
     """
     with open_session(state, as_json=as_json) as session:
         definition = _definition(session, flow)
-        input_data = None if data is None else _input_data(data)
+        input_data = None if data is None else json_argument(data, "--input")
         workspace, services = session.workspace, session.services
         runner = DraftRunner(
             workspace.settings, workspace.db, services.models, services.flow_processes
@@ -126,36 +168,7 @@ def _definition(session: CommandSession, flow: str) -> Mapping[str, Any]:
         saved = session.run(session.services.flows.get(session.profile_id, flow))
         definition: Mapping[str, Any] = saved.definition
         return definition
-    return read_flow(_content(flow, "FLOW|FILE")).definition
-
-
-def _input_data(data: str) -> dict[str, Any]:
-    content = _content(data[1:], "--input") if data.startswith("@") else data.encode()
-    return _object(content, "--input")
-
-
-def _content(path: str, source: str) -> bytes:
-    """Return a file's content, or exit as for every invalid command line."""
-    if path == "-":
-        return typer.get_binary_stream("stdin").read()
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        message = f"{source}: '{path}' cannot be read: {error.strerror}"
-        raise typer.BadParameter(message) from None
-
-
-def _object(content: bytes, source: str) -> dict[str, Any]:
-    """Return the JSON object that is in `content`; Any: JSON."""
-    try:
-        document = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        message = f"{source} is not valid JSON: {error}"
-        raise GatewayError(ErrorCode.INVALID_JSON, message) from None
-    if not isinstance(document, dict):
-        message = f"{source}: expected a JSON object, got {type(document).__name__}"
-        raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
-    return document
+    return read_flow(file_content(flow, "FLOW|FILE")).definition
 
 
 def _views(result: FlowResult) -> Iterator[RenderableType]:

@@ -1,4 +1,4 @@
-"""`slipstream flows`: create, validate, run, list, show, update, delete."""
+"""`slipstream flows`: create, validate, check, run, test, list, show, update, delete."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ import orjson
 import typer
 
 from gateway.flows.schemas import FlowOut, FlowPage, SavedFlowOut
+from gateway.flows.store import FlowSort
 from gateway.storage.tables import Flow
 from slipstream import options
+from slipstream.commands import flow_history, flow_parts
 from slipstream.commands.flow_checks import FlowFile, add_to, read_flow
+from slipstream.commands.flow_history import FlowId
+from slipstream.commands.flow_tests import run_test
 from slipstream.commands.tables import Columns, model_fields, model_table
 from slipstream.session import CommandSession, open_session
 from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
 
-FlowId = Annotated[str, typer.Argument(help="Id of the flow.", metavar="ID")]
-
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
     """Add the commands."""
     add_to(commands)
+    commands.command("test")(run_test)
+    flow_history.add_to(commands)
+    flow_parts.add_to(commands)
     application.add_typer(commands, name=noun, help=text)
 
 
@@ -47,12 +52,22 @@ def create(
 
 @commands.command("list")
 def list_flows(
-    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+    *,
+    name: Annotated[str | None, typer.Option(help="Only flows whose name has this in it.")] = None,
+    sort: Annotated[
+        FlowSort, typer.Option(help="The newest or the last saved first, or by name.")
+    ] = FlowSort.CREATED,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
 ) -> None:
-    """List the flows, newest first."""
+    """List the flows, newest first.
+
+    [dim]slipstream flows list --name iris --sort updated[/]
+    """
     with open_session(state, as_json=as_json) as session:
         flows = session.services.flows
-        page = FlowPage.of(session.fetch_all(lambda at: flows.page(session.profile_id, at)))
+        found = session.fetch_all(lambda at: flows.page(session.profile_id, at, q=name, sort=sort))
+        page = FlowPage.of(found)
         none = "There are no flows: save one with `slipstream flows create FILE`."
         session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from datetime import datetime
 from pathlib import Path
 
 import typer
 from pydantic import BaseModel
 
+from gateway.fleet.host_schemas import HostList, HostOut, ProcessList, ProcessOut
 from gateway.fleet.hosts import HostStore
 from gateway.fleet.labels import format_labels
+from gateway.fleet.processes import ProcessStore
 from gateway.settings import SECRETS
 from slipstream import options
 from slipstream.commands.tables import Columns, model_table
@@ -18,7 +18,12 @@ from slipstream.failures import exit_on_error
 from slipstream.installation import environment_of, find_installation
 from slipstream.join_token import JoinToken, names_file
 from slipstream.session import open_session
-from slipstream.settings import PREFIX, installation_variables, own_environment
+from slipstream.settings import (
+    PREFIX,
+    installation_variables,
+    is_vendor_variable,
+    own_environment,
+)
 from slipstream.terminal import Terminal
 
 commands = typer.Typer(no_args_is_help=True)
@@ -34,39 +39,13 @@ _NO_ADDRESS = (
 _GIBIBYTE = 1 << 30
 
 
-class HostOut(BaseModel):
-    """A machine whose supervisor runs inference servers."""
-
-    id: str
-    name: str
-    state: str
-    """`alive`, or `gone`: its lease has ended, and others take its replicas."""
-    joined: bool
-    """Whether it runs `slipstream join`."""
-    version: str | None
-    labels: dict[str, str]
-    """Which inference servers can require."""
-    replicas: int
-    """Of inference servers."""
-    used_memory_bytes: int
-    """By these."""
-    memory_bytes: int | None
-    """What they may use together; null: a host of an older release does not say."""
-    created_at: datetime
-
-
-class HostList(BaseModel):
-    """All of them."""
-
-    items: list[HostOut]
-
-
 class JoinTokenOut(BaseModel):
     """A join token."""
 
     token: str
     left_out: list[str]
-    """Variables with files of this machine, which are not in the token."""
+    """Variables with files of this machine, or credentials of a bucket in the form of its vendor,
+    which are not in the token."""
 
 
 def _memory(host: HostOut) -> str:
@@ -89,6 +68,19 @@ COLUMNS: Columns[HostOut] = {
 }
 
 
+PROCESS_COLUMNS: Columns[ProcessOut] = {
+    "kind": "kind",
+    "name": "name",
+    "host": "host",
+    "state": "state",
+    "version": "version",
+    "runs at a time": "concurrency",
+    "address": "address",
+    "since": "started_at",
+    "reason": "reason",
+}
+
+
 def register(application: typer.Typer, noun: str, text: str) -> None:
     """Add the commands."""
     application.add_typer(commands, name=noun, help=text)
@@ -100,31 +92,20 @@ def list_hosts(
 ) -> None:
     """List the machines that run inference servers, oldest first."""
     with open_session(state, as_json=as_json) as session:
-        hosts = session.run(HostStore(session.workspace.db).all())
-        servers = session.run(session.services.fleet.store.all())
-        replicas, used = Counter[str | None](), Counter[str | None]()
-        for each in (replica for server in servers for replica in server.replicas):
-            replicas[each.host_id] += 1
-            used[each.host_id] += each.memory_bytes or 0
-        found = HostList(
-            items=[
-                HostOut(
-                    id=host.id,
-                    name=host.name,
-                    state="alive" if is_alive else "gone",
-                    joined=host.joined,
-                    version=host.version,
-                    labels=host.labels or {},
-                    replicas=replicas[host.id],
-                    used_memory_bytes=used[host.id],
-                    memory_bytes=host.memory_bytes,
-                    created_at=host.created_at,
-                )
-                for host, is_alive in hosts
-            ]
-        )
+        found = HostList.of(session.run(HostStore(session.workspace.db).all()))
         none = "No `slipstream up` has run on this database."
         session.terminal.show(found, model_table(found.items, COLUMNS, empty=none))
+
+
+@commands.command("processes")
+def list_processes(
+    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+) -> None:
+    """List the gateways and queue workers of all machines, and how they are."""
+    with open_session(state, as_json=as_json) as session:
+        found = ProcessList.of(session.run(ProcessStore(session.workspace.db).all()))
+        none = "No gateway and no worker of this database has announced itself."
+        session.terminal.show(found, model_table(found.items, PROCESS_COLUMNS, empty=none))
 
 
 @commands.command("token")
@@ -145,7 +126,8 @@ def show_token(
         tokens = own.get("SLIPSTREAM_UPSTREAM_TOKEN_FILE")
         variables = installation.variables or installation_variables()
         token = JoinToken.of(installation.settings, variables, Path(tokens) if tokens else None)
-        left_out = sorted(set(filter(names_file, variables)) - _READ)
+        vendors = filter(is_vendor_variable, own) if installation.settings.model_store else ()
+        left_out = sorted({*filter(names_file, variables), *vendors} - _READ)
         if left_out:
             terminal.note(f"Not in the token, set them there: {', '.join(left_out)}")
         if "SLIPSTREAM_INFERENCE_TCP" not in own:

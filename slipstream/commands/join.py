@@ -18,9 +18,10 @@ Run everything on a further machine of an installation: gateways, a worker, and 
 inference servers. When this machine dies, the others take over what it ran.
 
 TOKEN is what `slipstream hosts token` prints on a machine of the installation, - to read it from
-stdin, or a file with it. It contains database, broker and secrets. The options are those of
-`slipstream up`. The models of all machines must be in one folder, DIR/models, such as on a network
-file system. Inference servers listen on SLIPSTREAM_INFERENCE_TCP, see docs/tls.md.
+stdin, or a file with it. It contains database, broker, model store and secrets. The options are
+those of `slipstream up`. Models are in the store that the token names, or, if it names none, in
+DIR/models, which has to be the same folder on all machines, such as of a network file system.
+Inference servers listen on SLIPSTREAM_INFERENCE_TCP, see docs/tls.md.
 
     export SLIPSTREAM_INFERENCE_TCP=10.0.0.6:0
     slipstream join /etc/slipstream.token --host 0.0.0.0 --behind-proxy

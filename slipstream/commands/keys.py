@@ -13,7 +13,15 @@ from gateway.auth.identity import Scope
 from gateway.auth.keys import PREFIX_LENGTH, SUFFIX_LENGTH, format_errors, mask
 from gateway.auth.lifetime import KeyState
 from gateway.auth.rotation import DEFAULT_GRACE_SECONDS, MAX_GRACE_SECONDS
-from gateway.auth.schemas import IssuedKeyOut, KeyOut, KeyPage, KeyPatch, NewKey, RotationIn
+from gateway.auth.schemas import (
+    IssuedKeyOut,
+    KeyAddressOut,
+    KeyOut,
+    KeyPage,
+    KeyPatch,
+    NewKey,
+    RotationIn,
+)
 from gateway.storage.clock import now
 from slipstream import options
 from slipstream.commands.tables import Columns, model_fields, model_table
@@ -75,8 +83,16 @@ COLUMNS: Columns[KeyOut] = {
     "last used": "last_used_at",
     "from": "last_address",
     "uses": "total_uses",
+    "refused": "refused_uses",
     "expires": lambda key: key.grace_ends_at if key.state is KeyState.ROTATING else key.expires_at,
     "warnings": lambda key: [warning.code for warning in key.warnings],
+}
+ADDRESS_COLUMNS: Columns[KeyAddressOut] = {
+    "address": "address",
+    "calls": "calls",
+    "refused": "refused",
+    "first": "first_at",
+    "last": "last_at",
 }
 _ROTATION_FIELDS = frozenset(
     {
@@ -169,6 +185,21 @@ def show(
     with open_session(state, as_json=as_json) as session:
         out = KeyOut.of(session.run(session.services.keys.get(session.profile_id, key_id)))
         session.terminal.show(out, _fields(out))
+
+
+@commands.command("addresses")
+def addresses(
+    key_id: KeyId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+) -> None:
+    """List the client addresses that a key was used from, the last one first; 50 are kept."""
+    with open_session(state, as_json=as_json) as session:
+        rows = session.run(session.services.keys.addresses(session.profile_id, key_id))
+        found = [KeyAddressOut.model_validate(row) for row in rows]
+        none = "It was not used from any address yet."
+        session.terminal.show(
+            [address.model_dump(mode="json") for address in found],
+            model_table(found, ADDRESS_COLUMNS, empty=none),
+        )
 
 
 @commands.command("set")

@@ -28,7 +28,9 @@ def model_columns(
 
     def states(model: ModelOut) -> list[str]:
         return [
-            f"{server.version} {_state(server)}" for server in servers if server.model == model.name
+            f"{server.version} {server_state(server)}"
+            for server in servers
+            if server.model == model.name
         ]
 
     return {
@@ -41,7 +43,8 @@ def model_columns(
     }
 
 
-def _state(server: InferenceServer) -> str:
+def server_state(server: InferenceServer) -> str:
+    """Return the state of an inference server in words: `ready (2 of 3 replicas)`."""
     if server.desired == Desired.ASLEEP:
         return server.desired
     if server.reason and server.state in {State.FAILED, State.UNRESPONSIVE, State.STOPPED}:

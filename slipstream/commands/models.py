@@ -10,13 +10,13 @@ import typer
 
 from gateway.auth.model_access import Visibility
 from gateway.errors import GatewayError
-from gateway.fleet.labels import Labels, parse_labels
-from gateway.fleet.schemas import MAX_REPLICAS, ServerSettingsIn
+from gateway.fleet.schemas import ServerSettingsIn
 from gateway.models.ownership import OwnershipChange
 from gateway.models.schemas import ChangedModelOut, ManifestOut, ModelOut, ModelPage
 from model_store.names import MODEL_FILE
 from protos.errors import ErrorCode
 from slipstream import options
+from slipstream.commands import model_starter, server_logs
 from slipstream.commands.model_views import (
     manifest_document,
     manifest_facts,
@@ -25,6 +25,13 @@ from slipstream.commands.model_views import (
     server_document,
     server_title,
     started_line,
+)
+from slipstream.commands.server_options import (
+    HostLabels,
+    IdleTimeout,
+    Replicas,
+    TargetQueue,
+    server_settings,
 )
 from slipstream.commands.tables import model_table
 from slipstream.failures import ExitStatus
@@ -53,6 +60,8 @@ Owner = Annotated[
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
     """Add the commands."""
+    model_starter.add_to(commands)
+    server_logs.add_to(commands)
     application.add_typer(commands, name=noun, help=text)
 
 
@@ -286,36 +295,10 @@ def serve(
     name: Name,
     *,
     version: Which = "latest",
-    idle_timeout: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="SECONDS",
-            help="Sleep after so long without a call, until the next one; 0: never.",
-        ),
-    ] = None,
-    replicas: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|MIN..MAX",
-            help="Processes that run it, each with memory of its own. In a range their number "
-            f"follows the load. At most {MAX_REPLICAS}.",
-        ),
-    ] = None,
-    target_queue: Annotated[
-        float | None,
-        typer.Option(
-            metavar="CALLS",
-            help="In a range: calls that are to wait or run in each, on average. Default: 2.",
-        ),
-    ] = None,
-    on: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="A label that a machine must have to run it; repeat it for several; '': none.",
-        ),
-    ] = None,
+    idle_timeout: IdleTimeout = None,
+    replicas: Replicas = None,
+    target_queue: TargetQueue = None,
+    on: HostLabels = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -327,15 +310,7 @@ def serve(
     [dim]slipstream models serve resnet --replicas 2 --idle-timeout 300[/]
     [dim]slipstream models serve resnet --replicas 1..8 --target-queue 2 --on accelerator=gpu[/]
     """
-    given: dict[str, object] = {}
-    if idle_timeout is not None:
-        given["idle_timeout_seconds"] = idle_timeout or None
-    if replicas is not None:
-        given |= _replicas(replicas)
-    if target_queue is not None:
-        given["target_queue"] = target_queue
-    if on is not None:
-        given["host_labels"] = _labels(on)
+    given = server_settings(idle_timeout, replicas, target_queue, on)
     with open_session(state, as_json=as_json) as session:
         settings = validated(ServerSettingsIn, **given).settings()
         server = session.run(session.services.fleet.serve_model(None, name, version, **settings))
@@ -367,23 +342,6 @@ def unserve(
         document = {"items": [server_document(server) for server in stopped], "next_cursor": None}
         views = [f"Stopping {server_title(server)}." for server in stopped]
         session.terminal.show(document, *views)
-
-
-def _replicas(text: str) -> dict[str, object]:
-    """Return the settings of a number or of MIN..MAX, which `ServerSettingsIn` checks."""
-    low, dots, high = text.partition("..")
-    if not (low.isdecimal() and (high.isdecimal() if dots else not high)):
-        raise typer.BadParameter(f"--replicas: expected a number or MIN..MAX, got {text!r}")
-    if dots:
-        return {"replica_range": {"min": int(low), "max": int(high)}}
-    return {"replicas": int(low)}
-
-
-def _labels(given: list[str]) -> Labels:
-    try:
-        return parse_labels(",".join(given))
-    except ValueError as error:
-        raise typer.BadParameter(f"--on: {error}") from None
 
 
 def _visibility(private: bool | None) -> Visibility | None:

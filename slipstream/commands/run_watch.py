@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 
+import typer
 from rich.status import Status
 
 from gateway.runs.queries import RunFilter
-from gateway.runs.run import NodeEvent, Run
+from gateway.runs.run import NodeEvent, Run, RunStatus
 from gateway.storage.paging import PageRequest
 from slipstream.administration import RunAdmin
-from slipstream.commands.run_views import progress_text
-from slipstream.failures import RefusedError
+from slipstream.commands.run_views import progress_text, result_line, run_document, run_views
+from slipstream.failures import ExitStatus, RefusedError
 from slipstream.session import CommandSession
 
 _POLL_SECONDS = 0.25
@@ -49,6 +50,14 @@ def wait_for(session: CommandSession, run_id: str, timeout: float | None) -> Run
             if isinstance(status, Status):
                 status.update(progress_text(run))
     return run
+
+
+def wait_and_show(session: CommandSession, run_id: str, timeout: float | None) -> None:
+    """Wait for a run and show it; exit with 1 unless it completes. Raises as `wait_for`."""
+    run = wait_for(session, run_id, timeout)
+    session.terminal.show(run_document(run), result_line(run), "", *run_views(run))
+    if run.status is not RunStatus.COMPLETED:
+        raise typer.Exit(ExitStatus.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)

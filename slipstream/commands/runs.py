@@ -1,4 +1,4 @@
-"""`slipstream runs`: list, show, wait, cancel, retry, delete, tail."""
+"""`slipstream runs`: list, show, timeline, wait, cancel, retry, delete, tail."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Annotated
 
 import typer
 
+from gateway.deployments.settings import ExecutionMode
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import RunStatus
-from gateway.runs.schemas import RunPage, RunSummary
+from gateway.runs.schemas import RunPage, RunSummary, TimelineOut
+from gateway.runs.timeline import MAX_SPANS, SpanRequest
 from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
 from slipstream import options
 from slipstream.administration import RunAdmin
+from slipstream.commands.run_timeline import timeline_view
 from slipstream.commands.run_views import (
     COLUMNS,
     node_document,
@@ -24,10 +27,9 @@ from slipstream.commands.run_views import (
     run_views,
     tail_line,
 )
-from slipstream.commands.run_watch import follow, wait_for
+from slipstream.commands.run_watch import follow, wait_and_show
 from slipstream.commands.tables import model_table
-from slipstream.failures import ExitStatus
-from slipstream.session import CommandSession, open_session
+from slipstream.session import open_session
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -48,8 +50,26 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 def list_runs(
     *,
     deployment: Deployment = None,
+    flow: Annotated[
+        str | None,
+        typer.Option(help="Only runs of this flow, and tests of its drafts.", metavar="ID"),
+    ] = None,
     status: Status = None,
     version: Annotated[int | None, typer.Option(min=1, help="Only runs of this version.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Only runs that this API key started.", metavar="ID")
+    ] = None,
+    code: Annotated[str | None, typer.Option(help="Only runs with this error code.")] = None,
+    mode: Annotated[ExecutionMode | None, typer.Option(help="Only runs of this mode.")] = None,
+    min_seconds: Annotated[
+        float | None, typer.Option(min=0, help="Only runs that took at least so long.")
+    ] = None,
+    test: Annotated[
+        bool | None,
+        typer.Option(
+            "--tests/--no-tests", help="Only tests of drafts, or none.", show_default=False
+        ),
+    ] = None,
     since: options.Since = None,
     before: options.Before = None,
     limit: options.Limit = options.DEFAULT_LIMIT,
@@ -59,21 +79,32 @@ def list_runs(
 ) -> None:
     """List runs, newest first, a page at a time.
 
+    Where most runs do not match, a page ends after 10,000 of them and may be empty: the next one
+    goes on.
+
     [dim]slipstream runs list --status failed --from 2026-01-31[/]
+    [dim]slipstream runs list --code flow_failed --min-seconds 5[/]
     [dim]slipstream runs list --deployment 0b9c… --json | jq -r .items[].flow_run_id[/]
     """
     with open_session(state, as_json=as_json) as session:
         which = RunFilter(
             profile_id=session.profile_id,
             deployment_id=deployment,
+            flow_id=flow,
             status=status,
             version=version,
+            key_id=key,
+            code=code,
+            mode=mode,
+            min_seconds=min_seconds,
+            test=test,
             since=since,
             before=before,
         )
         request = PageRequest(limit=limit, cursor=cursor)
-        page = session.run(RunAdmin(session.workspace).page(which, request))
-        shown = RunPage.of(page)
+        runs = RunAdmin(session.workspace)
+        page = session.run(runs.page(which, request))
+        shown = RunPage.of(page, session.run(runs.names(page.items)))
         none = "No runs match."
         session.terminal.show(shown, model_table(shown.items, COLUMNS, empty=none))
         session.terminal.note_next_page(page.next_cursor)
@@ -87,6 +118,28 @@ def show(
     with open_session(state, as_json=as_json) as session:
         run = session.run(RunAdmin(session.workspace).find(run_id))
         session.terminal.show(run_document(run), *run_views(run))
+
+
+@commands.command("timeline")
+def timeline(
+    run_id: RunId,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_SPANS, help="Spans to show at most.")] = 200,
+    cursor: options.Cursor = None,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Show what happened to a run and when: queue, nodes, end and webhooks, as bars.
+
+    [dim]slipstream runs timeline 0190…[/]
+    """
+    with open_session(state, as_json=as_json) as session:
+        request = SpanRequest(limit=limit, cursor=cursor)
+        page = session.run(RunAdmin(session.workspace).timeline(run_id, request))
+        shown = TimelineOut.of(page)
+        session.terminal.show(shown, timeline_view(shown))
+        session.terminal.warn(note.text for note in shown.notes)
+        session.terminal.note_next_page(shown.next_cursor)
 
 
 @commands.command("wait")
@@ -104,7 +157,7 @@ def wait(
     [dim]slipstream runs wait 0190… --timeout 60 && echo done[/]
     """
     with open_session(state, as_json=as_json) as session:
-        _wait_and_show(session, run_id, timeout)
+        wait_and_show(session, run_id, timeout)
 
 
 @commands.command("cancel")
@@ -143,7 +196,7 @@ def retry(
     with open_session(state, as_json=as_json) as session:
         run = session.run(RunAdmin(session.workspace).retry(run_id, latest=latest))
         if wait:
-            _wait_and_show(session, run.id, timeout)
+            wait_and_show(session, run.id, timeout)
         else:
             session.terminal.show(run_document(run), result_line(run))
 
@@ -208,10 +261,3 @@ def tail(
                     session.terminal.show(
                         node_document(change.run, change.node), node_line(change.run, change.node)
                     )
-
-
-def _wait_and_show(session: CommandSession, run_id: str, timeout: float | None) -> None:
-    run = wait_for(session, run_id, timeout)
-    session.terminal.show(run_document(run), result_line(run), "", *run_views(run))
-    if run.status is not RunStatus.COMPLETED:
-        raise typer.Exit(ExitStatus.REFUSED)

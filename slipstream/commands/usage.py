@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -14,22 +16,25 @@ from rich.console import RenderableType
 
 from gateway.errors import GatewayError
 from gateway.storage.clock import now
-from gateway.usage.schemas import UsageItem, UsageOut
+from gateway.usage.schemas import HeatmapOut, UsageItem, UsageOut
 from gateway.usage.service import GroupBy, Step, UsageQuery
 from protos.errors import ErrorCode
 from slipstream import options
 from slipstream.commands.tables import Columns, elapsed, model_table
 from slipstream.session import open_session
+from slipstream.terminal import table
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _MAX_LENGTH = timedelta(days=3650)
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARKLINE_BARS = 24
+_SHADES = "░▒▓█"
 _HELP = (
     "The sparkline shows calls over time, oldest first; finished runs if there were no calls. "
     "Gateways write every 5 seconds.",
     "[dim]slipstream usage --last 7d[/]",
     "[dim]slipstream usage --by key --deployment 0b9c…[/]",
+    "[dim]slipstream usage --heatmap --last 1h[/]",
     "[dim]slipstream usage --by code --json | jq '.items[] | {code, calls}'[/]",
 )
 
@@ -44,7 +49,11 @@ def usage(
     deployment: Annotated[
         str | None, typer.Option(help="Only this deployment.", metavar="ID")
     ] = None,
+    version: Annotated[int | None, typer.Option(help="Only this version.", min=1)] = None,
     key: Annotated[str | None, typer.Option(help="Only this API key.", metavar="ID")] = None,
+    heatmap: Annotated[
+        bool, typer.Option("--heatmap", help="Show how many calls took how long, over time.")
+    ] = False,
     by: Annotated[GroupBy, typer.Option(help="How to group.")] = GroupBy.DEPLOYMENT,
     last: Annotated[
         str, typer.Option(help="How far back: minutes, hours or days.", metavar="15m|24h|7d")
@@ -60,13 +69,50 @@ def usage(
             until=until,
             by=by,
             deployment_id=deployment,
+            version=version,
             key_id=key,
         )
         service, profile_id = session.services.usage, session.profile_id
+        if heatmap:
+            query = replace(query, step=_heatmap_step(_length(last)))
+            found = session.run(service.heatmap(profile_id, query))
+            grid = HeatmapOut.model_validate(found)
+            session.terminal.show(grid, _heatmap(grid))
+            return
         whole = UsageOut.of(session.run(service.for_profile(profile_id, query)))
         steps = replace(query, step=_step(whole.until - whole.since))
         series = UsageOut.of(session.run(service.for_profile(profile_id, steps)))
         session.terminal.show(whole, _table(whole, series))
+
+
+def _heatmap(grid: HeatmapOut) -> RenderableType:
+    """Return a row for each range of durations, the slowest first, with a shade for each step."""
+    largest = max((max(column, default=0) for column in grid.counts), default=0)
+    rows = [
+        [
+            f"{elapsed(fastest)} to {elapsed(slowest)}",
+            sum(column[row] for column in grid.counts),
+            "".join(shade(column[row], largest) for column in grid.counts),
+        ]
+        for row, (fastest, slowest) in enumerate(pairwise(grid.bounds_seconds))
+    ]
+    span = f"{grid.times[0]:%Y-%m-%d %H:%M} to {grid.times[-1]:%Y-%m-%d %H:%M} UTC"
+    return table(["took", "calls", span], rows[::-1], empty="No calls in that time.")
+
+
+def _heatmap_step(length: timedelta) -> Step:
+    """Return a step whose columns a terminal is wide enough for."""
+    if length <= timedelta(hours=1):
+        return Step.MINUTE
+    return Step.HOUR if length <= timedelta(days=3) else Step.DAY
+
+
+def shade(number: int, largest: int) -> str:
+    """Return a shade for a number, relative to the largest by their logarithms; a space for 0."""
+    if not number:
+        return " "
+    share = math.log1p(number) / math.log1p(largest)
+    return _SHADES[min(int(share * len(_SHADES)), len(_SHADES) - 1)]
 
 
 def _table(whole: UsageOut, series: UsageOut) -> RenderableType:
@@ -83,6 +129,7 @@ def _table(whole: UsageOut, series: UsageOut) -> RenderableType:
         },
         GroupBy.KEY: {"API key": "api_key_name", "id": "api_key_id"},
         GroupBy.CODE: {"code": "code"},
+        GroupBy.ALL: {},
     }
     counts: Columns[UsageItem] = {
         "calls": "calls",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.accounts.passwords import generate_password
-from gateway.accounts.schemas import UserOut, UserPage
+from gateway.accounts.schemas import InvitationOut, UserOut, UserPage
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role
 from gateway.runs.cleanup import DeletedOwnerCleanup
@@ -113,6 +113,28 @@ def reset_password(
         changed = _change(session, user, UserChange(password=password))
         session.terminal.note(f"{changed.email} has a new password; existing sessions have ended.")
         _show(session, changed, password if generated else None)
+
+
+@commands.command("invite")
+def invite(
+    user: User, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+) -> None:
+    """Print a link with which a user sets a password and logs in, once, within 72 hours.
+
+    It ends the user's older links.
+
+    [dim]slipstream users create ada@example.com --no-password[/]
+    [dim]slipstream users invite ada@example.com[/]
+    """
+    with open_session(state, as_json=as_json) as session:
+        found = session.run(session.services.users.find(user))
+        invitation = session.run(session.services.invitations.invite(found.id, by=None))
+        url = invitation.url(session.workspace.settings.public_url)
+        out = InvitationOut(url=url, expires_at=invitation.expires_at)
+        session.terminal.show(out, out.url)
+        session.terminal.note(
+            f"For {found.email}, once, until {out.expires_at:%Y-%m-%d %H:%M} UTC."
+        )
 
 
 @commands.command("deactivate")

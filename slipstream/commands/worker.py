@@ -6,9 +6,13 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.broker.worker_files import WakeFile
+from gateway.fleet.processes import ProcessAnnouncer, ProcessStore
+from gateway.fleet.service_process import http_address
 from gateway.settings import Settings
+from gateway.storage.database import Database
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.plan import QueueWorkerPlan
 from slipstream.failures import UnusableError, exit_on_error
@@ -20,7 +24,7 @@ from slipstream.supervisor.signals import StopSignals, run_until_stopped
 from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
 from slipstream.supervisor.worker_metrics import WorkerMetrics, readiness_of
 from slipstream.workspace import broker_of
-from telemetry import garbage_collection
+from telemetry import garbage_collection, logs
 from telemetry.http_endpoint import HttpEndpoint
 from telemetry.options import TcpAddress, read
 from transport import TlsError
@@ -83,6 +87,7 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
             wake_file=WakeFile(settings.run),
             unresponsive_seconds=settings.unresponsive_seconds,
         )
+        logs.configure(settings.log_level, process="worker", log_format=settings.log_format)
         garbage_collection.resume()
         asyncio.run(_run(manager, signals, settings, options.metrics, printer))
 
@@ -98,6 +103,7 @@ async def _run(
         grace = settings.drain_seconds + HAND_BACK_SECONDS + _MARGIN_SECONDS
         await manager.drain(grace)
 
+    address: str | None = None
     if metrics is not None:
         endpoint = HttpEndpoint(WorkerMetrics(manager).render, lambda: readiness_of(manager))
         try:
@@ -105,9 +111,19 @@ async def _run(
         except OSError as error:
             message = f"--metrics: cannot listen on {metrics}: {error.strerror or error}"
             raise UnusableError(message) from error
+        address = http_address(bound.host, bound.port)
         printer.step("worker", f"http://{bound}: /metrics, /livez, /readyz", "dim")
     manager.start(delivers_on_demand=broker_of(settings).delivers_on_demand)
-    await run_until_stopped(manager.run(), signals, drain=drain, kill=manager.kill)
+    db = Database(settings.database)
+    announcer = ProcessAnnouncer(
+        ProcessStore(db), lambda: [replace(seen, address=address) for seen in manager.processes()]
+    )
+    announcer.start()
+    try:
+        await run_until_stopped(manager.run(), signals, drain=drain, kill=manager.kill)
+    finally:
+        await announcer.stop()
+        await db.close()
 
 
 def _check_credentials(settings: Settings) -> None:

@@ -42,8 +42,8 @@ async def first_start(workspace: Workspace, printer: StatusPrinter, *, demo: boo
     draft = FlowIn.model_validate_json(files("slipstream.demo").joinpath("flow.json").read_bytes())
     if not await _is_fresh(workspace, draft.name):
         return None
-    password = f"no password yet: slipstream users reset-password {profile.email}"
-    printer.step("administrator", f"{profile.email}, role {profile.role}; {password}")
+    text = f"{profile.email}, role {profile.role}; no password yet: open the link of the console"
+    printer.step("administrator", f"{text}, or: slipstream users reset-password {profile.email}")
     if not demo:
         return None
     printer.step("demo", "checking the model before it is published", "dim")

@@ -11,11 +11,11 @@ from itertools import count
 from pathlib import Path
 from time import monotonic
 
-import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.fleet.placement import Placement
 from gateway.fleet.scaling import Decision, Scaling
+from gateway.fleet.server_logs import ServerLogStore
 from gateway.fleet.server_rows import ServerRows
 from gateway.fleet.states import Desired, Phase, State
 from gateway.fleet.store import FleetStore, Observation
@@ -30,26 +30,30 @@ from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.handover import PassedServer
 from slipstream.supervisor.leaving import LeavingReplicas
 from slipstream.supervisor.loads import Loads
+from slipstream.supervisor.memory_use import MemoryUse
 from slipstream.supervisor.model_fetcher import ModelFetcher
 from slipstream.supervisor.observations import ObservationQueue
 from slipstream.supervisor.process import ChildProcess
 from slipstream.supervisor.process_manager import ProcessManager
 from slipstream.supervisor.reconcile import ProcessState
 from slipstream.supervisor.run_together import run_together
+from slipstream.supervisor.server_logs import ServerLogs
 from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.status_reader import StatusLine
 from slipstream.supervisor.supervisor_lease import SupervisorLease
 from telemetry.logs import logger
 
-_MEMORY_SECONDS = 5.0
 _FLUSH_SECONDS = 2.0
 _RETRY_SECONDS = 0.5
 _SCALE_SECONDS = 1.0
 """Between two looks at the load of servers that scale."""
+_KEEP_SECONDS = 30.0
+"""Between two notes of the models in use: a cache keeps those of the last ten minutes."""
 _LOOK_SECONDS = 1.0
 """Between two looks at the leases of other hosts."""
-_LONG_CLAIM_SECONDS = 0.05
-_MAX_PAUSE_SECONDS = 0.3
+_PAUSE_FACTOR, _MAX_PAUSE_SECONDS = 4, 0.3
+"""Changes gather for so many times what a look at all replicas takes, and share the next one: a
+thousand servers that start are some thousand changes."""
 _SUCCESSOR_SECONDS = 600.0
 """How long a successor may take to become ready; loading and warm-up have limits of their own."""
 
@@ -63,6 +67,7 @@ class Fleet:
         self,
         *,
         store: FleetStore,
+        server_logs: ServerLogStore,
         models: ModelStore,
         feed: ChangeFeed,
         lease: SupervisorLease,
@@ -92,7 +97,8 @@ class Fleet:
             on_idle=self.exited_idle,
             unresponsive_seconds=settings.unresponsive_seconds,
         )
-        self._observations = ObservationQueue(store, lease.host_id)
+        self._observations = ObservationQueue(store, lease.held.host_id)
+        self._logs = ServerLogs(server_logs, lease.held.host_id)
         self._servers: dict[str, InferenceServer] = {}
         """The server of each replica."""
         self._desired: set[str] = set()
@@ -109,10 +115,9 @@ class Fleet:
         self._socket_of: dict[str, Path] = {}
         self._restarts: Counter[str] = Counter()
         self._numbers = count(first_socket)
-        self._memory_bytes: dict[str, int] = {}
+        self._memory = MemoryUse(lambda: self._manager.pids, self._on_memory)
         self._failures: dict[str, str] = {}
         """Why the latest process of a key has failed."""
-        self._measure_now = asyncio.Event()
         self._draining = False
         self._claims = True
         self._followed = asyncio.Event()
@@ -131,7 +136,9 @@ class Fleet:
             self._follow_desired(),
             self._manager.run(),
             self._observations.run(),
-            self._measure_memory(),
+            self._logs.run(),
+            self._memory.run(),
+            self._keep_models(),
             self._scale(),
         )
 
@@ -167,6 +174,7 @@ class Fleet:
             await asyncio.wait_for(self._followed.wait(), _FLUSH_SECONDS)
         found = await self._manager.detach()
         await self._observations.flush(_FLUSH_SECONDS)
+        await self._logs.flush(_FLUSH_SECONDS)
         passed = [
             PassedServer(
                 key=key,
@@ -220,6 +228,7 @@ class Fleet:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._followed.wait(), _FLUSH_SECONDS)
         await self._observations.flush(_FLUSH_SECONDS)
+        await self._logs.flush(_FLUSH_SECONDS)
 
     def kill(self) -> None:
         """Kill every server."""
@@ -259,9 +268,11 @@ class Fleet:
                 self._observations.add(key, state=State.READY, boot_seconds=seconds)
                 self._loads.ready(key)
                 self._settle(key)
-                self._measure_now.set()
+                self._memory.ready(key)
             case "heartbeat":
                 self._loads.heard(key, line)
+            case "log":
+                self._logs.reported(key, line)
             case "failed":
                 self._print(key, f"failed: {line['message']}", "red")
                 self._failures[key] = str(line["message"])
@@ -322,6 +333,7 @@ class Fleet:
         self._restarts.pop(key, None)
         self._servers.pop(key, None)
         self._leaving.forget(key)
+        self._logs.forget(key)
         self._desired.discard(key)
         self._settled.discard(key)
 
@@ -343,7 +355,7 @@ class Fleet:
         )
         self._loads.ready(key)
         self._settle(key)
-        self._measure_now.set()
+        self._memory.ready(key)
 
     async def _spawn(self, key: str) -> ChildProcess:
         server = self._servers[key]
@@ -434,7 +446,8 @@ class Fleet:
                 self._desired_changed.set()
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                await _pause_after(monotonic() - began)
+                took = monotonic() - began
+                await asyncio.sleep(min(_PAUSE_FACTOR * took, _MAX_PAUSE_SECONDS))
             await self._until_due()
         self._followed.set()
 
@@ -450,7 +463,7 @@ class Fleet:
             replica.id: server
             for server in known
             for replica in server.replicas
-            if replica.host_id == self._lease.host_id and server.desired == Desired.RUNNING
+            if replica.host_id == self._lease.held.host_id and server.desired == Desired.RUNNING
         }
         known_ids = {server.id for server in known}  # the others are to end: a user wants it
         self._leaving.update(
@@ -463,33 +476,22 @@ class Fleet:
         self._manager.set_desired({key: server.generation for key, server in kept.items()})
         self._check_settled()
 
-    async def _measure_memory(self) -> None:
+    async def _keep_models(self) -> None:
+        """Keep what is served from being evicted of the host's cache."""
         while True:
-            self._measure_now.clear()
-            pids = self._manager.pids
-            served = [self._servers[key] for key in pids if key in self._servers]
+            served = [self._servers[key] for key in self._manager.pids if key in self._servers]
             await asyncio.to_thread(self._note_use, served)
-            sharing = Counter(pids.values())
-            used = {pid: await asyncio.to_thread(memory_of, pid) for pid in sharing}
-            for key, pid in pids.items():
-                memory_bytes = (used[pid] or 0) // sharing[pid]
-                # Changes of up to 1 % are not worth a write.
-                if (
-                    memory_bytes
-                    and abs(memory_bytes - self._memory_bytes.get(key, 0)) > memory_bytes / 100
-                ):
-                    self._memory_bytes[key] = memory_bytes
-                    self._observations.add(key, memory_bytes=memory_bytes)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_MEMORY_SECONDS):
-                    await self._measure_now.wait()
+            await asyncio.sleep(_KEEP_SECONDS)
 
     def _note_use(self, servers: Sequence[InferenceServer]) -> None:
         for server in servers:
             self._models.note_use(server.model, server.version)
 
+    def _on_memory(self, key: str, memory_bytes: int) -> None:
+        self._observations.add(key, memory_bytes=memory_bytes)
+
     def _clean_up(self, key: str) -> None:
-        self._memory_bytes.pop(key, None)
+        self._memory.forget(key)
         self._loads.forget(key)
         if socket := self._socket_of.pop(key, None):
             socket.unlink(missing_ok=True)  # a killed server leaves it behind
@@ -503,6 +505,7 @@ class Fleet:
             self._all_settled.set()
 
     def _print(self, key: str, text: str, style: str) -> None:
+        self._logs.add(key, text, level="error" if style == "red" else "info")
         self._printer.step(self._title(key), text, style)
 
     def _title(self, key: str) -> str:
@@ -512,32 +515,6 @@ class Fleet:
         title = f"{server.model} {server.version}"
         slots = [replica.slot for replica in server.replicas if replica.id == key]
         return f"{title} replica {slots[0]}" if len(server.replicas) > 1 else title
-
-
-def memory_of(pid: int) -> int | None:
-    """Return the memory of a process in bytes, or None if it has ended.
-
-    Shared pages count proportionally (PSS) if the kernel reports that, else in full.
-    """
-    try:
-        process = psutil.Process(pid)
-        try:
-            proportional: int = process.memory_full_info().pss
-        except (AttributeError, psutil.AccessDenied):
-            return int(process.memory_info().rss)
-        else:
-            return proportional
-    except psutil.Error:
-        return None
-
-
-async def _pause_after(seconds: float) -> None:
-    """Wait after a claim that took long, so that the changes meanwhile share the next.
-
-    A thousand servers that start are some thousand changes, and each claim looks at all replicas.
-    """
-    if seconds > _LONG_CLAIM_SECONDS:
-        await asyncio.sleep(min(4 * seconds, _MAX_PAUSE_SECONDS))
 
 
 def _only_server(server: InferenceServer, _: object) -> InferenceServer:

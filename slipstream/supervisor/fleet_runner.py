@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.accounts.setup import issue_setup_token
 from gateway.deployments.settings import DeploymentStatus, DeploymentType, ExecutionMode
 from gateway.fleet.hosts import HostStore
 from gateway.fleet.placement import Placement
+from gateway.fleet.processes import ProcessAnnouncer, ProcessStore
 from gateway.fleet.scaling import Scaling
+from gateway.fleet.service_process import SeenProcess
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
@@ -23,6 +26,7 @@ from inference_server.runtime.host import available_memory
 from inference_server.tcp_security import TcpSecurity
 from slipstream.demo.bootstrap import first_start, newest_call
 from slipstream.failures import UnusableError
+from slipstream.join_token import check_shared
 from slipstream.readiness import GatewayReadiness
 from slipstream.settings import UpOptions, log_level
 from slipstream.status_printer import StatusPrinter
@@ -50,6 +54,10 @@ from transport.bearer_tokens import TokenFileError
 
 _MAX_WAIT_SECONDS = 10.0
 """For inference servers, before workers start: a model may boot for minutes."""
+
+
+_HASHED_BY_HOSTS = "the pepper of a host"
+"""What hosts hash to find out whether they have the same pepper."""
 
 
 class FleetRunner:
@@ -82,20 +90,32 @@ class FleetRunner:
         """How long calls in flight may go on while everything drains."""
         return self._settings.drain_seconds
 
-    async def serve(self, gateways: GatewayMonitor, workers: WorkerManager) -> None:
+    async def serve(
+        self,
+        gateways: GatewayMonitor,
+        workers: WorkerManager,
+        processes: Callable[[], Sequence[SeenProcess]],
+    ) -> None:
         """Create what a first start creates, then run the inference servers until cancelled.
+
+        `processes` returns the gateways and queue workers, which others are to know of.
 
         Raises:
             StorageError: the database cannot be used.
             UnusableError: another supervisor runs its inference servers, and this machine has not
-                joined.
+                joined, or has another pepper.
         """
         banner = ReadyBanner(self._launched.options, self._printer)
         try:
             async with open_workspace(self._settings) as workspace, self._hold(workspace) as lease:
-                await run_together(
-                    lease.run(), self._run_servers(workspace, lease, banner, gateways, workers)
-                )
+                announcer = ProcessAnnouncer(ProcessStore(workspace.db), processes, lease.held)
+                announcer.start()
+                try:
+                    await run_together(
+                        lease.run(), self._run_servers(workspace, lease, banner, gateways, workers)
+                    )
+                finally:
+                    await announcer.stop()
         finally:
             banner.print_unshown_key()
 
@@ -112,7 +132,7 @@ class FleetRunner:
         models = workspace.services.store
         placement = Placement(
             workspace.db,
-            lease.host_id,
+            lease.held.host_id,
             model_size=models.size,
             may_take_over=lambda: lease.is_steady,
             labels=self._labels,
@@ -120,7 +140,7 @@ class FleetRunner:
             is_limited=self._launched.options.memory_bytes is not None,
         )
         with database_errors():
-            rows = await self._prepare(workspace, banner, placement)
+            rows = await self._prepare(workspace, banner, lease, placement)
             workers_are_needed = await has_queued_deployments(workspace.db)
         if workers_are_needed and self._launched.predecessor is None:  # else its workers go on
             self._start(workers)
@@ -147,6 +167,7 @@ class FleetRunner:
                 joined=self._launched.options.joined,
                 labels=self._labels,
                 memory_bytes=self._memory_bytes,
+                pepper_digest=workspace.services.hasher.digest(_HASHED_BY_HOSTS).hex(),
             )
         try:
             yield lease
@@ -155,7 +176,11 @@ class FleetRunner:
                 await lease.release()
 
     async def _prepare(
-        self, workspace: Workspace, banner: ReadyBanner, placement: Placement
+        self,
+        workspace: Workspace,
+        banner: ReadyBanner,
+        lease: SupervisorLease,
+        placement: Placement,
     ) -> Mapping[str, InferenceServer]:
         """Create what a first start creates; return a predecessor's servers, by replica."""
         store = workspace.services.fleet.store
@@ -163,6 +188,9 @@ class FleetRunner:
         banner.newest_call = await newest_call(workspace)
         passed = self._launched.predecessor
         if passed is None:
+            banner.setup_token = await issue_setup_token(
+                workspace.db, workspace.services.hasher, lease.held.host_id
+            )
             return {}
         await placement.keep([process.key for process in passed.servers])
         rows = {replica.id: server for server in await store.all() for replica in server.replicas}
@@ -182,12 +210,15 @@ class FleetRunner:
         passed = self._launched.predecessor
         self._fleet = fleet = Fleet(
             store=workspace.services.fleet.store,
+            server_logs=workspace.services.fleet.server_logs,
             models=workspace.services.store,
             feed=feed,
             lease=lease,
             placement=placement,
             scaling=Scaling(
-                workspace.db, lease.host_id, down_seconds=self._settings.scale_down_seconds
+                workspace.db,
+                lease.held.host_id,
+                down_seconds=self._settings.scale_down_seconds,
             ),
             settings=self._settings,
             sockets=self._launched.folder.sockets,
@@ -309,7 +340,7 @@ async def _check_database(settings: Settings) -> None:
 
 
 def _settings_of(options: UpOptions) -> Settings:
-    return read_settings(
+    found = read_settings(
         host=options.host,
         port=options.port,
         grpc_port=options.grpc_port,
@@ -319,6 +350,13 @@ def _settings_of(options: UpOptions) -> Settings:
         log_format=options.log_format,
         unresponsive_seconds=options.unresponsive_seconds,
     )
+    if options.joined:
+        try:
+            check_shared(found)
+        except UnusableError as error:
+            message = "a host that has joined needs every variable of its token, also in the file"
+            raise UnusableError(f"{error}; {message} of `slipstream reload --env-file`") from None
+    return found
 
 
 def _check_servers() -> None:

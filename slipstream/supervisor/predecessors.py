@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.handover import PassedProcess
 from slipstream.supervisor.process import AdoptedProcess, ChildProcess
-from slipstream.supervisor.process_manager import ProcessManager
+from slipstream.supervisor.process_manager import ProcessManager, ProcessStatus
 from slipstream.supervisor.reconcile import ProcessState
 from slipstream.supervisor.status_reader import StatusLine
 
@@ -35,6 +35,11 @@ class Predecessors:
             self._manager.adopt(key, child, ProcessState(generation=1))
         self._desired = dict.fromkeys(self._passed, 1)
         self._manager.set_desired(self._desired)
+
+    @property
+    def statuses(self) -> Mapping[str, ProcessStatus]:
+        """The state of each that still runs, by its name."""
+        return self._manager.statuses
 
     async def run(self) -> None:
         """Watch them until cancelled."""

@@ -11,9 +11,10 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from gateway.fleet.states import State
 from inference_server.spawn import ServerExitStatus
 from slipstream.supervisor.heartbeats import HeartbeatWatch
 from slipstream.supervisor.process import ChildProcess, describe_exit
@@ -40,6 +41,17 @@ _START_SECONDS = 20.0
 _DETACH_SECONDS = 2.0
 
 log = logger("slipstream.supervisor.process_manager")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessStatus:
+    """What is known of a process that is desired, or is ending."""
+
+    state: State
+    reason: str | None = None
+    """Why it is in that state, or why there is no process, where it has said so."""
+    pid: int | None = None
+
 
 OnReady = Callable[[ChildProcess, Sequence[StatusLine]], None]
 """Takes a process and what it has reported until it was ready."""
@@ -97,6 +109,7 @@ class ProcessManager:
         """The ends of processes that have been replaced."""
         self._pipes: dict[str, StatusReader] = {}
         self._detaching = False
+        self._statuses: dict[str, ProcessStatus] = {}
         self._end_reasons: dict[str, str] = {}
         """Why processes end, where their exit status does not say it."""
         self._changed = asyncio.Event()
@@ -111,6 +124,7 @@ class ProcessManager:
         """Go on with a process of a manager that `detach` has ended; it is not reported again."""
         self._states[key] = state
         self._children[key] = child
+        self._set_status(key, State.FAILED if state.failed else State.READY)
         self._heartbeats.started(key, child.pid)
         self._monitors[key] = asyncio.create_task(self._monitor(key, child))
 
@@ -118,6 +132,11 @@ class ProcessManager:
     def pids(self) -> dict[str, int]:
         """Process ids by key."""
         return {key: child.pid for key, child in self._children.items()}
+
+    @property
+    def statuses(self) -> Mapping[str, ProcessStatus]:
+        """The state of each process, by key; adopted ones count as ready until they change."""
+        return self._statuses
 
     def set_desired(self, desired: Mapping[str, int]) -> None:
         """Set what should run: key → generation. Ignored after `drain` and `kill`."""
@@ -184,6 +203,7 @@ class ProcessManager:
             return False
         self._states[key] = ProcessState(generation=self._desired[key])
         self._children[key] = child
+        self._set_status(key, State.READY)
         self._heartbeats.started(key, child.pid)
         end = self._end_replaced(before, self._monitors[key], switch_seconds, grace)
         ending = asyncio.create_task(end)
@@ -252,9 +272,11 @@ class ProcessManager:
             case Stop():
                 self._states[key] = replace(self._states[key], stopping=True)
                 if child := self._children.get(key):
+                    self._statuses[key] = ProcessStatus(state=State.DRAINING, pid=child.pid)
                     child.terminate()
             case Forget():
                 del self._states[key]
+                self._statuses.pop(key, None)
                 self._listener.removed(key)
 
     def _start(self, key: str) -> None:
@@ -278,6 +300,7 @@ class ProcessManager:
 
     def _attach(self, key: str, child: ChildProcess) -> None:
         self._children[key] = child
+        self._statuses[key] = ProcessStatus(state=State.BOOTING, pid=child.pid)
         self._heartbeats.started(key, child.pid)
         self._listener.spawned(key, child)
         # A stop may have been requested while it was starting.
@@ -336,21 +359,30 @@ class ProcessManager:
         match line["event"]:
             case "heartbeat":
                 self._heartbeats.heard(key)
+            case "ready" if not self._states[key].stopping:
+                self._set_status(key, State.READY)
             case "failed":
                 self._states[key] = replace(self._states[key], failed=True)
+                self._set_status(key, State.FAILED, str(line["message"]))
                 self._changed.set()
             case "stuck":
                 self._end_reasons[key] = f"ended itself: {line['message']}"
         self._listener.reported(key, line)
 
+    def _set_status(self, key: str, state: State, reason: str | None = None) -> None:
+        pid = self._children[key].pid
+        self._statuses[key] = ProcessStatus(state=state, reason=reason, pid=pid)
+
     def _on_silence(self, key: str, seconds: float) -> None:
         message = f"no heartbeat for {seconds:.1f} s"
         self._end_reasons[key] = f"was killed: {message}"
         log.error("process_unresponsive", key=key, pid=self._children[key].pid, reason=message)
+        self._set_status(key, State.UNRESPONSIVE, message)
         self._listener.reported(key, {"event": "unresponsive", "message": message})
         self._children[key].kill()
 
     def _on_idle(self, key: str, on_idle: Callable[[str], None]) -> None:
+        self._statuses.pop(key, None)
         self._states[key] = after_idle_exit(self._states[key], desired=self._desired.get(key))
         on_idle(key)
         self._changed.set()
@@ -360,6 +392,12 @@ class ProcessManager:
         before = self._states[key]
         after = self._states[key] = after_exit(before, ran_for=ran_for, now=now)
         requested = before.stopping or self._closed
+        status = self._statuses.pop(key, None)
+        if status is not None and status.state is State.FAILED:
+            self._statuses[key] = replace(status, pid=None)
+        elif not requested:
+            why = f"the process before it {reason}"
+            self._statuses[key] = ProcessStatus(state=State.BOOTING, reason=why)
         self._listener.exited(
             key, requested=requested, reason=reason, retry_in=after.retry_at - now
         )

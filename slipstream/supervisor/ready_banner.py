@@ -1,4 +1,4 @@
-"""The banner of `slipstream up`: URLs, a call to try, and how to get a key for it."""
+"""The banner of `slipstream up`: the console, URLs, a call to try, and a key for it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ class ReadyBanner:
 
     Attributes:
         demo: what the first start has created; None on every other start.
+        setup_token: opens the console's set-up; None if a user has a password.
         newest_call: a deployment to call, and input data for it; None if there is none.
     """
 
     def __init__(self, options: UpOptions, printer: StatusPrinter) -> None:
         self.demo: Demo | None = None
+        self.setup_token: str | None = None
         self.newest_call: tuple[str, Mapping[str, Any]] | None = None  # Any: JSON
         self._options = options
         self._printer = printer
@@ -50,6 +52,8 @@ class ReadyBanner:
 
     def print(self, readiness: GatewayReadiness) -> None:
         """Print the banner, or the JSON document."""
+        if not self._printer.as_json:  # its steps go to stderr, into logs
+            self._printer.step("console", self._console_link(), "bold green")
         if readiness.ready:
             self._printer.step("slipstream", f"ready at {self._options.url}", "bold green")
         else:
@@ -105,6 +109,7 @@ class ReadyBanner:
         options, demo = self._options, self.demo
         return {
             "url": options.url,
+            "console": self._console_link(),
             "grpc": f"{options.host}:{options.grpc_port}",
             "docs": f"{options.url}/docs",
             "state": str(options.state),
@@ -117,6 +122,11 @@ class ReadyBanner:
                 "curl": self._call(demo).curl(),
             },
         }
+
+    def _console_link(self) -> str:
+        """Return the link to the console; the token is in the fragment, which no log contains."""
+        setup = f"setup#token={self.setup_token}" if self.setup_token else ""
+        return f"{self._options.url}/console/{setup}"
 
     def _call(self, demo: Demo) -> DemoCall:
         return self._trigger_call(demo.deployment_id, demo.key, demo.input_data)

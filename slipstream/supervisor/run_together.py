@@ -10,9 +10,8 @@ from typing import Any
 async def run_together(*work: Coroutine[Any, Any, None]) -> None:
     """Return when all have ended. If one fails, cancel the others and raise its exception.
 
-    A cancelled `asyncio.gather` ends with its first child. The loop then closes around the others
-    and cancels them once more; aiosqlite hangs when the closing of a connection is cancelled twice.
-    Any: nothing is sent into the coroutines.
+    A cancelled `asyncio.gather` ends with its first child, and the loop then closes around the
+    others. Any: nothing is sent into the coroutines.
     """
     try:
         async with asyncio.TaskGroup() as group:

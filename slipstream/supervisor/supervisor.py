@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.broker.worker_files import WakeFile
 from gateway.errors import StorageError
+from gateway.fleet.service_process import ProcessKind, SeenProcess, http_address
 from slipstream.settings import log_level
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fork_server_spawner import ForkServerSpawner
@@ -144,7 +145,9 @@ class Supervisor:
         self._serving.set()
         while True:
             try:
-                await self._fleet_runner.serve(self._gateway_monitor, self._workers)
+                await self._fleet_runner.serve(
+                    self._gateway_monitor, self._workers, self._processes
+                )
             except StorageError as error:
                 # What a predecessor has started goes on, and so does this: another reload may help.
                 before = self._launched.predecessor
@@ -153,6 +156,30 @@ class Supervisor:
                 self._printer.step("slipstream", str(error), "bold red")
                 self._report(before.reload_id, ReloadState.FAILED, str(error))
                 await asyncio.sleep(_DATABASE_SECONDS)
+
+    def _processes(self) -> list[SeenProcess]:
+        """Return what this machine runs beside inference servers."""
+        options = self._launched.options
+        has_tls = options.tls_certificate is not None
+        address = http_address(options.host, options.port, tls=has_tls)
+        found = self._workers.processes()
+        for kind, statuses, at in (
+            (ProcessKind.GATEWAY, self._gateways.statuses, address),
+            (ProcessKind.GATEWAY, self._old_gateways.statuses, address),
+            (ProcessKind.WORKER, self._old_workers.statuses, None),
+        ):
+            found += [
+                SeenProcess(
+                    kind=kind,
+                    name=name,
+                    state=status.state,
+                    reason=status.reason,
+                    pid=status.pid,
+                    address=at,
+                )
+                for name, status in statuses.items()
+            ]
+        return found
 
     # reloads
 

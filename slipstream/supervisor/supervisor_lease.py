@@ -26,19 +26,18 @@ class SupervisorLease:
     """The lease of this process.
 
     Attributes:
-        host_id: of the row.
+        held: the lease of the row of its host.
         on_change: called when a renewal has found that more or fewer other hosts live.
     """
 
     def __init__(self, store: HostStore, lease: HostLease) -> None:
         """Use `claim`."""
         self._store = store
-        self._lease = lease
+        self.held = lease
         self._others = 0
         self._released = False
         self._renewed_at = monotonic()
         self._steady_since = self._renewed_at
-        self.host_id = lease.host_id
         self.on_change: Callable[[], None] = lambda: None
 
     @property
@@ -64,11 +63,13 @@ class SupervisorLease:
         joined: bool,
         labels: Mapping[str, str],
         memory_bytes: int,
+        pepper_digest: str,
     ) -> SupervisorLease:
         """Take the lease; wait for the end of that of a host that no longer renews it.
 
         Raises:
-            UnusableError: another supervisor holds and renews it, and this machine has not joined.
+            UnusableError: another supervisor holds and renews it, and this machine has not joined,
+                or has another pepper.
         """
         seen: Host | None = None
         while True:
@@ -79,14 +80,16 @@ class SupervisorLease:
                 joined=joined,
                 labels=labels,
                 memory_bytes=memory_bytes,
+                pepper_digest=pepper_digest,
             )
             if isinstance(found, HostLease):
                 return cls(store, found)
             if seen is None:
-                text = f"the database belongs to host {found.name}: waiting for its lease to end"
+                text = f"host {found.name} runs on this database: waiting for its lease to end"
                 printer.step("slipstream", text, "dim")
-            elif (found.token, found.lease_until) != (seen.token, seen.lease_until):
-                raise UnusableError(_refusal(found))
+            elif found.id == seen.id and found.lease_until != seen.lease_until:
+                differs = found.pepper_digest not in (None, pepper_digest)
+                raise UnusableError((_other_pepper if differs else _refusal)(found))
             seen = found
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -101,7 +104,7 @@ class SupervisorLease:
             if self._released:
                 continue
             with suppress(SQLAlchemyError, OSError):  # the change feed logs it
-                others = await self._store.renew(self._lease)
+                others = await self._store.renew(self.held)
                 if others is None:
                     raise UnusableError(
                         "another `slipstream up` runs the inference servers of this database now, "
@@ -123,7 +126,7 @@ class SupervisorLease:
         """Let the next supervisor begin, and other hosts take over; `run` renews no more."""
         self._released = True
         with suppress(SQLAlchemyError, OSError):  # then it waits for the end of the lease
-            await self._store.release(self._lease)
+            await self._store.release(self.held)
 
 
 def _refusal(host: Host) -> str:
@@ -132,4 +135,12 @@ def _refusal(host: Host) -> str:
         "database: let this machine join with `slipstream join` (`slipstream hosts token` there "
         "prints how), stop the other one first, give this one a database of its own, or add "
         "gateways and workers here with `slipstream gateway` and `slipstream worker`"
+    )
+
+
+def _other_pepper(host: Host) -> str:
+    return (
+        f"host {host.name} of this database has another key pepper than this machine, so an API "
+        "key of one would be unknown to the other: let this machine join with `slipstream join` "
+        "(`slipstream hosts token` there prints how), or give it a database of its own"
     )

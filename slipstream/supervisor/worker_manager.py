@@ -17,10 +17,16 @@ from itertools import count
 
 from gateway.broker.broker import Queue
 from gateway.broker.worker_files import WakeFile
+from gateway.fleet.service_process import ProcessKind, SeenProcess
+from gateway.fleet.states import State
 from gateway.worker.plan import QueueWorkerPlan, plan_queue_workers
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.process import ChildProcess
-from slipstream.supervisor.process_manager import UNRESPONSIVE_SECONDS, ProcessManager
+from slipstream.supervisor.process_manager import (
+    UNRESPONSIVE_SECONDS,
+    ProcessManager,
+    ProcessStatus,
+)
 from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.status_reader import StatusLine
 
@@ -115,6 +121,11 @@ class WorkerManager:
             restarts=self._restarts,
         )
 
+    def processes(self) -> list[SeenProcess]:
+        """Return the queue workers, including those that sleep."""
+        desired = () if self._draining else self._desired
+        return [self._seen(key) for key in sorted({*desired, *self._manager.statuses})]
+
     async def ready(self) -> None:
         """Return when all queue workers have been ready once."""
         await self._became_ready.wait()
@@ -168,6 +179,21 @@ class WorkerManager:
         """A queue worker has ended for good; the plans of those asleep are kept."""
         if key not in self._desired:
             del self._plans[key]
+
+    def _seen(self, key: str) -> SeenProcess:
+        status = self._manager.statuses.get(key)
+        if status is None and self._asleep:
+            status = ProcessStatus(state=State.STOPPED, reason="asleep until the next run")
+        elif status is None:
+            status = ProcessStatus(state=State.BOOTING)
+        return SeenProcess(
+            kind=ProcessKind.WORKER,
+            name=key,
+            state=status.state,
+            reason=status.reason,
+            pid=status.pid,
+            concurrency=self._plans[key].concurrency,
+        )
 
     async def _spawn(self, key: str) -> ChildProcess:
         return self._spawn_queue_worker(self._plans[key])

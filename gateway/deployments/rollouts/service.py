@@ -57,7 +57,7 @@ class RolloutService:
     ) -> Rollout:
         """Try a version beside the live one.
 
-        In mode fast its inference server is started first, see `ServerPreparation`.
+        Its inference servers are started first, see `ServerPreparation`.
 
         Raises:
             GatewayError: NOT_FOUND, GONE, INVALID_FLOW; VALIDATION_FAILED for the live version, and

@@ -14,6 +14,8 @@ from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from gateway.flows.cel.function_docs import STANDARD
+
 __all__ = [
     "ADDED_FUNCTIONS",
     "CEL_ERRORS",
@@ -50,12 +52,7 @@ else:
     Context, OptionalValue, Program = _module.Context, _module.OptionalValue, _module.Program
     compile_cel = _module.compile
 
-STANDARD_FUNCTIONS = frozenset(
-    {"bytes", "contains", "double", "duration", "dyn", "endsWith", "getDate", "getDayOfMonth"}
-    | {"getDayOfWeek", "getDayOfYear", "getFullYear", "getHours", "getMilliseconds", "getMinutes"}
-    | {"getMonth", "getSeconds", "hasValue", "int", "matches", "none", "of", "ofNonZeroValue", "or"}
-    | {"orValue", "size", "startsWith", "string", "timestamp", "type", "uint", "value"}
-)
+STANDARD_FUNCTIONS = frozenset(doc.name for doc in STANDARD)
 """The functions of CEL. The library does not list them."""
 
 

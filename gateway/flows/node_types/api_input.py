@@ -8,10 +8,23 @@ from typing import Any
 
 from gateway.flows.cel.values import INPUT_DATA
 from gateway.flows.compile_context import CompileContext
+from gateway.flows.config_fields import ConfigForm, Widget, choice_field, object_field
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.node_types.handler import NodeHandler, Prepare
+from gateway.flows.node_types.presentation import NodeGroup, NodePresentation
 
-_ADDITIONAL = ("ignore", "reject")
+_SCHEMA = object_field(
+    "schema", "Schema", "JSON Schema (2020-12) of input_data.", widget=Widget.JSON_SCHEMA
+)
+_TEST_DATA = object_field("test_data", "Test data", "An example of input_data.")
+_ADDITIONAL = choice_field(
+    "additional_inputs",
+    "Additional inputs",
+    "Whether inputs that the schema's properties do not name are dropped or refused.",
+    choices=("ignore", "reject"),
+    default="ignore",
+)
+_FORM = ConfigForm(fields=(_SCHEMA, _TEST_DATA, _ADDITIONAL), is_closed=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +41,9 @@ class ApiInput:
 
 def _read(reader: ConfigReader) -> ApiInput:
     config = ApiInput(
-        schema=reader.object("schema"),
-        test_data=reader.object("test_data"),
-        additional_inputs=reader.choice("additional_inputs", _ADDITIONAL, "ignore"),
+        schema=_SCHEMA.read(reader),
+        test_data=_TEST_DATA.read(reader),
+        additional_inputs=_ADDITIONAL.read(reader),
     )
     if config.additional_inputs == "reject" and not (config.schema or {}).get("properties"):
         reader.add_error("additional_inputs", "reject needs a schema with properties")
@@ -43,4 +56,16 @@ def _prepare(config: ApiInput, context: CompileContext) -> Prepare:
     return lambda values: values[INPUT_DATA]
 
 
-HANDLER = NodeHandler(type="api_input", read=_read, prepare=_prepare)
+HANDLER = NodeHandler(
+    type="api_input",
+    shown=NodePresentation(
+        title="API input",
+        description="Provides the call's input_data.",
+        icon="log-in",
+        group=NodeGroup.ENDPOINT,
+        has_input=False,
+    ),
+    form=_FORM,
+    read=_read,
+    prepare=_prepare,
+)

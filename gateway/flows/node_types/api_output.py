@@ -8,8 +8,17 @@ from typing import Any
 
 from gateway.flows.cel.values import NodeValues
 from gateway.flows.compile_context import CompileContext
+from gateway.flows.config_fields import ConfigForm, expressions_field
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.node_types.handler import NodeHandler, Prepare
+from gateway.flows.node_types.presentation import NodeGroup, NodePresentation
+
+_FIELDS = expressions_field(
+    "fields",
+    "Fields",
+    "Field of output_data → expression. Without fields: all outputs of the preceding nodes.",
+)
+_FORM = ConfigForm(fields=(_FIELDS,), is_closed=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +30,7 @@ class ApiOutput:
 
 
 def _read(reader: ConfigReader) -> ApiOutput:
-    return ApiOutput(fields=reader.expressions("fields"))
+    return ApiOutput(fields=_FIELDS.read(reader))
 
 
 def _prepare(config: ApiOutput, context: CompileContext) -> Prepare:
@@ -39,4 +48,16 @@ def _outputs_before(before: Sequence[str], values: NodeValues) -> dict[str, Any]
     return value if type(value) is dict else {"result": value}
 
 
-HANDLER = NodeHandler(type="api_output", read=_read, prepare=_prepare)
+HANDLER = NodeHandler(
+    type="api_output",
+    shown=NodePresentation(
+        title="API output",
+        description="Builds the call's output_data.",
+        icon="log-out",
+        group=NodeGroup.ENDPOINT,
+        has_output=False,
+    ),
+    form=_FORM,
+    read=_read,
+    prepare=_prepare,
+)

@@ -9,7 +9,9 @@ from typing import Any, Generic, TypeVar
 from gateway.errors import GatewayError
 from gateway.flows.cel.values import ExpressionError, NodeValues
 from gateway.flows.compile_context import CompileContext
+from gateway.flows.config_fields import ConfigForm
 from gateway.flows.config_reader import ConfigReader
+from gateway.flows.node_types.presentation import NodePresentation
 from gateway.flows.ports import Ports
 from protos.errors import ErrorCode
 
@@ -117,6 +119,9 @@ class NodeHandler(Generic[C]):
     """
 
     type: str
+    shown: NodePresentation
+    form: ConfigForm
+    """The members that `read` reads."""
     read: Callable[[ConfigReader], C]
     """Return the configuration and report its errors."""
     prepare: Callable[[C, CompileContext], Prepare]

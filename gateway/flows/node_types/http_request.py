@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -14,7 +11,6 @@ import orjson
 from gateway.flows.cel.template import Template
 from gateway.flows.cel.values import Expression, ExpressionMap, NodeValues
 from gateway.flows.compile_context import CompileContext
-from gateway.flows.config_reader import ConfigReader
 from gateway.flows.node_types.handler import (
     NodeError,
     NodeHandler,
@@ -22,76 +18,14 @@ from gateway.flows.node_types.handler import (
     Prepare,
     RunContext,
 )
+from gateway.flows.node_types.http_request_config import FORM, HttpRequest, read_config
+from gateway.flows.node_types.presentation import NodeGroup, NodePresentation
 from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from protos.non_finite import as_strings, dump_with_strings
 
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-_RESPONSES = ("auto", "json", "text", "none")
 _RETRYABLE = frozenset({408, 425, 429, 502, 503, 504})
-_MEBIBYTE = 1024 * 1024
 _SHOWN = 200
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_RESERVED = frozenset({"host", "content-length", "transfer-encoding", "connection"})
-_STATUS = re.compile(r"[1-5](xx|[0-9][0-9])")
 _MAX_RETRY_AFTER = 300.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
-    """The configuration: what to send, and how to read the response."""
-
-    method: str
-    url: str
-    """Template; inserted values are percent-encoded."""
-    query: Mapping[str, str]
-    """Name → expression, appended to the URL; null is omitted, a list repeats the name."""
-    headers: Mapping[str, str]
-    """Name → template."""
-    json: str | Mapping[str, str] | None
-    """An expression, or field → expression, sent as JSON."""
-    text: str | None
-    """Template, sent as text."""
-    response: str
-    """`auto` (by content type), `json`, `text`, or `none`, which ignores the body."""
-    expect: Sequence[str]
-    """Statuses that count as success, such as `2xx` or `404`."""
-    timeout_seconds: float
-    max_bytes: int
-
-
-def _read(reader: ConfigReader) -> HttpRequest:
-    reader.allow_only({*HttpRequest.__slots__})
-    headers = reader.texts("headers", "a string")
-    for name in headers:
-        if not _HEADER.fullmatch(name) or name.lower() in _RESERVED:
-            reader.add_error(
-                f"headers/{name}", "expected a valid header name that is not set by the client"
-            )
-    if "json" in reader.members and "text" in reader.members:
-        reader.add_error("text", "expected either json or text")
-    json = reader.members.get("json")
-    return HttpRequest(
-        method=reader.choice("method", _METHODS, "GET"),
-        url=reader.text("url", "a URL, such as 'https://example.com/{{ input.id }}'"),
-        query=reader.expressions("query") or {},
-        headers=headers,
-        json=reader.text("json", "an expression")
-        if isinstance(json, str)
-        else reader.expressions("json"),
-        text=reader.text("text", "text") if "text" in reader.members else None,
-        response=reader.choice("response", _RESPONSES, "auto"),
-        expect=_expect(reader),
-        timeout_seconds=reader.number("timeout_seconds", 30.0, minimum=0.001, maximum=3600),
-        max_bytes=reader.count("max_bytes", _MEBIBYTE, minimum=1, maximum=64 * _MEBIBYTE),
-    )
-
-
-def _expect(reader: ConfigReader) -> Sequence[str]:
-    values = reader.members.get("expect", ["2xx"])
-    found = [str(one) for one in values] if isinstance(values, list) else []
-    if not found or not all(_STATUS.fullmatch(one) for one in found):
-        reader.add_error("expect", 'expected a list of statuses, such as ["2xx", 404]')
-    return found
 
 
 class _Request:
@@ -226,4 +160,17 @@ def _retry_after(reply: OutboundResponse) -> float | None:
     return min(float(text), _MAX_RETRY_AFTER) if text.isdecimal() else None
 
 
-HANDLER = NodeHandler(type="http_request", read=_read, prepare=_prepare, perform=_perform)
+HANDLER = NodeHandler(
+    type="http_request",
+    shown=NodePresentation(
+        title="HTTP request",
+        description="Calls an HTTP service.",
+        icon="globe",
+        group=NodeGroup.INTEGRATION,
+        initial={"url": "https://"},
+    ),
+    form=FORM,
+    read=read_config,
+    prepare=_prepare,
+    perform=_perform,
+)

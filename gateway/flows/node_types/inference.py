@@ -8,6 +8,13 @@ from typing import Any
 
 from gateway.flows.cel.values import NodeValues
 from gateway.flows.compile_context import CompileContext
+from gateway.flows.config_fields import (
+    ConfigForm,
+    Widget,
+    custom_field,
+    expressions_field,
+    text_field,
+)
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.node_types.handler import (
     NodeError,
@@ -16,6 +23,7 @@ from gateway.flows.node_types.handler import (
     Prepare,
     RunContext,
 )
+from gateway.flows.node_types.presentation import NodeGroup, NodePresentation
 from gateway.flows.ports import ModelCall
 
 
@@ -30,14 +38,6 @@ class Inference:
     """Tensor → expression; None: the outputs of the preceding node, by the same names."""
 
 
-def _read(reader: ConfigReader) -> Inference:
-    return Inference(
-        model=reader.text("model", "the name of a model"),
-        version=_version(reader),
-        inputs=reader.expressions("inputs"),
-    )
-
-
 def _version(reader: ConfigReader) -> str:
     value = reader.members.get("version", "latest")
     if isinstance(value, str) and value:
@@ -46,6 +46,31 @@ def _version(reader: ConfigReader) -> str:
         return str(value)
     reader.add_error("version", "expected 'latest', a number or a label")
     return ""
+
+
+_MODEL = text_field(
+    "model", "Model", "The model to call.", expected="the name of a model", widget=Widget.MODEL
+)
+_VERSION = custom_field(
+    "version",
+    "Version",
+    "latest, a number or a label; pinned when the flow is deployed.",
+    widget=Widget.MODEL_VERSION,
+    schema={"type": ["string", "integer"], "minLength": 1, "default": "latest"},
+    read=_version,
+)
+_INPUTS = expressions_field(
+    "inputs",
+    "Inputs",
+    "Tensor → expression. Without inputs: the output of the preceding node, by the same names.",
+)
+_FORM = ConfigForm(fields=(_MODEL, _VERSION, _INPUTS), is_closed=False)
+
+
+def _read(reader: ConfigReader) -> Inference:
+    return Inference(
+        model=_MODEL.read(reader), version=_VERSION.read(reader), inputs=_INPUTS.read(reader)
+    )
 
 
 def _prepare(config: Inference, context: CompileContext) -> Prepare:
@@ -84,4 +109,17 @@ def _perform(config: Inference, context: CompileContext) -> Perform:
     return infer
 
 
-HANDLER = NodeHandler(type="inference", read=_read, prepare=_prepare, perform=_perform)
+HANDLER = NodeHandler(
+    type="inference",
+    shown=NodePresentation(
+        title="Inference",
+        description="Calls a model.",
+        icon="brain",
+        group=NodeGroup.MODEL,
+        initial={"model": ""},
+    ),
+    form=_FORM,
+    read=_read,
+    prepare=_prepare,
+    perform=_perform,
+)

@@ -14,10 +14,24 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from gateway.flows.compile_context import CompileContext, FunctionName
+from gateway.flows.config_fields import ConfigForm, Widget, expressions_field, text_field
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.node_types.handler import NodeHandler, Perform, Prepare, RunContext
+from gateway.flows.node_types.presentation import NodeGroup, NodePresentation
+from gateway.flows.validation import ProblemCode
 
 GROUP = "slipstream.nodes"
+_FUNCTION = text_field(
+    "function",
+    "Function",
+    "The installed Python node to call.",
+    expected=f"the name of an entry point of {GROUP}",
+    widget=Widget.FUNCTION,
+)
+_INPUTS = expressions_field(
+    "inputs", "Inputs", "Name → expression. Without inputs: the preceding outputs, by node."
+)
+_FORM = ConfigForm(fields=(_FUNCTION, _INPUTS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +45,8 @@ class Python:
 
 
 def _read(reader: ConfigReader) -> Python:
-    reader.allow_only({"function", "inputs"})
-    return Python(
-        function=reader.text("function", f"the name of an entry point of {GROUP}"),
-        inputs=reader.expressions("inputs"),
-    )
+    reader.allow_only(_FORM.names)
+    return Python(function=_FUNCTION.read(reader), inputs=_INPUTS.read(reader))
 
 
 def _prepare(config: Python, context: CompileContext) -> Prepare:
@@ -64,7 +75,21 @@ def _check_installed(name: str, context: CompileContext) -> None:
         installed = f"expected one of {', '.join(sorted(names))}"
     else:
         installed = "no Python nodes are installed"
-    context.add_error("function", f"unknown Python node '{name}': {installed}")
+    detail = f"unknown Python node '{name}': {installed}"
+    context.add_error("function", detail, ProblemCode.UNKNOWN_FUNCTION)
 
 
-HANDLER = NodeHandler(type="python", read=_read, prepare=_prepare, perform=_perform)
+HANDLER = NodeHandler(
+    type="python",
+    shown=NodePresentation(
+        title="Python",
+        description="Calls a function of an installed package.",
+        icon="code",
+        group=NodeGroup.INTEGRATION,
+        initial={"function": ""},
+    ),
+    form=_FORM,
+    read=_read,
+    prepare=_prepare,
+    perform=_perform,
+)

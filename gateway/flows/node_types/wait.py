@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.flows.cel.values import finite_number
 from gateway.flows.compile_context import CompileContext
+from gateway.flows.config_fields import NON_BLANK, ConfigForm, Widget, custom_field
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.node_types.handler import (
     NodeError,
@@ -16,6 +17,7 @@ from gateway.flows.node_types.handler import (
     Prepare,
     RunContext,
 )
+from gateway.flows.node_types.presentation import NodeGroup, NodePresentation
 
 _MAX_SECONDS = 86_400.0
 
@@ -28,13 +30,29 @@ class Wait:
     """At most a day; a string is an expression."""
 
 
-def _read(reader: ConfigReader) -> Wait:
-    reader.allow_only({"seconds"})
+def _read_seconds(reader: ConfigReader) -> float | str:
     if isinstance(reader.members.get("seconds"), str):
-        return Wait(seconds=reader.text("seconds", "seconds, or an expression"))
+        return reader.text("seconds", "seconds, or an expression")
     if "seconds" not in reader.members:
         reader.add_error("seconds", "expected seconds, or an expression")
-    return Wait(seconds=reader.number("seconds", 0.0, minimum=0, maximum=_MAX_SECONDS))
+    return reader.number("seconds", 0.0, minimum=0, maximum=_MAX_SECONDS)
+
+
+_SECONDS = custom_field(
+    "seconds",
+    "Seconds",
+    "How long to pause: a number, or an expression.",
+    widget=Widget.EXPRESSION,
+    schema={**NON_BLANK, "type": ["number", "string"], "minimum": 0, "maximum": _MAX_SECONDS},
+    read=_read_seconds,
+    required=True,
+)
+_FORM = ConfigForm(fields=(_SECONDS,))
+
+
+def _read(reader: ConfigReader) -> Wait:
+    reader.allow_only(_FORM.names)
+    return Wait(seconds=_SECONDS.read(reader))
 
 
 def _prepare(config: Wait, context: CompileContext) -> Prepare:
@@ -62,4 +80,17 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
-HANDLER = NodeHandler(type="wait", read=_read, prepare=_prepare, perform=_perform)
+HANDLER = NodeHandler(
+    type="wait",
+    shown=NodePresentation(
+        title="Wait",
+        description="Pauses for some seconds.",
+        icon="timer",
+        group=NodeGroup.CONTROL,
+        initial={"seconds": 1},
+    ),
+    form=_FORM,
+    read=_read,
+    prepare=_prepare,
+    perform=_perform,
+)

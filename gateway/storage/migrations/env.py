@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from alembic import context
 
-from gateway.storage import quota_tables, usage_tables, webhook_tables  # noqa: F401 - their tables
+from gateway.storage import (  # noqa: F401 - their tables
+    flow_tables,
+    key_tables,
+    quota_tables,
+    rehearsal_tables,
+    usage_tables,
+    watch_tables,
+    webhook_tables,
+)
 from gateway.storage.account_tables import ConsoleSession
 from gateway.storage.run_tables import RunRow
 

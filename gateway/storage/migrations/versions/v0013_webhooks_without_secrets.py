@@ -26,7 +26,7 @@ _STATEMENTS = (
 def upgrade() -> None:
     """Turn off webhooks that never had a secret, and forget those whose user was deleted.
 
-    The first were saved before anything was sent: whoever turns one on is shown its secret.
+    The first were saved before anything was sent: the user who turns one on is shown its secret.
     """
     for statement in _STATEMENTS:
         op.execute(statement)

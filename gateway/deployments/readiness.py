@@ -1,0 +1,96 @@
+"""Whether the inference servers of a deployment's live version answer calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from gateway.fleet.states import Desired, State
+from gateway.storage.clock import now
+from gateway.storage.tables import InferenceServer
+
+Pins = Mapping[str, Any]
+"""Node id → pinned model version, as `DeploymentVersion.models`. Any: JSON."""
+Servers = Mapping[tuple[str, int], InferenceServer]
+"""Model and version → its inference server."""
+
+
+class ReadinessState(StrEnum):
+    """How a deployment's inference servers are, as one state: that of the least ready one."""
+
+    READY = "ready"
+    ASLEEP = "asleep"
+    """The next call starts it."""
+    BOOTING = "booting"
+    DRAINING = "draining"
+    UNRESPONSIVE = "unresponsive"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    """A user has stopped it, or it was never started."""
+
+
+_ORDER = tuple(ReadinessState)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """The state of the least ready inference server."""
+
+    state: ReadinessState
+    phase: str | None = None
+    reason: str | None = None
+    elapsed_seconds: float | None = None
+    """Since it began to boot."""
+    expected_seconds: float | None = None
+    """How long its last boot took."""
+    server_id: str | None = None
+
+
+def models_in(pins: Pins) -> list[tuple[str, int]]:
+    """Return the model versions of pins."""
+    return sorted({(pin["model"], pin["version"]) for pin in pins.values()})
+
+
+async def load_servers(session: AsyncSession, models: set[str]) -> Servers:
+    """Return the inference servers of models by name and version."""
+    if not models:
+        return {}
+    found = await session.execute(select(InferenceServer).where(InferenceServer.model.in_(models)))
+    return {(server.model, server.version): server for server in found.scalars()}
+
+
+def readiness_of(pins: Pins, servers: Servers) -> Readiness | None:
+    """Return how ready the servers of pins are; None: there is no model."""
+    moment = now()
+    found = [_of_server(servers.get(model), moment) for model in models_in(pins)]
+    return max(found, key=lambda each: _ORDER.index(each.state), default=None)
+
+
+def _of_server(server: InferenceServer | None, moment: datetime) -> Readiness:
+    if server is None:
+        return Readiness(state=ReadinessState.STOPPED)
+    state = _state_of(server)
+    boots = state is ReadinessState.BOOTING
+    return Readiness(
+        state=state,
+        phase=server.phase if boots else None,
+        reason=server.reason,
+        elapsed_seconds=server.elapsed_boot_seconds(moment) if boots else None,
+        expected_seconds=server.expected_boot_seconds,
+        server_id=server.id,
+    )
+
+
+def _state_of(server: InferenceServer) -> ReadinessState:
+    if server.desired == Desired.STOPPED:
+        return ReadinessState.STOPPED
+    if server.state == State.STOPPED:  # none yet: it sleeps, or is about to start
+        asleep = server.desired == Desired.ASLEEP
+        return ReadinessState.ASLEEP if asleep else ReadinessState.BOOTING
+    return ReadinessState(server.state)

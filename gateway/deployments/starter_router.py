@@ -1,0 +1,51 @@
+"""`/node/models/{name}/versions/{version}/starter/`, for a `manage` key or a session."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from gateway.auth.access import Manager
+from gateway.dependencies import from_app
+from gateway.deployments.starter import Starter, starter_of
+from gateway.models.service import ModelService
+from gateway.operations import DocumentedRouter
+
+Service = Annotated[ModelService, from_app(ModelService)]
+router = DocumentedRouter(prefix="/node/models/{name}/versions/{version}", tags=["Models"])
+
+
+class StarterFlowOut(BaseModel):
+    """Nodes and edges of a flow to save. Any: as in `FlowIn`."""
+
+    nodes: list[dict[str, Any]]
+    edges: list[dict[str, Any]]
+
+
+class StarterOut(BaseModel):
+    """What a model takes, and a flow around it. Any: JSON."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, from_attributes=True)
+
+    input_schema: dict[str, Any] | None
+    """The JSON Schema of `input_data`. Its `x-tensor` say which tensor a value becomes: `datatype`
+    and `shape`. Null: the model takes nothing."""
+    test_data: dict[str, Any] | None
+    """An `input_data` that the model accepts. Null: a tensor is too large for an example."""
+    flow: StarterFlowOut
+    """`api_input` → `inference` → `api_output`, with the test data."""
+
+    @classmethod
+    def of(cls, starter: Starter) -> Self:
+        """Return the response body."""
+        return cls.model_validate(starter)
+
+
+@router.get("/starter/")
+async def starter(service: Service, identity: Manager, name: str, version: str) -> StarterOut:
+    """Show an example of a model's input, and a flow that calls the model.
+
+    The flow refers to the version as the path does: by `latest`, a number or a label.
+    """
+    return StarterOut.of(starter_of(await service.pin(identity.profile_id, name, version), version))

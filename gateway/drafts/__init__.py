@@ -1,0 +1,1 @@
+"""What an editor needs while it changes a flow: node kinds, checks and test runs."""

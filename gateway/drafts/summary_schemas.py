@@ -1,0 +1,108 @@
+"""Response bodies of summaries of flows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from gateway.deployments.settings import ExecutionMode
+from gateway.drafts.flow_summaries import FlowSummary
+from gateway.storage.paging import Page
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+
+class FlowDeploymentOut(_Model):
+    """A deployment of a flow."""
+
+    id: str
+    name: str
+    version: int
+    """The live one."""
+    execution_mode: ExecutionMode
+    status: str
+    """`active` or `paused`."""
+    differs: bool
+    """Whether the draft has another graph than the live version."""
+
+
+class FlowDeploymentsOut(_Model):
+    """The deployments of a flow."""
+
+    count: int
+    live: list[FlowDeploymentOut]
+    """The newest ten."""
+    differs: bool
+    """Whether the draft has another graph than one of these."""
+
+
+class LastRunOut(_Model):
+    """A run."""
+
+    id: str
+    deployment_id: str
+    status: str
+    error_code: str | None
+    duration_seconds: float | None
+    created_at: datetime
+
+
+class FlowSummaryOut(_Model):
+    """A flow without its graph."""
+
+    id: str
+    name: str
+    nodes: int
+    kinds: dict[str, int]
+    """Node type → count."""
+    models: list[str]
+    """The models that it calls."""
+    deployments: FlowDeploymentsOut
+    last_run: LastRunOut | None
+    """Of the deployments in `live`, without fast calls that were not recorded."""
+    created_at: datetime
+    updated_at: datetime
+    updated_by: str | None
+    """The e-mail address of the user who saved it last; null: not known."""
+    etag: str
+
+    @classmethod
+    def of(cls, summary: FlowSummary) -> Self:
+        """Convert a summary."""
+        flow = summary.row
+        live = [FlowDeploymentOut.model_validate(one) for one in summary.deployments]
+        run = summary.last_run
+        return cls(
+            id=flow.id,
+            name=flow.name,
+            nodes=len(flow.definition["nodes"]),
+            kinds=dict(summary.kinds),
+            models=list(summary.models),
+            deployments=FlowDeploymentsOut(
+                count=summary.deployment_count,
+                live=live,
+                differs=any(one.differs for one in live),
+            ),
+            last_run=None if run is None else LastRunOut.model_validate(run),
+            created_at=flow.created_at,
+            updated_at=flow.updated_at,
+            updated_by=summary.updated_by,
+            etag=summary.etag,
+        )
+
+
+class FlowSummaryPage(BaseModel):
+    """A page of flows without their graphs."""
+
+    items: list[FlowSummaryOut]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Page[FlowSummary]) -> Self:
+        """Convert a page of summaries."""
+        items = [FlowSummaryOut.of(summary) for summary in page.items]
+        return cls(items=items, next_cursor=page.next_cursor)

@@ -1,0 +1,1 @@
+"""Example code: programs and commands that call a deployment, in several languages."""

@@ -1,0 +1,1 @@
+"""Live updates: what changes of a user's resources, as server-sent events."""

@@ -1,0 +1,1 @@
+"""Rehearsals: what a deployment's draft answers to recorded inputs, beside what was answered."""

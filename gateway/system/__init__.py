@@ -1,0 +1,1 @@
+"""The state of an installation as a whole, for those who operate it."""
