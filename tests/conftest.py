@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 import pytest
 import structlog
 import trustme
+from hypothesis import HealthCheck, settings
 
 from gateway.accounts import passwords
 from telemetry import garbage_collection
@@ -23,6 +24,10 @@ R = TypeVar("R")
 
 # until all tests are collected: that creates millions of objects that stay
 garbage_collection.pause()
+
+# What an example takes says nothing on a busy machine: tests have their own time limit.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
 
 # structlog's own traceback shows the values of all variables, which takes seconds of ours
 structlog.configure(
@@ -35,9 +40,19 @@ structlog.configure(
 _HERE = Path(__file__).parent
 _SERVICE_PARAMETERS = {"postgresql", "redis", "amqp", "rabbitmq"}
 """Parameters of fixtures and tests that choose an external service."""
+_SERVICE_FIXTURES = {"postgres"}
+"""Fixtures that use one, whatever the parameters."""
 _PROCESS_FIXTURES = {"verifier", "start", "serve", "shared", "served", "stock"}
 """Fixtures that start a process, or stand on one that does (`verifier` loads models in one)."""
-_PROCESS_FOLDERS = {"system", "chaos", "torture", "slipstream", "inference_server", "model_store"}
+_PROCESS_FOLDERS = {
+    "system",
+    "console",
+    "chaos",
+    "torture",
+    "slipstream",
+    "inference_server",
+    "model_store",
+}
 _INSTALLATIONS = ("installation", "backend", "slow")
 """Fixtures that run an installation; those with the scope of a package are shared by files."""
 
@@ -50,7 +65,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what uses a service by a parameter, or starts processes by a fixture or its folder.
+    """Mark what uses services, by a parameter or fixture, or processes, by a fixture or its folder.
 
     Tests of a file run in one process of pytest-xdist, and so do all tests that share an
     installation: one that idles in each process would take the cores from the tests. Not
@@ -67,7 +82,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     ]
     chosen = parameters.params.get("backend", "") if parameters else ""
     item.add_marker(pytest.mark.xdist_group(f"{shared[0]} {chosen}" if shared else str(path)))
-    if any(isinstance(value, str) and value in _SERVICE_PARAMETERS for value in values):
+    chooses = any(isinstance(value, str) and value in _SERVICE_PARAMETERS for value in values)
+    if chooses or _SERVICE_FIXTURES & fixtures.keys():
         item.add_marker(pytest.mark.services)
     if path.parts[0] in _PROCESS_FOLDERS or _PROCESS_FIXTURES & fixtures.keys():
         item.add_marker(pytest.mark.processes)
@@ -91,6 +107,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Collect garbage from here on, but rarely, and not what was collected as tests."""
     garbage_collection.resume(50_000, 10, 10)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests have measured with `record_property("figure", …)`."""
+    reports = [
+        report
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, ())
+    ]
+    lines = [
+        value for report in reports for name, value in report.user_properties if name == "figure"
+    ]
+    if lines:
+        terminalreporter.section("figures")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True)

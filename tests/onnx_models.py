@@ -95,6 +95,13 @@ def mixed(path: Path) -> Path:
     return _save(path, nodes, inputs, outputs, {"one": np.array([1], "i8")})
 
 
+def channel_means(path: Path) -> Path:
+    """`mean` FP32 [1, 3] is the mean of each channel of `picture` FP32 [1, 3, 8, 8]."""
+    nodes = [helper.make_node("ReduceMean", ["picture"], ["mean"], axes=[2, 3], keepdims=0)]
+    inputs = [_tensor("picture", "FP32", (1, 3, 8, 8))]
+    return _save(path, nodes, inputs, [_tensor("mean", "FP32", (1, 3))])
+
+
 def optional_input(path: Path) -> Path:
     """`y` = `x` · `scale`, FP32 [N]; `scale`, FP32 [1], is 2 where the caller leaves it out."""
     nodes = [helper.make_node("Mul", ["x", "scale"], ["y"])]

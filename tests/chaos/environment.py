@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from tests.chaos.outages import Outages
+from tests.child_processes import children
 from tests.gateway.webhooks.receiver import Receiver
 from tests.services.counter import CountingServer
 from tests.services.postgres import PostgresServer
@@ -81,13 +82,7 @@ class ChaosEnvironment:
 
     def children(self, word: str = "") -> list[psutil.Process]:
         """Return the processes of `up` with a word in their command line; some may be ending."""
-        found = []
-        with suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(self.up.process.pid).children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
-                    if word in " ".join(child.cmdline()):
-                        found.append(child)
-        return found
+        return children(word, self.up.process.pid, recursive=True)
 
     def workers(self, *, parents: bool) -> list[psutil.Process]:
         """Return the queue workers, or the processes in which they run flows."""

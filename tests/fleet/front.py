@@ -22,7 +22,7 @@ class Front(httpx.AsyncBaseTransport):
     """Sends each request to the next host that is up, as `/readyz` says twice a second.
 
     A request that a host has not begun goes to the next one. One that was sent to a host which is
-    gone, as it takes no connections, fails: there is no answer to be expected.
+    gone, as nothing answers there, fails: there is no answer to be expected.
     """
 
     def __init__(self, urls: Mapping[str, str]) -> None:
@@ -105,9 +105,11 @@ class Front(httpx.AsyncBaseTransport):
                 try:
                     self.up[name] = (await http.get(url)).is_success
                     missed = 0
-                except (httpx.ConnectError, httpx.ConnectTimeout):
+                except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                     self.up[name] = False
-                    missed += 1
+                    # A gateway that stops refuses connections and finishes its calls; where it has
+                    # died, the host's kernel has closed them.
+                    missed = 0 if _refused(error) else missed + 1
                 except httpx.TransportError:
                     # Its kernel answers: what waits there is answered by the next gateway.
                     self.up[name] = False
@@ -116,3 +118,10 @@ class Front(httpx.AsyncBaseTransport):
                 else:
                     self._down[name].set()
                 await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _refused(error: BaseException | None) -> bool:
+    """Return whether a host's kernel refused a connection."""
+    while error is not None and not isinstance(error, ConnectionRefusedError):
+        error = error.__cause__ or error.__context__
+    return error is not None

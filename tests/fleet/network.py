@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Self
 
 from tests.services.machine import Machine
+from tests.services.steady_network import changing_network
 
 _FORWARDING, _DISABLED = "3", "0"
 """States of a bridge's port."""
@@ -58,8 +59,10 @@ class Network:
         self._subnet = f"10.213.{number % 250}"
         self.outside = f"{self._subnet}.254"
         self._machines: list[NetworkMachine] = []
+        self._held = ExitStack()
 
     def __enter__(self) -> Self:
+        self._held.enter_context(changing_network())
         _run("ip", "link", "add", self._bridge, "type", "bridge")
         _run("ip", "address", "add", f"{self.outside}/24", "dev", self._bridge)
         _run("ip", "link", "set", self._bridge, "up")
@@ -70,6 +73,7 @@ class Network:
             machine.kill()
             _run("ip", "netns", "delete", machine.namespace)
         _run("ip", "link", "delete", self._bridge)
+        self._held.close()
 
     def add(self, name: str) -> NetworkMachine:
         """Add a machine."""

@@ -36,9 +36,12 @@ class PostgresDatabase:
         asyncio.run(self._run(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)"))
 
     async def hang_up(self) -> None:
-        """Close every connection to the database, as a restart of the server does."""
+        """Close every connection to the database, as a restart of the server does.
+
+        Its processes have ended then, and our sockets have been told.
+        """
         await self._run(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity "
             f"WHERE datname = '{self.name}' AND pid <> pg_backend_pid()"
         )
 

@@ -40,10 +40,18 @@ class Route:
         query = {
             parameter["name"]: resources[parameter["name"]]
             for parameter in self.operation.get("parameters", ())
-            if parameter["in"] == "query" and parameter["name"] in resources
+            if parameter["in"] == "query"
+            and parameter["name"] in resources
+            and self._may_be(resources[parameter["name"]], parameter["schema"])
         }
         body = self._body(resources)
         return await client.request(self.method, path, params=query, json=body)
+
+    def _may_be(self, value: object, schema: Mapping[str, Any]) -> bool:
+        """Whether a parameter of that schema is more than a choice without `value`."""
+        if "$ref" in schema:
+            schema = self.document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        return value in schema.get("enum", [value])
 
     # Any: a document
     def _body(self, resources: ResourceIds) -> Any:

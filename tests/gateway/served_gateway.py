@@ -96,6 +96,7 @@ class ServedGateway:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ended
         await self.container.feed.stop()
+        await self.container.rehearsals.close()
         await self.container.parser.close()
         self.services.passwords.close()
         await self.services.flow_processes.close()

@@ -48,9 +48,33 @@ async def test_a_server_can_be_requested_by_flow(
     assert (made["model"], made["version"], made["flow_id"]) == ("mlp", 1, flow["id"])
 
 
+async def test_the_replicas_of_a_deployment_stay_with_its_next_version(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
+    flow = (await user.post("/node/flows/", json=flow_json(version="1"))).json()
+    body = {"flow_id": flow["id"], "execution_mode": "fast"}
+    deployment = (await user.post("/node/deployments/", json=body)).json()
+    scaled = {"deployment_id": deployment["id"], "replicas": 3, "host_labels": {"zone": "b"}}
+    made = (await user.post(SERVERS, json=scaled)).json()
+    assert (made["model"], made["version"], made["replicas"]) == ("mlp", 1, 3)
+    await user.put(f"/node/flows/{flow['id']}/", json=flow_json(version="2"))
+    await user.post(f"/node/deployments/{deployment['id']}/redeploy/")
+    following = (await user.post(SERVERS, json={"deployment_id": deployment["id"]})).json()
+    assert (following["model"], following["version"], following["replicas"]) == ("mlp", 2, 3)
+    assert following["host_labels"] == {"zone": "b"}
+    other = await in_process_gateway.user("other@example.com")
+    assert (await other.post(SERVERS, json=scaled)).status_code == 404
+    await user.delete(f"/node/deployments/{deployment['id']}/")
+    assert (await user.post(SERVERS, json=scaled)).status_code == 410
+
+
 INVALID_REQUESTS: list[tuple[dict[str, object], int]] = [
     ({}, 422),
     ({"model": "mlp", "flow_id": "x"}, 422),
+    ({"flow_id": "x", "deployment_id": "x"}, 422),
+    ({"deployment_id": "nonsense", "version": 1}, 422),
+    ({"deployment_id": "nonsense"}, 404),
     ({"model": "nothing"}, 404),
     ({"model": "mlp", "version": 9}, 404),
     ({"model": "mlp", "version": "a\x00b"}, 404),
@@ -74,10 +98,18 @@ async def test_a_flow_with_two_models_is_ambiguous(
     user = await in_process_gateway.user()
     flow = flow_json()
     flow["nodes"].append({"id": "more", "type": "inference", "config": {"model": "scaled"}})
+    flow["edges"] += [
+        {"source": "input", "target": "more"},
+        {"source": "more", "target": "output"},
+    ]
     saved = (await user.post("/node/flows/", json=flow)).json()
     refused = await user.post(SERVERS, json={"flow_id": saved["id"]})
     assert refused.status_code == 422
     assert "mlp 2, scaled 1" in refused.json()["message"]
+    deployment = await user.post("/node/deployments/", json={"flow_id": saved["id"]})
+    refused = await user.post(SERVERS, json={"deployment_id": deployment.json()["id"]})
+    assert refused.status_code == 422
+    assert "a deployment with one model, this one has mlp 2, scaled 1" in refused.json()["message"]
 
 
 async def test_stop_start_and_delete(in_process_gateway: InProcessGateway) -> None:

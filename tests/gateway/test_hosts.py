@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import timedelta
 
 import pytest
@@ -102,6 +103,46 @@ async def test_hosts_that_have_joined_stand_beside_each_other(
     assert await hosts.renew(others[0]) == 1, "its lease had ended, and it goes on"
 
 
+async def test_a_host_with_another_pepper_is_refused_while_others_live(
+    hosts: HostStore, database: Database
+) -> None:
+    def with_pepper(owner: str, digest: str | None, *, joined: bool = True) -> Awaitable[object]:
+        return hosts.claim(
+            name=owner,
+            owner=owner,
+            has_ended=lambda _: False,
+            joined=joined,
+            pepper_digest=digest,
+        )
+
+    assert isinstance(await with_pepper("first", "a"), HostLease)
+    found = await with_pepper("second", "b")
+    assert isinstance(found, Host)
+    assert found.name == "first"
+    assert isinstance(await with_pepper("third", "b", joined=False), Host)
+    assert isinstance(await with_pepper("fourth", "a"), HostLease)
+    assert isinstance(await with_pepper("fifth", None), HostLease), "of an older release"
+    assert isinstance(await with_pepper("fourth", "b"), HostLease), "a reload ends nothing"
+    await expire(database)
+    assert isinstance(await with_pepper("third", "b", joined=False), HostLease)
+
+
+async def test_a_host_that_is_refused_deletes_no_other(
+    hosts: HostStore, database: Database
+) -> None:
+    first = await held(hosts, "first")
+    await expire(database)
+    second = await held(hosts, "second", joined=True)
+    refused = hosts.claim(
+        name="third", owner="third", has_ended=lambda _: False, pepper_digest="other"
+    )
+    async with database.write() as session:
+        await session.execute(update(Host).values(pepper_digest="digest"))
+    assert isinstance(await refused, Host)
+    assert await hosts.renew(first) == 1
+    assert await hosts.renew(second) == 1
+
+
 async def test_the_row_of_a_host_that_is_known_to_have_ended_is_deleted(hosts: HostStore) -> None:
     first, second = await held(hosts, "first"), await held(hosts, "second", joined=True)
     third = await held(hosts, "third", "second", joined=True)
@@ -116,7 +157,7 @@ async def test_a_process_that_claims_again_keeps_its_row(hosts: HostStore) -> No
     assert after.host_id == before.host_id
     assert after.token > before.token
     assert await hosts.renew(before) is None
-    assert [host.joined for host, _ in await hosts.all()] == [False, True]
+    assert [host.row.joined for host in await hosts.all()] == [False, True]
 
 
 async def test_a_host_whose_lease_ended_long_ago_is_forgotten(
@@ -126,11 +167,12 @@ async def test_a_host_whose_lease_ended_long_ago_is_forgotten(
         await held(hosts, name, joined=name == "second")
     await expire(database)
     await hosts.forget()
-    assert [(host.name, is_alive) for host, is_alive in await hosts.all()] == [
+    assert [(host.row.name, host.is_alive) for host in await hosts.all()] == [
         ("first", False),
         ("second", False),
     ]
+    assert await hosts.counts() == {"alive": 0, "gone": 2}
     async with database.write() as session:
         await session.execute(update(Host).values(lease_until=seconds_from_now(-8 * 86_400)))
     await hosts.forget()
-    assert [host.name for host, _ in await hosts.all()] == ["first"]
+    assert [host.row.name for host in await hosts.all()] == ["first"]

@@ -109,6 +109,8 @@ def test_operation_ids_read_like_functions(method: str, path: str, name: str) ->
         ("/v2/health/live", {"GET", "HEAD"}),
         ("/livez", {"GET", "HEAD"}),
         ("/docs", {"GET", "HEAD"}),
+        ("/node/setup/", {"POST"}),
+        ("/console/", {"GET", "HEAD"}),
     ],
 )
 async def test_a_wrong_method_is_answered_405_with_all_that_are_right(

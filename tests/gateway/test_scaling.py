@@ -77,6 +77,24 @@ async def test_a_server_grows_at_once_and_shrinks_after_a_while(
     assert (await store.get(server.id)).replica_count == 1
 
 
+async def test_replicas_that_a_promotion_has_added_stay_for_a_while(
+    database: Database, store: FleetStore
+) -> None:
+    a = await host(database, "a")
+    server = await store.ensure_running("m", 1, replica_range=(1, 4))
+    await claim(a)
+    scaling = Scaling(database, a._host_id, down_seconds=1)
+    await measure(store, server.id, 0.1)
+    assert not await scaling.decide([server.id])
+    assert (await store.ensure_running("m", 1, at_least=6)).replica_count == 4, "the range"
+    await claim(a)
+    await measure(store, server.id, 0.1, 0.1, 0.1, 0.1)
+    assert not await scaling.decide([server.id])
+    await asyncio.sleep(1.05)
+    (decision,) = await scaling.decide([server.id])
+    assert (decision.before, decision.after) == (4, 1)
+
+
 async def test_the_host_of_the_first_replica_decides(database: Database, store: FleetStore) -> None:
     a, b = await host(database, "a"), await host(database, "b")
     server = await store.ensure_running("m", 1, replica_range=(2, 8))

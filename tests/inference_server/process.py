@@ -78,7 +78,7 @@ class InferenceProcess:
     def wait_for(self, event: str) -> dict[str, Any]:
         """Return the next status line that reports `event`."""
         for line in self._lines():
-            if line["event"] != "heartbeat":
+            if line["event"] not in ("heartbeat", "log"):
                 self.events.append(line)
             if line["event"] == event:
                 return line

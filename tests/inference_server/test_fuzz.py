@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import psutil
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protos import open_inference_pb2 as pb
@@ -120,12 +120,7 @@ def send(shared_server: StartServer) -> Iterator[Send]:
     assert not re.search("Traceback|unexpected_error|Exception", server.log())
 
 
-fuzzing = settings(
-    max_examples=500,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+fuzzing = settings(max_examples=500, derandomize=True)
 
 
 @fuzzing

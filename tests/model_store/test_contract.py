@@ -20,6 +20,7 @@ from model_store.verification import Verifier
 from protos.errors import ErrorCode
 from tests import onnx_models
 from tests.model_store.conftest import COMMAND
+from tests.services.azure import AzureServer
 from tests.services.s3 import S3Server
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("s3")]
@@ -34,14 +35,29 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     server.end()
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(scope="module")
+def az(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
+    """An Azure Blob server."""
+    server = AzureServer(tmp_path_factory.mktemp("azure"))
+    server.start()
+    yield server
+    server.end()
+
+
+@pytest.fixture(
+    params=[
+        "folder",
+        "s3",
+        pytest.param("az", marks=[pytest.mark.services, pytest.mark.timeout(400)]),
+    ]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ModelStore:
     """An empty store of each kind."""
     if request.param == "folder":
         return FolderStore(tmp_path / "store")
-    server: S3Server = request.getfixturevalue("s3")
+    server: S3Server | AzureServer = request.getfixturevalue(request.param)
     cache = VersionCache(tmp_path / "cache", 2**30)
-    return BucketStore(f"s3://models/{uuid4().hex}", cache, server.options)
+    return BucketStore(f"{request.param}://models/{uuid4().hex}", cache, server.options)
 
 
 def publish(store: ModelStore, model: Path, name: str = "mlp", **options: object) -> int:
@@ -61,6 +77,25 @@ def test_a_published_version_can_be_fetched(
     assert local.find_changes("large", 1) == store.find_changes("large", 1) == []
     assert local.manifest("large", 1) == manifest
     verifier.inspect(local.folder("large", 1) / MODEL_FILE)
+
+
+def test_the_file_of_a_model_is_there_without_its_version(
+    store: ModelStore, tmp_path: Path, verifier: Verifier
+) -> None:
+    model = onnx_models.external_data(tmp_path / "large.onnx")
+    store.publish(model, "large", verifier=verifier)
+    with store.model_file("large", 1) as file:
+        assert file.read_bytes() == model.read_bytes()
+        beside = [path.name for path in file.parent.iterdir()]
+    if store.is_remote:
+        assert beside == [MODEL_FILE]
+        assert not file.exists()
+        assert list(store.root.rglob("*.source")) == [], "the version is not on this host"
+    root = store.fetch("large", 1)
+    with store.model_file("large", 1) as file:
+        assert file == root / "large" / "1" / MODEL_FILE
+    with pytest.raises(StoreError, match="no version 2"), store.model_file("large", 2):
+        pass
 
 
 def test_versions_are_numbered_and_immutable(store: ModelStore, model: Path) -> None:

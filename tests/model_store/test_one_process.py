@@ -17,6 +17,7 @@ from model_store.folder_store import FolderStore
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 from tests import onnx_models
+from tests.child_processes import children
 from tests.model_store.conftest import COMMAND, leftovers
 
 _VERIFY = "inference_server.runtime.verify"
@@ -24,11 +25,7 @@ _VERIFY = "inference_server.runtime.verify"
 
 def verifying() -> list[psutil.Process]:
     """Return the children of this process that verify models, the oldest first."""
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if _VERIFY in " ".join(child.cmdline())
-    ]
+    return children(_VERIFY, recursive=True)
 
 
 def test_models_are_verified_by_one_process_that_none_of_them_harms(

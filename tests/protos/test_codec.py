@@ -18,7 +18,7 @@ from tests.protos.strategies import arrays, arrays_for_json
 TYPED = [name for name, datatype in DATATYPES.items() if datatype.contents]
 
 every_datatype = pytest.mark.parametrize("name", DATATYPES)
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 def same(decoded: np.ndarray, sent: np.ndarray) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protos import open_inference_pb2 as pb
@@ -101,7 +101,6 @@ def _joined(elements: list[bytes]) -> bytes:
 _elements = st.lists(st.binary(max_size=9), max_size=5)
 
 
-@settings(deadline=None)
 @given(raw=st.binary(max_size=40) | _elements.map(_joined), count=st.integers(0, 5))
 def test_raw_bytes_elements_round_trip_or_are_refused(raw: bytes, count: int) -> None:
     try:

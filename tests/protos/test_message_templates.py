@@ -21,7 +21,7 @@ from protos.message_templates import (
 from protos.parameters import CANCEL, INFER_SECONDS, QUEUE_SECONDS
 from tests.protos.strategies import TEXT
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 
 SHAPES = st.lists(st.integers(0, 300), max_size=4)
 RAWS = st.one_of(
@@ -183,7 +183,9 @@ def test_a_damaged_response_is_split_as_protobuf_parses_it_or_not_at_all(
     except DecodeError:
         return
     whole = pb.ModelStreamInferResponse.FromString(damaged)
-    rest.infer_response.raw_output_contents.extend(map(bytes, raws))
+    assert whole.HasField("infer_response") or not raws
+    if whole.HasField("infer_response"):  # else this would add an empty one
+        rest.infer_response.raw_output_contents.extend(map(bytes, raws))
     encoded = rest.SerializeToString(deterministic=True)
     assert encoded == whole.SerializeToString(deterministic=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import signal
@@ -11,24 +12,38 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+from tests.child_processes import children
 from tests.services.machine import LOCAL, Machine
 
 TIMEOUT_SECONDS = 60.0
+_FIRST_PORT, _PORTS_EACH, _PROCESSES = 26_000, 800, 8
 NO_WORKER = ("--worker-concurrency", "0")
 """For tests without runs of type api: a worker takes two seconds of processor time to start."""
 
 
+def _ports() -> Iterator[int]:
+    """Give the ports of this process of pytest again and again, below those that Linux gives."""
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PROCESSES
+    first = _FIRST_PORT + process * _PORTS_EACH
+    return itertools.cycle(range(first, first + _PORTS_EACH))
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a free port, which nothing else takes before it is used: others are given first."""
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 def environment() -> dict[str, str]:
@@ -103,11 +118,7 @@ class Up:
 
     def children(self, module: str = "") -> list[psutil.Process]:
         """Return the child processes that run the given module, or all."""
-        found = []
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # it has just ended
-                if module in " ".join(child.cmdline()):
-                    found.append(child)
+        found = children(module, self.process.pid, recursive=True)
         self._seen.update(found)
         return found
 

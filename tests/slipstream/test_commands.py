@@ -206,6 +206,10 @@ def test_a_flow_is_saved_and_deployed_with_its_first_key(cli: Cli, tmp_path: Pat
     assert {item["id"] for item in listed} == {made["id"], second["id"]}
     assert cli.answer("deployments", "show", made["id"])["models"] == made["models"]
     assert cli.refusal("deployments", "show", flow["id"]) == (1, "not_found")
+    served = cli.run("deployments", "serve", made["id"], "--replicas", "2")
+    assert "v1 with 2 replicas" in " ".join(served.stdout.split()), served.output
+    shown = cli.run("deployments", "show", made["id"]).stdout.splitlines()
+    assert shown[-1] == "Inference server for iris v1: stopped (0 of 2 replicas)"
 
 
 def test_what_keeps_a_flow_or_a_deployment_from_answering_is_a_warning(cli: Cli) -> None:
@@ -222,6 +226,20 @@ def test_what_keeps_a_flow_or_a_deployment_from_answering_is_a_warning(cli: Cli)
     stopped = cli.answer("deployments", "create", "--flow", flow["id"], "--mode", "fast")
     assert [warning["code"] for warning in stopped["warnings"]] == ["model_not_served"]
     assert "was stopped" in cli.run("deployments", "show", stopped["id"]).stderr
+
+
+def test_a_dry_run_makes_nothing_and_a_key_is_made_as_chosen(cli: Cli) -> None:
+    cli.answer("models", "add", str(FLOW.with_name("iris.onnx")), "--name", "iris")
+    flow = cli.answer("flows", "create", str(FLOW))
+    create = ("deployments", "create", "--flow", flow["id"])
+    plan = cli.answer(*create, "--mode", "fast", "--start-server", "--dry-run")
+    assert (plan["deployable"], plan["creates_key"]) == (True, True)
+    assert cli.answer("deployments", "list")["items"] == []
+    assert "nothing was made" in " ".join(cli.run(*create, "--dry-run").stdout.split())
+    assert cli.answer(*create, "--make-key", "none")["api_key"] is None
+    made = cli.answer(*create, "--make-key", "new", "--start-server")
+    assert made["api_key"]["deployments"] == [made["id"]]
+    assert made["readiness"]["state"] == "booting"
 
 
 def test_a_deployment_goes_through_its_versions(cli: Cli, tmp_path: Path) -> None:

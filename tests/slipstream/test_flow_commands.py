@@ -153,3 +153,58 @@ def test_a_schema_applies_and_an_invalid_flow_does_not_run(cli: Cli, tmp_path: P
     unknown = "0b0f2a6e-6b1f-4c57-9a2f-0f2d3c4b5a69"
     assert cli.refusal("flows", "run", unknown) == (1, "not_found")
     assert cli.run("flows", "run", str(tmp_path / "missing.json")).exit_code == 2
+
+
+def test_a_check_lists_errors_and_warnings_together(cli: Cli, tmp_path: Path) -> None:
+    broken = broken_flow()
+    broken["nodes"].append(node("alone", "wait", seconds=1))
+    result = cli.run("flows", "check", written(tmp_path, broken), "--json")
+    assert result.exit_code == 1
+    answer = json.loads(result.stdout)
+    assert {(one["severity"], one["pointer"]) for one in answer["problems"]} == {
+        ("error", "#/nodes/1/config/fields/y"),
+        ("error", "#/nodes/2/config/fields/y"),
+        ("error", "#/edges/2/target"),
+        ("warning", "#/nodes/3"),
+    }
+    shown = cli.run("flows", "check", written(tmp_path, unfinished_flow()))
+    assert shown.exit_code == 0
+    assert "unknown_model" in shown.stdout
+    assert "cannot be deployed as fast" in shown.stdout
+
+
+def test_flows_are_found_and_an_earlier_revision_is_restored(cli: Cli, tmp_path: Path) -> None:
+    first = cli.answer("flows", "create", written(tmp_path, division_flow()))["id"]
+    flow = cli.answer("flows", "create", written(tmp_path, division_flow() | {"name": "Iris"}))[
+        "id"
+    ]
+    assert [one["id"] for one in cli.answer("flows", "list", "--name", "iRI")["items"]] == [flow]
+    by_name = cli.answer("flows", "list", "--sort", "name")["items"]
+    assert [one["id"] for one in by_name] == [first, flow]
+
+    (revision,) = cli.answer("flows", "revisions", flow)["items"]
+    assert (revision["number"], revision["flow_name"]) == (1, "Iris")
+    printed = cli.run("flows", "revision", flow, "1").stdout
+    back = written(tmp_path, json.loads(printed), "back.json")
+    assert cli.answer("flows", "update", flow, back)["nodes"] == division_flow()["nodes"]
+    whole = cli.answer("flows", "revision", flow, "1")
+    assert (whole["edges"], whole["number"]) == (division_flow()["edges"], 1)
+    assert cli.refusal("flows", "revision", flow, "9") == (1, "not_found")
+
+
+def test_types_of_nodes_are_listed_with_their_schemas(cli: Cli) -> None:
+    listed = cli.answer("flows", "kinds")
+    assert {"api_input", "inference", "api_output"} <= {one["type"] for one in listed["items"]}
+    schema = json.loads(cli.run("flows", "kinds", "wait").stdout)
+    assert "seconds" in schema["properties"]
+    assert cli.answer("flows", "kinds", "wait")["config_schema"] == schema
+    assert cli.refusal("flows", "kinds", "nothing") == (1, "validation_failed")
+
+
+def test_an_expression_is_evaluated_with_given_values(cli: Cli) -> None:
+    values = ("--values", '{"input": {"x": 21}}')
+    assert cli.run("flows", "evaluate", "input.x * 2", *values).stdout == "42\n"
+    answer = cli.answer("flows", "evaluate", "x is {{ input.x }}", "--template", *values)
+    assert (answer["ok"], answer["value"]) == (True, "x is 21")
+    failed = cli.run("flows", "evaluate", "input.x / 0", *values)
+    assert (failed.exit_code, "division by zero" in failed.stdout) == (1, True)

@@ -51,6 +51,13 @@ def test_a_key_is_rotated_and_its_grace_ended(cli: Cli) -> None:
     assert cli.run("keys", "rotate", old["id"], "--grace-seconds", "604801").exit_code == 2
 
 
+def test_the_addresses_of_a_key_are_listed(cli: Cli) -> None:
+    made = cli.answer("keys", "create", "--name", "shop")
+    assert cli.answer("keys", "addresses", made["id"]) == []
+    assert "not used from any address yet" in cli.run("keys", "addresses", made["id"]).stdout
+    assert cli.refusal("keys", "addresses", "none") == (1, "not_found")
+
+
 def test_the_list_shows_masked_key_and_environment(cli: Cli) -> None:
     made = cli.answer("keys", "create", "--name", "shop", "--environment", "production")
     shown = cli.run("keys", "list").stdout

@@ -12,6 +12,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from gateway.broker.broker import Queue
+from gateway.metrics import GatewayMetrics
+from gateway.settings import Settings
 from tests import onnx_models
 from tests.services.s3 import S3Server
 from tests.slipstream.cli import Cli
@@ -105,18 +108,52 @@ def check_pods(documents: list[Document]) -> None:
         assert len(secrets) == 1
 
 
+def check_gateways(documents: list[Document]) -> None:
+    """Check that gateways stay in their Service while the database is away."""
+    probed = [
+        container["readinessProbe"]["httpGet"]["path"]
+        for pod in pods(documents)
+        for container in pod["containers"]
+        if container["name"] == "gateway"
+    ]
+    assert probed == ["/readyz/fast"]
+
+
 @pytest.mark.services
 @pytest.mark.parametrize("folder", ["base", "overlays/example", "overlays/keda"])
 def test_kustomize_builds_valid_documents(folder: str) -> None:
     documents = build(folder)
     validate(documents)
     check_pods(documents)
+    check_gateways(documents)
     kinds = [document["kind"] for document in documents]
     assert kinds.count("Deployment") == 2
     assert kinds.count("PodDisruptionBudget") == 2
     assert kinds.count("NetworkPolicy") == 3
-    assert kinds.count("HorizontalPodAutoscaler") == (1 if folder == "overlays/keda" else 2)
+    assert kinds.count("HorizontalPodAutoscaler") == (0 if folder == "overlays/keda" else 2)
     assert "Secret" not in kinds, "secrets are made by people, and referred to"
+
+
+@pytest.mark.services
+def test_keda_scales_each_deployment_by_metrics_and_queues_that_there_are(tmp_path: Path) -> None:
+    documents = build("overlays/keda")
+    scaled = [one for one in documents if one["kind"] == "ScaledObject"]
+    deployments = {one["metadata"]["name"] for one in documents if one["kind"] == "Deployment"}
+    assert {one["spec"]["scaleTargetRef"]["name"] for one in scaled} == deployments
+    triggers = [trigger for one in scaled for trigger in one["spec"]["triggers"]]
+    queries = [it["metadata"]["query"] for it in triggers if it["type"] == "prometheus"]
+    assert queries
+    assert all("gateway_request_seconds_bucket" in query for query in queries)
+    names = {f"{family.name}_bucket" for family in GatewayMetrics().registry.collect()}
+    assert "gateway_request_seconds_bucket" in names
+    rules = [{"record": "checked", "expr": query} for query in queries]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "keda", "rules": rules}]}))
+    promtool = shutil.which("promtool")
+    assert promtool, "install the Debian package prometheus"
+    subprocess.run([promtool, "check", "rules", str(file)], check=True)
+    lists = {it["metadata"]["listName"] for it in triggers if it["type"] == "redis"}
+    assert lists == {queue.name_in(Settings().queue_prefix) for queue in Queue}
 
 
 @pytest.mark.services
@@ -135,6 +172,7 @@ def test_the_chart_renders_what_kustomize_builds() -> None:
     documents = chart("--set", f"image={IMAGE}")
     validate(documents)
     check_pods(documents)
+    check_gateways(documents)
     expected = build("base") + build("base/migration")
 
     def names(found: list[Document]) -> list[tuple[str, str]]:

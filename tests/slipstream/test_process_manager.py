@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 
 import psutil
 
+from gateway.fleet.states import State
 from slipstream.supervisor.process import AdoptedProcess, ChildProcess, Lifeline
-from slipstream.supervisor.process_manager import ProcessManager
+from slipstream.supervisor.process_manager import ProcessManager, ProcessStatus
 from slipstream.supervisor.status_reader import StatusLine
 from tests.slipstream.event_log import EventLog
 from tests.slipstream.programs import (
@@ -75,6 +76,33 @@ async def test_a_killed_process_is_restarted() -> None:
         assert "a crashed: was killed by SIGKILL" in events.entries
 
 
+async def test_the_state_of_each_process_is_known() -> None:
+    async with managing(STEADY) as (manager, events):
+        manager.set_desired({"a": 1})
+        await events.until(lambda entries: "a spawned" in entries)
+        pid = manager.pids["a"]
+        assert manager.statuses == {"a": ProcessStatus(state=State.BOOTING, pid=pid)}
+        await events.until(lambda entries: "a ready" in entries)
+        assert manager.statuses == {"a": ProcessStatus(state=State.READY, pid=pid)}
+        os.kill(pid, signal.SIGKILL)
+        await events.until(lambda entries: "a crashed: was killed by SIGKILL" in entries)
+        why = "the process before it was killed by SIGKILL"
+        assert manager.statuses == {"a": ProcessStatus(state=State.BOOTING, reason=why)}
+        await events.until(lambda entries: entries.count("a ready") == 2)
+        manager.set_desired({})
+        await events.until(lambda entries: "a forgotten" in entries)
+        assert manager.statuses == {}
+
+
+async def test_the_state_of_a_process_that_has_failed_says_why() -> None:
+    async with managing(FAILS) as (manager, events):
+        manager.set_desired({"a": 1})
+        await events.until(lambda entries: any(it.startswith("a failed") for it in entries))
+        assert manager.statuses["a"] == ProcessStatus(
+            state=State.FAILED, reason="no such operator", pid=manager.pids["a"]
+        )
+
+
 async def test_a_crashing_process_is_restarted_repeatedly() -> None:
     async with managing(CRASHES) as (manager, events):
         manager.set_desired({"a": 1})
@@ -129,15 +157,22 @@ async def test_draining_kills_a_process_that_ignores_sigterm() -> None:
     async with managing(IGNORES_SIGTERM, grace=0.2) as (manager, events):
         manager.set_desired({"a": 1})
         await events.until(lambda entries: "a ready" in entries)
+        manager.set_desired({})
+        await asyncio.sleep(0.1)
+        draining = ProcessStatus(state=State.DRAINING, pid=manager.pids["a"])
+        assert manager.statuses == {"a": draining}
     assert events.entries[-2:] == ["a stopped: was killed by SIGKILL", "a forgotten"]
 
 
 async def test_a_stopped_process_is_killed_and_restarted() -> None:
     async with managing(STOPS_ITSELF, unresponsive_seconds=0.5) as (manager, events):
         manager.set_desired({"a": 1})
+        await events.until(lambda entries: "a unresponsive" in entries)
+        assert manager.statuses["a"].state is State.UNRESPONSIVE
+        assert (manager.statuses["a"].reason or "").startswith("no heartbeat for ")
         await events.until(lambda entries: entries.count("a ready") == 2)
         assert events.entries[3] == "a unresponsive"
-        assert events.entries[4].startswith("a crashed: was killed: no heartbeat for 0.")
+        assert events.entries[4].startswith("a crashed: was killed: no heartbeat for ")
 
 
 async def test_a_process_that_is_stopped_before_its_first_heartbeat_is_replaced() -> None:
@@ -237,6 +272,7 @@ async def test_another_manager_goes_on_with_processes_that_were_let_go() -> None
         successor = ProcessManager(manager._spawn, heard)  # the same program
         adopted = ChildProcess(AdoptedProcess(child.pid), os.dup(child.status_fd))
         successor.adopt("a", adopted, state)
+        assert successor.statuses == {"a": ProcessStatus(state=State.READY, pid=child.pid)}
         successor.set_desired({"a": 1})
         task = asyncio.create_task(successor.run())
         await heard.until(lambda entries: "a heartbeat" in entries)

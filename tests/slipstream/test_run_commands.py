@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -141,6 +142,10 @@ def test_runs_are_listed_newest_first_with_filters_and_pages(runs: RunFixture) -
     assert ids("--status", "failed") == [failed]
     assert ids("--deployment", runs.deployment, "--version", "1") == [queued, failed, done]
     assert ids("--deployment", NOWHERE) == []
+    assert ids("--code", "flow_failed") == [failed]
+    assert ids("--mode", "fast") == []
+    assert ids("--min-seconds", "1") == [done]
+    assert ids("--key", NOWHERE) == []
     assert ids("--from", "2999-01-01") == []
     assert ids("--to", "2999-01-01") == [queued, failed, done]
     page = runs.cli.answer("runs", "list", "--limit", "2")
@@ -162,6 +167,32 @@ def test_a_run_is_shown_with_its_nodes_and_its_result(runs: RunFixture) -> None:
     assert "1.5 s" in text
     assert "compute" in text
     assert '{"y":2}' in text
+
+
+def test_the_timeline_has_a_bar_for_each_span(runs: RunFixture) -> None:
+    nodes = {
+        "compute": {
+            "name": "compute",
+            "type": "transform",
+            "status": "failed",
+            "duration_seconds": 0.25,
+            "started_seconds": 0.01,
+            "error": {"code": "expression_failed", "message": "division by zero"},
+        },
+        "old": {"name": "old", "type": "wait", "status": "completed", "duration_seconds": 1},
+    }
+    run_id = runs.end(runs.begin(), replace(FAILED, node_outputs=json.dumps(nodes).encode()))
+    shown = runs.cli.answer("runs", "timeline", run_id)
+    assert [span["kind"] for span in shown["spans"]] == ["queue", "claim", *["node"] * 2, "finish"]
+    result = runs.cli.run("runs", "timeline", run_id)
+    line = next(line for line in result.stdout.splitlines() if "compute" in line)
+    assert "█" in line
+    assert "expression_failed: division by zero" in line
+    assert "no start times of nodes" in result.stderr
+    first = runs.cli.run("runs", "timeline", run_id, "--limit", "2")
+    assert "--cursor claim" in first.stderr
+    left = runs.cli.answer("runs", "timeline", run_id, "--cursor", "claim")["spans"]
+    assert [span["id"] for span in left] == ["node:compute", "node:old", "finish"]
 
 
 def test_a_failed_run_is_shown_with_its_node_and_reason(runs: RunFixture) -> None:
@@ -259,3 +290,14 @@ def test_tail_prints_new_runs_their_nodes_and_their_results(runs: RunFixture) ->
     assert node["node"]["status"] == "completed"
     assert second["error"]["node_id"] == "compute"
     assert (tail.returncode, rest, errors) == (0, "", "")
+
+
+def test_a_draft_is_tested_by_a_gateway(runs: RunFixture, tmp_path: Path) -> None:
+    file = tmp_path / "draft.json"
+    file.write_text(json.dumps(transform_flow()))
+    words = ("flows", "test", str(file), "--input", '{"x": 1}', "--no-wait")
+    made = runs.cli.answer(*words)
+    assert (made["status"], made["test"]) == ("queued", True)
+    assert runs.cli.answer("runs", "show", made["flow_run_id"])["test"] is True
+    pins = ("--only", "output", "--pins", '{"nope": 1}')
+    assert runs.cli.refusal(*words, *pins) == (1, "validation_failed")

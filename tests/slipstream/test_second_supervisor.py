@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -52,6 +55,27 @@ def models_are_ready(up: Up) -> bool:
     return httpx.get(f"{up.url}/v2/health/ready", timeout=30).status_code == 200
 
 
+def stop_between_transactions(up: Up, database_url: str) -> None:
+    """Send SIGSTOP when it does not write: SQLite's lock would stay with it until it goes on."""
+    file = database_url.partition("sqlite:///")[2]
+    while True:
+        up.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, up.process.pid, os.WSTOPPED)
+        if not file or is_unlocked(Path(file)):
+            return
+        up.process.send_signal(signal.SIGCONT)
+
+
+def is_unlocked(file: Path) -> bool:
+    """Whether nothing holds the write lock of the SQLite file for a second."""
+    with closing(sqlite3.connect(file, timeout=1, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+    return True
+
+
 def test_it_is_refused_and_the_first_goes_on(tmp_path: Path, database_url: str) -> None:
     first = start(tmp_path / "first", database_url)
     first.until("documentation")
@@ -80,7 +104,7 @@ def test_it_begins_when_the_first_was_killed_or_has_stopped_for_longer_than_its_
     second = start(tmp_path / "second", database_url)
     second.until("documentation")
     assert "waiting for its lease" not in "".join(second.output)
-    second.process.send_signal(signal.SIGSTOP)
+    stop_between_transactions(second, database_url)
     stopped = time.monotonic()
     third = start(tmp_path / "third", database_url)
     third.until("documentation")

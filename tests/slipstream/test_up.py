@@ -97,6 +97,10 @@ def test_json_output_is_one_document_even_from_a_deep_folder_with_two_workers(
     document = json.loads(up.until("{"))
     assert document["url"] == up.url
     assert document["ready"] is True
+    console, _, token = document["console"].partition("setup#token=")
+    assert console == f"{up.url}/console/"
+    assert token
+    assert token not in up.errors
     assert run_curl(document["demo"]["curl"])["status"] == "completed"
     assert len(up.gateways()) == 2
     assert up.stop() == 0

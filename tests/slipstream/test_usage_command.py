@@ -79,7 +79,7 @@ def test_the_json_document_is_that_of_rest(cli: Cli, deployment: str) -> None:
     assert cli.answer("usage", "--deployment", "0" * 36)["items"] == []
 
 
-@pytest.mark.parametrize("by", ["deployment", "version", "key", "code"])
+@pytest.mark.parametrize("by", ["deployment", "version", "key", "code", "all"])
 def test_each_grouping_has_a_table(cli: Cli, deployment: str, by: str) -> None:
     count(cli, deployment, times=3)
     count(cli, deployment, error="overloaded")
@@ -88,6 +88,20 @@ def test_each_grouping_has_a_table(cli: Cli, deployment: str, by: str) -> None:
     rows = result.stdout.splitlines()[1:]
     assert len(rows) == (2 if by == "code" else 1)
     assert ("p50" in result.stdout) == (by != "code")
+
+
+def test_a_heat_map_has_a_row_for_each_range_of_durations(cli: Cli, deployment: str) -> None:
+    count(cli, deployment, times=3)
+    count(cli, deployment, ago=timedelta(minutes=30), times=2)
+    grid = cli.answer("usage", "--heatmap", "--last", "1h")
+    assert set(grid) == {"times", "bounds_seconds", "counts"}
+    assert [sum(column) for column in grid["counts"] if any(column)] == [2, 3]
+    head, row = cli.run("usage", "--heatmap", "--last", "1h").stdout.splitlines()
+    assert head.split()[:2] == ["took", "calls"]
+    assert row.startswith("3.91 ms to 4.39 ms  5 ")
+    assert row.rstrip().endswith("█")
+    nothing = cli.run("usage", "--heatmap", "--version", "2").stdout
+    assert nothing == "No calls in that time.\n"
 
 
 def test_usage_without_calls_is_reported(cli: Cli) -> None:
@@ -104,3 +118,15 @@ def test_the_bars_of_a_sparkline_are_proportional() -> None:
     assert sparkline([0, 0]) == "  "
     assert sparkline([1, 0, 2, 4, 8]) == "▁ ▂▄█"
     assert sparkline([1, 1000]) == "▁█"
+
+
+def test_advice_names_the_setting_and_its_value(cli: Cli, deployment: str) -> None:
+    assert cli.answer("deployments", "advice", deployment) == {"items": []}
+    assert "nothing to advise" in cli.run("deployments", "advice", deployment).stdout
+    cli.answer("deployments", "set", deployment, "--calls-per-minute", "60")
+    count(cli, deployment, times=30)
+    count(cli, deployment, error="rate_limited", times=10)
+    (advice,) = cli.answer("deployments", "advice", deployment)["items"]
+    assert (advice["code"], advice["fix"]["field"]) == ("rate_limited", "limits")
+    shown = " ".join(cli.run("deployments", "advice", deployment).stdout.split())
+    assert 'limits = {"calls_per_minute":120}' in shown

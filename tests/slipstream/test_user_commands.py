@@ -61,3 +61,14 @@ def test_invalid_changes_of_users_are_refused(cli: Cli) -> None:
     assert cli.refusal("users", "create", "ada", "--generate") == (1, "validation_failed")
     assert cli.run(*create, "--role", "king").exit_code == 2
     assert cli.run(*create, PASSWORD).exit_code == 2, "a password is never an argument"
+
+
+def test_a_user_is_invited_with_a_link_that_is_alone_on_stdout(cli: Cli) -> None:
+    cli.answer("users", "create", "ada@example.com", "--no-password")
+    result = cli.run("users", "invite", "Ada@Example.com")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("http://127.0.0.1:8080/console/invite#token=")
+    assert len(result.stdout.split()) == 1
+    made = cli.answer("users", "invite", "ada@example.com")
+    assert made["url"] != result.stdout.strip()
+    assert cli.refusal("users", "invite", "bob@example.com") == (1, "not_found")

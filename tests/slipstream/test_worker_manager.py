@@ -15,13 +15,17 @@ import pytest
 
 from gateway.broker.broker import Queue
 from gateway.broker.worker_files import WakeFile
+from gateway.fleet.states import State
 from gateway.worker.plan import QueueWorkerPlan
 from slipstream.commands.up import main
 from slipstream.supervisor.process import ChildProcess, Lifeline
 from slipstream.supervisor.worker_manager import WorkerManager
+from tests.child_processes import children
+from tests.slipstream.cli import Cli
 from tests.slipstream.programs import BUSY, CRASHES, IDLE, STALLS, STEADY
 from tests.slipstream.running import Up
 from tests.slipstream.server_group import status_printer
+from tests.system.runs import eventually
 
 
 class Managed:
@@ -52,6 +56,9 @@ class Managed:
     def running(self) -> list[int]:
         return [pid for pid in self.pids if psutil.pid_exists(pid)]
 
+    def states(self) -> list[tuple[str, State]]:
+        return [(it.name, it.state) for it in self.manager.processes()]
+
     def _spawn(self, plan: QueueWorkerPlan) -> ChildProcess:
         assert plan == QueueWorkerPlan(name="async", queues=(Queue.ASYNC,), concurrency=2)
         child = ChildProcess.spawn(self._command, lifeline=self._lifeline)
@@ -79,7 +86,9 @@ async def test_queue_workers_run_from_start_on(tmp_path: Path) -> None:
         assert not managed.pids
         managed.start()
         managed.start()
-        await managed.until(lambda: len(managed.running()) == 1)
+        assert managed.states() == [("async", State.BOOTING)]
+        await managed.until(lambda: managed.states() == [("async", State.READY)])
+        assert [it.pid for it in managed.manager.processes()] == managed.running()
     assert len(managed.pids) == 1
 
 
@@ -108,6 +117,13 @@ async def test_an_idle_worker_is_stopped_until_the_wake_file_is_touched(tmp_path
     async with managing(IDLE, tmp_path) as managed:
         managed.start()
         await managed.until(lambda: len(managed.pids) == 1 and not managed.running())
+        await managed.until(lambda: managed.states() == [("async", State.STOPPED)])
+        (asleep,) = managed.manager.processes()
+        assert (asleep.reason, asleep.pid, asleep.concurrency) == (
+            "asleep until the next run",
+            None,
+            2,
+        )
         managed.wake_file.touch()
         await managed.until(lambda: len(managed.pids) == 2)
 
@@ -135,11 +151,13 @@ async def test_an_idle_worker_runs_on_while_a_run_is_on_its_way(tmp_path: Path) 
 
 def queue_workers(up: Up) -> list[psutil.Process]:
     """Return the queue workers: the supervisor's own children, not theirs."""
-    return [
-        child
-        for child in psutil.Process(up.process.pid).children()
-        if "gateway.worker" in child.cmdline()
-    ]
+    return children("gateway.worker", up.process.pid)
+
+
+def listed(up: Up) -> list[tuple[str, str, str, int | None]]:
+    """The kind, the name, the state and the concurrency of what `up` runs."""
+    shown = Cli(up.state).answer("hosts", "processes")["items"]
+    return [(it["kind"], it["name"], it["state"], it["concurrency"]) for it in shown]
 
 
 def test_up_starts_queue_workers_and_a_killed_one_again(tmp_path: Path) -> None:
@@ -154,7 +172,14 @@ def test_up_starts_queue_workers_and_a_killed_one_again(tmp_path: Path) -> None:
     up.until("ready for 3 runs at a time")
     assert workers[0] not in queue_workers(up)
     assert workers[1] in queue_workers(up)
+    expected = [
+        ("gateway", "gateway", "ready", None),
+        ("worker", "rest", "ready", 2),
+        ("worker", "sync", "ready", 1),
+    ]
+    eventually(lambda: listed(up), lambda found: found == expected)
     assert up.stop() == 0
+    assert listed(up) == []
     text = "".join(up.output)
     assert re.search(r"gateway +stopped.*worker sync +stopped", text, re.DOTALL)
     assert re.search(r"gateway +stopped.*worker rest +stopped", text, re.DOTALL)
@@ -164,6 +189,7 @@ def test_an_idle_worker_of_up_sleeps_and_a_run_wakes_it(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo", "--worker-idle-seconds", "1")
     up.until("ready for")
     up.until("worker             asleep until the next run")
+    eventually(lambda: listed(up)[1:], lambda found: {it[2] for it in found} == {"stopped"})
     WakeFile(tmp_path / "state" / "run").touch()
     up.until("woken by a run")
     up.until("ready for")

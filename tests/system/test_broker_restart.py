@@ -1,4 +1,4 @@
-"""A run that takes longer than the broker's visibility timeout and survives its restart."""
+"""A run that takes longer than the visibility timeout of the URL, and survives a restart."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_long_run_runs_once_although_its_broker_restarts(
     long = runs.deploy(callback_flow(f"{counter.url}/long", RUN_SECONDS), "async", retry_safe=True)
     run_id = runs.accept(long, {"x": 1})
     runs.until(run_id, "running")
-    time.sleep(VISIBILITY_SECONDS + 1)  # now the broker would deliver it to another worker
+    time.sleep(VISIBILITY_SECONDS + 1)  # Celery's Redis delivers messages again after it
     redis.restart()
     run = runs.until(run_id)
     assert run["output_data"] == {"x": 1}

@@ -28,9 +28,10 @@ from tests.services.s3 import S3Server
 from tests.slipstream.running import NO_WORKER, Up, environment
 from tests.system.runs import eventually
 
-pytestmark = [pytest.mark.processes, pytest.mark.services]
+pytestmark = [pytest.mark.processes, pytest.mark.services, pytest.mark.timeout(300)]
 
 TOKEN = "a-token-of-32-characters-or-more"
+FREEZE_SECONDS = 30.0
 CALL = {"input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}}
 
 # Any, here and below: JSON
@@ -69,15 +70,29 @@ class Site:
 
     def command(self, host: Up, *words: str) -> str:
         """Run a command on a host; return its output."""
-        done = subprocess.run(
+        done = self._run(host, *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def refusal(self, host: Up, *words: str) -> str:
+        """Run a command that is refused; return why."""
+        done = self._run(host, *words)
+        assert done.returncode == 1, done.stdout
+        return done.stderr
+
+    def _run(self, host: Up, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [sys.executable, "-m", "slipstream", *words, "--state", str(host.state)],
             env=environment(),
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+
+    def processes(self, host: Up) -> Counter[tuple[str, str, str]]:
+        """The host, the kind and the state of each, as `slipstream hosts processes` shows them."""
+        shown = json.loads(self.command(host, "hosts", "processes", "--json"))["items"]
+        return Counter((it["host_id"], it["kind"], it["state"]) for it in shown)
 
     def hosts(self, host: Up) -> list[Json]:
         """The hosts, as `slipstream hosts list` shows them."""
@@ -183,9 +198,17 @@ def test_hosts_share_replicas_and_take_over_those_of_one_that_is_gone(site: Site
     assert ready_on(places(site), a), "what runs stays where it is"
     across = httpx.post(f"{second.url}{path}", json=CALL, headers=key)
     assert across.status_code == 200, "over TCP, with the token of the inference servers"
+    own = second.state / "own.env"
+    own.write_text("SLIPSTREAM_INFERENCE_TCP=127.0.0.1:0\n")
+    reload = ("reload", "--env-file", str(own))
+    assert "every variable of its token" in site.refusal(second, *reload)
     site.command(first, "models", "serve", "iris", "--replicas", "2")
     eventually(lambda: places(site), lambda found: ready_on(found, a, b))
 
+    eventually(
+        lambda: site.processes(first),
+        lambda found: found == {(it, "gateway", "ready"): 1 for it in (a, b)},
+    )
     caller = Caller(first, path, key)
     caller.start()
     time.sleep(1)
@@ -193,6 +216,13 @@ def test_hosts_share_replicas_and_take_over_those_of_one_that_is_gone(site: Site
     second.stop(signal.SIGKILL)
     eventually(lambda: places(site), lambda found: ready_on(found, a, a))
     assert time.monotonic() - killed < 2 * LEASE_SECONDS + 5
+    eventually(
+        lambda: httpx.get(f"{first.url}/metrics").text,
+        lambda text: 'hosts{state="alive"} 1.0' in text and 'hosts{state="gone"} 1.0' in text,
+    )
+    assert site.processes(first) == {(a, "gateway", "ready"): 1, (b, "gateway", "gone"): 1}
+    shown = site.command(first, "hosts", "processes")
+    assert f"http://127.0.0.1:{first.port}" in shown
     assert len(caller.stop()) <= 1, "the one in flight on it"
     assert len(caller.statuses) > 100
 
@@ -201,6 +231,9 @@ def test_hosts_share_replicas_and_take_over_those_of_one_that_is_gone(site: Site
     first.stop(signal.SIGKILL)
     eventually(lambda: places(site), lambda found: ready_on(found, c, c))
     assert httpx.post(f"{third.url}{path}", json=CALL, headers=key).status_code == 200
+    without_token = Up(site.state("other"), *NO_WORKER, **site.variables, **site.own())
+    assert without_token.ended() == 3
+    assert "has another key pepper than this machine" in without_token.errors
     again = site.up("first")
     assert ready_on(places(site), c, c), "it takes nothing from a host that lives"
     assert third.stop() == 0
@@ -223,7 +256,7 @@ def test_a_database_that_freezes_moves_nothing(site: Site) -> None:
     for host in (first, second):  # after which they know the key and the deployment
         assert httpx.post(f"{host.url}{path}", json=CALL, headers=key).status_code == 200
     site.postgres.suspend()
-    until = time.monotonic() + 2 * LEASE_SECONDS
+    until = time.monotonic() + FREEZE_SECONDS
     while time.monotonic() < until:
         for host in (first, second):
             assert httpx.post(f"{host.url}{path}", json=CALL, headers=key).status_code == 200
@@ -264,12 +297,18 @@ def test_what_cannot_be_joined_says_why(site: Site, tmp_path: Path) -> None:
     assert "there is no pepper" in refusal("hosts", "token", *state, **site.variables)
     made = subprocess.run(
         [sys.executable, "-m", "slipstream", "hosts", "token", *state],
-        env={**environment(), **site.variables, "SLIPSTREAM_KEY_PEPPER": "p" * 40},
+        env={
+            **environment(),
+            **site.variables,
+            "SLIPSTREAM_KEY_PEPPER": "p" * 40,
+            "AWS_ACCESS_KEY_ID": "ada",
+        },
         capture_output=True,
         text=True,
         check=True,
     )
     assert "set SLIPSTREAM_INFERENCE_TCP" in made.stderr
+    assert "Not in the token, set them there: AWS_ACCESS_KEY_ID" in made.stderr
     token = made.stdout.strip()
     assert "slipstream hosts token" in refusal("join", token[:-9], *state)
     assert "SLIPSTREAM_INFERENCE_TCP" in refusal("join", token, *state)

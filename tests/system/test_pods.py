@@ -266,8 +266,22 @@ def test_gateway_worker_and_inference_server_run_as_their_manifests_say(
         body = {"input_data": {"x": [[1.0, 2.0, 3.0, 4.0]]}}
         eventually(lambda call=partial(http.post, trigger, json=body): call().status_code, is_ok)
     http.close()
-    for pod in (server, worker, gateway):
+
+    def processes() -> list[Json]:
+        found: list[Json] = json.loads(gateway.execute("hosts", "processes", "--json"))["items"]
+        return found
+
+    expected = [("gateway", "ready", None), *[("worker", "ready", None)] * 2]
+    listed = eventually(
+        processes,
+        lambda found: [(it["kind"], it["state"], it["host_id"]) for it in found] == expected,
+    )
+    addresses = {it["address"] for it in listed if it["kind"] == "worker"}
+    assert addresses == {f"http://{listed[1]['host']}:{worker_port}"}
+    for pod in (server, worker):
         pod.stop()
+    assert [it["kind"] for it in processes()] == ["gateway"]
+    gateway.stop()
 
 
 def status(url: str) -> int:

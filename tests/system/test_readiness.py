@@ -90,6 +90,9 @@ def test_every_reason_is_listed(
     assert status == 503
     assert body["reasons"] == ["database: it does not answer"]
     assert httpx.get(f"{up.url}/v2/health/ready").status_code == 503
+    fast = httpx.get(f"{up.url}/readyz/fast")
+    assert (fast.status_code, fast.json()["ready"]) == (200, True)
+    assert fast.json()["degraded"] == [*body["reasons"], degraded]
     asyncio.run(database.reopen())
     assert readiness(up, lambda body: body["ready"])[0] == 200
 

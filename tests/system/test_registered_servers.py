@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import weakref
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.onnx_models import identity
 from tests.services.s3 import S3Server
 from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.system.installation import Installation, Json, chain
+from tests.system.registered_server import RegisteredServer
 from tests.system.runs import eventually
 
 pytestmark = pytest.mark.processes
@@ -29,30 +29,6 @@ pytestmark = pytest.mark.processes
 TOKEN = "a-token-of-32-characters-or-more"
 CALL = {"input_data": {"x": [[1.0, 2.0, 3.0]]}}
 _SILENCE_SECONDS = 2
-
-
-class Server:
-    """`slipstream inference-server --register`, as systemd or Kubernetes would start it."""
-
-    def __init__(self, name: str, folder: Path, *options: str, **variables: str) -> None:
-        self._log = folder / f"{name}.log"
-        command = [sys.executable, "-m", "slipstream", "inference-server", *options]
-        command += ["--tcp", "127.0.0.1:0", "--model", "echo", "--version", "1"]
-        with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                command, stderr=log, env={**environment(), **variables}, cwd=folder
-            )
-        weakref.finalize(self, self.process.kill)
-
-    def log(self) -> str:
-        """Return its output so far."""
-        return self._log.read_text()
-
-    def stop(self) -> None:
-        """End it as systemd does."""
-        self.process.terminate()
-        assert self.process.wait(30) == 0, self.log()
-        assert "Traceback" not in self.log(), self.log()
 
 
 class Site:
@@ -77,11 +53,13 @@ class Site:
         key = self.installation.command("keys", "create", "--name", "pods", "--serve")["key"]
         self.key_file.write_text(key)
 
-    def start(self, name: str, *options: str, gateways: str = "", **variables: str) -> Server:
+    def start(
+        self, name: str, *options: str, gateways: str = "", **variables: str
+    ) -> RegisteredServer:
         """Start a server, which registers at our gateway or at `gateways`."""
         store = () if "--store" in options else ("--store", str(self.up.state / "models"))
         given = ("--register", gateways or self.up.url, "--register-key-file", str(self.key_file))
-        return Server(
+        return RegisteredServer(
             name,
             self.folder,
             *given,

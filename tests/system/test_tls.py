@@ -24,6 +24,8 @@ from tests.authority import Authority, replace_file
 from tests.slipstream.running import NO_WORKER, Up
 from tests.slipstream.test_up_refusals import refused
 from tests.system.grpcio_gateway import grpcio_gateway
+from tests.system.installation import Installation
+from tests.system.registered_server import RegisteredServer
 from tests.system.runs import eventually
 from transport import KeyPair
 
@@ -56,12 +58,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsInstallatio
     folder = tmp_path_factory.mktemp("tls")
     authority = Authority(folder / "certificates")
     pair = authority.issue("server")
+    (folder / "tokens").write_text("a-token-of-32-characters-or-more\n")
     options = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key), *NO_WORKER]
     up = Up(
         folder / "state",
         *options,
         SLIPSTREAM_HEADER_SECONDS=str(HEADER_SECONDS),
         SLIPSTREAM_MAX_CONNECTIONS=str(MAX_CONNECTIONS),
+        SLIPSTREAM_UPSTREAM_TOKEN_FILE=str(folder / "tokens"),
     )
     up.until("documentation")
     yield TlsInstallation(up, authority, pair, list(up.output))
@@ -180,6 +184,32 @@ def test_a_refused_body_leaves_the_response_readable_and_ends_the_connection(
                 response += part
     assert response.startswith(b"HTTP/1.1 401 ")
     assert b"\r\nconnection: close\r\n" in response
+
+
+def test_an_inference_server_registers_only_where_the_ca_is_its_own(
+    running: TlsInstallation, authority: Authority, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    command = Installation(running.up).command
+    key.write_text(command("keys", "create", "--name", "pods", "--serve")["key"])
+    options = ("--register", running.url, "--register-key-file", str(key))
+    options += ("--token-file", running.up.extra["SLIPSTREAM_UPSTREAM_TOKEN_FILE"])
+    options += ("--store", str(running.up.state / "models"))
+
+    def started(ca: Path) -> RegisteredServer:
+        return RegisteredServer(
+            ca.parent.name, tmp_path, *options, "--register-ca", str(ca), model="iris"
+        )
+
+    refused, registered = started(authority.ca), started(Path(running.ca))
+    eventually(registered.log, lambda log: '"event": "registered"' in log)
+    eventually(refused.log, lambda log: "CERTIFICATE_VERIFY_FAILED" in log)
+    for server in (refused, registered):
+        assert key.read_text() not in server.log()
+        server.stop()
+    refused = started(key)
+    assert refused.process.wait(30) == 1
+    assert f"--register-ca {key}: expected a PEM file" in refused.log()
 
 
 def test_certificates_change_under_load_without_a_failed_call(running: TlsInstallation) -> None:

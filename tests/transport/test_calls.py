@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -15,7 +16,11 @@ from tests.transport.services import (
     TRAILERS,
     HandlerLog,
 )
-from transport import GrpcServer, RpcError, Status, StatusCode, connect
+from transport import GrpcServer, RpcError, Status, StatusCode, connect, frames
+from transport.addresses import parse_address
+
+KIND = 3
+"""Where in the header of a frame its kind is."""
 
 
 class CallLog:
@@ -177,6 +182,21 @@ async def test_draining_finishes_open_calls_and_accepts_no_new_ones(
     assert log.messages == [b"before", b"during"]
     await asyncio.wait_for(draining, TIMEOUT_SECONDS)
     await asyncio.wait_for(connection.closed, TIMEOUT_SECONDS)
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1:0"])
+async def test_a_client_that_was_not_accepted_yet_is_told_that_the_server_drains(
+    start: Start, servers: list[GrpcServer], address: str
+) -> None:
+    bound = await start(address)
+    target = parse_address(bound)
+    family = socket.AF_UNIX if target.path else socket.AF_INET
+    with socket.socket(family) as waiting:
+        waiting.settimeout(TIMEOUT_SECONDS)
+        # The kernel makes the connection: the event loop has had no turn to accept it.
+        waiting.connect(target.path or (target.host, target.port))
+        await servers[0].drain(0.1)
+        assert waiting.recv(9)[KIND] == frames.SETTINGS
 
 
 async def test_draining_ends_calls_that_outlast_the_grace_period(

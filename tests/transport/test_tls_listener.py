@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
@@ -14,6 +15,7 @@ import uvloop
 from tests.authority import Authority, wait_until_closed
 from tests.transport.services import ECHO, HandlerLog, data, headers, message, router
 from transport import ClientTls, GrpcLimits, GrpcServer, ServerTls, connect, frames, http2
+from transport.tls_listener import TlsListener
 
 MIN_HANDSHAKES = 16
 LONG = 60.0
@@ -110,3 +112,28 @@ async def test_a_client_that_disconnects_frees_its_place(
     connection = await connect(f"grpcs://{host}:{port}", tls=ClientTls(ca=authority.ca))
     assert await connection.unary(ECHO, b"hello", timeout=5) == b"hello"
     connection.close()
+
+
+async def test_a_client_that_was_not_accepted_yet_gets_its_handshake(authority: Authority) -> None:
+    made: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    class Protocol(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            transport.close()
+            made.set_result(None)
+
+    port = socket.create_server(("127.0.0.1", 0))
+    listener = TlsListener(
+        port,
+        ServerTls(authority.issue("server")).context,
+        Protocol,
+        handshake_seconds=lambda: LONG,
+        max_connections=lambda: MIN_HANDSHAKES,
+    )
+    # The kernel makes the connection: the event loop has had no turn to accept it.
+    client = socket.create_connection(port.getsockname())
+    listener.close()
+    trusting = ssl.create_default_context(cafile=authority.ca)
+    with await asyncio.to_thread(trusting.wrap_socket, client, server_hostname="localhost"):
+        await asyncio.wait_for(made, LONG / 4)
+    await wait_until_closed()

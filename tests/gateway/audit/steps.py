@@ -13,19 +13,32 @@ _RUN = "takes a run, which takes a call: tests/gateway/runs/test_acts.py has the
 _SEND = "sends an event, and changes nothing: the delivery with its attempts is the record of that"
 _PROCESS = "says how a process is, every second: the log has what registers and what is gone"
 _LOOK = "changes nothing: a call of the Open Inference Protocol, or a question in a body"
+_WATCH = "changes nothing: for minutes, calls of a deployment are also shown in the console"
 _VERIFY = "changes nothing: a question whose body holds a secret, which is kept nowhere"
+_SETUP = "works once, without a credential: tests/gateway/accounts/test_setup.py has it"
+_INVITATION = (
+    "takes a token, without a credential: tests/gateway/accounts/test_invitations.py has it"
+)
 _SESSION = "is about console sessions: tests/gateway/accounts/test_audit_events.py has them"
 
 EXEMPT: Mapping[str, str] = {
     "POST /node/deployment-trigger/{deployment_id}/": _CALL,
     "POST /node/deployment-trigger/{deployment_id}/batch/": _CALL,
+    "POST /node/deployments/{deployment_id}/watch/": _WATCH,
+    "POST /node/deployments/{deployment_id}/rehearse/": _CALL,
+    "POST /node/deployments/{deployment_id}/rehearsals/cancel/": _CALL,
     "POST /node/flow-runs/{run_id}/cancel/": _RUN,
     "POST /node/flow-runs/{run_id}/retry/": _RUN,
     "DELETE /node/flow-runs/": _RUN,
     "POST /node/webhooks/deliveries/{delivery_id}/replay/": _SEND,
     "POST /node/webhooks/endpoints/{deployment_id}/test/": _SEND,
+    "POST /node/expressions/check/": _LOOK,
+    "POST /node/flows/check/": _LOOK,
+    "POST /node/flows/test/": _CALL,
     "POST /node/webhooks/verify/": _VERIFY,
     "POST /node/session/": _SESSION,
+    "POST /node/session/invitation/": _INVITATION,
+    "POST /node/setup/": _SETUP,
     "DELETE /node/session/": _SESSION,
     "POST /node/session/password/": _SESSION,
     "DELETE /node/sessions/{session_id}/": _SESSION,
@@ -66,6 +79,9 @@ def steps(model: bytes) -> Mapping[str, Step]:
         ),
         "PATCH /node/flows/{flow_id}/": Step(
             action="flow.update", subject_kind=flow, body={"json": {"name": "Other"}}
+        ),
+        "POST /node/flows/{flow_id}/revisions/": Step(
+            action="flow.name_revision", subject_kind=flow, body={"json": {"name": "Good"}}
         ),
         "POST /node/api-keys/": Step(
             action="api_key.create",
@@ -176,6 +192,7 @@ def steps(model: bytes) -> Mapping[str, Step]:
         "PATCH /node/users/{user_id}/": Step(
             action="user.update", subject_kind="user", body={"json": {"role": "admin"}}
         ),
+        "POST /node/users/{user_id}/invitation/": Step(action="user.invite", subject_kind="user"),
         "DELETE /node/users/{user_id}/sessions/": Step(
             action="user.end_sessions", subject_kind="user"
         ),

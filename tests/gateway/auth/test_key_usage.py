@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from gateway.auth import key_authenticator
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.key_usage import KeyUsageRecorder
+from gateway.auth.keys import generate_key
+from gateway.errors import GatewayError
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.clock import now
 from gateway.storage.database import Database
@@ -21,7 +24,7 @@ from tests.gateway.in_process_gateway import HERE, InProcessGateway, here
 VERBS = ("create", "update", "delete")
 
 
-async def test_calls_are_counted_and_written_in_one_statement(
+async def test_calls_are_counted_and_written_in_one_statement_for_each_table(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
@@ -35,34 +38,27 @@ async def test_calls_are_counted_and_written_in_one_statement(
                 assert authenticator.cached_identity(key["key"], here)
         assert asked == []
         await authenticator.usage.flush()
-    assert [statement for statement in asked if "UPDATE api_keys" in statement] == [asked[-1]]
+    for write in ("UPDATE api_keys", "INSERT INTO api_key_addresses"):
+        assert len([statement for statement in asked if write in statement]) == 1
     for key in keys:
         shown = await show(user, key["id"])
         assert shown["total_uses"] == 101
         assert now() - datetime.fromisoformat(shown["last_used_at"]) < timedelta(seconds=30)
 
 
-async def test_the_address_of_the_first_call_since_the_last_write_is_shown(
+async def test_the_address_of_a_call_since_the_last_write_is_shown(
     in_process_gateway: InProcessGateway,
 ) -> None:
     user = await in_process_gateway.user()
     made, other = await make(user), await make(user)
     assert made["last_address"] is None
     authenticator = in_process_gateway.authenticator
-    asked: list[str] = []
-
-    def origin() -> str:
-        asked.append(f"192.0.2.{len(asked) + 1}")
-        return asked[-1]
-
     await authenticator.authenticate(other["key"], "2001:db8::7")
-    for written in ("2001:db8::1", "192.0.2.1", "192.0.2.2"):
+    for address in ("2001:db8::1", "192.0.2.1", "192.0.2.2"):
         for _ in range(3):
-            if not authenticator.cached_identity(made["key"], origin):
-                await authenticator.authenticate(made["key"], "2001:db8::1")
+            await authenticator.authenticate(made["key"], address)
         await authenticator.usage.flush()
-        assert (await show(user, made["id"]))["last_address"] == written
-    assert len(asked) == 2
+        assert (await show(user, made["id"]))["last_address"] == address
     assert (await show(user, other["id"]))["last_address"] == "2001:db8::7"
 
 
@@ -99,15 +95,65 @@ async def test_without_uses_nothing_is_written(
     assert asked == []
 
 
-async def test_refused_calls_do_not_count(in_process_gateway: InProcessGateway) -> None:
+async def test_refused_calls_are_counted_apart(in_process_gateway: InProcessGateway) -> None:
+    user = await in_process_gateway.user()
+    made, other = await make(user), await make(user)
+    authenticator = in_process_gateway.authenticator
+    await authenticator.authenticate(made["key"], HERE)
+    await authenticator.usage.flush()
+    await user.post(f"{KEYS}{made['id']}/deactivate/")
+    await in_process_gateway.feed.poll()
+    for _ in range(3):
+        with pytest.raises(GatewayError, match="deactivated"):
+            await authenticator.authenticate(made["key"], "203.0.113.7")
+    await authenticator.authenticate(other["key"], HERE)
+    await authenticator.usage.flush()
+    shown = await show(user, made["id"])
+    assert (shown["total_uses"], shown["refused_uses"], shown["last_address"]) == (1, 3, HERE)
+    assert shown["last_used_at"] < shown["last_refused_at"]
+    beside = await show(user, other["id"])
+    assert (beside["total_uses"], beside["refused_uses"]) == (1, 0)
+    assert beside["last_refused_at"] is None
+
+    await user.post(f"{KEYS}{made['id']}/activate/")
+    await in_process_gateway.feed.poll()
+    await authenticator.authenticate(made["key"], HERE)
+    await authenticator.usage.flush()
+    again = await show(user, made["id"])
+    assert (again["total_uses"], again["refused_uses"]) == (2, 3)
+
+
+async def test_refused_calls_of_rotated_keys_are_counted_and_those_of_unknown_keys_are_not(
+    in_process_gateway: InProcessGateway,
+) -> None:
     user = await in_process_gateway.user()
     made = await make(user)
-    await user.post(f"{KEYS}{made['id']}/deactivate/")
-    for _ in range(3):
-        with pytest.raises(Exception, match="deactivated"):
-            await in_process_gateway.authenticator.authenticate(made["key"], HERE)
-    await in_process_gateway.authenticator.usage.flush()
-    assert (await show(user, made["id"]))["total_uses"] == 0
+    authenticator = in_process_gateway.authenticator
+    await user.post(f"{KEYS}{made['id']}/rotate/", json={"grace_seconds": 0})
+    for _ in range(2):
+        with pytest.raises(GatewayError, match="use its replacement"):
+            await authenticator.authenticate(made["key"], HERE)
+    with pytest.raises(GatewayError, match="unknown or was deleted"):
+        await authenticator.authenticate(generate_key(), HERE)
+    await authenticator.usage.flush()
+    assert (await show(user, made["id"]))["refused_uses"] == 2
+
+
+async def test_memory_for_refused_keys_is_bounded_and_each_is_counted(
+    in_process_gateway: InProcessGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_authenticator, "_MAX_REFUSED", 2)
+    user = await in_process_gateway.user()
+    keys = [await make(user) for _ in range(5)]
+    authenticator = in_process_gateway.authenticator
+    for key in keys:
+        await user.post(f"{KEYS}{key['id']}/deactivate/")
+        with pytest.raises(GatewayError, match="deactivated"):
+            await authenticator.authenticate(key["key"], HERE)
+    await authenticator.usage.flush()
+    assert len(authenticator._refused) <= 2
+    for key in keys:
+        assert (await show(user, key["id"]))["refused_uses"] == 1
 
 
 async def test_a_request_for_administrators_counts_once(

@@ -23,7 +23,7 @@ from gateway.oip.http_request import parse_infer_copied
 from model_store.manifest import TensorSpec
 from protos.errors import ErrorCode, TensorError
 from telemetry.instruments import Registry
-from tests.gateway.child_processes import children_running
+from tests.child_processes import children_of_fork_servers
 
 pytestmark = pytest.mark.processes
 SPEC = TensorSpec(name="x", datatype="FP32", shape=(-1,))
@@ -60,7 +60,7 @@ async def run(
 
 def children() -> list[psutil.Process]:
     """Return the processes that parse."""
-    return children_running(PROGRAM.module)
+    return children_of_fork_servers(PROGRAM.module)
 
 
 def numbers(count: int) -> bytes:

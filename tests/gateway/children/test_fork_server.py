@@ -21,7 +21,7 @@ from gateway.flows.evaluation import build_evaluators
 from gateway.flows.functions import build_functions
 from gateway.settings import Settings
 from telemetry.instruments import Registry
-from tests.gateway.child_processes import children_running, fork_servers
+from tests.child_processes import children, children_of_fork_servers
 from tests.gateway.children.test_pool import (
     MODULE,
     NEVER,
@@ -42,12 +42,12 @@ async def pool() -> AsyncIterator[ChildPool]:
     pool = pool_of()
     yield pool
     await pool.close()
-    assert fork_servers(MODULE) == []
+    assert children(MODULE) == []
 
 
 def fork_server(parent: int | None = None) -> psutil.Process:
     """Return the only fork server of evaluators."""
-    (only,) = fork_servers(MODULE, parent)
+    (only,) = children(MODULE, parent)
     return only
 
 
@@ -70,7 +70,7 @@ def has_ended(process: psutil.Process) -> bool:
 
 
 async def test_one_process_forks_all_evaluators(pool: ChildPool) -> None:
-    assert fork_servers(MODULE) == []
+    assert children(MODULE) == []
     assert await ask(pool, "1 + 1") == 2
     first = fork_server()
     pids = {evaluator.pid for evaluator in evaluators()}
@@ -103,9 +103,9 @@ async def test_nothing_is_forked_that_does_not_survive_it(program: str) -> None:
     pool.warm()
     module = pool.program.module
     try:
-        while not children_running(module):  # noqa: ASYNC110
+        while not children_of_fork_servers(module):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        (server,) = fork_servers(module)
+        (server,) = children(module)
         assert server.num_threads() == 1
         # Its random numbers would be the same in all children, and OpenBLAS starts threads.
         assert not [file.path for file in server.memory_maps() if "numpy" in file.path]
@@ -158,13 +158,13 @@ async def test_a_fork_server_that_hangs_is_replaced(pool: ChildPool) -> None:
 async def test_closing_does_not_wait_for_a_fork_server_that_starts(is_known: bool) -> None:
     pool = pool_of()
     pool.warm()
-    while is_known and not fork_servers(MODULE):  # noqa: ASYNC110 - a process says nothing
+    while is_known and not children(MODULE):  # noqa: ASYNC110 - a process says nothing
         await asyncio.sleep(0.001)
-    starting = fork_servers(MODULE)
+    starting = children(MODULE)
     began = monotonic()
     await pool.close()
     assert monotonic() - began < 2
-    assert ended(starting or fork_servers(MODULE))
+    assert ended(starting or children(MODULE))
 
 
 async def test_a_fork_server_that_cannot_be_started_is_unavailable(

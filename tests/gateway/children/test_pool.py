@@ -19,7 +19,7 @@ from gateway.children.pool import ChildPool
 from gateway.children.program import ChildProgram
 from telemetry.allocator import ALLOCATION
 from telemetry.instruments import Registry
-from tests.gateway.child_processes import children_running
+from tests.child_processes import children_of_fork_servers
 
 pytestmark = pytest.mark.processes
 
@@ -81,7 +81,7 @@ async def failure(pool: ChildPool, expression: str, **values: Any) -> ChildFailu
 
 def evaluators(parent: int | None = None) -> list[psutil.Process]:
     """Return the evaluators of a process."""
-    return children_running(MODULE, parent)
+    return children_of_fork_servers(MODULE, parent)
 
 
 async def started_evaluator() -> psutil.Process:

@@ -68,17 +68,20 @@ def test_a_schema_is_derived_from_the_models() -> None:
                 "type": "array",
                 "items": {"type": "array", "items": FLOAT, "minItems": 2, "maxItems": 2},
                 "description": "Tensor 'x', FP32 with shape [-1, 2]",
+                "x-tensor": {"datatype": "FP32", "shape": [-1, 2]},
             },
             "count": {
                 "type": "integer",
                 "minimum": 0,
                 "maximum": 255,
                 "description": "Tensor 'count', UINT8 with shape []",
+                "x-tensor": {"datatype": "UINT8", "shape": []},
             },
             "text": {
                 "type": "array",
                 "items": {"type": "string"},
                 "description": "Tensor 'text', BYTES with shape [-1]",
+                "x-tensor": {"datatype": "BYTES", "shape": [-1]},
             },
             "flag": {
                 "type": "array",
@@ -86,6 +89,7 @@ def test_a_schema_is_derived_from_the_models() -> None:
                 "minItems": 1,
                 "maxItems": 1,
                 "description": "Tensor 'flag', BOOL with shape [1]",
+                "x-tensor": {"datatype": "BOOL", "shape": [1]},
             },
         },
     }

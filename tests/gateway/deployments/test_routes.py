@@ -284,6 +284,29 @@ async def test_deployments_are_listed_by_flow(in_process_gateway: InProcessGatew
     assert nothing.json()["items"] == []
 
 
+async def test_deployments_are_listed_by_name_mode_and_status(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
+    first = await deploy(user, flow_json(), name="Prices of 10%")
+    second = await deploy(user, flow_json(), name="Colours", execution_mode="async")
+    (await user.post(f"{DEPLOYMENTS}{second['id']}/pause/")).raise_for_status()
+
+    async def listed(**query: str) -> list[str]:
+        answer = await user.get(DEPLOYMENTS, params=query)
+        return [item["id"] for item in answer.raise_for_status().json()["items"]]
+
+    assert await listed(q="pRICES") == [first["id"]]
+    assert await listed(q="0%") == [first["id"]]
+    assert await listed(q="o%r") == []
+    assert await listed(mode="async") == await listed(status="paused") == [second["id"]]
+    assert await listed(mode="sync", status="active", q="of") == [first["id"]]
+    assert await listed(mode="sync", status="paused") == []
+    for query in ({"status": "deleted"}, {"mode": "slow"}, {"q": "a\x00b"}, {"q": "x" * 201}):
+        refused = await user.get(DEPLOYMENTS, params=query)
+        assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed"), query
+
+
 async def test_concurrent_redeploys_create_one_version_each(
     in_process_gateway: InProcessGateway,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The inference servers of a fast deployment's new version, before it goes live."""
+"""The inference servers of a deployment's new version, before it goes live."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from gateway.deployments.deployment_view import DeploymentViews
 from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.settings import DeploymentSettings, ExecutionMode
 from gateway.deployments.snapshots import Snapshotter
 from gateway.deployments.versions import VersionService
 from gateway.errors import GatewayError
+from gateway.fleet.hosts import HostStore
 from gateway.fleet.states import Phase, State
 from gateway.flows.service import Draft
 from gateway.storage.tables import InferenceServer, Profile
@@ -71,7 +73,14 @@ class Site:
     def versions(self, ready_timeout: float = 60.0) -> VersionService:
         """Return the service, which waits for servers up to `ready_timeout` seconds."""
         servers = ServerPreparation(self.fleet, ready_timeout=ready_timeout, connect_seconds=0)
-        return VersionService(self.in_process_gateway.db, self.snapshots, servers)
+        return VersionService(
+            self.in_process_gateway.db, self.snapshots, servers, DeploymentViews("http://office")
+        )
+
+
+_INPUT = {"id": "input", "type": "api_input", "config": {}}
+_OUTPUT = {"id": "output", "type": "api_output", "config": {}}
+_EDGE = {"source": "input", "target": "output"}
 
 
 def _draft(version: str) -> Draft:
@@ -97,6 +106,58 @@ async def test_the_new_version_goes_live_when_its_server_is_ready(site: Site) ->
     await site.fleet.observe(server.lead.id, state=State.READY)
     assert (await switching).row.live_version == 2
     assert await site.live() == 2
+
+
+async def test_the_new_version_has_as_many_replicas_and_waits_for_all(site: Site) -> None:
+    hosts = HostStore(site.in_process_gateway.db)
+    await hosts.claim(name="first", owner="first", has_ended=lambda _: False)
+    await site.serve(1)
+    for replica in (await site.fleet.ensure_running("mlp", 1, replicas=3)).replicas[1:]:
+        await site.fleet.observe(replica.id, state=State.BOOTING, phase=Phase.SPAWNING)
+        await site.fleet.observe(replica.id, state=State.READY)
+    switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
+    replicas = (await site.wanted(2)).replicas
+    assert len(replicas) == 3
+    for replica in replicas[:2]:
+        await site.fleet.observe(replica.id, state=State.BOOTING, phase=Phase.SPAWNING)
+        await site.fleet.observe(replica.id, state=State.READY)
+    await asyncio.sleep(0.2)
+    assert not switching.done()
+    await site.fleet.observe(replicas[2].id, state=State.STOPPED, reason="no host has the memory")
+    assert (await switching).row.live_version == 2
+    await site.fleet.ensure_running("mlp", 1, replicas=1)
+    await site.versions(ready_timeout=0).promote(site.profile_id, site.id, 1)
+    assert await site.live() == 1, "some replicas are ready, and the time is over"
+    assert (await site.fleet.ensure_running("mlp", 1)).replica_count == 3
+
+
+async def test_a_version_of_a_mode_with_the_engine_is_started_if_the_live_one_runs(
+    site: Site,
+) -> None:
+    sync = DeploymentSettings(execution_mode=ExecutionMode.SYNC)
+    await site.draft("1")
+    flow_id = (await site.services.deployments.get(site.profile_id, site.id)).row.flow_id
+    site.id = (await site.services.deployments.create(site.profile_id, flow_id, sync)).row.id
+    await site.draft("2")
+    await site.versions().redeploy(site.profile_id, site.id)
+    assert [server.version for server in await site.fleet.desired_running()] == [1]
+    flows = site.services.flows
+    await flows.update(site.profile_id, flow_id, nodes=[_INPUT, _OUTPUT], edges=[_EDGE])
+    await site.versions().redeploy(site.profile_id, site.id)
+    whole = _draft("2")
+    await flows.update(site.profile_id, flow_id, nodes=whole.nodes, edges=whole.edges)
+    await site.versions().redeploy(site.profile_id, site.id)
+    assert [server.version for server in await site.fleet.desired_running()] == [1]
+    await site.draft("1")
+    await site.versions().redeploy(site.profile_id, site.id)
+    await site.serve(1)
+    await site.draft("2")
+    switching = asyncio.create_task(site.versions().redeploy(site.profile_id, site.id))
+    server = await site.wanted(2)
+    await site.fleet.observe(server.lead.id, state=State.BOOTING, phase=Phase.SPAWNING)
+    assert not switching.done()
+    await site.fleet.observe(server.lead.id, state=State.READY)
+    assert (await switching).row.live_version == 6
 
 
 async def test_a_model_that_cannot_be_loaded_changes_nothing(site: Site) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 import sqlalchemy as sa
@@ -49,14 +48,6 @@ async def test_a_step_that_fails_for_whatever_reason_is_repeated_and_logged_once
         succeeded = [await step.run_if_due() for _ in results]
     assert succeeded == [False, False, True, False]
     assert [str(entry["exc_info"]) for entry in logs] == ["a bug", "another"]
-
-
-@pytest.fixture
-async def sweeping(container: Container) -> AsyncIterator[None]:
-    """The sweep runs, as in a gateway that has just started."""
-    container.execution.sweeper.start()
-    yield
-    await container.execution.sweeper.stop()
 
 
 @pytest.mark.parametrize(("age", "seconds"), [(0, 3), (20, 10), (90, 30)])
@@ -157,17 +148,21 @@ async def until_sent(publisher: Publisher, count: int) -> None:
 
 
 @pytest.mark.processes
-@pytest.mark.usefixtures("sweeping")
 async def test_runs_of_a_killed_process_are_queued_again_long_before_their_leases_end(
-    store: RunStore, holder: Holder
+    store: RunStore, container: Container, holder: Holder
 ) -> None:
     claim = await claimed(store, holder.owner, lease=3600, retry_safe=True)
     elsewhere = await claimed(store, "worker-1@elsewhere", lease=3600, retry_safe=True)
-    holder.kill()
-    for _ in range(600):
-        marks = await store.marks([claim.run_id, elsewhere.run_id])
-        if marks[claim.run_id].status is RunStatus.QUEUED:
-            break
-        await asyncio.sleep(0.05)
-    assert marks[claim.run_id].status is RunStatus.QUEUED
-    assert marks[elsewhere.run_id].status is RunStatus.RUNNING
+    # Only now: the sweep cancels what has not begun and, like these runs, has no deployment.
+    container.execution.sweeper.start()
+    try:
+        holder.kill()
+        for _ in range(600):
+            marks = await store.marks([claim.run_id, elsewhere.run_id])
+            if marks[claim.run_id].status is RunStatus.QUEUED:
+                break
+            await asyncio.sleep(0.05)
+        assert marks[claim.run_id].status is RunStatus.QUEUED
+        assert marks[elsewhere.run_id].status is RunStatus.RUNNING
+    finally:
+        await container.execution.sweeper.stop()

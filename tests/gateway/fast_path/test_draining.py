@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 import pytest
 import uvicorn
 
+from gateway import http_server
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
 from gateway.http_server import GatewayServer
 from telemetry.parent_process import StatusPipe
 from tests.gateway.fast_path.calls import Application, EchoRoute
 from tests.gateway.fast_path.client import Client, post
+from transport.accept_queue import accept_waiting
 
 KINDS = pytest.mark.parametrize("path", [b"/direct/", b"/through-asgi/"])
 
@@ -111,3 +113,28 @@ async def test_a_call_that_outlasts_the_drain_time_is_told_so(path: bytes) -> No
         assert await client.rest() == b""
         if go_on is not None:
             go_on()
+
+
+async def test_no_client_that_connects_while_it_stops_is_reset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting: list[socket.socket] = []
+
+    def accept_all(listening: socket.socket) -> list[socket.socket]:
+        # The kernel makes these connections: the loop has no turn to accept them.
+        for _ in range(16):
+            client = socket.create_connection(listening.getsockname(), timeout=20)
+            client.sendall(post(b"/through-asgi/", b"", b"connection: close"))
+            waiting.append(client)
+        return accept_waiting(listening)
+
+    monkeypatch.setattr(http_server, "accept_waiting", accept_all)
+    async with serving(drain_seconds=10) as stopping:
+        served = await stopping.client()
+        assert (await served.asked(post(b"/through-asgi/echo", b"x"))).status == 200
+        await stopping.stop()
+        for client in waiting:
+            with client:
+                answer = await asyncio.to_thread(client.recv, 1000)
+                assert answer.startswith(b"HTTP/1.1 200")
+    assert len(waiting) == 16

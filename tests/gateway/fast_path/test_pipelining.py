@@ -27,7 +27,6 @@ MUCH = 64 * 2**20
 
 SHAPES = settings(
     max_examples=20,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

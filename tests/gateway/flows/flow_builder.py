@@ -12,7 +12,8 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.flows.engine import OnNodeEnd, execute
-from gateway.flows.plan import FlowPlan, check_flow, compile_plan
+from gateway.flows.flow_check import check_flow
+from gateway.flows.plan import FlowPlan, compile_plan
 from gateway.flows.result import FlowResult
 from gateway.flows.spec import parse_flow
 from tests.gateway.flows.fake_ports import EVALUATOR, FakePorts, result_of

@@ -44,6 +44,7 @@ async def test_every_node_has_a_result() -> None:
     assert list(outcome.node_outputs) == ["input", "twice", "output"]
     twice = outcome.node_outputs["twice"]
     assert 0 <= twice.pop("duration_seconds") <= outcome.duration_seconds
+    assert 0 <= twice.pop("started_seconds") <= outcome.duration_seconds
     assert twice == {
         "name": "Twice",
         "type": "transform",

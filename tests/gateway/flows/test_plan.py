@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.flows.plan import check_draft
+from gateway.flows.flow_check import check_draft
 from tests.gateway.flows.fake_ports import EVALUATOR, result_of
 from tests.gateway.flows.flow_builder import (
     INPUT,

@@ -18,7 +18,7 @@ from gateway.flows.processes import FlowProcesses, build_flow_processes
 from gateway.flows.result import FlowResult
 from gateway.settings import Settings
 from telemetry.instruments import Registry
-from tests.gateway.child_processes import children_running, fork_servers
+from tests import child_processes
 from tests.gateway.flows.fake_ports import FakePorts
 from tests.gateway.flows.flow_builder import (
     INPUT,
@@ -59,7 +59,7 @@ def world(processes: FlowProcesses) -> FakePorts:
 
 def children() -> list[psutil.Process]:
     """Return the processes that call functions."""
-    return children_running(MODULE)
+    return child_processes.children_of_fork_servers(MODULE)
 
 
 def flow(function: str, **inputs: str) -> Json:
@@ -233,7 +233,7 @@ async def test_what_a_function_has_started_ends_with_it(
         await asyncio.sleep(0.01)
     started = psutil.Process(int(file.read_text()))
     if with_fork_server:
-        (server,) = fork_servers(MODULE)
+        (server,) = child_processes.children(MODULE)
         server.kill()
     outcome = await work
     assert outcome.error is not None

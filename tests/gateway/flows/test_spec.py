@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
 from gateway.flows.cel.paths import Path, parse_path
+from gateway.flows.flow_check import check_draft
 from gateway.flows.node_types.api_input import ApiInput
 from gateway.flows.node_types.api_output import ApiOutput
 from gateway.flows.node_types.inference import Inference
-from gateway.flows.plan import check_draft
 from gateway.flows.spec import parse_flow
 from tests.gateway.flows.fake_ports import EVALUATOR, result_of
 from tests.gateway.in_process_gateway import flow_json

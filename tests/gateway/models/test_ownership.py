@@ -107,6 +107,10 @@ async def test_a_shared_model_is_used_by_all_and_managed_by_its_owner(
     server = f"{SERVERS}{private_model.server_id}/"
     assert (await member.post(f"{server}start/")).status_code == 200
     settings = {"model": PRIVATE, "idle_timeout_seconds": 9}
+    flow = (await member.post(FLOWS, json=flow_json(PRIVATE))).json()
+    deployment = (await member.post(DEPLOYMENTS, json={"flow_id": flow["id"]})).json()
+    theirs = {"deployment_id": deployment["id"]}
+    assert (await member.post(SERVERS, json=theirs)).status_code == 201
     changes = (
         await upload(member, private_model.file),
         await member.patch(f"{MODELS}{PRIVATE}/", json={"visibility": "private"}),
@@ -117,6 +121,7 @@ async def test_a_shared_model_is_used_by_all_and_managed_by_its_owner(
         await member.patch(server, json={"idle_timeout_seconds": 9}),
         await member.delete(server),
         await member.post(SERVERS, json=settings),
+        await member.post(SERVERS, json={**theirs, "replicas": 2}),
     )
     for answer in changes:
         assert (answer.status_code, answer.json()["code"]) == (403, "role_forbidden"), answer.text
@@ -174,6 +179,8 @@ async def test_deployments_of_others_keep_the_version_that_they_pinned(
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_flow"), path
     again = await member.post(DEPLOYMENTS, json=body)
     assert (again.status_code, again.json()["code"]) == (422, "invalid_flow")
+    server = await member.post(SERVERS, json={"deployment_id": deployment["id"]})
+    assert (server.status_code, server.json()["code"]) == (404, "not_found")
     used = await private_model.owner.client.delete(f"{MODELS}{PRIVATE}/versions/1/")
     assert "1 deployment of other users" in used.json()["message"]
     assert "theirs" not in used.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,14 @@ def test_a_json_request_becomes_raw_tensors_in_their_order() -> None:
     assert not request.outputs
 
 
+def test_a_parsed_request_is_pickled_without_protobufs_classes() -> None:
+    outputs = [{"name": "y", "parameters": {"binary_data": True}}]
+    asked = parsed({"id": "1", "inputs": [X], "outputs": outputs, "parameters": {"k": 3}})
+    pickled = pickle.dumps(asked)
+    assert pickle.loads(pickled) == asked
+    assert b"ModelInferRequest" not in pickled
+
+
 def test_binary_and_json_inputs_can_be_mixed() -> None:
     document = {"inputs": [binary("a"), X, binary("b", 4, shape=[1])]}
     asked = parsed(document, RAW + b"wxyz")
@@ -78,7 +87,7 @@ def test_binary_and_json_inputs_can_be_mixed() -> None:
     assert "binary_data_size" not in request.inputs[0].parameters
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     parts=st.lists(st.tuples(st.binary(max_size=20), st.booleans()), max_size=6),
     spaces=st.text(" \n\t\r", max_size=5),
@@ -99,7 +108,7 @@ def test_every_binary_input_gets_exactly_its_own_bytes(
     assert asked.raws == [data for data, _ in parts]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(body=st.binary(max_size=60), length=st.none() | st.binary(max_size=4) | st.integers(0, 70))
 def test_any_body_is_read_or_refused(body: bytes, length: bytes | int | None) -> None:
     headers = {}

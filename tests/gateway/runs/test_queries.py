@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import event, text
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode, RunsOnDelete
+from gateway.runs import queries
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import RunStatus
@@ -22,6 +23,7 @@ from gateway.storage.paging import PageRequest
 from tests.gateway.runs.builders import (
     COMPLETED,
     DEPLOYMENT,
+    FLOW,
     PROFILE,
     claimed,
     failed,
@@ -79,11 +81,40 @@ async def test_filters_select_runs(store: RunStore) -> None:
     assert set(await listed(store, **narrow)) == {waiting.id, keeping.id}
     assert set(await listed(store, version=2)) == {waiting.id}
     assert set(await listed(store, key_id=OTHER)) == {waiting.id}
+    assert set(await listed(store, flow_id=FLOW.upper())) == everything
+    assert await listed(store, flow_id=OTHER) == []
     assert set(await listed(store, idempotency_key="abc")) == {keeping.id}
     hour_ago = now() - timedelta(hours=1)
     assert set(await listed(store, before=hour_ago)) == {old.new.id}
     assert set(await listed(store, since=hour_ago)) == everything - {old.new.id}
     assert await listed(store, deployment_id="no id \x00") == []
+    assert set(await listed(store, code="flow_failed")) == {bad.run_id}
+    assert set(await listed(store, code="flow_failed", deployment_id=DEPLOYMENT)) == {bad.run_id}
+    assert await listed(store, code="flow_failed", status=RunStatus.COMPLETED) == []
+    assert await listed(store, code="timeout") == []
+    assert set(await listed(store, mode=ExecutionMode.FAST)) == {old.new.id}
+    assert set(await listed(store, min_seconds=0.2)) == {done.run_id, old.new.id}
+    assert set(await listed(store, min_seconds=0.2, mode=ExecutionMode.ASYNC)) == {done.run_id}
+
+
+async def test_a_page_ends_where_few_of_many_runs_match(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cost does not grow with the runs that do not match; the next page goes on."""
+    monkeypatch.setattr(queries, "MAX_EXAMINED", 4)
+    calls = [finished(timedelta(minutes=at)) for at in range(10)]
+    slow = replace(COMPLETED, duration_seconds=9.0)
+    calls += [finished(timedelta(minutes=at), slow) for at in (5.5, 11)]
+    await store.record_finished(calls)
+    wanted = replace(ALL, min_seconds=5.0)
+    pages, cursor = [], None
+    while True:
+        page = await store.page(wanted, PageRequest(limit=3, cursor=cursor))
+        pages.append([run.id for run in page.items])
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert pages == [[], [calls[10].new.id], [calls[11].new.id], []]
 
 
 # The cost of a hundred thousand finished runs depends on the index that a query uses. Plans show it
@@ -135,6 +166,20 @@ PLANS: list[tuple[str, str, Act]] = [
         "ix_runs_deployment_status_page ix_runs_status_page",
         lambda store: listed(store, status=RunStatus.FAILED, deployment_id=DEPLOYMENT),
     ),
+    ("with a code", "ix_runs_code_page", lambda store: listed(store, code="worker_lost")),
+    (
+        "with a code, of one",
+        "ix_runs_deployment_code_page ix_runs_code_page",
+        lambda store: listed(store, code="worker_lost", deployment_id=DEPLOYMENT),
+    ),
+    ("of a mode", "ix_runs_page", lambda store: listed(store, mode=ExecutionMode.SYNC)),
+    ("of a flow", "ix_runs_page", lambda store: listed(store, flow_id=OTHER)),
+    ("slow", "ix_runs_page", lambda store: listed(store, min_seconds=60.0)),
+    (
+        "slow, of one",
+        "ix_runs_deployment_page",
+        lambda store: listed(store, min_seconds=60.0, deployment_id=OTHER),
+    ),
     ("by key", "uq_runs_idempotency", lambda store: listed(store, idempotency_key="k")),
     ("once", "uq_runs_idempotency", lambda store: store.create(new_run(idempotency=keyed()))),
 ]
@@ -185,8 +230,10 @@ async def crowded(request: pytest.FixtureRequest, database: Database, store: Run
 
 
 async def test_query_plans_do_not_visit_finished_runs(
-    database: Database, crowded: RunStore
+    database: Database, crowded: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # As few of these as it is of millions.
+    monkeypatch.setattr(queries, "MAX_EXAMINED", 100)
     for name, index, act in PLANS:
         plans = [await plan_of(database, *one) for one in await asked(database, act(crowded))]
         assert plans, name

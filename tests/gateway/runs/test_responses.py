@@ -21,7 +21,7 @@ from gateway.runs.responses import (
     run_location,
     server_timing,
 )
-from gateway.runs.run import FailureCode, Run, RunError, RunStatus
+from gateway.runs.run import FailureCode, Run, RunDetails, RunError, RunStatus
 from gateway.web.problems import problem
 
 FLAT, ENVELOPE = ResponseFormat.FLAT, ResponseFormat.ENVELOPE
@@ -50,6 +50,7 @@ QUEUED = Run(
     duration_seconds=None,
     error=None,
     idempotency_key=None,
+    test=False,
 )
 RUNNING = replace(
     QUEUED, status=RunStatus.RUNNING, attempt=1, started_at=BEGAN + timedelta(seconds=0.5)
@@ -142,6 +143,7 @@ def test_a_poll_has_the_same_members_in_every_state(run: Run) -> None:
         *("flow_run_id", "deployment_id", "deployment_version", "flow_id", "execution_mode"),
         *("deployment_type", "status", "attempt", "error", "duration_seconds", "queue_seconds"),
         *("created_at", "started_at", "finished_at", "retry_of", "output_data", "node_outputs"),
+        *("api_key_id", "request_id", "test"),
     }
     assert data["status"] == run.shown_status
     assert data["created_at"] == "2026-01-02T03:04:05.678000Z"
@@ -149,6 +151,19 @@ def test_a_poll_has_the_same_members_in_every_state(run: Run) -> None:
     assert enveloped["data"] == data
     failed = run.status in (RunStatus.FAILED, RunStatus.CANCELLED)
     assert enveloped["status"] == ("error" if failed else "success")
+
+
+def test_a_poll_has_names_and_its_input_where_they_are_shown() -> None:
+    names = {COMPLETED.deployment_id: "Iris"}
+    details = RunDetails(names=names, shows_input=True, input_data=b'{"x":9007199254740993}')
+    body = poll_body(COMPLETED, FLAT, details=details)
+    assert body.count(b'"input_data":{"x":9007199254740993}') == 1, "it is not repeated in data"
+    flat, enveloped = read(body), read(poll_body(COMPLETED, ENVELOPE, details=details))
+    assert (flat["deployment_name"], flat["api_key_name"]) == ("Iris", None)
+    assert flat["input_data"] == enveloped["data"]["input_data"] == {"x": 9007199254740993}
+    unkept = read(poll_body(COMPLETED, FLAT, details=RunDetails(shows_input=True)))
+    assert unkept["input_data"] is None
+    assert "deployment_name" not in unkept
 
 
 def test_a_poll_has_result_error_and_times() -> None:

@@ -373,3 +373,64 @@ async def test_a_stream_lasts_until_the_run_ends(api: RunsApi) -> None:
         if line.startswith("event: ")
     ]
     assert (told[0], told[-1]) == ("status", "completed")
+
+
+async def test_names_and_input_are_for_those_who_manage(api: RunsApi) -> None:
+    user = await api.user()
+    deployment = await user.deployment()
+    key = await user.key_for(deployment)
+    listed = (await user.client.get("/node/api-keys/")).json()["items"]
+    key_id = next(one["id"] for one in listed if one["name"] == "some")
+    run = await user.run(deployment, key_id=key_id, request_id="from-the-client")
+    path = f"{RUNS}{run.id}/"
+    assert "input_data" not in (await user.client.get(path)).json()  # it is polled
+    full = (await user.client.get(path, params={"include_input_data": True})).json()
+    assert (full["deployment_name"], full["api_key_name"]) == ("Iris classifier Deployment", "some")
+    assert full["request_id"] == "from-the-client"
+    assert full["input_data"] == {"x": [[1, 2, 3, 4]]}
+    assert "input_data" not in full["data"]
+    await end(api, run.id)
+    assert (await user.client.get(path)).json()["input_data"] == {"x": [[1, 2, 3, 4]]}
+    left_out = (await user.client.get(path, params={"include_input_data": False})).json()
+    assert "input_data" not in left_out
+    for query, has_input in (({}, False), ({"include_input_data": True}, True)):
+        shown = (await key.get(path, params=query)).json()
+        assert "deployment_name" not in shown
+        assert ("input_data" in shown) == has_input
+    (row,) = (await user.client.get(RUNS)).json()["items"]
+    assert (row["deployment_name"], row["api_key_name"]) == ("Iris classifier Deployment", "some")
+    (row,) = (await key.get(RUNS)).json()["items"]
+    assert (row["deployment_name"], row["api_key_name"]) == (None, None)
+
+
+async def test_lists_are_filtered_by_code_mode_and_duration(api: RunsApi) -> None:
+    user = await api.user()
+    deployment = await user.deployment()
+    bad, good = await user.run(deployment), await user.run(deployment, mode=ExecutionMode.SYNC)
+    await end(api, bad.id, failed("timeout"))
+    await end(api, good.id)
+
+    async def found(**query: object) -> list[str]:
+        answer = await user.client.get(RUNS, params=query)
+        return [run["flow_run_id"] for run in answer.json()["items"]]
+
+    assert await found(code="timeout") == [bad.id]
+    assert await found(code="worker_lost") == []
+    assert await found(mode="sync") == [good.id]
+    assert await found(flow=good.flow_id) == [good.id, bad.id]
+    assert await found(flow=bad.id) == []
+    assert await found(min_seconds=0.2) == [good.id]
+    assert await found(test=False) == [good.id, bad.id]
+    assert await found(test=True) == []
+    for query in ({"mode": "slow"}, {"min_seconds": -1}, {"code": "x" * 65}):
+        assert (await user.client.get(RUNS, params=query)).status_code == 422
+
+
+async def test_a_retry_has_the_id_of_its_own_request(api: RunsApi) -> None:
+    user = await api.user()
+    run = await user.run(await user.deployment(), request_id="first")
+    await end(api, run.id, failed())
+    headers = {"x-request-id": "second"}
+    again = await user.client.post(f"{RUNS}{run.id}/retry/", headers=headers)
+    shown = (await user.client.get(f"{RUNS}{again.json()['flow_run_id']}/")).json()
+    assert (shown["request_id"], shown["retry_of"]) == ("second", run.id)

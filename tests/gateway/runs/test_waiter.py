@@ -158,16 +158,18 @@ async def test_waits_with_stop_on_drain_end_on_drain(store: RunStore, waiter: Ru
 
 async def test_waits_survive_a_lost_database_connection(postgres: PostgresDatabase) -> None:
     ours, theirs = Database(postgres.url), Database(postgres.url)
-    waiter, store = RunWaiter(ours, RunStore(ours)), RunStore(theirs)
+    waiter = RunWaiter(ours, RunStore(ours))
     waiter.start()
     ours.commits.start()
     await until(lambda: ours.commits.connected)
-    claim = await claimed(store)
+    claim = await claimed(RunStore(ours))
     waiting = asyncio.create_task(waiter.wait(claim.run_id, 60))
     await asyncio.sleep(0.05)
+    lost = asyncio.create_task(until(lambda: not ours.commits.connected))
     await postgres.hang_up()
-    await until(lambda: not ours.commits.connected)
-    await store.finish(claim.run_id, 1, COMPLETED)
+    await lost
+    # `theirs` connects now: a connection whose end has not arrived yet would fail the statement.
+    await RunStore(theirs).finish(claim.run_id, 1, COMPLETED)
     run = await waiting
     assert run is not None
     assert run.status is RunStatus.COMPLETED

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import warnings
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -25,6 +27,13 @@ async def _count(db: Database) -> int:
         return (await session.execute(select(func.count()).select_from(Profile))).scalar_one()
 
 
+def _connection_threads() -> set[threading.Thread]:
+    """Return the threads of aiosqlite's connections."""
+    return {
+        thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name
+    }
+
+
 async def test_a_write_that_fails_leaves_nothing(database: Database) -> None:
     async def write_and_fail() -> None:
         async with database.write() as session:
@@ -37,19 +46,47 @@ async def test_a_write_that_fails_leaves_nothing(database: Database) -> None:
     assert await _count(database) == 0
 
 
-async def test_a_query_cancelled_while_it_connects_leaves_no_connection_open(url: str) -> None:
+@pytest.mark.parametrize("cancellations", [1, 3])
+async def test_a_query_cancelled_while_it_connects_leaves_no_connection_open(
+    url: str, cancellations: int
+) -> None:
+    before = _connection_threads()
     for turns in range(60):
         db = Database(url)
         query = asyncio.create_task(_count(db))
         for _ in range(turns):
             await asyncio.sleep(0)
-        query.cancel()
+        for _ in range(cancellations):
+            query.cancel()
+            await asyncio.sleep(0)
         await asyncio.gather(query, return_exceptions=True)
         await db.close()
+    async with asyncio.timeout(30):  # a thread of aiosqlite may have something left to do
+        while _connection_threads() - before:  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.01)
     with warnings.catch_warnings(record=True) as unclosed:
         warnings.simplefilter("always")
         gc.collect()
-    assert not unclosed
+    # Earlier tests of this process may have left something else.
+    assert not [each for each in unclosed if "sqlite" in str(each.message).lower()]
+
+
+async def test_a_query_that_is_cancelled_while_it_cannot_connect_is_cancelled(
+    tmp_path: Path,
+) -> None:
+    before = _connection_threads()
+    for turns in range(20):
+        db = Database(f"sqlite:///{tmp_path}/missing/slipstream.db")
+        query = asyncio.create_task(_count(db))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if not query.done():
+            assert query.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await query
+        await asyncio.gather(query, return_exceptions=True)
+        assert not _connection_threads() - before
+        await db.close()
 
 
 async def test_many_writers_at_once_all_get_through(database: Database, url: str) -> None:

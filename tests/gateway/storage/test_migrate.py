@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,15 @@ async def test_a_damaged_page_is_noticed_before_it_is_used(tmp_path: Path) -> No
     with pytest.raises(StorageError, match=r"damaged|malformed") as caught:
         await migrate(f"sqlite:///{path}")
     assert "\n" not in str(caught.value)
+
+
+async def test_a_transaction_that_does_not_end_is_said_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "slipstream.db"
+    await migrate(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match=r"locked: another process .* end it if it is"):
+            await migrate(f"sqlite:///{path}")
 
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -129,7 +129,8 @@ async def test_a_booting_server_reports_its_phase_and_when_to_retry(
     [
         (None, None, "5"),  # unknown: the default
         (0.0, None, "5"),
-        (100.0, None, "100"),  # as long again
+        (50.0, None, "50"),  # as long again
+        (600.0, None, "60"),  # clocks may differ
         (9.0, 6.0, "1"),  # overdue
         (-5.0, 6.0, "6"),  # the clock was set back
     ],
@@ -462,6 +463,53 @@ async def test_replicas_that_are_all_slow_share_the_calls(
         await called(servers)
     assert servers.slow_streams("iris", 1) == 0
     assert (len(stock.requests), len(other.requests)) == (10, 10)
+
+
+def chosen(servers: InferenceServers, sequences: range) -> list[int]:
+    """Return the slot of the replica that each sequence goes to."""
+    slots = {stream: slot for (_, _, slot), stream in servers._current.items()}
+    return [slots[servers.stream("iris", 1, str(sequence))] for sequence in sequences]
+
+
+async def test_the_calls_of_a_sequence_go_to_one_replica_whichever_gateway_has_them(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    await connected_replicas(servers, stock, other)
+    sequences = range(100)
+    first = chosen(servers, sequences)
+    assert 20 < first.count(0) < 80, "they spread"
+    assert chosen(servers, sequences) == first
+    another = InferenceServers(max_message_bytes=LIMIT, drain_seconds=TIMEOUT)
+    await connected_replicas(another, stock, other)
+    assert chosen(another, sequences) == first
+    await soon(another.close())
+
+
+async def test_a_replica_that_comes_or_goes_moves_no_other_sequences(
+    servers: InferenceServers, stock: StockServer, other: StockServer, socket_folder: Path
+) -> None:
+    sequences = range(100)
+    async with StockServer(socket_folder / "third.sock") as third:
+        await connected_replicas(servers, stock, other, third)
+        of_three = chosen(servers, sequences)
+        await connected_replicas(servers, stock, other)
+        of_two = chosen(servers, sequences)
+    assert {one for one, three in zip(of_two, of_three, strict=True) if three == 2} == {0, 1}
+    assert all(three in (one, 2) for one, three in zip(of_two, of_three, strict=True))
+
+
+async def test_a_sequence_goes_to_another_replica_while_its_own_refuses_calls(
+    servers: InferenceServers, stock: StockServer, other: StockServer
+) -> None:
+    await connected_replicas(servers, stock, other)
+    own = servers.stream("iris", 1, "a")
+    refusal = GatewayError(ErrorCode.SHUTTING_DOWN, "it ends")
+    (next_one,) = [each for each in servers.streams("iris", 1) if each is not own]
+    own.refuses = True
+    assert servers.other_stream("iris", 1, refusal, "a") is next_one
+    assert servers.stream("iris", 1, "a") is next_one
+    own.refuses = False
+    assert servers.stream("iris", 1, "a") is own
 
 
 async def test_a_replica_that_is_lost_fails_only_its_own_calls(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 from time import perf_counter
@@ -125,6 +126,7 @@ async def test_counts_survive_broken_connections(postgres: PostgresDatabase) -> 
     call(writer.meter, times=3)
     await writer.flush()
     await postgres.hang_up()
+    await asyncio.sleep(0.05)  # the loop reads that the connections have ended
     call(writer.meter, times=2)
     await writer.flush()
     assert (await total(database)).calls == before + 5

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -14,6 +12,7 @@ from gateway.settings import Settings
 from tests.gateway.in_process_gateway import InProcessGateway
 from tests.gateway.webhooks.harness import WebhookHarness
 from tests.gateway.webhooks.receiver import Receiver
+from tests.services import npm
 
 _DRAIN_SECONDS = 3.0
 """Time for deliveries in progress at the end of a test, so that connections are closed."""
@@ -37,11 +36,7 @@ def settings(settings: Settings) -> Settings:
 def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the npm package `standardwebhooks`, installed from its lock file."""
     folder = tmp_path_factory.mktemp("node") / "judge"
-    shutil.copytree(Path(__file__).parent / "node", folder)
-    install = subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=False, capture_output=True
-    )
-    assert install.returncode == 0, install.stderr.decode()
+    npm.install(Path(__file__).parent / "node", folder)
     return folder
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from gateway.broker.broker import Broker, BrokerKind, Queue
+from tests.child_processes import children
 from tests.gateway.brokers import TIMEOUT_SECONDS, send, until
 from tests.slipstream.running import environment
 
@@ -94,11 +95,11 @@ class Worker:
     def queue_workers(self) -> list[psutil.Process]:
         """Return the queue workers' processes."""
         self.processes()
-        return psutil.Process(self.process.pid).children()
+        return children(parent=self.process.pid)
 
     def children(self) -> list[psutil.Process]:
         """Return the processes that do runs."""
-        return [child for worker in self.queue_workers() for child in worker.children()]
+        return [child for worker in self.queue_workers() for child in children(parent=worker.pid)]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, and wait for the end."""
@@ -131,9 +132,7 @@ class Worker:
             "SLIPSTREAM_DRAIN_SECONDS": str(grace_seconds),
         }
         if self.broker.kind is not BrokerKind.FOLDER:
-            patience = self.broker.visibility_timeout
-            query = f"?visibility_timeout={patience}" if patience else ""
-            settings["SLIPSTREAM_BROKER_URL"] = self.broker.url + query
+            settings["SLIPSTREAM_BROKER_URL"] = self.broker.url
         return settings
 
     def _read(self) -> None:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import signal
-import time
-from dataclasses import replace
-from pathlib import Path
 
 import psutil
-import pytest
 
 from gateway.broker.broker import Broker, Queue
 from gateway.broker.worker_files import read_heartbeats
-from tests.gateway import brokers
 from tests.gateway.brokers import Cable, until
 from tests.gateway.worker.conftest import Start
 from tests.gateway.worker.running import names, pid_of
@@ -181,29 +176,6 @@ def test_a_worker_reconnects_to_its_broker_while_its_run_goes_on(
     assert worker.runs("began").count("hold-1") == 1
     assert worker.stop() == 0
     cable.close()
-
-
-@pytest.mark.services
-def test_a_run_that_outlasts_the_visibility_timeout_and_the_broker_runs_once(
-    tmp_path: Path, start: Start
-) -> None:
-    with brokers.broker("redis", tmp_path) as plain:
-        cable = Cable(plain)
-        hasty = replace(cable.broker, visibility_timeout=1.0)
-        worker = start(hasty, "--concurrency", "3")
-        worker.send(Queue.ASYNC, "hold-1")
-        worker.until_runs("began", "hold-1")
-        cable.pull()
-        until(lambda: "broker_lost" in worker.log(), "the loss is noticed")
-        cable.plug()
-        time.sleep(4)
-        worker.send(Queue.ASYNC, "after")
-        worker.until_runs("ended", "after")
-        worker.release()
-        worker.until_runs("ended", "hold-1")
-        assert worker.runs("began") == ["hold-1", "after"]
-        assert worker.stop() == 0
-        cable.close()
 
 
 def test_a_run_waits_until_its_executor_has_started(folder_broker: Broker, start: Start) -> None:

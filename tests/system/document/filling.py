@@ -14,6 +14,7 @@ from tests.system.installation import Json, chain
 
 _INFER = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": ROWS[0]}]}
 _ONE = {"input_data": {"x": ROWS}}
+_MAX_STREAM_SECONDS = 3600
 _numbers = count(1)
 
 _BODIES: Mapping[str, Callable[[Json, Resources], Json]] = {
@@ -22,6 +23,21 @@ _BODIES: Mapping[str, Callable[[Json, Resources], Json]] = {
     "infer_model": lambda _, __: _INFER,
     "infer_version": lambda _, __: _INFER,
     "create_flow": lambda given, _: {**given, **chain("iris")},
+    "test_flow": lambda given, _: {
+        **given,
+        **chain("iris"),
+        "input_data": {"x": ROWS},
+        "pins": {},
+        "until": None,
+        "only": None,
+        "flow_id": None,
+    },
+    "check_expression": lambda given, _: {
+        **given,
+        "expression": "input.x",
+        "values": {"input": {"x": 1}},
+    },
+    "check_flow": lambda given, _: {**given, **chain("iris")},
     "replace_flow": lambda given, _: {**given, **chain("iris")},
     "change_flow": lambda given, _: {**given, **chain("iris")},
     "create_deployment": lambda _, resources: {"flow_id": resources["flow_id"]},
@@ -35,8 +51,14 @@ _BODIES: Mapping[str, Callable[[Json, Resources], Json]] = {
         "tcp_address": "127.0.0.1:9",
     },
     "replace_model_label": lambda _, __: {"version": 1},
+    "rehearse_deployment": lambda _, __: {"last": 5},
+    "watch_deployment": lambda _, __: {"seconds": 60},
     "create_user": lambda given, _: {**given, "email": _new_email(), "password": PASSWORD},
     "change_user": lambda given, _: _change_of_user(given),
+    "accept_invitation": lambda _, resources: {
+        "token": resources.invitation_token(),
+        "password": PASSWORD,
+    },
     "log_in": lambda _, resources: {"email": resources.email, "password": PASSWORD},
     "change_password": lambda _, __: {"old_password": PASSWORD, "new_password": PASSWORD},
 }
@@ -45,6 +67,8 @@ _BODIES: Mapping[str, Callable[[Json, Resources], Json]] = {
 
 def fill(case: Case, resources: Resources) -> None:
     """Put existing resources into three of four valid requests; invalid ones stay unchanged."""
+    if case.operation.definition.raw["operationId"] == "list_events":
+        _end_stream(case)
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
     operation = str(case.operation.definition.raw["operationId"])
@@ -56,6 +80,8 @@ def fill(case: Case, resources: Resources) -> None:
         name: resources.for_parameter(name, operation) if name in resources else value
         for name, value in case.path_parameters.items()
     }
+    if operation == "search":
+        case.query = {**case.query, "q": "iris"}
     if "if-match" in case.headers:
         case.headers = {**case.headers, "if-match": "*"}
     if operation == "create_model" and case.media_type == "application/octet-stream":
@@ -81,6 +107,17 @@ def _change_of_user(given: Json) -> Json:
     if _draw(given) != 0:  # to hash a password takes a fifth of a second
         del change["password"]
     return change
+
+
+def _end_stream(case: Case) -> None:
+    """Have a stream end at once, which would go on for up to an hour.
+
+    Also one of an invalid request: an invalid header may be ignored.
+    """
+    query = dict(case.query or {})
+    seconds = str(query.get("max_seconds", 0))
+    if seconds.isascii() and seconds.isdigit() and int(seconds) <= _MAX_STREAM_SECONDS:
+        case.query = {**query, "max_seconds": 0}
 
 
 def _draw(*facts: object) -> int:

@@ -113,6 +113,12 @@ class Resources:
             last = "name" if "name" in parameters else list(parameters)[-1]
             self._ids.pop(_REQUIRED_STATE.get(operation, last), None)
 
+    def invitation_token(self) -> str:
+        """Return the token of a new invitation of another user."""
+        answer = self._owner.post(f"/node/users/{self._other_user()}/invitation/")
+        assert answer.is_success, answer.text
+        return str(answer.json()["url"]).partition("#token=")[2]
+
     def _post(self, path: str, body: Json | None = None) -> Json:
         answer = self._user.post(path, json=body)
         assert answer.is_success or answer.status_code == 500, answer.text  # the run that fails

@@ -27,6 +27,8 @@ def test_a_slow_model_reports_its_progress_and_does_not_disturb_others(
         problem = answer.json()
         if problem["code"] == "no_active_inference":  # this gateway does not know the server yet
             assert (answer.status_code, phases) == (409, set())
+        elif problem["code"] == "inference_server_unavailable":  # it was ready a moment ago
+            assert "is being connected" in problem["message"]
         else:
             assert (answer.status_code, problem["code"]) == (503, "inference_server_booting")
             assert int(answer.headers["retry-after"]) >= 1
@@ -44,6 +46,8 @@ def test_a_slow_model_reports_its_progress_and_does_not_disturb_others(
     (process,) = server["processes"]
     assert process["pid"] > 0
     assert process["address"].startswith("unix:")
+    assert server["expected_boot_seconds"] == server["boot_seconds"]
+    assert server["slow_boot_seconds"] is None, "one boot says little"
     installation.http.post(f"/node/inference-servers/{server['id']}/stop/")
 
 
@@ -59,6 +63,18 @@ def test_a_model_that_cannot_be_served_fails_with_its_reason(
         time.sleep(0.05)
         server = installation.http.get(f"/node/inference-servers/{server['id']}/").json()
     assert "seq" in server["reason"]
+    assert server["expected_boot_seconds"] is None, "it was never ready"
+    lines = installation.http.get(f"/node/inference-servers/{server['id']}/logs/").json()["lines"]
+    while not any(line["level"] == "error" for line in lines):  # they are written within seconds
+        assert time.monotonic() < deadline, lines
+        time.sleep(0.05)
+        logs = installation.http.get(f"/node/inference-servers/{server['id']}/logs/")
+        lines = logs.json()["lines"]
+    texts = [line["text"] for line in lines]
+    assert f"failed: {server['reason']}" in texts
+    assert "loading" in texts
+    printed = installation.command("models", "logs", "sequence")["lines"]
+    assert [line["text"] for line in printed][: len(texts)] == texts
     answer = installation.http.post("/v2/models/sequence/infer", json={"inputs": []})
     assert answer.status_code == 503
     assert "seq" in answer.json()["error"]

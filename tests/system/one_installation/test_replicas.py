@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 import pytest
+import tritonclient.grpc as triton_grpc
 
 from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
+from tests.system.one_installation.test_metrics import sample
+from tests.system.runs import eventually
 
 CALLERS = 8
 
@@ -25,11 +29,21 @@ def server(installation: Installation) -> Iterator[Json]:
     installation.command("models", "serve", "mlp", "--replicas", "2")
     listed = installation.http.get("/node/inference-servers/").json()["items"]
     (found,) = [server for server in listed if server["model"] == "mlp"]
-    yield until_ready(installation, found["id"], 2)
+    ready = until_ready(installation, found["id"], 2)
+    # A replica that is ready gets calls when the gateways have connected to it.
+    eventually(lambda: connected(installation), lambda counts: counts == {2})
+    yield ready
     answer = installation.http.patch(
         f"/node/inference-servers/{found['id']}/", json={"replicas": 1}
     )
     assert (answer.status_code, answer.json()["replicas"]) == (200, 1)
+
+
+def connected(installation: Installation) -> set[float]:
+    """Return to how many replicas of the model gateways are connected: each says it of itself."""
+    name, url = "inference_server_connected_replicas", f"{installation.up.url}/metrics"
+    texts = [httpx.get(url).text for _ in range(8)]  # a connection each, so that all are asked
+    return {sample(text, name, model="mlp") for text in texts}
 
 
 def until_ready(installation: Installation, server_id: str, replicas: int) -> Json:
@@ -133,6 +147,39 @@ def test_both_replicas_take_calls_and_are_counted_together(
     assert len({each["targets"][0] for each in mine}) == 2
     shared = [httpx.get(f"http://{each['targets'][0]}/metrics").text for each in mine]
     assert all("inference_requests_total" in text for text in shared)
+
+
+@pytest.mark.usefixtures("server")
+def test_the_calls_of_a_sequence_stay_with_one_replica(installation: Installation) -> None:
+    def answered() -> list[float]:
+        """Return how many calls each replica has answered."""
+        targets = installation.http.get("/metrics/targets").json()
+        texts = [
+            httpx.get(f"http://{each['targets'][0]}/metrics").text
+            for each in targets
+            if each["labels"]["model"] == "mlp"
+        ]
+        return [sample(text, "inference_requests_total") for text in texts]
+
+    x = np.ones((1, 4), np.float32)
+    body = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": x.tolist()}
+    tensor = triton_grpc.InferInput("x", [1, 4], "FP32")
+    tensor.set_data_from_numpy(x)
+    headers = {"x-api-key": installation.key}
+    before = answered()
+    assert len(before) == 2
+    with triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}") as client:
+        for _ in range(10):
+            client.infer("mlp", [tensor], headers=headers, sequence_id=7)
+            request = {"inputs": [body], "parameters": {"sequence_id": 7}}
+            assert installation.http.post("/v2/models/mlp/infer", json=request).is_success
+    for wrong in (True, 1.5, "x" * 257):
+        request = {"inputs": [body], "parameters": {"sequence_id": wrong}}
+        refused = installation.http.post("/v2/models/mlp/infer", json=request)
+        assert refused.status_code == 400
+        assert "parameter 'sequence_id': expected text of at most 256" in refused.text
+    added = [after - had for had, after in zip(before, answered(), strict=True)]
+    assert sorted(added) == [0, 20]
 
 
 def test_replicas_are_started_and_stopped(installation: Installation, server: Json) -> None:

@@ -41,9 +41,6 @@ class Site:
         """Have the flow engine answer calls, in the gateway."""
         settings = {"execution_mode": mode, "deployment_type": "server"}
         assert self.installation.http.patch(f"{DEPLOYMENTS}{self.id}/", json=settings).is_success
-        second = {"model": self.name, "version": 2}
-        server = self.installation.post("/node/inference-servers/", second)
-        self.installation.until_ready(server["id"])
 
     def start(self, strategy: str, **given: object) -> None:
         """Try the second version."""

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import httpx
-import psutil
 import pytest
 
+from tests.child_processes import children
 from tests.slipstream.running import environment, free_port
 from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
 from tests.system.one_installation.test_metrics import sample
@@ -82,11 +82,7 @@ def test_a_worker_alone_has_probes_and_metrics(installation: Installation, worke
 
 def test_a_worker_with_a_stopped_process_is_not_ready_until_it_is_replaced(worker: Worker) -> None:
     worker.until(lambda answer: answer.status_code == 200)
-    stopped = next(
-        child
-        for child in psutil.Process(worker.process.pid).children()
-        if "gateway.worker" in child.cmdline()
-    )
+    stopped = children("gateway.worker", worker.process.pid)[0]
     time.sleep(1)  # its first heartbeat
     stopped.send_signal(signal.SIGSTOP)
     worker.until(lambda answer: answer.status_code == 503)
@@ -97,7 +93,7 @@ def test_a_worker_with_a_stopped_process_is_not_ready_until_it_is_replaced(worke
 
 def test_a_worker_that_stops_says_so(worker: Worker) -> None:
     worker.until(lambda answer: answer.status_code == 200)
-    for child in psutil.Process(worker.process.pid).children():
+    for child in children(parent=worker.process.pid):
         child.suspend()  # so that it takes a while
     worker.process.terminate()
     answer = worker.until(lambda answer: answer.status_code != 200)

@@ -1,0 +1,114 @@
+"""Every screen: accessible, under its policy, and deaf to what is injected into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Route
+
+from tests.console.conftest import start
+from tests.console.watched_page import WatchedPage
+from tests.screenshots.content import Content, fill
+from tests.screenshots.screens import SCREENS, Screen
+from tests.slipstream.running import Up
+
+pytestmark = pytest.mark.services
+
+_LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
+_INJECTED = """<body>
+  <script>window.injected = "script"</script>
+  <img src="data:," onerror="window.injected = 'attribute'">
+  <style>h1 { color: rgb(1, 2, 3) !important }</style>
+  <p style="color: rgb(1, 2, 3)" id="injected-style">"""
+_INJECT_LATER = """() => {
+  const script = document.createElement("script");
+  const style = document.createElement("style");
+  const refused = [];
+  const attempts = [
+    () => { script.textContent = "window.injected = 'later'"; document.body.append(script); },
+    () => { document.body.innerHTML += "<img src='data:,' onerror='injected = 1'>"; },
+  ];
+  for (const attempt of attempts)
+    try { attempt(); } catch (error) { refused.push(error.name); }
+  style.textContent = "h1 { color: rgb(1, 2, 3) !important }";
+  document.head.append(style);
+  return refused;
+}"""
+_COLOURS = """() => [...document.querySelectorAll("h1, #injected-style")]
+  .map((element) => getComputedStyle(element).color)"""
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, Content]]:
+    """An installation with something on every screen."""
+    up, link = start(tmp_path_factory.mktemp("screens") / "state", **_LOOPBACK)
+    yield up, fill(up.url, link)
+    assert up.stop() == 0
+
+
+@pytest.fixture
+def open_screen(
+    browser: Browser, filled: tuple[Up, Content]
+) -> Iterator[Callable[[Screen], WatchedPage]]:
+    """Opens a screen in a new context, with a session if it needs one."""
+    up, content = filled
+    opened: list[WatchedPage] = []
+
+    def open_one(screen: Screen) -> WatchedPage:
+        session: dict[str, Any] = {} if screen.anonymous else content.logged_in()  # Playwright's
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, **session)
+        watched = WatchedPage(context.new_page())
+        watched.announce("/node/session/", 401)
+        opened.append(watched)
+        answer = watched.page.goto(f"{up.url}/console{screen.path.format(**content.ids)}")
+        assert answer is not None
+        policy = answer.header_value("content-security-policy") or ""
+        assert "script-src 'self';" in policy, policy
+        assert "require-trusted-types-for 'script'" in policy, policy
+        screen.open_over(watched.page)
+        watched.page.get_by_text(screen.shows).filter(visible=True).first.wait_for()
+        busy = watched.page.locator("[aria-busy=true]").filter(visible=True)
+        busy.first.wait_for(state="hidden")
+        return watched
+
+    yield open_one
+    for each in opened:
+        each.page.context.close()
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.name)
+def test_a_screen_is_accessible_and_has_its_policy(
+    open_screen: Callable[[Screen], WatchedPage], screen: Screen
+) -> None:
+    watched = open_screen(screen)
+    watched.check_accessibility()
+    watched.check_reflow()
+    assert not watched.faults, "\n".join(watched.faults)
+
+
+def test_an_injected_script_or_style_does_nothing(
+    browser: Browser, filled: tuple[Up, Content]
+) -> None:
+    up, content = filled
+    context = browser.new_context(**content.logged_in())
+    page = context.new_page()
+    page.route("**/console/flows", inject)
+    page.goto(f"{up.url}/console/flows")
+    page.get_by_role("heading", name="Flows", level=1).wait_for()
+    assert page.locator("#injected-style").count() == 1, "nothing was injected"
+    refused = page.evaluate(_INJECT_LATER)
+    assert refused == ["TypeError", "TypeError"]
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.injected ?? null") is None
+    colours = page.evaluate(_COLOURS)
+    assert len(colours) == 2
+    assert "rgb(1, 2, 3)" not in colours
+    context.close()
+
+
+def inject(route: Route) -> None:
+    """Answer with the page as an attacker would have changed it, and its own headers."""
+    answer = route.fetch()
+    route.fulfill(response=answer, body=answer.text().replace("<body>", _INJECTED, 1))

@@ -1,0 +1,115 @@
+"""What a page does when something is missing: the gateway, the session, a file, a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import onnx_models
+from tests.console.editing import EMAIL, PASSWORD
+from tests.console.watched_page import WatchedPage
+
+pytestmark = pytest.mark.services
+
+
+def test_an_own_model_is_uploaded_deployed_and_tried(
+    logged_in: WatchedPage, tmp_path: Path
+) -> None:
+    page = logged_in.page
+    logged_in.open("/welcome")
+    logged_in.follow("Choose a file")
+    page.get_by_label("File", exact=True).set_input_files(onnx_models.mlp(tmp_path / "own.onnx"))
+    logged_in.press("Upload and make flow")
+    logged_in.heading("Own").wait_for()
+    logged_in.press("Deploy")
+    logged_in.dialog("Create Deployment").get_by_role("button", name="Deploy").click()
+    page.get_by_role("checkbox", name="I saved it").click()
+    logged_in.dialog("Save your API key").get_by_role("button", name="Close").last.click()
+    logged_in.follow("Try it")
+    deployment = page.url.split("/")[-2]
+    logged_in.announce(f"/node/deployment-trigger/{deployment}/", 503)  # until the server is ready
+    logged_in.press("Send")
+    page.get_by_text("200 completed").wait_for()
+
+
+def test_a_file_that_is_no_model_is_refused_with_the_reason(
+    logged_in: WatchedPage, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"not a model")
+    logged_in.announce("/node/models/", 422)
+    logged_in.open("/flows/new")
+    logged_in.page.get_by_role("radio", name="Upload an .onnx file").click()
+    logged_in.page.get_by_label("File", exact=True).set_input_files(broken)
+    logged_in.press("Upload and make flow")
+    alert = logged_in.page.get_by_role("alert")
+    alert.get_by_text("invalid_model").wait_for()
+    alert.get_by_text("Request req_").wait_for()
+
+
+def test_pages_stay_while_the_gateway_is_away(logged_in: WatchedPage) -> None:
+    page = logged_in.page
+    page.get_by_role("link", name="Iris classifier").wait_for()
+    logged_in.until_all_loaded()
+    for path in ("/livez", "/node/deployments/", "/node/events/", "/node/flows/", "/node/session/"):
+        logged_in.announce(path, None)
+    page.context.set_offline(True)
+    logged_in.follow("Deployments")
+    page.get_by_text("The gateway has not answered since").wait_for()
+    logged_in.check_accessibility()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    logged_in.follow("Flows")
+    page.get_by_role("link", name="Iris classifier").wait_for()
+    page.context.set_offline(False)
+    page.get_by_text("The gateway has not answered since").wait_for(state="hidden")
+    logged_in.follow("Deployments")
+    page.get_by_role("link", name="Iris classifier").wait_for()
+
+
+def test_a_request_after_the_end_of_the_session_is_sent_again_after_the_log_in(
+    logged_in: WatchedPage,
+) -> None:
+    page = logged_in.page
+    logged_in.follow("New flow")
+    page.get_by_role("radio", name="iris").click()
+    page.get_by_label("Name of the flow").fill("After the session")
+    for path in ("/node/flows/", "/node/models/iris/versions/latest/starter/"):
+        logged_in.announce(path, 401)
+    page.context.clear_cookies()
+    logged_in.press("Make flow")
+    logged_in.dialog("Your session has ended").wait_for()
+    logged_in.check_accessibility()
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    logged_in.press("Log in")
+    logged_in.heading("After the session").wait_for()
+
+
+def test_the_log_in_leads_to_the_page_that_was_asked_for(
+    logged_in: WatchedPage,
+) -> None:
+    page = logged_in.page
+    page.get_by_role("button", name="Account").click()
+    page.get_by_role("menuitem", name="Log out").click()
+    page.get_by_label("E-mail").wait_for()  # leaving the page earlier aborts the request
+    logged_in.open("/settings/keys")
+    logged_in.log_in(EMAIL, "not-the-password")
+    page.get_by_text("E-mail address or password is wrong.").wait_for()
+    logged_in.log_in(EMAIL, PASSWORD)
+    logged_in.heading("API keys").wait_for()
+
+
+def test_an_async_call_is_followed_until_its_run_has_ended(logged_in: WatchedPage) -> None:
+    page = logged_in.page
+    logged_in.follow("Iris classifier")
+    logged_in.press("Deploy")
+    page.get_by_role("radio", name="Long, fire and forget").click()
+    page.get_by_text("Deployment Type").first.click()
+    page.get_by_role("radio", name="Server Production").click()
+    logged_in.press("Deploy")
+    page.get_by_role("checkbox", name="I saved it").click()
+    logged_in.dialog("Save your API key").get_by_role("button", name="Close").last.click()
+    page.get_by_text("Production · async · Server").wait_for()
+    logged_in.follow("Try it")
+    logged_in.press("Send")
+    page.get_by_text("200 completed").wait_for()

@@ -1,0 +1,1 @@
+"""Pictures of every screen of the console, of an installation with something in it."""
