@@ -8,8 +8,8 @@ restart, where all are wanted at once, and from the first of 1,000 requests on.
 
 For each number of models, a new installation publishes as many copies of a tiny model, 100 of them
 to a process. Then it is measured how long it takes from the first request for an inference server
-until all models answer; how long a restart takes; what all processes use while nothing calls; and
-the p50 of calls of one model, one connection.
+until all models answer; how long everything takes to stop, and to answer again after a restart;
+what all processes use while nothing calls; and the p50 of calls of one model, one connection.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Size:
     publish_seconds: float
     callable_seconds: float
     """From the first request for a server until every model answers."""
+    stop_seconds: float
+    """From the signal until every process has ended."""
     restart_seconds: float
     """From the start of `up` until every model answers."""
     memory_mib: float
@@ -73,11 +75,20 @@ def measure(context: Context) -> Findings:
             at_most("… after a restart, s", _MAX_SECONDS, largest.restart_seconds),
         ]
     return Findings(
-        headings=("models", "callable s", "restart s", "MiB (PSS)", "idle cores", "p50 µs"),
+        headings=(
+            "models",
+            "callable s",
+            "stop s",
+            "restart s",
+            "MiB (PSS)",
+            "idle cores",
+            "p50 µs",
+        ),
         rows=[
             (
                 f"{size.models:,}",
                 f"{size.callable_seconds:.1f}",
+                f"{size.stop_seconds:.1f}",
                 f"{size.restart_seconds:.1f}",
                 f"{size.memory_mib:,.0f}",
                 f"{size.idle_cores:.2f}",
@@ -139,6 +150,7 @@ def _measure(models: int, model: OnnxModel, context: Context) -> Size:
         models=models,
         publish_seconds=published - began,
         callable_seconds=callable_at - wanted,
+        stop_seconds=began_again - callable_at,
         restart_seconds=restarted - began_again,
         memory_mib=memory,
         idle_cores=idle,

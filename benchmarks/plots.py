@@ -1,4 +1,4 @@
-"""The pictures of the comparison, of `overload`, `soak` and `growth`, as SVG."""
+"""The pictures of the comparison, of `overload`, `soak`, `growth` and `hosts`, as SVG."""
 
 from __future__ import annotations
 
@@ -117,6 +117,29 @@ def draw_growth(
         for axes in (left, right):
             axes.set_ylim(bottom=0)
             axes.set_xlabel("models")
+        return _save(figure, path)
+
+
+def draw_hosts(
+    path: Path,
+    *,
+    hosts: Sequence[int],
+    transactions: Sequence[float],
+    cores: Mapping[str, Sequence[float]],
+) -> Path:
+    """Draw what hosts without calls ask of the database, and what all of them use."""
+    with mpl.rc_context(STYLE):
+        figure, (left, right) = _two_panels()
+        left.plot(hosts, transactions, marker="o", color=OURS)
+        left.set_title("transactions a second")
+        for width, (name, values) in zip((2.4, 1.2), cores.items(), strict=True):
+            right.plot(hosts, values, marker="o", color=OURS, linewidth=width, label=name)
+        right.set_title("cores")
+        right.legend()
+        for axes in (left, right):
+            axes.set_ylim(bottom=0)
+            axes.set_xticks(hosts)
+            axes.set_xlabel("hosts")
         return _save(figure, path)
 
 

@@ -189,8 +189,12 @@ class RunningServer:
                 process.kill()
         psutil.wait_procs(alive, timeout=_STOP_TIMEOUT_SECONDS)
 
+    def log(self) -> str:
+        """Return what it has printed so far."""
+        return self._log.read_text(errors="replace")
+
     def _log_tail(self) -> str:
-        lines = self._log.read_text(errors="replace").strip().splitlines()
+        lines = self.log().strip().splitlines()
         return " / ".join(lines[-3:])[-500:] or "no output"
 
 

@@ -23,13 +23,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
-from uuid import uuid4
 
-import asyncpg
 import orjson
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from benchmarks import services
 from benchmarks.calls import HttpCall, get_call
 from benchmarks.installation import Installation, Json, SetupError
 from benchmarks.load import WrkResult, p50_us, run_wrk
@@ -43,6 +42,7 @@ from benchmarks.scenario import (
     positive,
     run_scenario,
 )
+from benchmarks.services import new_database
 from gateway.ids import new_run_id
 from gateway.storage.database import Database
 from gateway.storage.run_tables import RunPayload, RunRow
@@ -50,15 +50,12 @@ from gateway.storage.tables import Table
 
 EMBEDDED, SERVICES = "embedded", "redis+postgresql"
 BACKENDS = (EMBEDDED, SERVICES)
-REDIS = "redis://127.0.0.1:6379/15"
-POSTGRESQL = "postgresql://postgres@127.0.0.1:5432"
 OPTIONS: dict[str, dict[str, Any]] = {
     "--backend": {"choices": BACKENDS, "action": "append", "help": "can be repeated (all)"},
     "--rounds": {"type": positive, "default": 3, "help": "of each latency (%(default)s)"},
     "--seconds": {"type": positive, "default": 4, "help": "of each load (%(default)s)"},
     "--rows": {"type": positive, "default": 100_000, "help": "finished runs (%(default)s)"},
-    "--redis": {"default": REDIS, "metavar": "URL", "help": "(%(default)s)"},
-    "--postgresql": {"default": POSTGRESQL, "metavar": "URL", "help": "server (%(default)s)"},
+    **services.OPTIONS,
 }
 
 _MAX_API_MS = {EMBEDDED: 25.0, SERVICES: 12.0}
@@ -137,34 +134,12 @@ def measure(context: Context) -> Findings:
 
 @contextmanager
 def _backend(name: str, context: Context) -> Iterator[Mapping[str, str]]:
-    """Yield the settings of a backend; a PostgreSQL database is created, and dropped at the end."""
+    """Yield the settings of a backend."""
     if name == EMBEDDED:
         yield {}
         return
-    server, database = context.options.postgresql, f"slipstream_bench_{uuid4().hex[:12]}"
-    _execute(server, f"CREATE DATABASE {database}")
-    try:
-        yield {
-            "SLIPSTREAM_DATABASE_URL": f"{server}/{database}",
-            "SLIPSTREAM_BROKER_URL": context.options.redis,
-            "SLIPSTREAM_QUEUE_PREFIX": database,
-        }
-    finally:
-        _execute(server, f"DROP DATABASE {database} WITH (FORCE)")
-
-
-def _execute(server: str, statement: str) -> None:
-    async def run() -> None:
-        connection = await asyncpg.connect(f"{server}/postgres")
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
-
-    try:
-        asyncio.run(run())
-    except (OSError, asyncpg.PostgresError) as error:
-        raise SetupError(f"PostgreSQL at {server}: {error}") from error
+    with new_database(context.options) as settings:
+        yield settings
 
 
 def _measure_backend(name: str, settings: Mapping[str, str], context: Context) -> BackendFigures:
