@@ -5,21 +5,28 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 BIN := .venv/bin
 PACKAGES := slipstream gateway inference_server model_store protos telemetry transport
 STAMPS := .venv/.stamps
+CONSOLE_SOURCES := $(shell find console -path '*/node_modules' -prune -o -path console/dist -prune -o -path '*/schema.d.ts' -prune \
+	-o -name openapi.json -prune -o -type f -print)
+# npm with a Node that can build the console: the one on the PATH, or one from PyPI.
+NPM = ./console/npm
 
 .DEFAULT_GOAL := help
 # Compiled code is kept between runs, whatever the environment says: rewriting the assertions of all tests takes seconds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup setup-dev run test test-services test-fast coverage fuzz check check-static scan-code scan-dependencies vocabulary census bench bench-scenarios chaos fleet abuse torture format lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom demo-model clean
+.PHONY: help setup setup-dev run console console-check test test-services test-fast coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots bench bench-scenarios chaos fleet abuse torture format lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMPS)/run ## Build .venv, and nothing else
 
-setup-dev: $(STAMPS)/dev ## Build .venv with everything that the checks need
+setup-dev: $(STAMPS)/dev $(STAMPS)/console ## Build .venv and the console, with everything that the checks need
+
+console: $(STAMPS)/console ## Build the web console, if its sources are newer than the build
 
 run: setup ## Set up, then run the whole system (Ctrl-C stops it)
+	@$(MAKE) --no-print-directory console || echo "The console cannot be built, and is left out: see above. Later: make console" >&2
 	@$(BIN)/slipstream up
 
 # Tests wait about as long as they compute: four processes keep two cores busy. tests/conftest.py says what
@@ -30,7 +37,7 @@ PARALLEL := -n $(or $(TEST_PROCESSES),4) --dist loadgroup --no-loadscope-reorder
 test: $(STAMPS)/dev ## Set up, then test the embedded installation: needs nothing but Python
 	@$(PYTEST) -m "not services" $(PARALLEL) $(ARGS)
 
-test-services: $(STAMPS)/dev ## Test what needs PostgreSQL, Redis, RabbitMQ, nginx, Node or promtool
+test-services: $(STAMPS)/dev $(STAMPS)/console ## Test what needs PostgreSQL, Redis, RabbitMQ, nginx, Node, a browser or promtool
 	@./.ci/services
 	@$(PYTEST) -m services $(PARALLEL) $(ARGS)
 
@@ -50,9 +57,17 @@ check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, scans, gen
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory console-check
 	@$(MAKE) --no-print-directory scan-code scan-dependencies
 	@$(MAKE) --no-print-directory protos-check errors-doc-check
 	@$(MAKE) --no-print-directory vocabulary
+
+console-check: $(STAMPS)/console-packages ## Check the console: Biome, types by the present routes, and vitest
+	@$(BIN)/python tools/openapi_document.py console/openapi.json
+	@$(NPM) run --silent api >/dev/null
+	$(NPM) run --silent lint
+	$(NPM) run --silent types
+	$(NPM) run --silent test
 
 scan-code: $(STAMPS)/dev ## Run bandit
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(PACKAGES) examples requirements tools
@@ -104,6 +119,10 @@ advisories: $(STAMPS)/dev ## Fetch the advisories on what the locks pin (ARGS=al
 sbom: $(STAMPS)/dev ## Write what the locks pin as CycloneDX bills of materials, into dist
 	@$(BIN)/python requirements/sbom.py dist
 
+screenshots: $(STAMPS)/dev $(STAMPS)/console ## Every screen of the console as pictures, into docs/screenshots (ARGS="--only flow --widths 1280")
+	@./.ci/services
+	@$(BIN)/python -m tests.screenshots $(ARGS)
+
 bench: $(STAMPS)/bench ## Measure side by side, into docs/benchmarks (ARGS="--peers", "--quick", ...)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
@@ -125,7 +144,7 @@ torture: $(STAMPS)/dev ## Kill the sender of webhooks while receivers fail, and 
 	@$(BIN)/python -m tests.torture $(ARGS)
 
 clean: ## Remove everything that was built, and .slipstream with all its data
-	rm -rf .venv .slipstream htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv console/dist console/dist.new console/node_modules console/openapi.json console/src/api/schema.d.ts .slipstream htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(STAMPS)/run: pyproject.toml requirements/run.lock
 	@test -n "$(PYTHON)" || { echo "Slipstream needs Python 3.11 or newer with venv (Debian: python3-venv). Found none; say make PYTHON=/path/to/python3." >&2; exit 1; }
@@ -139,6 +158,23 @@ $(STAMPS)/run: pyproject.toml requirements/run.lock
 $(STAMPS)/dev: $(STAMPS)/run requirements/dev.lock
 	@echo "Installing the development tools ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
+	@touch $@
+
+# Node is in .venv only where the PATH has none that is new enough.
+$(STAMPS)/console-packages: $(STAMPS)/run requirements/console.lock console/package.json console/package-lock.json
+	@$(NPM) --version >/dev/null 2>&1 || { echo "Installing Node ..." && $(BIN)/python -m pip install --quiet \
+		--disable-pip-version-check --no-deps --require-hashes -r requirements/console.lock; }
+	@echo "Installing the packages of the console ..."
+	@$(NPM) ci --silent
+	@touch $@
+
+$(STAMPS)/console: $(STAMPS)/console-packages $(CONSOLE_SOURCES)
+	@echo "Building the console ..."
+	@$(BIN)/python tools/openapi_document.py console/openapi.json
+	@$(NPM) run --silent api >/dev/null
+	@$(NPM) run --silent build -- --logLevel warn --outDir dist.new --emptyOutDir
+	@# At once: a gateway reads the whole folder at its first request.
+	@rm -rf console/dist && mv console/dist.new console/dist
 	@touch $@
 
 $(STAMPS)/bench: $(STAMPS)/dev requirements/bench.lock
