@@ -29,23 +29,24 @@ run: setup ## Set up, then run the whole system (Ctrl-C stops it)
 	@$(MAKE) --no-print-directory console || echo "The console cannot be built, and is left out: see above. Later: make console" >&2
 	@$(BIN)/slipstream up
 
-# Tests wait about as long as they compute: four processes keep two cores busy. tests/conftest.py says what
-# stays together, and what comes first.
-PYTEST := $(BIN)/python -m pytest
-PARALLEL := -n $(or $(TEST_PROCESSES),4) --dist loadgroup --no-loadscope-reorder
+# As many processes as there are cores, at most the 8 that have ports of their own (tests/slipstream/running.py).
+# tests/conftest.py says what stays together, and what comes first.
+PARALLEL := -n $(or $(TEST_PROCESSES),logical) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+# What fails runs once more, alone, and fails the target if it fails again. A name for the results comes next.
+CONFIRM := $(BIN)/python tools/confirm.py
 
 test: $(STAMPS)/dev ## Set up, then test the embedded installation: needs nothing but Python
-	@$(PYTEST) -m "not services" $(PARALLEL) $(ARGS)
+	@$(CONFIRM) $@ -m "not services" $(PARALLEL) $(ARGS)
 
 test-services: $(STAMPS)/dev $(STAMPS)/console ## Test what needs PostgreSQL, Redis, RabbitMQ, nginx, Node, a browser or promtool
 	@./.ci/services
-	@$(PYTEST) -m services $(PARALLEL) $(ARGS)
+	@$(CONFIRM) $@ -m services $(PARALLEL) $(ARGS)
 
 test-fast: $(STAMPS)/dev ## Unit tests only: no process is started
-	@$(PYTEST) -m "not services and not processes" $(PARALLEL) $(ARGS)
+	@$(CONFIRM) $@ -m "not services and not processes" $(PARALLEL) $(ARGS)
 
 coverage: $(STAMPS)/dev ## Branch coverage of `make test`, as text and in htmlcov/
-	@$(PYTEST) -m "not services" $(PARALLEL) --cov --cov-branch --cov-report=term --cov-report=html $(ARGS)
+	@$(BIN)/python -m pytest -m "not services" $(PARALLEL) --cov --cov-branch --cov-report=term --cov-report=html $(ARGS)
 
 fuzz: $(STAMPS)/dev ## Check many answers of every route against the OpenAPI document (FUZZ_EXAMPLES=200)
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest tests/system/document
@@ -144,7 +145,7 @@ torture: $(STAMPS)/dev ## Kill the sender of webhooks while receivers fail, and 
 	@$(BIN)/python -m tests.torture $(ARGS)
 
 clean: ## Remove everything that was built, and .slipstream with all its data
-	rm -rf .venv console/dist console/dist.new console/node_modules console/openapi.json console/src/api/schema.d.ts .slipstream htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv console/dist console/dist.new console/node_modules console/openapi.json console/src/api/schema.d.ts .slipstream htmlcov test-results .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(STAMPS)/run: pyproject.toml requirements/run.lock
 	@test -n "$(PYTHON)" || { echo "Slipstream needs Python 3.11 or newer with venv (Debian: python3-venv). Found none; say make PYTHON=/path/to/python3." >&2; exit 1; }
