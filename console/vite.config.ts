@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 import { compressedAssets } from "./build/compressed-assets.ts";
 import { firstPaintTheme } from "./build/first-paint-theme.ts";
 import { scriptBudget } from "./build/script-budget.ts";
+import { unstableTests } from "./build/unstable-tests.ts";
 
 /** The gateway that `npm run dev` sends requests of the API to. */
 const gateway = process.env["SLIPSTREAM_URL"] ?? "http://127.0.0.1:8080";
@@ -100,5 +101,10 @@ export default defineConfig({
       ["/node", "/openapi.json", "/docs", "/problems", "/livez"].map((path) => [path, { target: gateway }]),
     ),
   },
-  test: { include: ["src/**/*.test.ts"], environment: "node" },
+  test: {
+    include: ["src/**/*.test.ts"],
+    environment: "node",
+    retry: 1,
+    reporters: ["default", unstableTests()],
+  },
 });
