@@ -14,7 +14,7 @@ NPM = ./console/npm
 # Compiled code is kept between runs, whatever the environment says: rewriting the assertions of all tests takes seconds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup setup-dev run console console-check test test-services test-fast coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots bench bench-scenarios chaos fleet abuse torture format lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom demo-model clean
+.PHONY: help setup setup-dev run console console-check test test-services test-fast test-long coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots bench bench-scenarios chaos fleet abuse torture format lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ test-services: $(STAMPS)/dev $(STAMPS)/console ## Test what needs PostgreSQL, Re
 
 test-fast: $(STAMPS)/dev ## Unit tests only: no process is started
 	@$(CONFIRM) $@ -m "not services and not processes" $(PARALLEL) $(ARGS)
+
+test-long: $(STAMPS)/dev ## What searches for long: 50,000 random graphs whose rows must stay apart (ROW_GRAPHS=50000)
+	@ROW_GRAPHS=$${ROW_GRAPHS:-50000} $(BIN)/python -m pytest tests/inference_server/rows $(ARGS)
 
 coverage: $(STAMPS)/dev ## Branch coverage of `make test`, as text and in htmlcov/
 	@$(BIN)/python -m pytest -m "not services" $(PARALLEL) --cov --cov-branch --cov-report=term --cov-report=html $(ARGS)

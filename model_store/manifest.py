@@ -45,6 +45,19 @@ class File:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RowProof:
+    """Whether row i of a model's outputs depends on row i of its inputs alone.
+
+    Then calls can share a run.
+    """
+
+    version: int
+    """Of the rules that it was checked with."""
+    reason: str | None
+    """Why that is not known, with the first node in which rows may meet; None: it is proved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
     """What the verifier reports about a model that it could load."""
 
@@ -62,6 +75,8 @@ class Inspection:
     """Files with weights, relative to the model."""
     bounded_by_shapes: bool = False
     """Whether the shapes of the inputs bound the work of a run, whatever the inputs' values are."""
+    rows: RowProof | None = None
+    """Whether calls can share a run; None: it was not checked."""
 
     def to_json(self) -> bytes:
         """Return the inspection as JSON; `from_json` reads it back."""
@@ -94,6 +109,8 @@ class Manifest:
     producer: str
     bounded_by_shapes: bool = False
     """See Inspection. False in a manifest that does not have it: then it is not known."""
+    rows: RowProof | None = None
+    """See Inspection. A server checks what has None here, or was checked with other rules."""
     platform: str = PLATFORM
 
     @property
@@ -132,6 +149,7 @@ def manifest_of(
         opset=inspection.opset,
         ir_version=inspection.ir_version,
         bounded_by_shapes=inspection.bounded_by_shapes,
+        rows=inspection.rows,
         producer=inspection.producer,
     )
 
@@ -148,7 +166,17 @@ def _parsed_fields(document: dict[str, Any], cls: type[Inspection | Manifest]) -
         known["files"] = tuple(map(_parse_file, known["files"]))
     if "external_data" in known:
         known["external_data"] = tuple(known["external_data"])
+    if known.get("rows") is not None:
+        known["rows"] = parse_rows(known["rows"])
     return known
+
+
+def parse_rows(document: Mapping[str, Any]) -> RowProof:
+    """Read a RowProof from JSON (Any); raise TypeError or KeyError for others."""
+    version, reason = document["version"], document["reason"]
+    if type(version) is not int or not isinstance(reason, str | None):
+        raise TypeError(f"rows {document!r}")
+    return RowProof(version=version, reason=reason)
 
 
 def _parse_file(document: Mapping[str, Any]) -> File:

@@ -7,8 +7,6 @@ their own are not read.
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +17,7 @@ import orjson
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, NodeProto
 
-from inference_server.runtime.child_limits import limit_process
+from inference_server.runtime.child_limits import begin
 from model_store.graph import MAX_EDGES, MAX_NODES, MAX_OPERATORS
 
 _STANDARD = ("", "ai.onnx")
@@ -29,15 +27,9 @@ _MAX_NAME = 200
 
 def main() -> None:
     """Report on the model that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--report", type=int, required=True, metavar="FD")
-    parser.add_argument("--memory-bytes", type=int, required=True)
-    parser.add_argument("--cpu-seconds", type=int, required=True)
-    arguments = parser.parse_args()
-    limit_process(arguments.memory_bytes, arguments.cpu_seconds)
-    with os.fdopen(arguments.report, "wb") as report:
-        report.write(orjson.dumps(_report(arguments.model)))
+    model, report = begin(__doc__)
+    with report:
+        report.write(orjson.dumps(_report(model)))
 
 
 # Any, here and below: a JSON document

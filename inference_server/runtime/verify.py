@@ -25,6 +25,7 @@ from onnx import ModelProto, TensorProto, TypeProto
 
 from inference_server.runtime.child_limits import limit_process
 from inference_server.runtime.class_labels import class_labels
+from inference_server.runtime.rows.proof import prove
 from inference_server.runtime.shape_bounds import bounded_by_shapes
 from inference_server.runtime.signature import read_signature
 from model_store.errors import MissingDataError, StoreError, invalid_model
@@ -93,6 +94,7 @@ def inspect(model: Path) -> Inspection:
     ir_version = proto.ir_version
     producer = f"{proto.producer_name} {proto.producer_version}".strip()
     bounded = bounded_by_shapes(proto)
+    rows = prove(proto)
     labels = class_labels(proto)
     del proto  # as large as the file, and loading needs the memory
     signature = read_signature(_session(model), unranked=unranked, class_labels=labels)
@@ -106,6 +108,7 @@ def inspect(model: Path) -> Inspection:
         producer=producer,
         external_data=external_data,
         bounded_by_shapes=bounded,
+        rows=rows,
     )
 
 

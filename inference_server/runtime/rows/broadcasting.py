@@ -1,0 +1,185 @@
+"""Operators that combine their inputs element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+
+from onnx import TensorProto
+
+from inference_server.runtime.rows.nodes import Node, Rule
+from inference_server.runtime.rows.polynomials import Polynomial, number, unfollowed
+from inference_server.runtime.rows.refusal import MixesRowsError
+from inference_server.runtime.rows.tensors import ONE, RowAxis, Shape, Tensor, tensor, with_entries
+
+_INTEGER_BITS: Mapping[int, int] = {TensorProto.INT64: 64, TensorProto.INT32: 32}
+
+
+def broadcast(values: Sequence[Tensor]) -> Tensor:
+    """Return the result of an operation on the elements that broadcasting brings together.
+
+    Raises:
+        MixesRowsError: rows are not all on one axis, or something else could lie beside them.
+    """
+    places = {(value.rows.axis - value.rank, value.rows) for value in values if value.rows}
+    if not places:
+        if any(value.shape is None for value in values):
+            return tensor(None)
+        return tensor(broadcast_shape([value.known_shape for value in values]))
+    places_from_end = {place for place, _ in places}
+    layouts = {(rows.outer, rows.inner) for _, rows in places}
+    if len(places_from_end) > 1 or len(layouts) > 1:
+        raise MixesRowsError("its inputs have their rows on different axes")
+    (from_end,) = places_from_end
+    for value in values:
+        beside = value.rank + from_end
+        if value.rows is None and beside >= 0 and value.known_shape[beside] != ONE:
+            raise MixesRowsError("a constant has another value for each row")
+    shape = broadcast_shape([value.known_shape for value in values])
+    ((outer, inner),) = layouts
+    return tensor(shape, RowAxis(len(shape) + from_end, outer, inner))
+
+
+def broadcast_shape(shapes: Sequence[Shape]) -> Shape:
+    """Return the shape that results, if the run does not fail."""
+    reverse = zip_longest(*(reversed(shape) for shape in shapes), fillvalue=ONE)
+    return tuple(_broadcast_size(sizes) for sizes in reverse)[::-1]
+
+
+def _broadcast_size(sizes: Sequence[Polynomial]) -> Polynomial:
+    others = {size for size in sizes if size != ONE}
+    if len(others) <= 1:
+        return others.pop() if others else ONE
+    numbers = [size for size in others if size.constant is not None]
+    if len(numbers) == 1:
+        return numbers[0]  # the others are as large or 1: neither is larger
+    return unfollowed(None, *sorted(others, key=str))
+
+
+def elementwise(node: Node) -> Tensor:
+    """Any function of the elements at one place."""
+    if any(value.has_sizes for value in node.values):
+        raise MixesRowsError("the number of rows reaches a value")
+    return broadcast(node.values)
+
+
+Arithmetic = Callable[[Polynomial, Polynomial], Polynomial | None]
+
+
+def _quotient(left: Polynomial, right: Polynomial) -> Polynomial | None:
+    if left.constant is not None and right.constant:
+        quotient = abs(left.constant) // abs(right.constant)  # towards 0
+        return number(quotient if left.constant * right.constant >= 0 else -quotient)
+    return left.divided_by(right)
+
+
+def _equal(left: Polynomial, right: Polynomial) -> Polynomial | None:
+    difference = left - right
+    if difference.constant is not None:
+        return number(difference.constant == 0)
+    return number(0) if difference.lowest > 0 or (-difference).lowest > 0 else None
+
+
+_ARITHMETIC: Mapping[str, Arithmetic] = {
+    "Add": lambda left, right: left + right,
+    "Sub": lambda left, right: left - right,
+    "Mul": lambda left, right: left * right,
+    "Div": _quotient,
+    "Equal": _equal,
+}
+
+
+def arithmetic(node: Node) -> Tensor:
+    """Sums, products and comparisons, also of sizes."""
+    left, right = node.input(0), node.input(1)
+    bits = {left.bits, right.bits}
+    if left.entries is None or right.entries is None or len(bits) > 1 or 0 in bits:
+        return elementwise(node)
+    known = broadcast([replace(left, entries=None), replace(right, entries=None)])
+    if known.rank > 1:
+        return elementwise(node)
+    compute = _ARITHMETIC[node.op]
+    count = max(len(left.entries), len(right.entries))
+    entries = []
+    for a, b in zip(_spread(left, count), _spread(right, count), strict=True):
+        entry = compute(a, b) if a is not None and b is not None else None
+        if entry is None and any(value is not None and value.has_rows for value in (a, b)):
+            raise MixesRowsError("a number is computed from the number of rows")
+        entries.append(entry)
+    return with_entries(known.known_shape, tuple(entries), 0 if node.op == "Equal" else bits.pop())
+
+
+def _spread(value: Tensor, count: int) -> Sequence[Polynomial | None]:
+    assert value.entries is not None
+    if len(value.entries) == count:
+        return value.entries
+    if len(value.entries) != 1:
+        raise MixesRowsError("its inputs have different sizes")
+    return value.entries * count
+
+
+def where(node: Node) -> Tensor:
+    """`Where`, also of sizes by what is known of them."""
+    values = _condition, left, right = [node.input(index) for index in range(3)]
+    followed = (
+        all(value.entries is not None and value.rank <= 1 for value in values)
+        and left.bits == right.bits != 0
+    )
+    if not followed:
+        return elementwise(node)
+    count = max(len(value.entries or ()) for value in values)
+    entries: list[Polynomial | None] = []
+    for chosen, a, b in zip(*(_spread(value, count) for value in values), strict=True):
+        decided = chosen.constant if chosen is not None else None
+        if decided is not None:
+            entries.append(a if decided else b)
+        elif a == b:
+            entries.append(a)
+        elif any(value is not None and value.has_rows for value in (chosen, a, b)):
+            raise MixesRowsError("a number is computed from the number of rows")
+        else:
+            entries.append(None)
+    shape = broadcast_shape([value.known_shape for value in values])
+    return with_entries(shape, tuple(entries), left.bits)
+
+
+def cast(node: Node) -> Tensor:
+    """`Cast`. Sizes remain sizes as 32 or 64 bits, where they fit."""
+    value = node.input(0)
+    bits = _INTEGER_BITS.get(node.integer("to", 0), 0)
+    if value.entries is not None and value.bits and bits:
+        return with_entries(value.known_shape, value.entries, bits)
+    return elementwise(node)
+
+
+def identity(node: Node) -> Tensor:
+    """What returns its input."""
+    return node.input(0)
+
+
+def dropout(node: Node) -> list[Tensor]:
+    """`Dropout`, which does nothing outside of training."""
+    if node.has(2) and node.input(2).integers() != [0]:
+        raise MixesRowsError("it draws at random, for training")
+    value = node.input(0)
+    if value.has_sizes:
+        raise MixesRowsError("the number of rows reaches a value")
+    return [value, replace(value, entries=None)][: node.outputs]
+
+
+_ELEMENTWISE = (
+    "Abs Acos Acosh And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor "
+    "Ceil Celu Clip Cos Cosh Elu Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish "
+    "IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Neg Not Or PRelu Pow "
+    "Reciprocal RegexFullMatch Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt "
+    "StringConcat Sum Tan Tanh ThresholdedRelu Xor"
+)
+RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(_ELEMENTWISE.split(), elementwise),
+    **dict.fromkeys(_ARITHMETIC, arithmetic),
+    "Where": where,
+    "Cast": cast,
+    "Identity": identity,
+    "Dropout": dropout,
+}

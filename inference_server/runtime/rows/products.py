@@ -1,0 +1,266 @@
+"""Matrix products, convolutions, pools and recurrent operators: they add up over axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from inference_server.runtime.rows.broadcasting import broadcast, broadcast_shape
+from inference_server.runtime.rows.nodes import Node, Rule
+from inference_server.runtime.rows.polynomials import Polynomial, number, unfollowed
+from inference_server.runtime.rows.refusal import MixesRowsError
+from inference_server.runtime.rows.selecting import no_sizes, same_for_all
+from inference_server.runtime.rows.tensors import ONE, RowAxis, Tensor, tensor
+
+_MATRIX_RANK = 2
+
+
+def matrix_product(node: Node) -> Tensor:
+    """`MatMul`."""
+    return multiplied(node.input(0), node.input(1))
+
+
+def multiplied(left: Tensor, right: Tensor) -> Tensor:
+    """Return the matrix product of two tensors, over the axes before the last two.
+
+    Raises:
+        MixesRowsError: it adds up over rows.
+    """
+    no_sizes(left, right)
+    if left.shape is None or right.shape is None:
+        same_for_all(left, right)
+        return tensor(None)
+    if not left.rank or not right.rank:
+        raise MixesRowsError("an input has no axis")
+    wide = left if left.rank > 1 else _with_axis(left, 0)
+    tall = right if right.rank > 1 else _with_axis(right, 1)
+    if wide.rows is not None and wide.rows.axis == wide.rank - 1:
+        raise MixesRowsError("it adds up over rows")
+    if tall.rows is not None and tall.rows.axis == tall.rank - 2:
+        raise MixesRowsError("it adds up over rows")
+    # As operations on elements of [..., rows of left, 1] and [..., 1, columns of right].
+    outer = broadcast([_with_one(wide, wide.rank - 1), _with_one(tall, tall.rank - 2)])
+    result = outer
+    if right.rank == 1:
+        result = _without_axis(result, result.rank - 1)
+    if left.rank == 1:
+        result = _without_axis(result, result.rank - (1 if right.rank == 1 else _MATRIX_RANK))
+    return result
+
+
+def _with_axis(value: Tensor, axis: int) -> Tensor:
+    """Return a vector as a matrix with a new axis of size 1."""
+    sizes = list(value.known_shape)
+    sizes.insert(axis, ONE)
+    rows = value.rows
+    if rows is not None and axis <= rows.axis:
+        rows = replace(rows, axis=rows.axis + 1)
+    return tensor(sizes, rows)
+
+
+def _with_one(value: Tensor, axis: int) -> Tensor:
+    """Return a tensor with one element along an axis, which is not that of its rows."""
+    sizes = list(value.known_shape)
+    sizes[axis] = ONE
+    return tensor(sizes, value.rows)
+
+
+def _without_axis(value: Tensor, axis: int) -> Tensor:
+    """Return a tensor without an axis that has one element, and is not that of its rows."""
+    if value.rows is not None and value.rows.axis == axis:
+        raise MixesRowsError("it adds up over rows")
+    sizes = [*value.known_shape[:axis], *value.known_shape[axis + 1 :]]
+    rows = value.rows
+    if rows is not None and rows.axis > axis:
+        rows = replace(rows, axis=rows.axis - 1)
+    return tensor(sizes, rows)
+
+
+def general_product(node: Node) -> Tensor:
+    """`Gemm`."""
+    left = _turned(node.input(0), turn=bool(node.integer("transA", 0)))
+    right = _turned(node.input(1), turn=bool(node.integer("transB", 0)))
+    result = multiplied(left, right)
+    if not node.has(2):
+        return result
+    no_sizes(node.input(2))
+    return broadcast([result, node.input(2)])
+
+
+def _turned(value: Tensor, *, turn: bool) -> Tensor:
+    no_sizes(value)
+    if value.rank != _MATRIX_RANK:
+        raise MixesRowsError("an input is not a matrix")
+    if not turn:
+        return value
+    rows = value.rows
+    return tensor(value.known_shape[::-1], rows and replace(rows, axis=1 - rows.axis))
+
+
+def einsum(node: Node) -> Tensor:
+    """`Einsum`, with a letter for each axis."""
+    no_sizes(*node.values)
+    letters, result = _equation(node)
+    found: dict[str, list[Polynomial]] = {}
+    places: set[tuple[str, Polynomial, Polynomial]] = set()
+    for term, value in zip(letters, node.values, strict=True):
+        for letter, size in zip(term, value.known_shape, strict=True):
+            found.setdefault(letter, []).append(size)
+        if value.rows is not None:
+            places.add((term[value.rows.axis], value.rows.outer, value.rows.inner))
+    if len(places) > 1:
+        raise MixesRowsError("its inputs have their rows on different axes")
+    if not places:
+        return tensor([_common(found[letter]) for letter in result])
+    ((letter, outer, inner),) = places
+    for term, value in zip(letters, node.values, strict=True):
+        if value.rows is None and letter in term and value.known_shape[term.index(letter)] != ONE:
+            raise MixesRowsError("a constant has another value for each row")
+    if letter not in result:
+        raise MixesRowsError("it adds up over rows")
+    sizes = [_common(found[name]) for name in result]
+    return tensor(sizes, RowAxis(result.index(letter), outer, inner))
+
+
+def _equation(node: Node) -> tuple[Sequence[str], str]:
+    """Return the letters of each input, and those of the result; each is there once in each."""
+    text = node.text("equation", "").replace(" ", "")
+    terms, arrow, result = text.partition("->")
+    letters = terms.split(",")
+    usual = arrow and "." not in text and set(result) <= set(terms) - {","}
+    if (
+        not usual
+        or len(letters) != len(node.values)
+        or any(len(set(term)) < len(term) for term in (*letters, result))
+    ):
+        raise MixesRowsError("its equation is not of the form that is followed")
+    if any(len(term) != value.rank for term, value in zip(letters, node.values, strict=True)):
+        raise MixesRowsError("its equation does not fit its inputs")
+    return letters, result
+
+
+def _common(sizes: Sequence[Polynomial]) -> Polynomial:
+    (size,) = broadcast_shape([(size,) for size in sizes])
+    return size
+
+
+def first_axis(value: Tensor) -> None:
+    """Raise MixesRowsError if the rows of a value are not on its first axis."""
+    no_sizes(value)
+    if value.rows is not None and value.rows.axis:
+        raise MixesRowsError("its rows are not on the first axis")
+
+
+def convolution(node: Node) -> Tensor:
+    """`Conv`, and those for integers with the same first inputs."""
+    return convolved(node, node.input(0), node.input(1), node.inputs[2:])
+
+
+def convolved(
+    node: Node, value: Tensor, weights: Tensor, others: Sequence[Tensor | None]
+) -> Tensor:
+    """Return the result of a convolution, whose `others` must be the same for all rows."""
+    first_axis(value)
+    same_for_all(weights, *others)
+    if weights.rank != value.rank:
+        raise MixesRowsError("its weights have another rank than its input")
+    kernel = [size.constant for size in weights.known_shape[2:]]
+    return _swept(node, value, weights.known_shape[0], kernel)
+
+
+def transposed_convolution(node: Node) -> Tensor:
+    """`ConvTranspose`."""
+    value, weights = node.input(0), node.input(1)
+    first_axis(value)
+    same_for_all(*node.inputs[1:])
+    channels = weights.known_shape[1] * number(node.integer("group", 1))
+    sizes = [unfollowed(node.name, axis) for axis in range(2, value.rank)]
+    return tensor([value.known_shape[0], channels, *sizes], value.rows)
+
+
+def pool(node: Node) -> list[Tensor]:
+    """`AveragePool`, `MaxPool` and `LpPool`; the indices of the second count over all rows."""
+    value = node.input(0)
+    first_axis(value)
+    kernel = node.integers("kernel_shape") or []
+    if not kernel or len(kernel) != value.rank - 2:
+        raise MixesRowsError("its kernel has another rank than its input")
+    if node.outputs > 1 and value.rows is not None:
+        raise MixesRowsError("its indices count over all rows")
+    result = _swept(node, value, value.known_shape[1], list(kernel))
+    return [result, tensor(None)][: node.outputs]
+
+
+def _swept(node: Node, value: Tensor, channels: Polynomial, kernel: list[int | None]) -> Tensor:
+    """Return what a kernel that moves over the axes from the third on makes of a tensor."""
+    sizes = [
+        _swept_size(node, axis, len(kernel), size, window)
+        for axis, (size, window) in enumerate(zip(value.known_shape[2:], kernel, strict=True))
+    ]
+    return tensor([value.known_shape[0], channels, *sizes], value.rows)
+
+
+def _swept_size(
+    node: Node, axis: int, axes: int, size: Polynomial, window: int | None
+) -> Polynomial:
+    """Return the size of one of `axes` after a kernel of so many places has moved along it.
+
+    https://onnx.ai/onnx/operators/onnx__Conv.html has the formula.
+    """
+    way, whole = node.text("auto_pad", "NOTSET"), size.constant
+    strides = node.integers("strides") or [1] * axes
+    dilations = node.integers("dilations") or [1] * axes
+    pads = node.integers("pads") or [0] * axes * 2
+    usual = len(strides) == len(dilations) == axes and len(pads) == 2 * axes
+    if whole is None or window is None or not usual or node.integer("ceil_mode", 0):
+        return unfollowed(node.name, axis)
+    if way.startswith("SAME"):
+        return number(-(-whole // strides[axis]))
+    around = pads[axis] + pads[axis + axes] if way == "NOTSET" else 0
+    reach = dilations[axis] * (window - 1) + 1
+    if whole + around < reach:
+        return unfollowed(node.name, axis)
+    return number((whole + around - reach) // strides[axis] + 1)
+
+
+def global_pool(node: Node) -> Tensor:
+    """`GlobalAveragePool` and the like."""
+    value = node.input(0)
+    first_axis(value)
+    return tensor([*value.known_shape[:2], *[ONE] * (value.rank - 2)], value.rows)
+
+
+def recurrent(node: Node) -> list[Tensor]:
+    """`LSTM`, `GRU` and `RNN`: [steps, rows, features]."""
+    value = node.input(0)
+    if node.integer("layout", 0):
+        raise MixesRowsError("its layout is not followed")
+    no_sizes(*node.values)
+    if value.rows is None:
+        same_for_all(*node.inputs)
+        return [tensor(None)] * node.outputs
+    weights = [node.inputs[index] for index in (1, 2, 3, 7) if index < len(node.inputs)]
+    same_for_all(*weights)
+    lengths = node.inputs[4] if node.has(4) else None
+    states = [node.inputs[index] for index in (5, 6) if node.has(index)]
+    axes = [(value, 1), *((state, 1) for state in states), *([(lengths, 0)] if lengths else [])]
+    for part, axis in axes:
+        if part is None or part.rows is None or part.rows != replace(value.rows, axis=axis):
+            raise MixesRowsError("its rows are not on the axis of the batch")
+    steps, batch = value.known_shape[:2]
+    directions, features = node.input(2).known_shape[0], node.input(2).known_shape[2]
+    every = tensor([steps, directions, batch, features], replace(value.rows, axis=2))
+    last = tensor([directions, batch, features], replace(value.rows, axis=1))
+    return [every, last, last][: node.outputs]
+
+
+RULES: Mapping[str, Rule] = {
+    "MatMul": matrix_product,
+    "Gemm": general_product,
+    "Einsum": einsum,
+    "Conv": convolution,
+    "ConvTranspose": transposed_convolution,
+    **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), pool),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"), global_pool),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), recurrent),
+}

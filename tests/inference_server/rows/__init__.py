@@ -1,0 +1,1 @@
+"""The proof that rows of a model are independent, checked on real runs."""
