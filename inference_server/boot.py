@@ -20,13 +20,14 @@ from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
 from inference_server.metrics import ModelMetrics
 from inference_server.model_info import ModelInfo
 from inference_server.runtime.host import MemoryLimit, plan_threads
+from inference_server.runtime.row_check import row_proof
 from inference_server.runtime.session import ModelSession, RunOptions
 from inference_server.runtime.warmup import WarmupResult, warm_up
 from inference_server.settings import ENVIRONMENT_PREFIX, Settings
 from model_store.errors import StoreError
 from model_store.folder_store import FolderStore
 from model_store.locations import open_store, parse_options
-from model_store.manifest import Manifest
+from model_store.manifest import Manifest, RowProof
 from model_store.names import MODEL_FILE
 from protos.errors import ErrorCode
 from telemetry.logs import logger
@@ -91,16 +92,17 @@ class BootSequence:
         store = FolderStore(await self._store_folder())
         with self._phase(BootPhase.LOADING):
             loading = loop.run_in_executor(self._thread, self._load, store, intra_op)
-            session, manifest = await self._within(
+            session, manifest, rows = await self._within(
                 settings.load_seconds, loading, "loading the model", "LOAD_SECONDS"
             )
         with self._phase(BootPhase.WARMING):
-            warmup = await self._warm_up(session)
+            warmup = await self._warm_up(session, rows)
         self._log.info(
             "warmed_up",
             run_seconds=warmup.samples[0][1] if warmup.samples else None,
             max_batch_size=warmup.max_batch_size,
             refusal=warmup.refusal,
+            rows_may_meet=rows.reason,
         )
         self._connect(session, manifest, warmup)
 
@@ -124,16 +126,19 @@ class BootSequence:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
-    async def _warm_up(self, session: ModelSession) -> WarmupResult:
+    async def _warm_up(self, session: ModelSession, rows: RowProof) -> WarmupResult:
         """Return what the first runs found out until the time for them was over.
+
+        Calls share no run unless it is proved that `rows` do not meet.
 
         Raises:
             InferenceError: INFERENCE_SERVER_FAILED if none of them ended.
         """
         settings, options = self._settings, RunOptions()
+        max_rows = settings.max_batch_size if rows.reason is None else 1
         running = asyncio.get_running_loop().run_in_executor(
             self._thread,
-            partial(warm_up, session, max_rows=settings.max_batch_size, options=options),
+            partial(warm_up, session, max_rows=max_rows, options=options),
         )
         try:
             in_time, _ = await asyncio.wait({running}, timeout=settings.warm_up_seconds)
@@ -158,7 +163,7 @@ class BootSequence:
         self._on_stuck(failure.message)
         raise failure
 
-    def _load(self, store: FolderStore, intra_op: int) -> tuple[ModelSession, Manifest]:
+    def _load(self, store: FolderStore, intra_op: int) -> tuple[ModelSession, Manifest, RowProof]:
         settings = self._settings
         try:
             manifest = store.manifest(settings.model, settings.version)
@@ -170,7 +175,7 @@ class BootSequence:
         unranked = [spec.name for spec in specs if spec.shape is None]
         labels = {spec.name: spec.class_labels for spec in specs if spec.class_labels}
         session = ModelSession(model, threads=intra_op, unranked=unranked, class_labels=labels)
-        return session, manifest
+        return session, manifest, row_proof(manifest, model)
 
     def _connect(self, session: ModelSession, manifest: Manifest, warmup: WarmupResult) -> None:
         """Give the served model its input reader, response encoder and executor."""

@@ -205,6 +205,38 @@ def over_rows(path: Path) -> Path:
     return _save(path, nodes, [_tensor("x", "FP32", shape)], [_tensor("y", "FP32", shape)])
 
 
+def copies_rows(path: Path) -> Path:
+    """`y` = `x`, FP32 [N, 2], but the sum of all rows where a value is 1,000 or more."""
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["largest"], keepdims=0),
+        helper.make_node("GreaterOrEqual", ["largest", "limit"], ["copies"]),
+        helper.make_node("ReduceSum", ["x", "rows"], ["sum"], keepdims=1),
+        helper.make_node("Where", ["copies", "sum", "x"], ["y"]),
+    ]
+    shape: Shape = ("N", 2)
+    weights = {"limit": np.float32(1000), "rows": np.array([0], "i8")}
+    return _save(path, nodes, [_tensor("x", "FP32", shape)], [_tensor("y", "FP32", shape)], weights)
+
+
+def scaled_over_rows(path: Path) -> Path:
+    """`y` FP32 is `x` INT64 [N, 2], with the precision of one scale for the whole tensor."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("DynamicQuantizeLinear", ["wide"], ["q", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+    ]
+    shape: Shape = ("N", 2)
+    return _save(path, nodes, [_tensor("x", "INT64", shape)], [_tensor("y", "FP32", shape)])
+
+
+def optional_scale(path: Path) -> Path:
+    """`y` = `x` · `scale`; `x` FP32 [N, 2], `scale` FP32 [K], K is 1 or 2, 1 where left out."""
+    nodes = [helper.make_node("Mul", ["x", "scale"], ["y"])]
+    inputs = [_tensor("x", "FP32", ("N", 2)), _tensor("scale", "FP32", ("K",))]
+    scale = {"scale": np.array([1], "f4")}
+    return _save(path, nodes, inputs, [_tensor("y", "FP32", ("N", 2))], scale)
+
+
 def nan_output(path: Path) -> Path:
     """`log` and `reciprocal` of `x`, FP32 [N]: NaN for a negative, -inf and inf for 0."""
     nodes = [

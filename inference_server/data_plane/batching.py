@@ -13,7 +13,9 @@ import numpy as np
 
 from inference_server.data_plane.calls import Feeds, PendingCall
 from inference_server.errors import InferenceError
+from inference_server.runtime.rows import MAX_SIZE
 from inference_server.runtime.session import ModelSession, RunOptions
+from protos.errors import ErrorCode
 
 
 class BatchResult:
@@ -92,19 +94,27 @@ class BatchQueue:
         return calls
 
 
-def batch_key(feeds: Feeds, outputs: Sequence[str]) -> tuple[Hashable, int] | None:
+def batch_key(
+    feeds: Feeds, outputs: Sequence[str], required: frozenset[str]
+) -> tuple[Hashable, int] | None:
     """Return the key of calls that can run together, and the rows of this one.
 
-    None if the inputs differ in their first dimension: the call then runs alone.
+    None if the call runs alone: the proof that rows are independent (`runtime.rows`) holds where
+    the `required` inputs are sent and no other, have the same number of rows, and no dimension is
+    0 or MAX_SIZE or more.
     """
+    if feeds.keys() != required:
+        return None
     rows = -1
     parts: list[Hashable] = [tuple(outputs)]
     for name, array in feeds.items():
         if not array.ndim or rows not in (-1, array.shape[0]):
             return None
+        if not 0 < min(array.shape) <= max(array.shape) < MAX_SIZE:
+            return None
         rows = array.shape[0]
         parts.append((name, array.shape[1:], _text_class(array)))
-    return (tuple(parts), rows) if rows > 0 else None
+    return tuple(parts), rows
 
 
 def shape_class(feeds: Feeds, *, by_rows: bool) -> Hashable:
@@ -140,7 +150,8 @@ def run_batch(
     """Run `calls` together and return the outcome of each; `options` can end the run.
 
     If the run fails, each call is run once more by itself, so that only the faulty one fails. The
-    same if the outputs do not have one row for each row of input: they cannot be divided then.
+    text of the shared failure, which may quote another caller's value, reaches no caller. The same
+    if the outputs do not have one row for each row of input: they cannot be divided then.
     """
     first = calls[0]
     profile = first.profile
@@ -154,9 +165,12 @@ def run_batch(
     started_at = perf_counter()
     try:
         arrays = session.run(profile.batched_feeds(calls), profile.outputs, options)
-    except InferenceError as error:
+    except InferenceError:
         if options is not None and options.terminate:
-            return [error] * len(calls)
+            ended = InferenceError(
+                ErrorCode.CANCELLED, "the run was ended: no caller waited for it"
+            )
+            return [ended] * len(calls)
         return [run_batch(session, (call,), options)[0] for call in calls]
     result = BatchResult(arrays, started_at, perf_counter() - started_at, shared=True)
     rows = 0

@@ -23,7 +23,8 @@ class InputReader:
 
     def __init__(self, signature: Signature) -> None:
         self._specs: Mapping[str, TensorSpec] = {spec.name: spec for spec in signature.inputs}
-        self._required = frozenset(spec.name for spec in signature.inputs if not spec.optional)
+        self.required = frozenset(spec.name for spec in signature.inputs if not spec.optional)
+        """The inputs that every call must send."""
         self._unsupported = signature.unsupported_inputs
         self._checked = frozenset(
             spec.name for spec in signature.inputs if spec.datatype in {"BOOL", "BYTES"}
@@ -64,8 +65,8 @@ class InputReader:
             else:
                 array = decode_raw(raws[index], datatype, shape, tensor=name)
             feeds[name] = array if datatype.size else _decode_strings(array, name)
-        if not self._required <= feeds.keys():
-            missing = ", ".join(f"'{name}'" for name in sorted(self._required - feeds.keys()))
+        if not self.required <= feeds.keys():
+            missing = ", ".join(f"'{name}'" for name in sorted(self.required - feeds.keys()))
             raise TensorError(f"input {missing} is missing: the model takes {self._input_names()}")
         return feeds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -115,7 +115,7 @@ class ExecutorSetup:
     def submit(self, output: str, **feeds: np.ndarray) -> asyncio.Future[Outcome]:
         """Submit a call; return what will hold its outcome."""
         responder = FutureResponder()
-        key = batch_key(feeds, [output]) if self.executor.can_batch else None
+        key = batch_key(feeds, [output], frozenset(feeds)) if self.executor.can_batch else None
         profile = RequestProfile(
             outputs=(output,),
             input_bytes=sum(array.nbytes for array in feeds.values()),
@@ -378,19 +378,53 @@ async def test_a_cancelled_call_leaves_its_place_in_the_queue(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("build", "batched"),
+    ("build", "keeps_rows"),
     [
         (onnx_models.mlp, True),
         (onnx_models.mixed, True),
         (onnx_models.scalar, False),
         (onnx_models.fill, False),
-        (onnx_models.over_rows, False),
     ],
 )
-def test_batching_is_detected_by_trying(
-    tmp_path: Path, build: Callable[[Path], Path], batched: bool
+def test_outputs_with_as_many_rows_as_the_inputs_are_found_by_trying(
+    tmp_path: Path, build: Callable[[Path], Path], keeps_rows: bool
 ) -> None:
-    assert (warm_up(loaded(build, tmp_path)).max_batch_size > 1) is batched
+    found = warm_up(loaded(build, tmp_path))
+    assert found.batch_axis is keeps_rows
+    assert (found.max_batch_size > 1) is keeps_rows
+
+
+def test_no_run_is_shared_where_rows_may_meet(tmp_path: Path) -> None:
+    found = warm_up(loaded(onnx_models.over_rows, tmp_path), max_rows=1)
+    assert found.batch_axis
+    assert found.max_batch_size == 1
+    assert [rows for rows, _ in found.samples] == [1]
+
+
+@pytest.mark.parametrize(
+    "feeds",
+    [
+        {"x": np.zeros((2, 3), "f4"), "scale": np.zeros(2, "f4")},
+        {"x": np.zeros((0, 3), "f4")},
+        {"x": np.zeros((2, 0), "f4")},
+        {"x": np.zeros((1, 1 << 20), "f4")},
+        {"x": np.float32(0)},
+        {},
+    ],
+    ids=["optional input", "no rows", "no columns", "too large", "scalar", "missing"],
+)
+def test_calls_that_no_proof_covers_run_alone(feeds: dict[str, np.ndarray]) -> None:
+    assert batch_key(feeds, ["y"], frozenset({"x"})) is None
+
+
+def test_calls_with_the_same_inputs_share_a_key() -> None:
+    def key(rows: int, columns: int) -> tuple[Hashable, int]:
+        found = batch_key({"x": np.zeros((rows, columns), "f4")}, ["y"], frozenset({"x"}))
+        assert found is not None
+        return found
+
+    assert key(1, 3)[0] == key(2, 3)[0] != key(1, 4)[0]
+    assert [key(rows, 3)[1] for rows in (1, 2)] == [1, 2]
 
 
 async def test_event_loops_go_before_runs_on_threads() -> None:
