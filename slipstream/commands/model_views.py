@@ -90,7 +90,17 @@ def manifest_facts(manifest: Manifest) -> RenderableType:
         files=[f"{file.path} ({file.size:,} bytes)" for file in manifest.files],
         producer=manifest.producer,
         opset=[f"{domain} {number}" for domain, number in manifest.opset.items()],
+        calls=_sharing(manifest),
     )
+
+
+def _sharing(manifest: Manifest) -> str:
+    """Return whether calls share runs, and why not."""
+    if manifest.rows is None:
+        return "checked when its inference server starts, and run alone until then"
+    if manifest.rows.reason is None:
+        return "share runs: each row of an answer depends on that row of the inputs alone"
+    return f"run alone: {manifest.rows.reason}"
 
 
 def manifest_tensors(manifest: Manifest) -> RenderableType:

@@ -64,10 +64,18 @@ export function VersionDetails({ manifest, model, manages }: VersionDetailsProps
           <dd>{operatorSets.join(", ")}</dd>
           <dt>{modelTexts.modelVersion.producer}</dt>
           <dd>{producer || t.common.unknown}</dd>
+          <dt>{modelTexts.modelVersion.calls}</dt>
+          <dd>{sharing(manifest.rows)}</dd>
         </dl>
       </Section>
     </>
   );
+}
+
+function sharing(rows: Manifest["rows"]): string {
+  if (!rows) return modelTexts.modelVersion.uncheckedRuns;
+  if (rows.reason === null) return modelTexts.modelVersion.sharedRuns;
+  return modelTexts.modelVersion.aloneRuns(rows.reason);
 }
 
 const FILE_COLUMNS = [
