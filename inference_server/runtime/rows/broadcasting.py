@@ -64,6 +64,17 @@ def elementwise(node: Node) -> Tensor:
     return broadcast(node.values)
 
 
+def like_first(node: Node) -> Tensor:
+    """Any function of elements whose result has the shape of the first input.
+
+    ONNX Runtime takes a first part of the others where they are larger, and does not fail.
+    """
+    value, result = node.input(0), elementwise(node)
+    if result.rows != value.rows or result.shape != value.shape:
+        raise MixesRowsError("another input is larger than the first")
+    return result
+
+
 Arithmetic = Callable[[Polynomial, Polynomial], Polynomial | None]
 
 
@@ -170,14 +181,15 @@ def dropout(node: Node) -> list[Tensor]:
 
 _ELEMENTWISE = (
     "Abs Acos Acosh And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor "
-    "Ceil Celu Clip Cos Cosh Elu Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish "
-    "IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Neg Not Or PRelu Pow "
+    "Ceil Celu Cos Cosh Elu Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish "
+    "IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Neg Not Or Pow "
     "Reciprocal RegexFullMatch Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt "
     "StringConcat Sum Tan Tanh ThresholdedRelu Xor"
 )
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE.split(), elementwise),
     **dict.fromkeys(_ARITHMETIC, arithmetic),
+    **dict.fromkeys(("Clip", "PRelu"), like_first),
     "Where": where,
     "Cast": cast,
     "Identity": identity,

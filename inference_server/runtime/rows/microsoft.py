@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inference_server.runtime.rows.broadcasting import broadcast, elementwise
+from inference_server.runtime.rows.broadcasting import broadcast, like_first
 from inference_server.runtime.rows.nodes import Node, Rule
 from inference_server.runtime.rows.quantizing import MICROSOFT_RULES
 from inference_server.runtime.rows.reducing import before
@@ -27,7 +27,7 @@ def skip_layer_normalization(node: Node) -> Tensor:
 
 
 RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(("Gelu", "FastGelu", "QuickGelu", "BiasGelu"), elementwise),
+    **dict.fromkeys(("Gelu", "FastGelu", "QuickGelu", "BiasGelu"), like_first),
     "SkipLayerNormalization": skip_layer_normalization,
     **MICROSOFT_RULES,
 }

@@ -81,10 +81,20 @@ def general_product(node: Node) -> Tensor:
     left = _turned(node.input(0), turn=bool(node.integer("transA", 0)))
     right = _turned(node.input(1), turn=bool(node.integer("transB", 0)))
     result = multiplied(left, right)
-    if not node.has(2):
-        return result
-    no_sizes(node.input(2))
-    return broadcast([result, node.input(2)])
+    return with_bias(result, node.input(2)) if node.has(2) else result
+
+
+def with_bias(result: Tensor, bias: Tensor) -> Tensor:
+    """Return a product to which a bias is added, which has at most its shape.
+
+    Raises:
+        MixesRowsError: it could be larger, or has another value for each row.
+    """
+    no_sizes(bias)
+    summed = broadcast([result, bias])
+    if summed.rows != result.rows or summed.shape != result.shape:
+        raise MixesRowsError("its bias is larger than its product")
+    return summed
 
 
 def _turned(value: Tensor, *, turn: bool) -> Tensor:

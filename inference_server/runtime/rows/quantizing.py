@@ -12,6 +12,7 @@ from inference_server.runtime.rows.products import (
     global_pool,
     multiplied,
     pool,
+    with_bias,
 )
 from inference_server.runtime.rows.reducing import softmax
 from inference_server.runtime.rows.refusal import MixesRowsError
@@ -108,7 +109,7 @@ def scaled_general_product(node: Node) -> Tensor:
     if node.integer("transB", 0):
         right = tensor(right.known_shape[::-1])
     result = _scaled_product(node, left, right, node.inputs[6:])
-    return broadcast([result, node.input(6)]) if node.has(6) else result
+    return with_bias(result, node.input(6)) if node.has(6) else result
 
 
 def scaled_elementwise(node: Node) -> Tensor:

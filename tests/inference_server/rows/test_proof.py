@@ -213,6 +213,23 @@ def test_what_mixes_rows_is_refused(inputs: str, body: str) -> None:
     assert _reason(inputs, body) is not _PROVED
 
 
+@pytest.mark.parametrize(
+    ("body", "is_proved"),
+    [
+        ("{ y = PRelu(x, c) }", True),
+        ("{ p = PRelu(c, x) y = Add(x, p) }", False),
+        ("{ y = Gemm(x, w, c) }", True),
+        ("{ g = Gemm(c, w, x) y = Add(x, g) }", False),
+        ("{ y = Clip(x, low) }", True),
+        ("{ k = Clip(low, x) y = Add(x, k) }", False),
+    ],
+)
+def test_an_input_that_is_larger_than_the_first_is_refused(body: str, is_proved: bool) -> None:
+    """ONNX Runtime takes the first row of a slope with more rows than what it is applied to."""
+    constants = "<float[1, 2] c = {1, 2}, float[2, 2] w = {1, 2, 3, 4}, float low = {0}>"
+    assert (_reason("float[N, 2] x", constants + body) is _PROVED) is is_proved
+
+
 def test_an_activation_with_a_scale_for_each_column_is_refused() -> None:
     body = (
         "<float s = {0.1}, uint8 z = {0}, float[2] each = {0.1, 0.2}, uint8[2] none = {0, 0}>"
