@@ -67,7 +67,7 @@ def elementwise(node: Node) -> Tensor:
 def like_first(node: Node) -> Tensor:
     """Any function of elements whose result has the shape of the first input.
 
-    ONNX Runtime takes a first part of the others where they are larger, and does not fail.
+    Where others are larger, ONNX Runtime's own inference of shapes is wrong about the result.
     """
     value, result = node.input(0), elementwise(node)
     if result.rows != value.rows or result.shape != value.shape:

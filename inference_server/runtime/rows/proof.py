@@ -121,7 +121,24 @@ class _Graph:
             self._known[value.name] = _input(value)
         for index, node in enumerate(graph.node):
             self._add(index, node)
+        self._check_declared(graph)
         return self._known
+
+    def _check_declared(self, graph: GraphProto) -> None:
+        """Raise MixesRowsError if a size that the author declares is not shown by the graph.
+
+        ONNX Runtime believes declared sizes, and puts them in place of what `Shape` would return.
+        What no node takes cannot mislead it.
+        """
+        taken = {name for node in graph.node for name in node.input}
+        constants = {proto.name for proto in graph.initializer}
+        optional = [value for value in graph.input if value.name in constants]
+        for value in (*graph.value_info, *graph.output, *optional):
+            known = self._known.get(value.name)
+            if value.name in taken and isinstance(known, Tensor) and not _agrees(value, known):
+                raise MixesRowsError(
+                    f"tensor '{value.name}' is declared with sizes that the graph does not show"
+                )
 
     def _add_constants(self, graph: GraphProto) -> None:
         for proto in graph.initializer:
@@ -256,6 +273,17 @@ def _input(value: ValueInfoProto) -> Tensor:
         is_fixed = size.dim_value > 0
         shape.append(number(size.dim_value) if is_fixed else symbol(f"{value.name}.{axis}"))
     return tensor(shape, RowAxis(0))
+
+
+def _agrees(value: ValueInfoProto, known: Tensor) -> bool:
+    """Whether each size that is declared as a number is that of the tensor."""
+    if not value.type.tensor_type.HasField("shape") or known.shape is None:
+        return True
+    sizes = value.type.tensor_type.shape.dim
+    return len(sizes) == known.rank and all(
+        not size.HasField("dim_value") or size.dim_value == shown.constant
+        for size, shown in zip(sizes, known.known_shape, strict=True)
+    )
 
 
 def _check_output(name: str, value: Tensor | Refused | None) -> None:

@@ -225,7 +225,7 @@ def test_what_mixes_rows_is_refused(inputs: str, body: str) -> None:
     ],
 )
 def test_an_input_that_is_larger_than_the_first_is_refused(body: str, is_proved: bool) -> None:
-    """ONNX Runtime takes the first row of a slope with more rows than what it is applied to."""
+    """ONNX Runtime infers the shape of the first input, and computes with that."""
     constants = "<float[1, 2] c = {1, 2}, float[2, 2] w = {1, 2, 3, 4}, float low = {0}>"
     assert (_reason("float[N, 2] x", constants + body) is _PROVED) is is_proved
 
@@ -305,6 +305,23 @@ def test_declared_shapes_of_tensors_change_nothing() -> None:
     model = _relu()
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, [7]))
     assert proof.prove(model).reason is _PROVED
+
+
+@pytest.mark.parametrize(
+    ("sizes", "is_proved"), [((3, 4), False), (("N", "S"), True), ((3, 4, 5), False)]
+)
+def test_a_declared_size_that_the_graph_does_not_show_is_refused(
+    sizes: Sequence[int | str], is_proved: bool
+) -> None:
+    """ONNX Runtime puts [3, 4] for `Shape(t)`: of two rows of six it would make three of four."""
+    body = (
+        "<int64 last = {1}> { t = Relu(x) s = Shape(t) r = Reshape(x, s) c = CumSum(r, last)"
+        "  s2 = Shape(x) y = Reshape(c, s2) }"
+    )
+    model = _model("float[N, S] x", body)
+    assert proof.prove(model).reason is _PROVED
+    model.graph.value_info.append(helper.make_tensor_value_info("t", TensorProto.FLOAT, sizes))
+    assert (proof.prove(model).reason is _PROVED) is is_proved
 
 
 # What readers of ONNX could differ about.
