@@ -140,7 +140,7 @@ def _say(text: str) -> None:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Take away what pytest-xdist appends to the id of a test with a group.
 
-    `--last-failed` would not find it, and nobody could copy it.
+    `--last-failed` would not find it, and it could not be copied to a command line.
     """
     worker = getattr(report, "node", None)
     if worker is not None and worker.config.getoption("dist") == "loadgroup":

@@ -57,9 +57,10 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
 }
 """Operator set → operator → rule."""
 # Dropout only in training: then its rule refuses it.
-_RANDOM = (
+_RANDOM_NAMES = (
     "Bernoulli Dropout Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike"
 )
+_RANDOM = frozenset(_RANDOM_NAMES.split())
 _GRAPHS = frozenset({AttributeProto.GRAPH, AttributeProto.GRAPHS})
 
 
@@ -209,7 +210,7 @@ class _Graph:
         try:
             made = rule(read)
         except MixesRowsError:
-            if not constant_inputs or node.op_type in _RANDOM.split():
+            if not constant_inputs or node.op_type in _RANDOM:
                 raise
             return [tensor(None)] * len(node.output)  # all of it is the same for every row
         values = [made] if isinstance(made, Tensor) else list(made)
@@ -246,11 +247,7 @@ def _set(domain: str) -> str:
 
 def _is_deterministic(domain: str, op: str, version: int) -> bool:
     """Whether an operator of a public set returns the same for the same inputs."""
-    return (
-        domain in (STANDARD, CLASSICAL)
-        and op not in _RANDOM.split()
-        and defs.has(op, version, domain)
-    )
+    return domain in (STANDARD, CLASSICAL) and op not in _RANDOM and defs.has(op, version, domain)
 
 
 def _input(value: ValueInfoProto) -> Tensor:
