@@ -103,8 +103,9 @@ class BootSequence:
             max_batch_size=warmup.max_batch_size,
             refusal=warmup.refusal,
             rows_may_meet=rows.reason,
+            batching=settings.batching,
         )
-        self._connect(session, manifest, warmup)
+        self._connect(session, manifest, warmup, by_owner=rows.reason is not None)
 
     async def _store_folder(self) -> Path:
         """Return the folder of the store; of a bucket, that in which the model is kept now."""
@@ -129,13 +130,16 @@ class BootSequence:
     async def _warm_up(self, session: ModelSession, rows: RowProof) -> WarmupResult:
         """Return what the first runs found out until the time for them was over.
 
-        Calls share no run unless it is proved that `rows` do not meet.
+        Calls share no run unless it is proved that `rows` do not meet, or declared.
 
         Raises:
             InferenceError: INFERENCE_SERVER_FAILED if none of them ended.
         """
         settings, options = self._settings, RunOptions()
-        max_rows = settings.max_batch_size if rows.reason is None else 1
+        shares = settings.batching == "declared" or (
+            settings.batching == "auto" and rows.reason is None
+        )
+        max_rows = settings.max_batch_size if shares else 1
         running = asyncio.get_running_loop().run_in_executor(
             self._thread,
             partial(warm_up, session, max_rows=max_rows, options=options),
@@ -177,8 +181,13 @@ class BootSequence:
         session = ModelSession(model, threads=intra_op, unranked=unranked, class_labels=labels)
         return session, manifest, row_proof(manifest, model)
 
-    def _connect(self, session: ModelSession, manifest: Manifest, warmup: WarmupResult) -> None:
-        """Give the served model its input reader, response encoder and executor."""
+    def _connect(
+        self, session: ModelSession, manifest: Manifest, warmup: WarmupResult, *, by_owner: bool
+    ) -> None:
+        """Give the served model its input reader, response encoder and executor.
+
+        Where calls share runs, they do so `by_owner`, or all of them.
+        """
         settings = self._settings
         signature = session.signature
         encoder = ResponseEncoder(
@@ -202,7 +211,8 @@ class BootSequence:
             ),
         )
         self._info.load(signature, warmup)
-        self._model.load(InputReader(signature), encoder, executor)
+        by_owner = by_owner and executor.can_batch
+        self._model.load(InputReader(signature), encoder, executor, by_owner=by_owner)
 
     @contextmanager
     def _phase(self, phase: BootPhase) -> Iterator[None]:

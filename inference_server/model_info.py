@@ -18,10 +18,11 @@ from inference_server.runtime.warmup import WarmupResult
 from model_store.manifest import PLATFORM, TensorSpec
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from protos.parameters import CANCELLATION
+from protos.parameters import CANCELLATION, OWNERS
 
 EXTENSIONS = ("model_configuration", "statistics", CANCELLATION)
-"""As server metadata lists them. `model_repository` is not: it includes loading and unloading."""
+"""As server metadata lists them, with OWNERS where calls share runs by owner. `model_repository` is
+not one: it includes loading and unloading."""
 
 _BACKEND = "onnxruntime"
 _INDEX_STATES: Mapping[LifecycleState, str] = {
@@ -55,6 +56,11 @@ class ModelInfo:
         """Set what was found out about the model, before the lifecycle becomes ready."""
         self._metadata = _metadata(self._name, self._version, signature)
         self._config = _config(self._name, self._version, signature, warmup)
+
+    @property
+    def extensions(self) -> Sequence[str]:
+        """The extensions that the server announces; complete once it is ready."""
+        return (*EXTENSIONS, OWNERS) if self._model.by_owner else EXTENSIONS
 
     def metadata(self, request: pb.ModelMetadataRequest) -> pb.ModelMetadataResponse:
         """Return the model's inputs and outputs.

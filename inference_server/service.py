@@ -15,7 +15,7 @@ from inference_server.data_plane.responders import StreamResponder, UnaryRespond
 from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError, as_inference_error
 from inference_server.lifecycle import Lifecycle, LifecycleState
-from inference_server.model_info import EXTENSIONS, ModelInfo
+from inference_server.model_info import ModelInfo
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.methods import RPC_METHODS, SERVICE, method_path
@@ -85,7 +85,7 @@ class ProtocolService:
 
     def _server_metadata(self, _: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
         return pb.ServerMetadataResponse(
-            name=SERVER_NAME, version=self._version, extensions=EXTENSIONS
+            name=SERVER_NAME, version=self._version, extensions=self._info.extensions
         )
 
     def _infer(self, raw: bytes, call: UnaryCall) -> asyncio.Future[bytes]:

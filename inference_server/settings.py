@@ -10,6 +10,8 @@ from telemetry import options
 from telemetry.logs import FORMATS
 from telemetry.options import OptionsError, TcpAddress, one_of, option, seconds, whole_number
 
+BATCHING = ("auto", "off", "declared")
+"""Whether calls share runs by proof, not at all, or also by the word of the model's owner."""
 ENVIRONMENT_PREFIX = "SLIPSTREAM_INFERENCE_"
 _EPILOG = (
     "Exit status: 0 stopped by a signal; 1 could not listen, or the parent has died; 2 invalid "
@@ -119,6 +121,13 @@ class Settings:
     )
     instances: int = option(
         whole_number(1), "concurrent runs, each on a thread of its own", default="1", metavar="N"
+    )
+    batching: str = option(
+        one_of(*BATCHING),
+        "which calls share runs. auto: those of a model whose rows are proved independent; off: "
+        "none; declared: of other models, those of keys of one owner, as the gateway names it",
+        default="auto",
+        metavar="|".join(BATCHING),
     )
     max_batch_size: int = option(
         whole_number(1),

@@ -16,6 +16,10 @@ CANCEL = "slipstream-cancel"
 """Not an inference request: cancels the call that has this id (bool)."""
 CANCELLATION = "slipstream_cancellation"
 """The extension by which a server announces support for CANCEL."""
+OWNER = "slipstream-owner"
+"""Whom the caller's key belongs to (string). Gateways set it, and remove what a caller sent."""
+OWNERS = "slipstream_owner"
+"""The extension by which a server announces that calls share runs only with the same OWNER."""
 QUEUE_SECONDS = "slipstream-queue-seconds"
 """Seconds from reading a call to the start of its execution (double)."""
 INFER_SECONDS = "slipstream-infer-seconds"
@@ -31,6 +35,20 @@ def timeout_seconds(request: pb.ModelInferRequest) -> float | None:
         return None
     timeout_microseconds = request.parameters[TIMEOUT].int64_param
     return timeout_microseconds / 1e6 if timeout_microseconds > 0 else None
+
+
+def owner_of(request: pb.ModelInferRequest) -> str | None:
+    """Return who the caller's key belongs to; None if the request does not say."""
+    if OWNER not in request.parameters:
+        return None
+    return request.parameters[OWNER].string_param or None
+
+
+def set_owner(request: pb.ModelInferRequest, owner: str | None) -> None:
+    """Name the owner of the caller's key, in place of what the request says; None: no one."""
+    request.parameters.pop(OWNER, None)
+    if owner is not None:
+        request.parameters[OWNER].string_param = owner
 
 
 def sequence_id(request: pb.ModelInferRequest) -> str | None:

@@ -218,6 +218,18 @@ def copies_rows(path: Path) -> Path:
     return _save(path, nodes, [_tensor("x", "FP32", shape)], [_tensor("y", "FP32", shape)], weights)
 
 
+def positive_rows(path: Path) -> Path:
+    """`y` has the positive ones of `x`, FP32 [N]: fewer rows, depending on their values."""
+    nodes = [
+        helper.make_node("Greater", ["x", "zero"], ["positive"]),
+        helper.make_node("Compress", ["x", "positive"], ["y"], axis=0),
+    ]
+    weights = {"zero": np.float32(0)}
+    return _save(
+        path, nodes, [_tensor("x", "FP32", ("N",))], [_tensor("y", "FP32", ("M",))], weights
+    )
+
+
 def scaled_over_rows(path: Path) -> Path:
     """`y` FP32 is `x` INT64 [N, 2], with the precision of one scale for the whole tensor."""
     nodes = [

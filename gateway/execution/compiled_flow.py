@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy import select
+
 from gateway.deployments.input_tensors import InputTensors, input_tensors
 from gateway.deployments.live_deployment import read_pins
 from gateway.errors import GatewayError
@@ -13,7 +15,7 @@ from gateway.flows.processes import FlowProcesses
 from gateway.flows.spec import parse_flow
 from gateway.storage.cache import Cache
 from gateway.storage.database import Database
-from gateway.storage.tables import DeploymentVersion
+from gateway.storage.tables import Deployment, DeploymentVersion
 from protos.errors import ErrorCode
 
 VersionKey = tuple[str, int]
@@ -52,11 +54,17 @@ class CompiledFlowCache:
         return await self._cache.find((deployment_id, version))
 
     async def _load(self, key: VersionKey) -> CompiledFlow:
+        statement = (
+            select(DeploymentVersion, Deployment.profile_id)
+            .join(Deployment, Deployment.id == DeploymentVersion.deployment_id)
+            .where(DeploymentVersion.deployment_id == key[0], DeploymentVersion.version == key[1])
+        )
         async with self._db.read() as session:
-            row = await session.get(DeploymentVersion, key)
-        if row is None:
+            found = (await session.execute(statement)).one_or_none()
+        if found is None:
             message = f"version {key[1]} of deployment '{key[0]}' was deleted"
             raise GatewayError(ErrorCode.GONE, message)
+        row, owner = found
         spec, pins = parse_flow(row.definition), read_pins(row)
         plan = compile_plan(spec)
         if plan.needs_evaluator:
@@ -64,4 +72,4 @@ class CompiledFlowCache:
         if plan.needs_functions:
             self._processes.functions.warm()
         tensors = input_tensors(spec, plan, pins)
-        return CompiledFlow(plan=plan, models=PinnedModels(pins), tensors=tensors)
+        return CompiledFlow(plan=plan, models=PinnedModels(pins, owner), tensors=tensors)

@@ -76,7 +76,7 @@ class DraftRunner:
         connections = ModelConnections(settings, self._db)
         await connections.start()
         try:
-            models = PinnedModels(pins).client(
+            models = PinnedModels(pins, profile_id).client(
                 connections.servers, boot_wait_seconds=_BOOT_WAIT_SECONDS
             )
             return await engine.execute(

@@ -239,7 +239,7 @@ class RunExecutor:
         if stored is None:
             raise GatewayError(ErrorCode.GONE, "the flow of this test was deleted")
         draft = DraftFlow.load(stored)
-        return draft.plan(), PinnedModels(draft.models)
+        return draft.plan(), PinnedModels(draft.models, claim.profile_id)
 
     async def _without_non_finite(
         self, claim: Claim, output_data: Mapping[str, Any], result: RunResult

@@ -33,9 +33,10 @@ _TRANSIENT = frozenset(
 class PinnedModels:
     """The model versions pinned by a deployment version, by the nodes that call them."""
 
-    def __init__(self, pins: Mapping[str, Pin]) -> None:
+    def __init__(self, pins: Mapping[str, Pin], owner: str) -> None:
+        """Hold the models of a flow that belongs to the profile `owner`."""
         self._calls = {
-            node_id: TensorCodec(pass_through_plan(pin)) for node_id, pin in pins.items()
+            node_id: TensorCodec(pass_through_plan(pin), owner) for node_id, pin in pins.items()
         }
 
     @property
@@ -98,6 +99,7 @@ class InferenceClient:
             raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
         template, raws = model.encode(inputs, timeout)
         stream: InferenceStreamClient = self._servers.stream(model.plan.model, model.plan.version)
+        model.by_owner = stream.by_owner
         reply = await stream.request(template, raws, timeout)
         if len(reply.message) > _LARGE_REPLY_BYTES:
             return await in_turns(model.value_steps(reply.message, reply.template))

@@ -125,6 +125,7 @@ class DeploymentCall(AnswerableCall):
         self.parse_seconds = perf_counter() - began
         plan = codec.plan
         stream = self.services.servers.stream(plan.model, plan.version)
+        codec.by_owner = stream.by_owner
         self._send(stream, template, raws, self.timeout)
 
     def send_parsed(

@@ -223,5 +223,5 @@ class RouteResolver:
         if found is None or found.plan is not plan:
             if len(self._codecs) >= _MAX_CODECS:
                 self._codecs.clear()
-            found = self._codecs[version] = TensorCodec(plan)
+            found = self._codecs[version] = TensorCodec(plan, deployment.profile_id)
         return found

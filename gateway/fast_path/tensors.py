@@ -35,7 +35,7 @@ from protos.errors import ErrorCode
 from protos.json_tensors import dump_tensor, dump_with_nulls, to_json
 from protos.message_templates import InferRequestTemplate, InferResponseTemplate
 from protos.non_finite import non_finite_name
-from protos.parameters import TIMEOUT, timeout_microseconds
+from protos.parameters import TIMEOUT, set_owner, timeout_microseconds
 from protos.tensors import decode_raw
 
 _MAX_TEMPLATES = 1024
@@ -88,8 +88,13 @@ class _Field:
 class TensorCodec:
     """Encodes requests and decodes replies of one plan; what calls have in common is done once."""
 
-    def __init__(self, plan: FastPlan) -> None:
+    def __init__(self, plan: FastPlan, owner: str | None = None) -> None:
+        """Encode calls whose keys belong to `owner`; None: that is not known."""
         self.plan = plan
+        self.by_owner = False
+        """Whether requests name the owner: as the inference server wants, which the last call's
+        stream says (`InferenceStreamClient.by_owner`). A request that does not runs alone there."""
+        self._owner = owner
         self._inputs = [tensor_input(source) for source in plan.inputs]
         self._has_strings = any(not each.datatype.size for each in self._inputs)
         self._requests: dict[tuple[object, ...], InferRequestTemplate] = {}
@@ -107,7 +112,7 @@ class TensorCodec:
             GatewayError: as `pack_inputs` and `check_shapes`.
         """
         shapes, raws = pack_inputs(self._inputs, input_data)
-        key = (timeout, *shapes)
+        key = (timeout, self.by_owner, *shapes)
         template = self._requests.get(key)
         # the same shape says nothing about the size of strings
         if template is None or (self._has_strings and template.sizes != [len(raw) for raw in raws]):
@@ -185,6 +190,8 @@ class TensorCodec:
         plan = self.plan
         head = pb.ModelInferRequest(model_name=plan.model, model_version=str(plan.version))
         head.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
+        if self.by_owner:
+            set_owner(head, self._owner)
         for each, shape in zip(self._inputs, shapes, strict=True):
             if shape is not None:
                 head.inputs.add(name=each.source.name, datatype=each.datatype.name, shape=shape)

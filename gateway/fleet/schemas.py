@@ -12,7 +12,7 @@ from gateway.fleet.labels import LABEL_PATTERN, MAX_LABELS
 from gateway.fleet.registrations import LEASE_SECONDS, Seen
 from gateway.fleet.scaling import DEFAULT_TARGET_QUEUE
 from gateway.fleet.server_logs import MAX_LINES, ReplicaLines
-from gateway.fleet.states import Desired, Phase, State
+from gateway.fleet.states import Batching, Desired, Phase, State
 from gateway.fleet.store import ServerSettings
 from gateway.storage.paging import Page
 from gateway.storage.tables import InferenceServer
@@ -81,6 +81,11 @@ class ServerSettingsIn(BaseModel):
     host_labels: dict[_Label, _Label] = Field(default_factory=dict, max_length=MAX_LABELS)
     """The labels that a machine must have to run it, such as `{"accelerator": "gpu"}`; see
     `slipstream hosts list`. Replicas that run move one after the other."""
+    batching: Batching = Batching.AUTO
+    """Which calls share runs of the model. `auto`: all, if it is proved that no row of the model
+    reaches another one, see `rows` of the version. `off`: none. `declared`: also where nothing is
+    proved, but only calls whose keys belong to the same user; you say that rows are independent.
+    Processes apply a new value at their next start."""
 
     @model_validator(mode="after")
     def _check_one_number(self) -> Self:
@@ -97,6 +102,8 @@ class ServerSettingsIn(BaseModel):
             settings["target_queue"] = self.target_queue
         if "host_labels" in self.model_fields_set:
             settings["host_labels"] = self.host_labels
+        if "batching" in self.model_fields_set:
+            settings["batching"] = self.batching
         if "replicas" in self.model_fields_set:
             settings["replicas"] = self.replicas
         if "replica_range" in self.model_fields_set:
@@ -182,6 +189,8 @@ class ServerOut(BaseModel):
     """How many calls are to wait or run in each replica then; null: 2."""
     host_labels: dict[str, str] | None
     """The labels that a machine must have to run it."""
+    batching: Batching
+    """Which calls share runs of the model."""
     ready_replicas: int
     restarts: int
     memory_bytes: int | None

@@ -19,6 +19,18 @@ class Desired(StrEnum):
     """No process; the next call starts one."""
 
 
+class Batching(StrEnum):
+    """Which calls share runs of a model."""
+
+    AUTO = "auto"
+    """All, if it is proved that no row of the model reaches another one."""
+    OFF = "off"
+    """None: each call runs alone."""
+    DECLARED = "declared"
+    """Where nothing is proved, calls whose keys have the same owner: by the word of who serves
+    it."""
+
+
 class State(StrEnum):
     """The last observed state of the process."""
 

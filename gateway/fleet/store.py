@@ -19,7 +19,7 @@ from gateway.auth.model_access import ModelUser
 from gateway.errors import GatewayError
 from gateway.fleet.audit_events import desired_fields, record_server
 from gateway.fleet.hosts import IS_ALIVE
-from gateway.fleet.states import Desired, Phase, State, check_transition
+from gateway.fleet.states import Batching, Desired, Phase, State, check_transition
 from gateway.ids import is_id
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
@@ -129,6 +129,8 @@ class ServerSettings(TypedDict, total=False):
     """How many calls are to wait or run in each of them then, on average."""
     host_labels: dict[str, str]
     """The labels that a host must have to run one."""
+    batching: Batching
+    """Which calls share runs. Applies from the next start of each process."""
 
 
 class FleetStore:
@@ -443,6 +445,7 @@ async def insert_server(
         server.idle_timeout_seconds = before.idle_timeout_seconds
         server.host_labels = before.host_labels
         server.target_queue = before.target_queue
+        server.batching = before.batching
     if before is not None and before.replica_count and not given:
         server.min_replicas, server.max_replicas = before.min_replicas, before.max_replicas
         set_count(server, before.replica_count)

@@ -25,6 +25,7 @@ from protos.parameters import (
     TIMEOUT,
     min_timeout,
     sequence_id,
+    set_owner,
     timeout_microseconds,
     timeout_seconds,
 )
@@ -198,13 +199,12 @@ class DataPlane:
         number = _version(servers, name, request.model_version)
         request.model_version = str(number)
         timeout = self._timeout(request, remaining)
-        response = await _call_replica(
-            servers,
-            name,
-            number,
-            lambda stream: stream.infer(request, timeout),
-            _sequence(request),
-        )
+
+        def call(stream: InferenceStreamClient) -> Awaitable[pb.ModelInferResponse]:
+            set_owner(request, _owner(caller, stream))
+            return stream.infer(request, timeout)
+
+        response = await _call_replica(servers, name, number, call, _sequence(request))
         self._metrics.queue.observe(response.parameters[QUEUE_SECONDS].double_param)
         self._metrics.infer.observe(response.parameters[INFER_SECONDS].double_param)
         return response
@@ -233,14 +233,13 @@ class DataPlane:
         timeout = self._timeout(head, remaining)
         head.model_version = str(number)
         head.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
-        form = InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
-        reply = await _call_replica(
-            servers,
-            name,
-            number,
-            lambda stream: stream.request(form, raws or (b"",), timeout),
-            _sequence(head),
-        )
+
+        def call(stream: InferenceStreamClient) -> Awaitable[InferenceReply]:
+            set_owner(head, _owner(caller, stream))
+            form = InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
+            return stream.request(form, raws or (b"",), timeout)
+
+        reply = await _call_replica(servers, name, number, call, _sequence(head))
         queue, infer = reply.timings()
         self._metrics.queue.observe(queue)
         self._metrics.infer.observe(infer)
@@ -286,6 +285,11 @@ async def _call_replica(
         if other is None:
             raise
     return await call(other)
+
+
+def _owner(caller: Identity | None, stream: InferenceStreamClient) -> str | None:
+    """Return whom the key of a call belongs to, if the inference server wants to be told."""
+    return caller.profile_id if caller is not None and stream.by_owner else None
 
 
 def _sequence(request: pb.ModelInferRequest) -> str | None:

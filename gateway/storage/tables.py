@@ -311,6 +311,8 @@ class InferenceServer(Listed):
     max_replicas: Mapped[int | None] = mapped_column(Integer)
     target_queue: Mapped[float | None] = mapped_column(Float)
     """How many calls wait or run in a replica on average, to which the number is adapted."""
+    batching: Mapped[str] = mapped_column(Word, default="auto", server_default="auto")
+    """Which calls share runs, see `fleet/states.py`."""
     boots: Mapped[list[float] | None] = mapped_column(JSON(none_as_null=True))
     """How many seconds its last boots took, the newest last; NULL: it has not been ready yet."""
     updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)

@@ -11,7 +11,7 @@ from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.inference_stream import InferenceStreamClient
 from protos import open_inference_pb2 as pb
 from protos.methods import method_path
-from protos.parameters import CANCELLATION
+from protos.parameters import CANCELLATION, OWNERS
 from telemetry.logs import logger
 from transport import GrpcConnection, GrpcLimits, Metadata, RpcError, StatusCode, connect
 
@@ -113,7 +113,8 @@ class ServerConnector:
     async def _serve(self, connection: GrpcConnection, *, is_local: bool) -> None:
         """Set `stream` from when the model is ready until the stream ends."""
         await self._wait_until_ready(connection)
-        ours = CANCELLATION in await self._extensions(connection)
+        extensions = await self._extensions(connection)
+        ours = CANCELLATION in extensions
         if ours:
             connection.start_keepalive(self._unresponsive_seconds / 2)
         stream = InferenceStreamClient(
@@ -122,6 +123,7 @@ class ServerConnector:
             cancels=ours,
             metadata=self._metadata,
             is_local=is_local,
+            by_owner=OWNERS in extensions,
         )
         self._last_failure = ""
         self._set(stream)

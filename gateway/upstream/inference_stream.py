@@ -82,13 +82,17 @@ class InferenceStreamClient:
         cancels: bool = False,
         metadata: Metadata = (),
         is_local: bool = True,
+        by_owner: bool = False,
     ) -> None:
         """Open the stream; raises RpcError where the connection is over.
 
         `cancels` says whether the server wants to be told of cancelled calls; `metadata` is sent
-        with each call of a method; `is_local`: the server is on this machine.
+        with each call of a method; `is_local`: the server is on this machine; `by_owner`: it wants
+        to be told whose calls they are.
         """
         self.is_local = is_local
+        self.by_owner = by_owner
+        """Whether calls share runs there only with others of the same owner, where they name it."""
         self._connection = connection
         self._max_message_bytes = max_message_bytes
         self._max_queued_bytes = 2 * max_message_bytes

@@ -95,18 +95,19 @@ class BatchQueue:
 
 
 def batch_key(
-    feeds: Feeds, outputs: Sequence[str], required: frozenset[str]
+    feeds: Feeds, outputs: Sequence[str], required: frozenset[str], owner: str = ""
 ) -> tuple[Hashable, int] | None:
     """Return the key of calls that can run together, and the rows of this one.
 
     None if the call runs alone: the proof that rows are independent (`runtime.rows`) holds where
     the `required` inputs are sent and no other, have the same number of rows, and no dimension is
-    0 or MAX_SIZE or more.
+    0 or MAX_SIZE or more. Calls of different owners do not run together; `owner` is empty where
+    that makes no difference.
     """
     if feeds.keys() != required:
         return None
     rows = -1
-    parts: list[Hashable] = [tuple(outputs)]
+    parts: list[Hashable] = [owner, tuple(outputs)]
     for name, array in feeds.items():
         if not array.ndim or rows not in (-1, array.shape[0]):
             return None

@@ -20,7 +20,7 @@ from inference_server.metrics import ModelMetrics
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, TemplateCache
-from protos.parameters import CANCEL, min_timeout, timeout_seconds
+from protos.parameters import CANCEL, min_timeout, owner_of, timeout_seconds
 
 
 class ServedModel:
@@ -37,13 +37,23 @@ class ServedModel:
         self._reader: InputReader
         self._encoder: ResponseEncoder
         self._executor: BatchExecutor | None = None
+        self.by_owner = False
+        """Whether only calls of one owner share runs."""
         self._profiles: TemplateCache[TemplateProfile] = TemplateCache()
 
-    def load(self, reader: InputReader, encoder: ResponseEncoder, executor: BatchExecutor) -> None:
+    def load(
+        self,
+        reader: InputReader,
+        encoder: ResponseEncoder,
+        executor: BatchExecutor,
+        *,
+        by_owner: bool,
+    ) -> None:
         """Set what reads, runs and answers requests, before the lifecycle becomes ready."""
         self._reader = reader
         self._encoder = encoder
         self._executor = executor
+        self.by_owner = by_owner
 
     def close(self) -> None:
         """End the threads; no request may follow."""
@@ -172,10 +182,11 @@ class ServedModel:
         outputs = self._encoder.requested_outputs(request)
         executor = self._executor
         assert executor is not None, "ready only after `load`"
-        key, rows = (executor.can_batch and batch_key(feeds, outputs, self._reader.required)) or (
-            None,
-            1,
-        )
+        owner = owner_of(request) if self.by_owner else ""
+        key, rows = None, 1
+        if executor.can_batch and owner is not None:
+            found = batch_key(feeds, outputs, self._reader.required, owner)
+            key, rows = found or (None, 1)
         profile = RequestProfile(
             outputs=outputs,
             input_bytes=sum([input_bytes(array) for array in feeds.values()]),

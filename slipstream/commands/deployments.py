@@ -54,8 +54,9 @@ from slipstream.commands.deployment_versions import (
     show_version,
     warn_about,
 )
-from slipstream.commands.model_views import server_document, server_state, started_line
+from slipstream.commands.model_views import server_document, server_state, started_lines
 from slipstream.commands.server_options import (
+    BatchingOption,
     HostLabels,
     IdleTimeout,
     Replicas,
@@ -303,6 +304,7 @@ def serve(
     replicas: Replicas = None,
     target_queue: TargetQueue = None,
     on: HostLabels = None,
+    batching: BatchingOption = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -314,13 +316,13 @@ def serve(
     [dim]slipstream deployments serve 0b9c… --replicas 3[/]
     [dim]slipstream deployments serve 0b9c… --replicas 1..8 --on accelerator=gpu[/]
     """
-    given = server_settings(idle_timeout, replicas, target_queue, on)
+    given = server_settings(idle_timeout, replicas, target_queue, on, batching)
     with open_session(state, as_json=as_json) as session:
         settings = validated(ServerSettingsIn, **given).settings()
         fleet = session.services.fleet
         work = fleet.serve_deployment(session.profile_id, deployment_id, **settings)
         server = session.run(work)
-        session.terminal.show(server_document(server), started_line(server))
+        session.terminal.show(server_document(server), *started_lines(server, given))
 
 
 @commands.command("pause")

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 
 from gateway.fleet.labels import format_labels
 from gateway.fleet.schemas import ServerOut
-from gateway.fleet.states import Desired, State
+from gateway.fleet.states import Batching, Desired, State
 from gateway.models.schemas import ModelOut
 from gateway.storage.tables import InferenceServer
 from model_store.manifest import Manifest, TensorSpec
@@ -19,6 +19,11 @@ from slipstream.terminal import facts, table
 
 _MAX_CLASSES_LENGTH = 60
 """Characters."""
+_SHARING: Mapping[str, str] = {
+    Batching.AUTO: "",
+    Batching.OFF: "; its calls run alone",
+    Batching.DECLARED: "; calls whose keys have the same owner share runs",
+}
 
 
 def model_columns(
@@ -64,15 +69,24 @@ def server_title(server: InferenceServer) -> str:
     return f"the inference server for {server.model} v{server.version}"
 
 
-def started_line(server: InferenceServer) -> str:
-    """Return what is said of a server that was told to start."""
+def started_lines(server: InferenceServer, given: Mapping[str, object] | None = None) -> list[str]:
+    """Return what is said of a server that was told to start, with the settings `given`."""
     seconds = server.idle_timeout_seconds
     sleeps = "" if seconds is None else f"; it sleeps after {seconds} s without a call"
     replicas = "" if server.replica_count == 1 else f" with {server.replica_count} replicas"
     if server.scales:
         replicas = f" with {server.min_replicas} to {server.max_replicas} replicas"
     where = f" on hosts with {format_labels(server.host_labels)}" if server.host_labels else ""
-    return f"Starting {server_title(server)}{replicas}{where}{sleeps}."
+    started = (
+        f"Starting {server_title(server)}{replicas}{where}{sleeps}{_SHARING[server.batching]}."
+    )
+    if not (given and "batching" in given and any(it.pid for it in server.replicas)):
+        return [started]
+    return [
+        started,
+        "What runs applies --batching at its next start: `slipstream reload` replaces it without "
+        "a failed call.",
+    ]
 
 
 def manifest_document(manifest: Manifest) -> Any:

@@ -24,9 +24,10 @@ from slipstream.commands.model_views import (
     model_columns,
     server_document,
     server_title,
-    started_line,
+    started_lines,
 )
 from slipstream.commands.server_options import (
+    BatchingOption,
     HostLabels,
     IdleTimeout,
     Replicas,
@@ -120,7 +121,7 @@ def add(
             if serve:
                 which = str(manifest.version)
                 started = services.fleet.serve_model(None, manifest.name, which)
-                lines.append(started_line(session.run(started)))
+                lines += started_lines(session.run(started))
             return manifest, lines
 
         with services.verifier.one_process():
@@ -299,6 +300,7 @@ def serve(
     replicas: Replicas = None,
     target_queue: TargetQueue = None,
     on: HostLabels = None,
+    batching: BatchingOption = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -309,12 +311,13 @@ def serve(
 
     [dim]slipstream models serve resnet --replicas 2 --idle-timeout 300[/]
     [dim]slipstream models serve resnet --replicas 1..8 --target-queue 2 --on accelerator=gpu[/]
+    [dim]slipstream models serve encoder --batching declared[/]
     """
-    given = server_settings(idle_timeout, replicas, target_queue, on)
+    given = server_settings(idle_timeout, replicas, target_queue, on, batching)
     with open_session(state, as_json=as_json) as session:
         settings = validated(ServerSettingsIn, **given).settings()
         server = session.run(session.services.fleet.serve_model(None, name, version, **settings))
-        session.terminal.show(server_document(server), started_line(server))
+        session.terminal.show(server_document(server), *started_lines(server, given))
 
 
 @commands.command("unserve")

@@ -8,6 +8,7 @@ import typer
 
 from gateway.fleet.labels import Labels, parse_labels
 from gateway.fleet.schemas import MAX_REPLICAS
+from gateway.fleet.states import Batching
 
 IdleTimeout = Annotated[
     int | None,
@@ -39,6 +40,15 @@ HostLabels = Annotated[
         help="A label that a machine must have to run it; repeat it for several; '': none.",
     ),
 ]
+BatchingOption = Annotated[
+    Batching | None,
+    typer.Option(
+        "--batching",
+        help="Which calls share runs. auto: all, of a model whose rows are proved independent; "
+        "off: none; declared: also of other models, those whose keys have the same owner. "
+        "Default: auto.",
+    ),
+]
 
 
 def server_settings(
@@ -46,6 +56,7 @@ def server_settings(
     replicas: str | None,
     target_queue: float | None,
     on: list[str] | None,
+    batching: Batching | None,
 ) -> dict[str, object]:
     """Return the settings that were given, for `ServerSettingsIn`. Raises BadParameter."""
     given: dict[str, object] = {}
@@ -57,6 +68,8 @@ def server_settings(
         given["target_queue"] = target_queue
     if on is not None:
         given["host_labels"] = _labels(on)
+    if batching is not None:
+        given["batching"] = batching
     return given
 
 

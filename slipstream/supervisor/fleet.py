@@ -17,7 +17,7 @@ from gateway.fleet.placement import Placement
 from gateway.fleet.scaling import Decision, Scaling
 from gateway.fleet.server_logs import ServerLogStore
 from gateway.fleet.server_rows import ServerRows
-from gateway.fleet.states import Desired, Phase, State
+from gateway.fleet.states import Batching, Desired, Phase, State
 from gateway.fleet.store import FleetStore, Observation
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
@@ -371,6 +371,8 @@ class Fleet:
         )
         served = ["--store", str(models), "--model", server.model]
         served += ["--version", str(server.version), "--socket", str(socket)]
+        if server.batching != Batching.AUTO:
+            served += ["--batching", server.batching]
         has_others = server.scales or len(server.replicas) > 1
         self._end_by_themselves.discard(key)
         if has_others:

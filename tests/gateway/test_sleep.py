@@ -179,6 +179,22 @@ async def test_invalid_idle_timeouts_are_refused(
         assert "idle_timeout_seconds" in answer.text
 
 
+async def test_which_calls_share_runs_is_set_kept_and_inherited(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
+    first = (await user.post(SERVERS, json={"model": "mlp", "version": 1})).json()
+    assert first["batching"] == "auto"
+    url = f"{SERVERS}{first['id']}/"
+    assert (await user.patch(url, json={"batching": "declared"})).json()["batching"] == "declared"
+    assert (await user.patch(url, json={"replicas": 2})).json()["batching"] == "declared"
+    second = (await user.post(SERVERS, json={"model": "mlp", "version": 2})).json()
+    assert second["batching"] == "declared"
+    refused = await user.patch(url, json={"batching": "always"})
+    assert refused.status_code == 422
+    assert "'auto', 'off' or 'declared'" in refused.text
+
+
 async def test_only_settings_of_existing_servers_can_be_changed(
     in_process_gateway: InProcessGateway,
 ) -> None:

@@ -27,6 +27,7 @@ TYPED = tuple(name for name, datatype in DATATYPES.items() if datatype.contents)
 MODELS: Mapping[str, Callable[[Path], Path]] = {
     "mixed": onnx_models.mixed,
     "mlp": onnx_models.mlp,
+    "copies_rows": onnx_models.copies_rows,
     "numeric": functools.partial(onnx_models.identities, datatypes=NUMERIC),
     "typed": functools.partial(onnx_models.identities, datatypes=TYPED),
     "narrowing": onnx_models.narrowing,

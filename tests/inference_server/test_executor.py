@@ -291,6 +291,15 @@ async def test_only_the_faulty_call_of_a_batch_fails(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outcomes[3].arrays[0], [10, 10, 20])
 
 
+async def test_outputs_without_a_row_for_each_of_the_inputs_are_not_divided(tmp_path: Path) -> None:
+    warmup = WarmupResult(samples=(), max_batch_size=8)
+    setup = ExecutorSetup(loaded(onnx_models.positive_rows, tmp_path), warmup)
+    sent = [[1.0, 2.0], [-1.0, 3.0], [-2.0], [4.0]]
+    outcomes = await asyncio.gather(*[setup.submit("y", x=np.array(each, "f4")) for each in sent])
+    found = [each.arrays[0].tolist() for each in outcomes if isinstance(each, CallResult)]
+    assert found == [[1, 2], [3], [], [4]]
+
+
 async def test_calls_that_ran_again_alone_count_each_for_itself(tmp_path: Path) -> None:
     warmup = WarmupResult(samples=(), max_batch_size=8)  # whatever this machine measures
     setup = ExecutorSetup(loaded(onnx_models.fails_at_run, tmp_path), warmup)

@@ -156,6 +156,17 @@ def test_a_model_is_served_with_an_idle_timeout_and_a_sleeping_server_can_be_sto
     assert cli.refusal(*serve, "--idle-timeout", str(10**9)) == (1, "validation_failed")
 
 
+def test_a_model_is_served_with_a_choice_of_which_calls_share_runs(cli: Cli, model: str) -> None:
+    cli.answer("models", "add", model, "--name", "mlp")
+    serve = ("models", "serve", "mlp")
+    assert cli.answer(*serve)["batching"] == "auto"
+    assert cli.answer(*serve, "--batching", "declared")["batching"] == "declared"
+    said = " ".join(cli.run(*serve, "--replicas", "2").output.split())
+    assert "calls whose keys have the same owner share runs" in said
+    assert "its calls run alone" in " ".join(cli.run(*serve, "--batching", "off").output.split())
+    assert cli.run(*serve, "--batching", "always").exit_code == 2
+
+
 def test_a_damaged_model_fails_verification_and_doctor_suggests_a_fix(cli: Cli, model: str) -> None:
     cli.answer("models", "add", model, "--name", "mlp")
     (stored,) = cli.state.glob("models/mlp/1/*.onnx")

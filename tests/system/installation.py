@@ -79,9 +79,9 @@ class Installation:
         )
         assert answer.status_code == 201, answer.text
 
-    def serve(self, name: str, *, wait: bool = True) -> Json:
+    def serve(self, name: str, *, wait: bool = True, **settings: object) -> Json:
         """Serve a model; by default wait until it is ready."""
-        server = self.post("/node/inference-servers/", {"model": name})
+        server = self.post("/node/inference-servers/", {"model": name, **settings})
         return self.until_ready(server["id"]) if wait else server
 
     def until_ready(self, server_id: str) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc.aio as triton_grpc
 
+from protos.parameters import OWNER
 from tests import onnx_models
 from tests.slipstream.running import Up
 from tests.system.installation import Installation, chain
@@ -23,6 +25,8 @@ Rows = list[list[float]]
 Call = Callable[[str, Arrays], Awaitable[Rows]]
 Made = Callable[[int, int], tuple[Arrays, Rows]]
 DATATYPES = {"f": "FP32", "i": "INT64"}
+DECLARED = "declared-rows"
+"""A model that copies rows, served as if its rows were independent."""
 
 
 def row_copies(caller: int, number: int) -> tuple[Arrays, Rows]:
@@ -102,10 +106,12 @@ class Clients:
     deployment: str
     http: httpx.AsyncClient
     channel: triton_grpc.InferenceServerClient
+    parameters: Mapping[str, str] | None = None
+    """Of each call, where the way has some."""
 
     async def v2(self, key: str, arrays: Arrays) -> Rows:
         """Call by the Open Inference Protocol, in JSON."""
-        body = {"inputs": json_tensors(arrays)}
+        body = {"inputs": json_tensors(arrays), "parameters": self.parameters or {}}
         answer = await self._post(f"/v2/models/{self.model}/infer", key, body)
         (output,) = answer["outputs"]
         rows: Rows = np.array(output["data"]).reshape(output["shape"]).tolist()
@@ -125,7 +131,9 @@ class Clients:
             tensor = triton_grpc.InferInput(name, array.shape, DATATYPES[array.dtype.kind])
             tensor.set_data_from_numpy(array)
             inputs.append(tensor)
-        answer = await self.channel.infer(self.model, inputs, headers={"x-api-key": key})
+        answer = await self.channel.infer(
+            self.model, inputs, headers={"x-api-key": key}, parameters=self.parameters
+        )
         rows: Rows = answer.as_numpy("y").tolist()
         return rows
 
@@ -181,3 +189,72 @@ def test_answers_are_those_of_a_call_alone(
         keys = [installation.key, other_key]  # a deployment is called with keys of its owner
     found = called_at_once(installation.up, name, deployments[name], transport, keys)
     assert not asyncio.run(found)
+
+
+@pytest.fixture(scope="module")
+def declared(
+    installation: Installation, author: Member, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, str]:
+    """Serve the model whose rows are declared independent; return a deployment for each key."""
+    folder = tmp_path_factory.mktemp("declared")
+    answer = author.http.post(
+        "/node/models/",
+        params={"name": DECLARED, "visibility": "shared"},
+        content=onnx_models.copies_rows(folder / "model.onnx").read_bytes(),
+        headers={"content-type": "application/octet-stream"},
+    )
+    assert answer.status_code == 201, answer.text
+    installation.serve(DECLARED, batching="declared")
+    other_key = installation.command("keys", "create", "--name", "second", "--manage")["key"]
+    ours = installation.deploy({**chain(DECLARED), "name": DECLARED})
+    flow = author.http.post("/node/flows/", json={**chain(DECLARED), "name": DECLARED}).json()
+    body = {"flow_id": flow["id"], "execution_mode": "fast"}
+    theirs = author.http.post("/node/deployments/", json=body).json()["id"]
+    return {author.key: theirs, installation.key: ours, other_key: ours}
+
+
+@pytest.mark.parametrize("transport", ["rest", "v2", "grpc"])
+def test_declared_rows_share_runs_with_those_of_the_same_owner_only(
+    installation: Installation, declared: Mapping[str, str], transport: str
+) -> None:
+    users = installation.http.get("/node/users/").json()["items"]
+    victim = next(user["id"] for user in users if user["role"] == "owner")
+    found, shared = asyncio.run(_call_declared(installation.up, declared, transport, victim))
+    assert not found
+    assert shared
+
+
+async def _call_declared(
+    up: Up, deployments: Mapping[str, str], transport: str, victim: str
+) -> tuple[list[object], int]:
+    """Have the author, who says to be `victim`, call beside two keys of the victim.
+
+    Return the wrong answers, and how many calls were in a run with others.
+    """
+    async with (
+        httpx.AsyncClient(base_url=up.url, timeout=60) as http,
+        triton_grpc.InferenceServerClient(f"127.0.0.1:{up.grpc_port}") as channel,
+    ):
+
+        async def call(key: str, arrays: Arrays) -> Rows:
+            clients = Clients(DECLARED, deployments[key], http, channel, {OWNER: victim})
+            ways: dict[str, Call] = {"rest": clients.rest, "v2": clients.v2, "grpc": clients.grpc}
+            return await ways[transport](key, arrays)
+
+        async def counted() -> tuple[int, int]:
+            headers = {"x-api-key": next(iter(deployments))}
+            (stats,) = (
+                await channel.get_inference_statistics(DECLARED, headers=headers)
+            ).model_stats
+            return stats.inference_count, stats.execution_count
+
+        before = await counted()
+        author, *ours = deployments
+        keys = [author, *itertools.islice(itertools.cycle(ours), AT_ONCE - 1)]  # one call of theirs
+        wrong: list[object] = []
+        for _ in range(20):  # until calls have arrived together
+            wrong += await wrong_answers(call, keys, row_copies)
+            calls, runs = [now - then for now, then in zip(await counted(), before, strict=True)]
+            if calls > runs:
+                break
+        return wrong, calls - runs
