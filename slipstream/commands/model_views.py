@@ -94,8 +94,8 @@ def manifest_document(manifest: Manifest) -> Any:
     return orjson.loads(manifest.to_json())
 
 
-def manifest_facts(manifest: Manifest) -> RenderableType:
-    """Return what is shown of a version, line by line."""
+def manifest_facts(manifest: Manifest, batching: str) -> RenderableType:
+    """Return what is shown of a version, line by line; `batching` is that of its server."""
     return facts(
         model=manifest.name,
         version=manifest.version,
@@ -104,16 +104,20 @@ def manifest_facts(manifest: Manifest) -> RenderableType:
         files=[f"{file.path} ({file.size:,} bytes)" for file in manifest.files],
         producer=manifest.producer,
         opset=[f"{domain} {number}" for domain, number in manifest.opset.items()],
-        calls=_sharing(manifest),
+        calls=_sharing(manifest, batching),
     )
 
 
-def _sharing(manifest: Manifest) -> str:
+def _sharing(manifest: Manifest, batching: str) -> str:
     """Return whether calls share runs, and why not."""
+    if batching == Batching.OFF:
+        return "run alone: its inference server has --batching off"
     if manifest.rows is None:
         return "checked when its inference server starts, and run alone until then"
     if manifest.rows.reason is None:
         return "share runs: each row of an answer depends on that row of the inputs alone"
+    if batching == Batching.DECLARED:
+        return f"share runs if their keys have one owner, as declared: {manifest.rows.reason}"
     return f"run alone: {manifest.rows.reason}"
 
 

@@ -11,6 +11,7 @@ import typer
 from gateway.auth.model_access import Visibility
 from gateway.errors import GatewayError
 from gateway.fleet.schemas import ServerSettingsIn
+from gateway.fleet.states import Batching
 from gateway.models.ownership import OwnershipChange
 from gateway.models.schemas import ChangedModelOut, ManifestOut, ModelOut, ModelPage
 from model_store.names import MODEL_FILE
@@ -184,7 +185,10 @@ def show(
     with open_session(state, as_json=as_json) as session:
         manifest = session.run(session.services.models.manifest(None, name, version))
         document = manifest_document(ManifestOut.of(manifest))
-        session.terminal.show(document, manifest_facts(manifest), "", manifest_tensors(manifest))
+        servers = session.run(session.services.fleet.store.with_models([name]))
+        batching = [it.batching for it, _ in servers if it.version == manifest.version]
+        shown = manifest_facts(manifest, batching[0] if batching else Batching.AUTO)
+        session.terminal.show(document, shown, "", manifest_tensors(manifest))
 
 
 @commands.command("verify")

@@ -164,6 +164,7 @@ def test_a_model_is_served_with_a_choice_of_which_calls_share_runs(cli: Cli, mod
     said = " ".join(cli.run(*serve, "--replicas", "2").output.split())
     assert "calls whose keys have the same owner share runs" in said
     assert "its calls run alone" in " ".join(cli.run(*serve, "--batching", "off").output.split())
+    assert "--batching off" in cli.run("models", "show", "mlp").stdout
     assert cli.run(*serve, "--batching", "always").exit_code == 2
 
 
