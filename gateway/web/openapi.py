@@ -127,6 +127,7 @@ class DocumentedFastAPI(FastAPI):
 
 def complete_document(document: Json) -> None:
     """Add how each route fails, and shorten summaries to a sentence; in place."""
+    document["servers"] = [{"url": "/", "description": "The installation that has this document."}]
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for replaced in ("HTTPValidationError", "ValidationError"):
@@ -138,6 +139,10 @@ def complete_document(document: Json) -> None:
         v2 = path.startswith(_V2)
         for method, operation in item.items():
             _summarise(operation)
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "header" and parameter["schema"].get("type") == "array":
+                    # Lines of one name are one value (RFC 9110), and generators skip the others.
+                    parameter["schema"] = {"type": "string"}
             responses = operation["responses"]
             responses.pop("422", None)  # FastAPI's own
             for status in sorted(_failures(path, method, operation)):

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from fastapi.routing import APIRoute
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.auth.identity import Role, Scope
 from gateway.operations import operation_id
@@ -46,6 +47,22 @@ def test_whatever_needs_a_credential_says_how_it_is_refused(
         if route.operation.get("security"):
             statuses = {status for status, _ in answers_of(route)}
             assert {401, 403, 429, 503} <= statuses, str(route)
+
+
+def test_the_document_is_valid_and_says_where_its_server_is(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    document = in_process_gateway.openapi()
+    assert not list(OpenAPIV31SpecValidator(document).iter_errors())
+    assert [server["url"] for server in document["servers"]] == ["/"]
+
+
+def test_headers_are_what_generators_of_clients_understand(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    for route in routes_of(in_process_gateway.openapi()):
+        for parameter in route.operation.get("parameters", ()):
+            assert parameter["in"] != "header" or parameter["schema"].get("type") != "array", route
 
 
 def test_nothing_is_left_of_fastapis_own_error(in_process_gateway: InProcessGateway) -> None:
