@@ -12,7 +12,10 @@ CIRCUIT_THRESHOLD = 10
 _JITTER = 0.2
 """Share of a pause that is added at random: what failed together is not retried together."""
 _MAX_RETRY_AFTER_SECONDS = 86_400.0
-_OPEN_SECONDS, _MAX_OPEN_SECONDS = 5.0, 300.0
+FIRST_SECONDS = 600.0
+"""How long an endpoint that fails is tried often: while its receiver is being set up, or starts."""
+_FIRST_OPEN_SECONDS, _OPEN_SECONDS = 5.0, 300.0
+"""The pause between attempts where the circuit is open, in these first seconds and after them."""
 _THROTTLED_SECONDS, _MAX_THROTTLED_SECONDS = 1.0, 60.0
 _MAX_THROTTLED_RETRY_AFTER_SECONDS = 3600.0
 _MAX_DOUBLINGS = 10
@@ -32,19 +35,20 @@ def retry_pause(
     return max(pause, min(retry_after or 0.0, _MAX_RETRY_AFTER_SECONDS))
 
 
-def endpoint_pause(failures: int, *, throttled: bool, retry_after: float | None) -> float | None:
+def endpoint_pause(
+    failures: int, *, recent: bool, throttled: bool, retry_after: float | None
+) -> float | None:
     """Return the seconds for which an endpoint is sent nothing after consecutive failures.
 
     None: it is sent to at once. A receiver that throttles is left alone for as long as it asks,
-    within an hour.
+    within an hour. `recent`: it has failed for less than FIRST_SECONDS.
     """
     pause = 0.0
     if throttled:
         pause = _doubled(_THROTTLED_SECONDS, failures - 1, _MAX_THROTTLED_SECONDS)
         pause = max(pause, min(retry_after or 0.0, _MAX_THROTTLED_RETRY_AFTER_SECONDS))
     if failures >= CIRCUIT_THRESHOLD:
-        open_for = _doubled(_OPEN_SECONDS, failures - CIRCUIT_THRESHOLD, _MAX_OPEN_SECONDS)
-        pause = max(pause, open_for)
+        pause = max(pause, _FIRST_OPEN_SECONDS if recent else _OPEN_SECONDS)
     return pause or None
 
 

@@ -75,6 +75,12 @@ async def end_overlap(service: Service, actor: Manager, deployment_id: str) -> E
     return EndpointOut.of(await service.end_overlap(actor.profile_id, deployment_id))
 
 
+@router.post(f"{_ENDPOINT}resume/")
+async def resume(service: Service, actor: Manager, deployment_id: str) -> EndpointOut:
+    """Send to a paused webhook again, now: its receiver has been repaired."""
+    return EndpointOut.of(await service.resume(actor.profile_id, deployment_id))
+
+
 @router.post(f"{_ENDPOINT}test/")
 async def test(service: Service, actor: Manager, deployment_id: str) -> DeliveryOut:
     """Send the event `webhook.test` now, once, and show the result."""

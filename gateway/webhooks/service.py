@@ -138,6 +138,33 @@ class WebhookService:
         self._sender.wake()
         return endpoint
 
+    async def resume(self, profile_id: str, deployment_id: str) -> EndpointDetail:
+        """End the pause of an endpoint that failed, and send now what waits for another attempt.
+
+        Raises:
+            GatewayError: as `get`; CONFLICT if the endpoint is disabled.
+        """
+        async with self._db.write() as session:
+            endpoint = await _find(session, profile_id, deployment_id, lock=True)
+            row = endpoint.row
+            _check_enabled(row)
+            row.failures, row.failing_since, row.paused_until = 0, None, None
+            these = (
+                WebhookDelivery.endpoint_id == row.id,
+                WebhookDelivery.status == DeliveryStatus.PENDING,
+                WebhookDelivery.event != TEST_EVENT,
+            )
+            done = await session.execute(_make_due(*these))
+            await record_webhook_event(
+                session,
+                "resume",
+                deployment_id=endpoint.deployment.id,
+                owner_id=profile_id,
+                after={"events": cast("CursorResult[Any]", done).rowcount},
+            )
+        self._sender.wake()
+        return endpoint
+
     async def rotate(
         self, profile_id: str, deployment_id: str, *, force: bool = False
     ) -> EndpointDetail:
@@ -194,6 +221,7 @@ class WebhookService:
             values |= {"status": DeliveryStatus.PENDING, "due_seconds": _TEST_DUE_SECONDS}
             await insert_deliveries(session, [values])
         await self._sender.send_test(values["id"])
+        self._sender.wake()  # it may have ended a pause
         return await self.delivery(profile_id, values["message_id"])
 
     async def deliveries(
@@ -217,8 +245,9 @@ class WebhookService:
         """
         async with self._db.write() as session:
             found = await listing.find_delivery(session, profile_id, message_id)
-            endpoint = await _find(session, profile_id, found.deployment_id)
+            endpoint = await _find(session, profile_id, found.deployment_id, lock=True)
             _check_enabled(endpoint.row)
+            endpoint.row.paused_until = None
             await session.execute(_make_due(WebhookDelivery.id == found.id))
             await session.refresh(found)
             shown = await listing.with_attempts(session, found)
@@ -235,8 +264,9 @@ class WebhookService:
         """
         statuses = _UNSENT if only_failed else (*_UNSENT, DeliveryStatus.DELIVERED)
         async with self._db.write() as session:
-            endpoint = await _find(session, profile_id, deployment_id)
+            endpoint = await _find(session, profile_id, deployment_id, lock=True)
             _check_enabled(endpoint.row)
+            endpoint.row.paused_until = None
             these = (
                 WebhookDelivery.endpoint_id == endpoint.row.id,
                 WebhookDelivery.deployment_id == endpoint.deployment.id,
@@ -285,7 +315,9 @@ async def _record(
 
 def _check_enabled(row: WebhookEndpoint) -> None:
     if row.state != EndpointState.ENABLED:
-        message = f"the webhook is disabled ({row.disabled_reason}): enable it, then replay"
+        message = (
+            f"the webhook is disabled ({row.disabled_reason}): enable it, then replay what is held"
+        )
         raise GatewayError(ErrorCode.CONFLICT, message)
 
 

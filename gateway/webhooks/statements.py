@@ -14,6 +14,7 @@ from gateway.storage.sql import in_list, seconds_from_now, sql_literal
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from gateway.webhooks.events import ENDINGS
+from gateway.webhooks.retry_policy import FIRST_SECONDS
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, EndpointState
 
 ENDPOINTS = cast("sa.Table", WebhookEndpoint.__table__)
@@ -183,6 +184,7 @@ FAILED = (
     .returning(
         ENDPOINTS.c.failures,
         (ENDPOINTS.c.failing_since <= seconds_from_now(seconds("long_ago"))).label("for_long"),
+        (ENDPOINTS.c.failing_since > seconds_from_now(-FIRST_SECONDS)).label("recent"),
     )
 )
 PAUSE = (

@@ -166,7 +166,7 @@ class DeliveryStore:
         row = (await session.execute(sql.FAILED, values)).one_or_none()
         if row is None:
             return
-        pause = _pause(row.failures, since_success)
+        pause = _pause(row.failures, since_success, recent=row.recent)
         if pause is not None:
             await session.execute(sql.PAUSE, {**this, "pause_seconds": pause})
         if AttemptResult.GONE in results:
@@ -261,12 +261,17 @@ def _delivery_values(completed: CompletedAttempt) -> dict[str, Any]:
 def _by_endpoint(batch: Sequence[CompletedAttempt]) -> dict[str, list[CompletedAttempt]]:
     found: dict[str, list[CompletedAttempt]] = {}
     for completed in batch:
-        if not completed.claimed.is_test:
+        # A test that fails says nothing of the events, and one that arrives ends a pause.
+        if not completed.claimed.is_test or completed.attempt.result is AttemptResult.DELIVERED:
             found.setdefault(completed.claimed.endpoint_id, []).append(completed)
     return dict(sorted(found.items()))  # one order in all processes, to avoid deadlocks
 
 
-def _pause(failures: int, since_success: Sequence[CompletedAttempt]) -> float | None:
+def _pause(
+    failures: int, since_success: Sequence[CompletedAttempt], *, recent: bool
+) -> float | None:
     throttled = [each.attempt for each in since_success if each.attempt.result is _THROTTLED]
     asked = [attempt.retry_after for attempt in throttled if attempt.retry_after is not None]
-    return endpoint_pause(failures, throttled=bool(throttled), retry_after=max(asked, default=None))
+    return endpoint_pause(
+        failures, recent=recent, throttled=bool(throttled), retry_after=max(asked, default=None)
+    )

@@ -167,6 +167,23 @@ def end_overlap(
         session.terminal.show(out, f"Only the newest secret of '{out.deployment_name}' signs now.")
 
 
+@commands.command("resume")
+def resume(
+    deployment: Deployment,
+    *,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Send again, now, to a receiver that failed and has been repaired.
+
+    What waits for another attempt is sent at once, with all attempts again.
+    """
+    with open_session(state, as_json=as_json) as session:
+        webhooks = webhook_service(session.workspace)
+        out = EndpointOut.of(session.run(webhooks.resume(session.profile_id, deployment)))
+        session.terminal.show(out, f"Events of '{out.deployment_name}' are sent again.")
+
+
 @commands.command("test")
 def send_test(
     deployment: Deployment,

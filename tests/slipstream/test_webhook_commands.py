@@ -122,6 +122,7 @@ def test_a_test_event_is_sent_by_the_command_and_verifies_at_the_receiver(
     assert "webhook.test: failed (http://127.0.0.1:1/: unreachable" in failed.stdout
     listener = Listener(secret=made["webhook_secret"])
     local.answer("deployments", "set", made["id"], "--callback-url", listener.url)
+    assert local.answer("webhooks", "resume", made["id"])["paused_until"] is None
     sent = local.answer("webhooks", "test", made["id"])
     told = listener.next()
     assert (told["id"], told["event"], told["verified"]) == (sent["id"], "webhook.test", True)
@@ -135,7 +136,7 @@ def test_a_test_event_is_sent_by_the_command_and_verifies_at_the_receiver(
 
 
 def test_unknown_webhooks_are_not_found_and_contradicting_options_are_refused(cli: Cli) -> None:
-    for command in ("show", "set", "rotate", "end-overlap", "test"):
+    for command in ("show", "set", "rotate", "end-overlap", "resume", "test"):
         assert cli.refusal("webhooks", command, NOWHERE) == (1, "not_found")
     for command in ("delivery", "replay"):
         assert cli.refusal("webhooks", command, "msg_nowhere") == (1, "not_found")

@@ -127,6 +127,9 @@ def steps(model: bytes) -> Mapping[str, Step]:
         "POST /node/webhooks/endpoints/{deployment_id}/end-overlap/": Step(
             action="webhook.end_overlap", subject_kind=webhook
         ),
+        "POST /node/webhooks/endpoints/{deployment_id}/resume/": Step(
+            action="webhook.resume", subject_kind=webhook
+        ),
         "POST /node/webhooks/endpoints/{deployment_id}/replay/": Step(
             action="webhook.replay",
             subject_kind=webhook,

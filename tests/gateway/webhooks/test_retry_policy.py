@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -59,21 +60,28 @@ def test_retry_after_accepts_seconds_and_dates(value: str | None, seconds: float
     assert parse_retry_after(value, THEN) == seconds
 
 
-def test_the_breaker_opens_after_ten_failures_and_its_pauses_grow() -> None:
+def pause(failures: int, *, recent: bool) -> float | None:
+    """Return the pause of a receiver that does not throttle."""
+    return endpoint_pause(failures, recent=recent, throttled=False, retry_after=None)
+
+
+@pytest.mark.parametrize(("recent", "seconds"), [(True, 5.0), (False, 300.0)])
+def test_the_breaker_opens_after_ten_failures_and_its_pauses_are_short_at_first(
+    seconds: float, *, recent: bool
+) -> None:
     assert not is_circuit_open(CIRCUIT_THRESHOLD - 1)
-    assert endpoint_pause(CIRCUIT_THRESHOLD - 1, throttled=False, retry_after=None) is None
-    pauses = [
-        endpoint_pause(failures, throttled=False, retry_after=None)
-        for failures in range(CIRCUIT_THRESHOLD, CIRCUIT_THRESHOLD + 9)
-    ]
-    assert pauses == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0, 300.0]
+    assert pause(CIRCUIT_THRESHOLD - 1, recent=recent) is None
+    assert is_circuit_open(CIRCUIT_THRESHOLD)
+    assert pause(CIRCUIT_THRESHOLD, recent=recent) == seconds
+    assert pause(CIRCUIT_THRESHOLD + 1000, recent=recent) == seconds
 
 
 def test_a_throttling_receiver_opens_the_breaker_at_once() -> None:
-    assert endpoint_pause(1, throttled=True, retry_after=None) == 1.0
-    assert endpoint_pause(2, throttled=True, retry_after=None) == 2.0
-    assert endpoint_pause(1, throttled=True, retry_after=30.0) == 30.0
-    assert endpoint_pause(1, throttled=True, retry_after=1e9) == 3600.0
+    throttled = partial(endpoint_pause, recent=True, throttled=True)
+    assert throttled(1, retry_after=None) == 1.0
+    assert throttled(2, retry_after=None) == 2.0
+    assert throttled(1, retry_after=30.0) == 30.0
+    assert throttled(1, retry_after=1e9) == 3600.0
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from gateway.storage.clock import now
-from gateway.storage.webhook_tables import WebhookEndpoint
+from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from tests.gateway.in_process_gateway import DEPLOYMENTS, deploy, flow_json
 from tests.gateway.runs.builders import failed
 from tests.gateway.webhooks.harness import DELIVERIES, ENDPOINTS, WebhookHarness
@@ -152,6 +152,61 @@ async def test_a_failed_test_delivery_is_not_retried_and_does_not_affect_health(
     assert (endpoint["state"], endpoint["failures"]) == ("enabled", 0)
 
 
+async def pause(harness: WebhookHarness) -> None:
+    """Have all endpoints paused, as after many failures."""
+    async with harness.db.write() as session:
+        at = now()
+        values = {"failures": 14, "failing_since": at, "paused_until": at + timedelta(hours=1)}
+        await session.execute(update(WebhookEndpoint).values(values))
+
+
+@pytest.mark.parametrize("verb", ["test", "resume"])
+async def test_a_paused_receiver_that_works_again_gets_what_waits(
+    harness: WebhookHarness, verb: str
+) -> None:
+    made = await harness.deploy()
+    await pause(harness)
+    waiting = [await harness.finish(made) for _ in range(2)]
+    answer = await harness.ask(made, verb)
+    assert answer.status_code == 200
+    for run_id in waiting:
+        await harness.until(run_id, "delivered")
+    endpoint = await harness.endpoint(made)
+    assert [endpoint[name] for name in ("failures", "failing_since", "paused_until")] == [
+        *(0, None, None)
+    ]
+
+
+async def test_a_replay_is_sent_although_its_receiver_is_paused(harness: WebhookHarness) -> None:
+    made = await harness.deploy()
+    await pause(harness)
+    first, second = [await harness.finish(made) for _ in range(2)]
+    waiting = await harness.delivery(first)
+    await harness.user.post(f"{DELIVERIES}{waiting['id']}/replay/")
+    for run_id in (first, second):  # the first that arrives ends the pause
+        await harness.until(run_id, "delivered")
+
+
+async def test_what_waits_for_its_next_attempt_is_sent_when_its_endpoint_resumes(
+    idle_harness: WebhookHarness,
+) -> None:
+    made = await idle_harness.deploy()
+    run_id = await idle_harness.finish(made)
+    async with idle_harness.db.write() as session:
+        later = now() + timedelta(hours=1)
+        await session.execute(update(WebhookDelivery).values(due_at=later))
+    idle_harness.webhook_dispatcher.start()
+    await idle_harness.ask(made, "resume")
+    await idle_harness.until(run_id, "delivered")
+
+
+async def test_a_disabled_endpoint_is_enabled_not_resumed(idle_harness: WebhookHarness) -> None:
+    made = await idle_harness.deploy()
+    await idle_harness.patch(made, state="disabled")
+    refused = await idle_harness.ask(made, "resume")
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+
+
 async def test_a_disabled_endpoint_can_be_tested(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     await idle_harness.patch(made, state="disabled")
@@ -262,7 +317,7 @@ async def test_users_cannot_read_or_change_webhooks_of_other_users(
                 requests += 1
             elif method == "get":
                 assert (await bob.get(place)).json()["items"] == []
-    assert requests == 8
+    assert requests == 9
     async with idle_harness.db.read() as session:
         row = (await session.execute(select(WebhookEndpoint))).scalar_one()
         assert (row.state, row.previous_secret) == ("enabled", None)
