@@ -172,10 +172,10 @@ class ServedModel:
         outputs = self._encoder.requested_outputs(request)
         executor = self._executor
         assert executor is not None, "ready only after `load`"
-        key, rows = (executor.can_batch and batch_key(feeds, outputs, self._reader.required)) or (
-            None,
-            1,
-        )
+        reader = self._reader
+        key, rows = (
+            executor.can_batch and batch_key(feeds, outputs, reader.required, reader.equal_sizes)
+        ) or (None, 1)
         profile = RequestProfile(
             outputs=outputs,
             input_bytes=sum([input_bytes(array) for array in feeds.values()]),

@@ -9,7 +9,13 @@ from itertools import zip_longest
 from onnx import TensorProto
 
 from inference_server.runtime.rows.nodes import Node, Rule
-from inference_server.runtime.rows.polynomials import Polynomial, number, unfollowed
+from inference_server.runtime.rows.polynomials import (
+    Polynomial,
+    is_at_most,
+    number,
+    quotient,
+    unfollowed,
+)
 from inference_server.runtime.rows.refusal import MixesRowsError
 from inference_server.runtime.rows.tensors import ONE, RowAxis, Shape, Tensor, tensor, with_entries
 
@@ -54,6 +60,10 @@ def _broadcast_size(sizes: Sequence[Polynomial]) -> Polynomial:
     numbers = [size for size in others if size.constant is not None]
     if len(numbers) == 1:
         return numbers[0]  # the others are as large or 1: neither is larger
+    # A part of [0:size] is as large, or 1: as size is then, or the part ends at 1.
+    wholes = {size for size in others if not any(is_at_most(size, other) for other in others)}
+    if len(wholes) == 1:
+        return wholes.pop()
     return unfollowed(None, *sorted(others, key=str))
 
 
@@ -80,9 +90,18 @@ Arithmetic = Callable[[Polynomial, Polynomial], Polynomial | None]
 
 def _quotient(left: Polynomial, right: Polynomial) -> Polynomial | None:
     if left.constant is not None and right.constant:
-        quotient = abs(left.constant) // abs(right.constant)  # towards 0
-        return number(quotient if left.constant * right.constant >= 0 else -quotient)
-    return left.divided_by(right)
+        found = abs(left.constant) // abs(right.constant)  # towards 0
+        return number(found if left.constant * right.constant >= 0 else -found)
+    exact, divisor = left.divided_by(right), right.constant or 0
+    if exact is not None or divisor <= 0 or left.has_rows:
+        return exact
+    return quotient(left, divisor)
+
+
+def _remainder(left: Polynomial, right: Polynomial) -> Polynomial | None:
+    if left.constant is None or not right.constant:
+        return None
+    return number(left.constant % right.constant)  # with the sign of the divisor
 
 
 def _equal(left: Polynomial, right: Polynomial) -> Polynomial | None:
@@ -98,6 +117,7 @@ _ARITHMETIC: Mapping[str, Arithmetic] = {
     "Mul": lambda left, right: left * right,
     "Div": _quotient,
     "Equal": _equal,
+    "Mod": _remainder,
 }
 
 
@@ -106,6 +126,8 @@ def arithmetic(node: Node) -> Tensor:
     left, right = node.input(0), node.input(1)
     bits = {left.bits, right.bits}
     if left.entries is None or right.entries is None or len(bits) > 1 or 0 in bits:
+        return elementwise(node)
+    if node.integer("fmod", 0):
         return elementwise(node)
     known = broadcast([replace(left, entries=None), replace(right, entries=None)])
     if known.rank > 1:
@@ -182,7 +204,7 @@ def dropout(node: Node) -> list[Tensor]:
 _ELEMENTWISE = (
     "Abs Acos Acosh And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor "
     "Ceil Celu Cos Cosh Elu Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish "
-    "IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Neg Not Or Pow "
+    "IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Neg Not Or Pow "
     "Reciprocal RegexFullMatch Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt "
     "StringConcat Sum Tan Tanh ThresholdedRelu Xor"
 )

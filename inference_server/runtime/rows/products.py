@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from inference_server.runtime.rows.broadcasting import broadcast, broadcast_shape
 from inference_server.runtime.rows.nodes import Node, Rule
-from inference_server.runtime.rows.polynomials import Polynomial, number, unfollowed
+from inference_server.runtime.rows.polynomials import Polynomial, number, quotient, unfollowed
 from inference_server.runtime.rows.refusal import MixesRowsError
 from inference_server.runtime.rows.selecting import no_sizes, same_for_all
 from inference_server.runtime.rows.tensors import ONE, RowAxis, Tensor, tensor
@@ -184,8 +184,34 @@ def transposed_convolution(node: Node) -> Tensor:
     first_axis(value)
     same_for_all(*node.inputs[1:])
     channels = weights.known_shape[1] * number(node.integer("group", 1))
-    sizes = [unfollowed(node.name, axis) for axis in range(2, value.rank)]
+    kernel = [size.constant for size in weights.known_shape[2:]]
+    sizes = [
+        _spread_size(node, axis, len(kernel), size, window)
+        for axis, (size, window) in enumerate(zip(value.known_shape[2:], kernel, strict=True))
+    ]
     return tensor([value.known_shape[0], channels, *sizes], value.rows)
+
+
+def _spread_size(
+    node: Node, axis: int, axes: int, size: Polynomial, window: int | None
+) -> Polynomial:
+    """Return the size of one of `axes` after each of its places is spread over a kernel.
+
+    https://onnx.ai/onnx/operators/onnx__ConvTranspose.html has the formula.
+    """
+    strides = node.integers("strides") or [1] * axes
+    dilations = node.integers("dilations") or [1] * axes
+    pads = node.integers("pads") or [0] * axes * 2
+    more = node.integers("output_padding") or [0] * axes
+    usual = len(strides) == len(dilations) == len(more) == axes and len(pads) == 2 * axes
+    unusual = node.text("auto_pad", "NOTSET") != "NOTSET" or node.has_attribute("output_shape")
+    if window is None or not usual or unusual:
+        return unfollowed(node.name, axis)
+    reach = dilations[axis] * (window - 1) + 1
+    found = (size - ONE) * number(strides[axis]) + number(
+        reach + more[axis] - pads[axis] - pads[axis + axes]
+    )
+    return found if found.lowest >= 0 else unfollowed(node.name, axis)
 
 
 def pool(node: Node) -> list[Tensor]:
@@ -222,15 +248,16 @@ def _swept_size(
     dilations = node.integers("dilations") or [1] * axes
     pads = node.integers("pads") or [0] * axes * 2
     usual = len(strides) == len(dilations) == axes and len(pads) == 2 * axes
-    if whole is None or window is None or not usual or node.integer("ceil_mode", 0):
+    if window is None or not usual or node.integer("ceil_mode", 0):
         return unfollowed(node.name, axis)
     if way.startswith("SAME"):
+        if whole is None:
+            return unfollowed(node.name, axis)
         return number(-(-whole // strides[axis]))
     around = pads[axis] + pads[axis + axes] if way == "NOTSET" else 0
     reach = dilations[axis] * (window - 1) + 1
-    if whole + around < reach:
-        return unfollowed(node.name, axis)
-    return number((whole + around - reach) // strides[axis] + 1)
+    moves = quotient(size + number(around - reach), strides[axis])
+    return unfollowed(node.name, axis) if moves is None else moves + ONE
 
 
 def global_pool(node: Node) -> Tensor:

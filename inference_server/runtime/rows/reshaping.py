@@ -119,9 +119,11 @@ def squeeze(node: Node) -> Tensor:
     value = node.input(0)
     listed = node.numbers(1, "axes")
     if listed is None:
-        if value.rows is None and not value.has_sizes:
+        if value.rows is not None:
+            raise MixesRowsError("without axes it removes the rows' axis if there is one row")
+        if any(size.constant is None for size in value.known_shape):
             return tensor(None)
-        raise MixesRowsError("without axes it removes the rows' axis if there is one row")
+        listed = [axis for axis, size in enumerate(value.known_shape) if size == ONE]
     axes = {value.axis(axis) for axis in listed}
     kept = [axis for axis in range(value.rank) if axis not in axes]
     return _rearranged(value, kept, [value.known_shape[axis] for axis in kept])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from inference_server.runtime.rows.broadcasting import broadcast_shape
 from inference_server.runtime.rows.nodes import Node, Rule
-from inference_server.runtime.rows.polynomials import Polynomial, number, unfollowed
+from inference_server.runtime.rows.polynomials import Polynomial, at_most, number, unfollowed
 from inference_server.runtime.rows.refusal import MixesRowsError
 from inference_server.runtime.rows.tensors import (
     ONE,
@@ -111,43 +111,81 @@ def split(node: Node) -> list[Tensor]:
 def slice_(node: Node) -> Tensor:
     """`Slice`."""
     value = node.input(0)
+    parts = _parts(node, value)
+    if value.entries is not None and value.rank == 1:
+        ((_, part),) = parts.items()
+        found = part.of(value.entries)
+        if found is not None:
+            return with_entries([number(len(found))], found, value.bits)
+    no_sizes(value)
+    sizes = list(value.known_shape)
+    for axis, part in parts.items():
+        if part.is_whole(sizes[axis]):
+            continue
+        not_rows(value, axis)
+        if part.end is not None and part.end.has_rows:
+            raise MixesRowsError("a size is computed from the number of rows")
+        sizes[axis] = part.size(sizes[axis]) or unfollowed(node.name, axis)
+    return tensor(sizes, value.rows)
+
+
+def _parts(node: Node, value: Tensor) -> Mapping[int, _Part]:
+    """Return which parts `Slice` takes, by axis. The number of rows can be the end of one."""
+    starts: Sequence[int | None] | None
+    ends: Sequence[Polynomial | None] | None
     if node.has(1):
-        same_for_all(*node.inputs[1:])
+        ends = node.input(2).entries
+        same_for_all(*node.inputs[1:2], replace(node.input(2), entries=None), *node.inputs[3:])
         starts = node.input(1).integers()
-        ends = node.input(2).integers()
-        axes = node.input(3).integers() if node.has(3) else None
-        steps = node.input(4).integers() if node.has(4) else None
-        if axes is None and node.has(3):
-            raise MixesRowsError("its axes are not known before a run")
-        if steps is None and node.has(4):
-            raise MixesRowsError("its steps are not known before a run")
+        axes, steps = (node.input(at).integers() if node.has(at) else None for at in (3, 4))
+        if (axes is None and node.has(3)) or (steps is None and node.has(4)):
+            raise MixesRowsError("its axes or steps are not known before a run")
         count = node.input(1).known_shape[0].constant
     else:
-        starts, ends, axes = (node.integers(name) for name in ("starts", "ends", "axes"))
+        starts, listed, axes = (node.integers(name) for name in ("starts", "ends", "axes"))
+        ends = tuple(map(number, listed)) if listed is not None else None
         steps, count = None, len(starts or ())
     if count is None:
         raise MixesRowsError("it is not known which axes it takes parts of")
     chosen = [value.axis(axis) for axis in (range(count) if axes is None else axes)]
+    unknown: list[None] = [None] * count
+    starts, ends = starts or unknown, ends or unknown
     steps = [1] * count if steps is None else steps
-    if not len(chosen) == len(steps) == count or len(set(chosen)) < count:
+    if len(set(chosen)) < count or {len(starts), len(ends), len(steps)} != {len(chosen)}:
         raise MixesRowsError("it has not one start for each axis")
-    if value.entries is not None and value.rank == 1 and starts and ends and steps[0] > 0:
-        part = value.entries[slice(starts[0], ends[0], steps[0])]
-        return with_entries([number(len(part))], part, value.bits)
-    no_sizes(value)
-    sizes = list(value.known_shape)
-    for index, axis in enumerate(chosen):
-        start = starts[index] if starts is not None else None
-        end = ends[index] if ends is not None else None
-        if start == 0 and steps[index] == 1 and end is not None and end >= _END:
-            continue  # all of it
-        not_rows(value, axis)
-        whole = sizes[axis].constant
-        if whole is not None and start is not None and end is not None and steps[index] > 0:
-            sizes[axis] = number(len(range(whole)[start : end : steps[index]]))
-        else:
-            sizes[axis] = unfollowed(node.name, axis)
-    return tensor(sizes, value.rows)
+    return dict(zip(chosen, map(_Part, starts, ends, steps), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of an axis that `Slice` takes; None for what is not known."""
+
+    start: int | None
+    end: Polynomial | None
+    step: int
+
+    def of(self, entries: Entries) -> Entries | None:
+        """Return this part of a list, if it is known."""
+        end = self.end.constant if self.end is not None else None
+        if self.start is None or end is None or self.step < 0:
+            return None
+        return entries[slice(self.start, end, self.step)]
+
+    def is_whole(self, size: Polynomial) -> bool:
+        """Whether it is all of an axis of this size."""
+        if self.start != 0 or self.step != 1 or self.end is None:
+            return False
+        return self.end == size or (self.end.constant or 0) >= _END
+
+    def size(self, whole: Polynomial) -> Polynomial | None:
+        """Return how much it is of an axis with so many places, if that is known."""
+        length, start, end = whole.constant, self.start, self.end
+        if length is None or start is None or end is None or self.step < 0:
+            return None
+        if end.constant is not None:
+            return number(len(range(length)[start : end.constant : self.step]))
+        is_begin = start == 0 and self.step == 1 and length > 0 and end.lowest >= 0
+        return at_most(length, end) if is_begin else None
 
 
 def pad(node: Node) -> Tensor:
@@ -232,7 +270,7 @@ def resize(node: Node) -> Tensor:
     value = node.input(0)
     no_sizes(value)
     same_for_all(*node.inputs[1:3])
-    sizes = [unfollowed(node.name, axis) for axis in range(value.rank)]
+    sizes = _resized(node, value)
     if value.rows is None:
         same_for_all(*node.inputs)
         return tensor(sizes)
@@ -252,6 +290,24 @@ def resize(node: Node) -> Tensor:
     if any(part is not None and part.has_rows for part in others):
         raise MixesRowsError("the number of rows is in several sizes of its result")
     return tensor([value.rows.size, *sizes[1:]], value.rows)
+
+
+def _resized(node: Node, value: Tensor) -> list[Polynomial]:
+    """Return the sizes that are asked for, or result from whole factors."""
+    factors, wanted = (node.input(index) if node.has(index) else None for index in (2, 3))
+    usual = node.text("keep_aspect_ratio_policy", "stretch") == "stretch"
+    usual = usual and not node.has_attribute("axes")
+    sizes = []
+    for axis, size in enumerate(value.known_shape):
+        found = None
+        if usual and wanted is not None and wanted.entries:
+            found = wanted.entries[axis]
+        elif usual and factors is not None and factors.entries:
+            factor = factors.entries[axis]
+            found = size * factor if factor is not None else None
+        is_known = found is not None and found.lowest >= 0 and not found.has_rows
+        sizes.append(found if found is not None and is_known else unfollowed(node.name, axis))
+    return sizes
 
 
 def tile(node: Node) -> Tensor:

@@ -9,6 +9,7 @@ from unittest import mock
 
 from inference_server.runtime.rows import (
     broadcasting,
+    declared,
     microsoft,
     products,
     proof,
@@ -21,7 +22,10 @@ from inference_server.runtime.rows.nodes import Node, Rule
 from inference_server.runtime.rows.polynomials import Polynomial, unfollowed
 from inference_server.runtime.rows.tensors import ONE, RowAxis, Tensor, row_axis, tensor
 
-_MODULES = (broadcasting, microsoft, products, quantizing, reducing, reshaping, selecting)
+_MODULES = (
+    *(broadcasting, declared, microsoft, products, quantizing, reducing, reshaping),
+    selecting,
+)
 
 
 @dataclass(frozen=True)
@@ -263,6 +267,10 @@ def _einsum_over_rows(node: Node) -> Tensor:
     return products.einsum(replace(node, inputs=values))
 
 
+def _believed(declared: object) -> None:
+    """Do not compare what is declared with the graph."""
+
+
 def _model(opset: int, inputs: str, body: str) -> str:
     """Return a model in ONNX's language."""
     return f'<ir_version: 8, opset_import: ["": {opset}]> g ({inputs}) => (y) {body}'
@@ -345,6 +353,20 @@ _BROKEN: Mapping[str, BrokenRule] = {
     ),
     "order of repeated rows": BrokenRule({"Tile": _tile_of_rows}),
     "einsum over rows": BrokenRule({"Einsum": _einsum_over_rows}),
+    "names of sizes": BrokenRule(
+        names={"check": _believed},
+        hostile=[
+            _model(
+                17,
+                "float[N, 2, 4] x, float[N, S] m",
+                "<int64 one = {1}, int64[1] z = {0}, int64[2] rest = {2, 4},"
+                " float[1, 1, 4] w = {1, 2, 3, 4}, float[4] v = {1, 2, 1, 1}, float[N, 2, 4] p>"
+                "{ s = Shape(m) n = Gather(s, one) more = Add(n, one) d = Sub(more, n)"
+                "  u = Unsqueeze(d, z) t = Concat<axis=0>(u, rest) p = Expand(w, t) a = Add(p, x)"
+                "  l = LayerNormalization(a, v, v) y = Add(l, x) }",
+            ),
+        ],
+    ),
     "normalisation over rows": BrokenRule(
         {"MeanVarianceNormalization": _unchanged, "LpNormalization": _unchanged}
     ),
