@@ -11,6 +11,7 @@ from inference_server.runtime.rows import (
     broadcasting,
     classical,
     declared,
+    gathering,
     microsoft,
     products,
     quantizing,
@@ -45,6 +46,7 @@ _STANDARD_RULES: Mapping[str, Rule] = {
     **broadcasting.RULES,
     **reshaping.RULES,
     **selecting.RULES,
+    **gathering.RULES,
     **products.RULES,
     **reducing.RULES,
     **quantizing.RULES,
@@ -243,5 +245,7 @@ def _check_output(name: str, value: Tensor | Refused | None) -> None:
         raise MixesRowsError(value.reason)
     if value is None:
         raise MixesRowsError(f"output '{name}' comes from no node")
+    if value.rows is not None and value.has_sizes:
+        raise MixesRowsError(f"output '{name}' has the numbers of rows")
     if value.rows is None or value.rows.axis or not value.rows.is_plain:
         raise MixesRowsError(f"output '{name}' does not begin with one part for each row")

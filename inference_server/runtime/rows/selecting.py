@@ -12,6 +12,7 @@ from inference_server.runtime.rows.refusal import MixesRowsError
 from inference_server.runtime.rows.tensors import (
     ONE,
     Entries,
+    Numbers,
     RowAxis,
     Tensor,
     row_axis,
@@ -68,6 +69,11 @@ def concatenated(values: Sequence[Tensor], along: int) -> Tensor:
             bits = {value.bits for value in values if value.entries is not None}
             if len(bits) <= 1:
                 return with_entries([number(len(entries))], entries, bits.pop() if bits else 0)
+    first, *others = values
+    if first.numbers == Numbers(ONE, ONE) and axis == first.rank - 1 and others:
+        plain = concatenated([replace(first, numbers=None), *others], along)
+        if first.known_shape[axis] == ONE:
+            return replace(plain, numbers=Numbers(ONE, ONE, in_tuples=True))
     no_sizes(*values)
     rows = row_axis(values)
     if rows is not None and any(value.rows is None for value in values):
@@ -212,41 +218,6 @@ def pad(node: Node) -> Tensor:
     return tensor(sizes, value.rows)
 
 
-def gather(node: Node) -> Tensor:
-    """`Gather`."""
-    value, indices = node.input(0), node.input(1)
-    axis = value.axis(node.integer("axis", 0))
-    if value.entries is not None and value.rank == 1 and indices.rank <= 1:
-        places = indices.integers()
-        count = len(value.entries)
-        if places is not None and all(-count <= place < count for place in places):
-            part = tuple(value.entries[place] for place in places)
-            return with_entries(indices.known_shape, part, value.bits)
-    no_sizes(value, indices)
-    if value.rows is not None and indices.rows is not None:
-        raise MixesRowsError("values of a row choose among those of all rows")
-    not_rows(value, axis)
-    sizes = [*value.known_shape[:axis], *indices.known_shape, *value.known_shape[axis + 1 :]]
-    rows = None
-    if indices.rows is not None:
-        rows = replace(indices.rows, axis=axis + indices.rows.axis)
-    elif value.rows is not None:
-        after = value.rows.axis > axis
-        rows = replace(value.rows, axis=value.rows.axis + (indices.rank - 1 if after else 0))
-    return tensor(sizes, rows)
-
-
-def gather_elements(node: Node) -> Tensor:
-    """`GatherElements`."""
-    value, indices = node.input(0), node.input(1)
-    axis = value.axis(node.integer("axis", 0))
-    no_sizes(value, indices)
-    not_rows(value, axis)
-    if value.rows != indices.rows:
-        raise MixesRowsError("its inputs have their rows on different axes")
-    return tensor(indices.known_shape, indices.rows)
-
-
 def one_hot(node: Node) -> Tensor:
     """`OneHot`."""
     indices = node.input(0)
@@ -360,8 +331,6 @@ RULES: Mapping[str, Rule] = {
     "Split": split,
     "Slice": slice_,
     "Pad": pad,
-    "Gather": gather,
-    "GatherElements": gather_elements,
     "OneHot": one_hot,
     "Resize": resize,
     "Tile": tile,

@@ -283,6 +283,8 @@ class _Judge:
         for experiment in recording.experiments:
             for results in (experiment.base, *(found for _, found in experiment.replaced)):
                 self._sizes(experiment, results)
+                for name, claim, value in self._claimed(results):
+                    self._numbers(experiment, name, claim, value)
             for name, value in experiment.base.items():
                 claim = self.claims.get(name)
                 if isinstance(claim, Tensor):
@@ -332,6 +334,25 @@ class _Judge:
             if entry is not None:
                 yield entry, real
 
+    def _numbers(self, experiment: Experiment, name: str, claim: Tensor, value: np.ndarray) -> None:
+        """Compare indices with the numbers of their rows, and with what they are below."""
+        numbers = claim.numbers
+        if numbers is None or numbers.below is None:
+            return
+        step, below = (evaluated(part, experiment.sizes) for part in (numbers.step, numbers.below))
+        if numbers.in_tuples:
+            value = value[..., 0]
+        row = np.zeros(value.shape, "i8")
+        if claim.rows is not None:
+            for place in range(experiment.sizes[ROWS]):
+                row[_places(claim.rows, place, value, experiment.sizes)] = place
+        if value.dtype != np.int64:
+            self._add(name, f"its indices are {value.dtype}")
+        elif step is not None:
+            rest = value - step * row
+            if (rest < 0).any() or (below is not None and (rest >= below).any()):
+                self._add(name, f"an index is beyond {below}, or not that of its row")
+
     def _rows(self, experiment: Experiment, name: str, claim: Tensor, base: np.ndarray) -> None:
         """See what changes when a row is replaced."""
         for place, results in experiment.replaced:
@@ -355,7 +376,7 @@ class _Judge:
         Rounding may decide between two whole numbers, but hardly for each of several rows.
         """
         for name, claim in self.claims.items():
-            if not isinstance(claim, Tensor) or claim.rows is None:
+            if not isinstance(claim, Tensor) or claim.rows is None or claim.has_sizes:
                 continue
             if all(_unequal(runs, name, claim.rows) for runs in draws):
                 self._add(name, "copies of a row have different results")

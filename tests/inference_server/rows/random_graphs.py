@@ -675,6 +675,75 @@ def _counted(graph: _Growing) -> None:
     graph.one("Cast", found, to=TensorProto.FLOAT)
 
 
+@_often(6)
+def _by_row_numbers(graph: _Growing) -> None:
+    """Take elements of each row by its number, as exporters do for masks: x[arange(N), j]."""
+    value = graph.tensor("fi", (2, 3))
+    flat = graph.chance(0.5)
+    sizes = graph.one("Shape", value)
+    count = graph.one("Gather", sizes, graph.constant(0))
+    rows = _range(graph, count)
+    steps = graph.one("Gather", sizes, graph.constant([1]))
+    places = _places_in_rows(graph, value, steps)
+    shape = [1] * (graph.rank(places) if places in graph.runs else 1)
+    shape[0] = -1
+    rows = graph.one("Reshape", rows, graph.constant(shape))
+    if flat:
+        factor = steps if graph.chance(0.8) else graph.constant([graph.below(4, 1)])
+        index = graph.one("Add", graph.one("Mul", rows, factor), places)
+        target = graph.constant([-1, *([0] if graph.chance(0.1) else graph.shape(value)[2:])])
+        graph.one("Gather", graph.one("Reshape", value, target), index, axis=0)
+        return
+    both = graph.one("Shape", graph.one(graph.among(["Max", "Add"]), rows, places))
+    pair = [
+        graph.one("Unsqueeze", graph.one("Expand", part, both), graph.constant([-1]))
+        for part in ((rows, places) if graph.chance(0.85) else (places, rows))
+    ]
+    graph.one("GatherND", value, graph.one("Concat", *pair, axis=-1))
+
+
+def _range(graph: _Growing, end: str) -> str:
+    """Return the numbers from 0, or sometimes 1, to before a size."""
+    if graph.rank(end):
+        end = graph.one("Reshape", end, graph.constant([], "i8"))
+    if any(run.dtype != np.int64 or run.max() > 8 for run in graph.runs[end].values()):
+        raise DoesNotRunError
+    start = graph.constant(0 if graph.chance(0.9) else 1)
+    return graph.one("Range", start, end, graph.constant(1))
+
+
+def _places_in_rows(graph: _Growing, value: str, steps: str) -> str:
+    """Return indices, of each row or the same for all; not all are below the number of steps."""
+    kind = graph.among(["range", "range", "greatest", "other", "number"])
+    if kind == "range":
+        places = _range(graph, steps if graph.chance(0.8) else _number(graph))
+        shape = graph.constant([1, -1])
+        return graph.one("Reshape", places, shape)
+    if kind == "greatest":
+        other = value if graph.chance(0.5) else graph.tensor("f", (2,))
+        found = graph.one("ArgMax", other, axis=1, keepdims=int(graph.chance(0.5)))
+        return graph.one("Mul", found, graph.constant([2])) if graph.chance(0.1) else found
+    if kind == "other":
+        return graph.tensor("i", (1, 2))
+    return graph.constant([[graph.below(3, -1)]])
+
+
+@_often(2)
+def _by_tuples(graph: _Growing) -> None:
+    value = graph.tensor("fi", (2, 3, 4))
+    batch = graph.below(3)
+    outside = graph.shape(value)[:batch]
+    length = graph.below(graph.rank(value) - batch + 1, 1)
+    if graph.chance(0.5):
+        indices = graph.tensor("i", (2, 3))
+    else:
+        indices = graph.constant(np.zeros([*outside, 2, length]))
+    if batch and graph.chance(0.6):
+        indices = graph.one("ArgMax", value, axis=graph.below(graph.rank(value), 1), keepdims=1)
+    options = {"batch_dims": batch} if graph.opset > 11 else {}
+    graph.one("GatherND", value, indices, **options)
+
+
 @_often(2)
 def _flatten(graph: _Growing) -> None:
     value = graph.tensor()

@@ -224,6 +224,89 @@ def test_convolutions_with_the_same_steps_have_equal_sizes(kernel: str) -> None:
     assert proof.prove(other).reason is not _PROVED
 
 
+_NUMBERED = (
+    "<int64 zero = {0}, int64 one = {1}, int64[1] second = {1}, int64[1] all = {-1},"
+    " int64[1] three = {3}, int64[2] across = {1, -1}, int64[2] down = {-1, 1}>"
+    "{ s = Shape(x) n = Gather(s, zero) i = Range(zero, n, one) rows = Reshape(i, down)"
+    "  steps = Gather(s, second) m = Gather(s, one) r = Range(zero, m, one)"
+    "  each = Reshape(r, across)"
+)
+
+
+def _numbered(body: str) -> str | None:
+    """Return why a model is refused that numbers its rows, and the steps of each."""
+    return _reason("float[N, S] x, int64[N, 1] j", f"{_NUMBERED} {body} }}")
+
+
+@pytest.mark.parametrize(
+    ("factor", "places", "is_proved"),
+    [
+        ("steps", "each", True),
+        ("steps", "greatest", True),
+        ("steps", "zero", True),
+        ("steps", "j", False),  # S, which is the first place of the next row
+        ("steps", "more", False),
+        ("steps", "three", False),
+        ("three", "each", False),
+        ("second", "each", False),
+    ],
+)
+def test_an_index_into_all_rows_is_of_the_own_row(
+    factor: str, places: str, *, is_proved: bool
+) -> None:
+    """As in masks that PyTorch's older exporter writes."""
+    body = (
+        f"greatest = ArgMax<axis=1>(x) more = Add(each, one) k = Mul(rows, {factor})"
+        f" at = Add(k, {places}) flat = Reshape(x, all) y = Gather(flat, at)"
+    )
+    assert (_numbered(body) is _PROVED) is is_proved
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "is_proved"),
+    [("rows", "each", True), ("rows", "j", True), ("each", "rows", False), ("j", "each", False)],
+)
+def test_a_pair_of_indices_begins_with_the_number_of_the_row(
+    first: str, other: str, *, is_proved: bool
+) -> None:
+    """As in masks that PyTorch's newer exporter writes."""
+    body = (
+        f"top = Max({first}, {other}) both = Shape(top) e = Expand({first}, both)"
+        f" f = Expand({other}, both) a = Unsqueeze(e, all) b = Unsqueeze(f, all)"
+        " at = Concat<axis=-1>(a, b) y = GatherND(x, at)"
+    )
+    assert (_numbered(body) is _PROVED) is is_proved
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = Identity(i)",
+        "v = Cast<to=1>(rows) y = Add(x, v)",
+        "v = Sub(n, i) y = Gather(x, v)",
+        "top = Max(rows, j) v = Cast<to=1>(top) y = Add(x, v)",
+        "y = Gather<axis=1>(x, i)",
+        "v = Mul(i, i) y = Gather(x, v)",
+        "from = Add(n, zero) v = Range(one, from, one) y = Gather(x, v)",
+        "a = Add(rows, rows) y = Where(a, x, x)",
+        "h = Unsqueeze(rows, all) t = Concat<axis=-1>(h, h) y = GatherND(x, t)",
+    ],
+)
+def test_the_number_of_a_row_as_a_value_is_refused(body: str) -> None:
+    assert _numbered("y = Gather(x, i)") is _PROVED
+    assert _numbered(body) is not _PROVED
+
+
+def test_tuples_within_rows_are_proved() -> None:
+    body = "{ y = GatherND<batch_dims=%d>(x, j) }"
+    assert _reason("float[N, 4, 2] x, int64[N, 3, 1] j", body % 1) is _PROVED
+    assert _reason("float[N, 4, 2] x, int64[N, 3, 1] j", body % 0) is not _PROVED
+    table = "<float[3, 4] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}>"
+    text = "{ y = GatherND<batch_dims=%d>(w, j) }"
+    assert _reason("int64[N, 2] j", table + text % 0) is _PROVED
+    assert _reason("int64[N, 1] j", table + text % 1) is not _PROVED
+
+
 def test_a_softmax_over_rows_is_refused() -> None:
     assert _reason("float[N, 2] x", "{ y = Softmax<axis=0>(x) }") is not _PROVED
 
