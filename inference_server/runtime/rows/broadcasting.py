@@ -239,6 +239,11 @@ def cast(node: Node) -> Tensor:
     return elementwise(node)
 
 
+def cast_like(node: Node) -> Tensor:
+    """`CastLike`, which takes only the data type of its second input."""
+    return elementwise(replace(node, inputs=[node.input(0)]))
+
+
 def identity(node: Node) -> Tensor:
     """What returns its input."""
     return node.input(0)
@@ -267,6 +272,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("Clip", "PRelu"), like_first),
     "Where": where,
     "Cast": cast,
+    "CastLike": cast_like,
     "Identity": identity,
     "Dropout": dropout,
 }

@@ -11,6 +11,7 @@ from inference_server.runtime.rows import (
     broadcasting,
     classical,
     declared,
+    equations,
     gathering,
     microsoft,
     products,
@@ -18,6 +19,7 @@ from inference_server.runtime.rows import (
     reducing,
     reshaping,
     selecting,
+    slicing,
 )
 from inference_server.runtime.rows.nodes import (
     CLASSICAL,
@@ -46,8 +48,10 @@ _STANDARD_RULES: Mapping[str, Rule] = {
     **broadcasting.RULES,
     **reshaping.RULES,
     **selecting.RULES,
+    **slicing.RULES,
     **gathering.RULES,
     **products.RULES,
+    **equations.RULES,
     **reducing.RULES,
     **quantizing.RULES,
     **classical.TEXT_RULES,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import accumulate
 
 from inference_server.runtime.rows.broadcasting import broadcast_shape
 from inference_server.runtime.rows.nodes import Node, Rule
-from inference_server.runtime.rows.polynomials import Polynomial, at_most, number, unfollowed
+from inference_server.runtime.rows.polynomials import Polynomial, number, unfollowed
 from inference_server.runtime.rows.refusal import MixesRowsError
 from inference_server.runtime.rows.tensors import (
     ONE,
@@ -20,8 +21,8 @@ from inference_server.runtime.rows.tensors import (
     with_entries,
 )
 
-_END = 2**31 - 1
-"""An end of a slice that no axis reaches."""
+_FLOAT_BITS = 25
+"""Of whole numbers that multiply as floats without rounding, with their sign."""
 
 
 def no_sizes(*values: Tensor) -> None:
@@ -101,12 +102,14 @@ def split(node: Node) -> list[Tensor]:
     """`Split`."""
     value = node.input(0)
     axis = value.axis(node.integer("axis", 0))
-    no_sizes(value)
-    not_rows(value, axis)
     lengths = node.numbers(1, "split")
     whole = value.known_shape[axis].constant
     if lengths is None and whole is not None and whole % node.outputs == 0:
         lengths = [whole // node.outputs] * node.outputs
+    if value.entries is not None and value.rank == 1 and lengths is not None:
+        return _split_entries(value, value.entries, lengths)
+    no_sizes(value)
+    not_rows(value, axis)
     if lengths is not None and len(lengths) == node.outputs:
         sizes = [number(length) for length in lengths]
     else:
@@ -114,84 +117,14 @@ def split(node: Node) -> list[Tensor]:
     return [with_size(value, axis, size) for size in sizes]
 
 
-def slice_(node: Node) -> Tensor:
-    """`Slice`."""
-    value = node.input(0)
-    parts = _parts(node, value)
-    if value.entries is not None and value.rank == 1:
-        ((_, part),) = parts.items()
-        found = part.of(value.entries)
-        if found is not None:
-            return with_entries([number(len(found))], found, value.bits)
-    no_sizes(value)
-    sizes = list(value.known_shape)
-    for axis, part in parts.items():
-        if part.is_whole(sizes[axis]):
-            continue
-        not_rows(value, axis)
-        if part.end is not None and part.end.has_rows:
-            raise MixesRowsError("a size is computed from the number of rows")
-        sizes[axis] = part.size(sizes[axis]) or unfollowed(node.name, axis)
-    return tensor(sizes, value.rows)
-
-
-def _parts(node: Node, value: Tensor) -> Mapping[int, _Part]:
-    """Return which parts `Slice` takes, by axis. The number of rows can be the end of one."""
-    starts: Sequence[int | None] | None
-    ends: Sequence[Polynomial | None] | None
-    if node.has(1):
-        ends = node.input(2).entries
-        same_for_all(*node.inputs[1:2], replace(node.input(2), entries=None), *node.inputs[3:])
-        starts = node.input(1).integers()
-        axes, steps = (node.input(at).integers() if node.has(at) else None for at in (3, 4))
-        if (axes is None and node.has(3)) or (steps is None and node.has(4)):
-            raise MixesRowsError("its axes or steps are not known before a run")
-        count = node.input(1).known_shape[0].constant
-    else:
-        starts, listed, axes = (node.integers(name) for name in ("starts", "ends", "axes"))
-        ends = tuple(map(number, listed)) if listed is not None else None
-        steps, count = None, len(starts or ())
-    if count is None:
-        raise MixesRowsError("it is not known which axes it takes parts of")
-    chosen = [value.axis(axis) for axis in (range(count) if axes is None else axes)]
-    unknown: list[None] = [None] * count
-    starts, ends = starts or unknown, ends or unknown
-    steps = [1] * count if steps is None else steps
-    if len(set(chosen)) < count or {len(starts), len(ends), len(steps)} != {len(chosen)}:
-        raise MixesRowsError("it has not one start for each axis")
-    return dict(zip(chosen, map(_Part, starts, ends, steps), strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A part of an axis that `Slice` takes; None for what is not known."""
-
-    start: int | None
-    end: Polynomial | None
-    step: int
-
-    def of(self, entries: Entries) -> Entries | None:
-        """Return this part of a list, if it is known."""
-        end = self.end.constant if self.end is not None else None
-        if self.start is None or end is None or self.step < 0:
-            return None
-        return entries[slice(self.start, end, self.step)]
-
-    def is_whole(self, size: Polynomial) -> bool:
-        """Whether it is all of an axis of this size."""
-        if self.start != 0 or self.step != 1 or self.end is None:
-            return False
-        return self.end == size or (self.end.constant or 0) >= _END
-
-    def size(self, whole: Polynomial) -> Polynomial | None:
-        """Return how much it is of an axis with so many places, if that is known."""
-        length, start, end = whole.constant, self.start, self.end
-        if length is None or start is None or end is None or self.step < 0:
-            return None
-        if end.constant is not None:
-            return number(len(range(length)[start : end.constant : self.step]))
-        is_begin = start == 0 and self.step == 1 and length > 0 and end.lowest >= 0
-        return at_most(length, end) if is_begin else None
+def _split_entries(value: Tensor, entries: Entries, lengths: Sequence[int]) -> list[Tensor]:
+    if min(lengths, default=0) < 0 or sum(lengths) != len(entries):
+        raise MixesRowsError("its parts are not all of its input")
+    ends = list(accumulate(lengths))
+    return [
+        with_entries([number(length)], entries[end - length : end], value.bits)
+        for end, length in zip(ends, lengths, strict=True)
+    ]
 
 
 def pad(node: Node) -> Tensor:
@@ -268,6 +201,7 @@ def _resized(node: Node, value: Tensor) -> list[Polynomial]:
     factors, wanted = (node.input(index) if node.has(index) else None for index in (2, 3))
     usual = node.text("keep_aspect_ratio_policy", "stretch") == "stretch"
     usual = usual and not node.has_attribute("axes")
+    usual = usual and node.text("coordinate_transformation_mode", "") != "tf_crop_and_resize"
     sizes = []
     for axis, size in enumerate(value.known_shape):
         found = None
@@ -276,7 +210,12 @@ def _resized(node: Node, value: Tensor) -> list[Polynomial]:
         elif usual and factors is not None and factors.entries:
             factor = factors.entries[axis]
             found = size * factor if factor is not None else None
-        is_known = found is not None and found.lowest >= 0 and not found.has_rows
+        is_known = (
+            found is not None
+            and found.lowest >= 0
+            and not found.has_rows
+            and found.fits(_FLOAT_BITS)
+        )
         sizes.append(found if found is not None and is_known else unfollowed(node.name, axis))
     return sizes
 
@@ -329,7 +268,6 @@ def space_to_depth(node: Node) -> Tensor:
 RULES: Mapping[str, Rule] = {
     "Concat": concat,
     "Split": split,
-    "Slice": slice_,
     "Pad": pad,
     "OneHot": one_hot,
     "Resize": resize,

@@ -10,6 +10,7 @@ from unittest import mock
 from inference_server.runtime.rows import (
     broadcasting,
     declared,
+    equations,
     gathering,
     microsoft,
     products,
@@ -18,14 +19,15 @@ from inference_server.runtime.rows import (
     reducing,
     reshaping,
     selecting,
+    slicing,
 )
 from inference_server.runtime.rows.nodes import Node, Rule
 from inference_server.runtime.rows.polynomials import Polynomial, unfollowed
 from inference_server.runtime.rows.tensors import ONE, RowAxis, Tensor, row_axis, tensor
 
 _MODULES = (
-    *(broadcasting, declared, gathering, microsoft, products, quantizing, reducing, reshaping),
-    selecting,
+    *(broadcasting, declared, equations, gathering, microsoft, products, quantizing, reducing),
+    *(reshaping, selecting, slicing),
 )
 
 
@@ -130,7 +132,7 @@ def _slice_backwards(node: Node) -> Tensor:
     steps = node.input(4).integers() if node.has(4) else None
     if steps is not None and steps[0] < 0:
         return _unchanged(node)
-    return selecting.slice_(node)
+    return slicing.slice_(node)
 
 
 def _gather_a_row(node: Node) -> Tensor:
@@ -260,12 +262,12 @@ def _einsum_over_rows(node: Node) -> Tensor:
         for term, value in zip(terms.split(","), node.values, strict=True)
     ]
     if not any(lost):
-        return products.einsum(node)
+        return equations.einsum(node)
     values = [
         _summed(value, value.rows.axis) if value.rows is not None else value
         for value in node.values
     ]
-    return products.einsum(replace(node, inputs=values))
+    return equations.einsum(replace(node, inputs=values))
 
 
 def _any_places(value: Tensor, rows: RowAxis, indices: Tensor, of_indices: RowAxis) -> Tensor:

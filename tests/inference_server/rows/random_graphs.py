@@ -380,6 +380,50 @@ def _matrix_product(graph: _Growing) -> None:
         graph.one("MatMul", graph.weights(*batch, *lines, sizes[-2]), left)
 
 
+@_often(3)
+def _turned_matrix_product(graph: _Growing) -> None:
+    left, right = graph.tensor("f", (1, 2, 3, 4)), graph.tensor("f", (1, 2, 3, 4))
+    if graph.chance(0.4):
+        right = graph.weights(2, graph.shape(left)[-1])
+    if graph.chance(0.4):
+        right = left
+    names = ["transA", "transB", *(["transBatchA"] if graph.chance(0.1) else [])]
+    options = {name: int(graph.chance(0.5)) for name in names}
+    pair = [left, right] if graph.chance(0.7) else [right, left]
+    graph.add("FusedMatMul", pair, domain="com.microsoft", **options)
+
+
+@_often(2)
+def _cast_like(graph: _Growing) -> None:
+    other = graph.tensor("fib", (0, 1, 2, 3, 4))
+    graph.one("CastLike", graph.tensor("fib", (0, 1, 2, 3, 4)), other)
+
+
+@_often(2)
+def _sum_of_other_axes(graph: _Growing) -> None:
+    left = graph.tensor("f", (2, 3, 4))
+    right = graph.weights(graph.shape(left)[-1], 2) if graph.chance(0.5) else graph.tensor("f")
+    texts = [
+        "...a,ab->...b",
+        "a...,ab->...b",
+        "...a,...a->...",
+        "...,...a->a...",
+        "...a,b...a->b...",
+    ]
+    texts += ["...a,...b->...ab", "...ab,...cb->...ac", "...a,a->...", "...a,...->...a"]
+    graph.one("Einsum", left, right, equation=graph.among(texts))
+
+
+@_often(2)
+def _split_sizes(graph: _Growing) -> None:
+    sizes = graph.one("Shape", graph.tensor("fi", (2, 3)))
+    count = graph.runs[sizes][FEW].size
+    options: dict[str, Any] = {}
+    if graph.opset >= _ALL_AXES_ARE_INPUTS:
+        options["num_outputs"] = count
+    graph.add("Split", [sizes], count, axis=0, **options)
+
+
 @_often(1)
 def _scores(graph: _Growing) -> None:
     value = graph.tensor("f", (2, 3, 4))

@@ -283,6 +283,7 @@ def test_a_pair_of_indices_begins_with_the_number_of_the_row(
     [
         "y = Identity(i)",
         "v = Cast<to=1>(rows) y = Add(x, v)",
+        "v = CastLike(rows, x) y = Add(x, v)",
         "v = Sub(n, i) y = Gather(x, v)",
         "top = Max(rows, j) v = Cast<to=1>(top) y = Add(x, v)",
         "y = Gather<axis=1>(x, i)",
@@ -295,6 +296,30 @@ def test_a_pair_of_indices_begins_with_the_number_of_the_row(
 def test_the_number_of_a_row_as_a_value_is_refused(body: str) -> None:
     assert _numbered("y = Gather(x, i)") is _PROVED
     assert _numbered(body) is not _PROVED
+
+
+@pytest.mark.parametrize(
+    ("body", "is_proved"),
+    [
+        ('y = Einsum<equation="...a,ab->...b">(x, w)', True),
+        ('y = Einsum<equation="a...,...->a...">(x, x)', False),
+        ('y = Einsum<equation="...a,...a->...">(x, x)', True),
+        ('y = Einsum<equation="...a,b...a->b">(x, x)', False),
+        ("y = com.microsoft.FusedMatMul<transB=1>(x, w)", True),
+        ("y = com.microsoft.FusedMatMul<transA=1>(x, x)", False),
+        ("y = com.microsoft.FusedMatMul<transB=1>(x, x)", False),
+        ("y = com.microsoft.FusedMatMul<transA=1, transBatchA=1>(h, x)", False),
+        ("y = CastLike(x, w)", True),
+        ("s = Shape(x) v = CastLike(s, w) y = Add(x, v)", False),
+        ("s = Shape(x) a, b = Split<axis=0, num_outputs=2>(s) t = Concat<axis=0>(a, b)"
+         " y = Reshape(x, t)", True),
+        ("s = Shape(x) a, b = Split<axis=0, num_outputs=2>(s) t = Concat<axis=0>(b, a)"
+         " y = Reshape(x, t)", False),
+    ],
+)  # fmt: skip
+def test_further_products_and_parts(body: str, *, is_proved: bool) -> None:
+    text = f"<float[2, 2] w = {{1, 2, 3, 4}}> {{ h = Transpose(x) {body} }}"
+    assert (_reason("float[N, 2] x", text) is _PROVED) is is_proved
 
 
 def test_tuples_within_rows_are_proved() -> None:
