@@ -17,6 +17,8 @@ _MAX_TERMS, _MAX_DEGREE = 12, 8
 _UNFOLLOWED = "?"
 """Begins the symbol of a size that is not followed further, which may be 0."""
 _UNFOLLOWED_BITS = 40
+_QUOTIENT, _QUOTIENT_BITS = "/", 21
+"""Ends the symbol of a size that has at most so many bits."""
 _OF = "<"
 """Between the symbol of a size that is at most another one, and that one."""
 
@@ -148,7 +150,11 @@ def quotient(size: Polynomial, divisor: int) -> Polynomial | None:
         return None
     if size.constant is not None:
         return number(size.constant // divisor)
-    return size.divided_by(number(divisor)) or unfollowed("quotient", size, divisor)
+    exact = size.divided_by(number(divisor))
+    if exact is not None:
+        return exact
+    (((name,), _),) = unfollowed("quotient", size, divisor).terms
+    return symbol(name + _QUOTIENT if size.fits(_QUOTIENT_BITS + 1) else name)
 
 
 def at_most(limit: int, size: Polynomial) -> Polynomial:
@@ -188,4 +194,6 @@ def _without(monomial: Monomial, factor: Monomial) -> Monomial | None:
 
 
 def _bits(name: str) -> int:
-    return _UNFOLLOWED_BITS if name.startswith(_UNFOLLOWED) else MAX_SIZE.bit_length() - 1
+    if not name.startswith(_UNFOLLOWED):
+        return MAX_SIZE.bit_length() - 1
+    return _QUOTIENT_BITS if name.endswith(_QUOTIENT) else _UNFOLLOWED_BITS

@@ -332,6 +332,22 @@ def test_tuples_within_rows_are_proved() -> None:
     assert _reason("int64[N, 1] j", table + text % 1) is not _PROVED
 
 
+def test_a_picture_that_is_halved_and_doubled_has_the_sizes_that_an_exporter_declares() -> None:
+    body = (
+        "<float[1, 1, 1, 1] w = {2}, float[1, 1, 2, 2] v = {1, 2, 3, 4}, float[4] f = {1, 1, 2, 2}>"
+        "{ a = Conv<strides=[2, 2]>(x, w) b = Resize(a, , f)"
+        "  c = ConvTranspose<strides=[2, 2]>(a, v) y = Add(b, c) }"
+    )
+    model = _model("float[N, 1, H, W] x", body)
+    for name in "bc":
+        sizes = ["N", 1, "2*((H-1)//2 + 1)", "2*((W-1)//2 + 1)"]
+        model.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes))
+    assert proof.prove(model).reason is _PROVED
+    told = helper.make_tensor_value_info("c", TensorProto.FLOAT, sizes[:2] + sizes[:1:-1])
+    model.graph.value_info[1].CopyFrom(told)
+    assert proof.prove(model).reason is not _PROVED
+
+
 def test_a_softmax_over_rows_is_refused() -> None:
     assert _reason("float[N, 2] x", "{ y = Softmax<axis=0>(x) }") is not _PROVED
 
