@@ -102,6 +102,13 @@ def channel_means(path: Path) -> Path:
     return _save(path, nodes, inputs, [_tensor("mean", "FP32", (1, 3))])
 
 
+def masked(path: Path) -> Path:
+    """Write y = x * mask, whose sizes have the same names."""
+    tensors = [_tensor(name, "FP32", ("N", "S")) for name in ("x", "mask", "y")]
+    node = helper.make_node("Mul", ["x", "mask"], ["y"])
+    return _save(path, [node], tensors[:2], tensors[2:])
+
+
 def optional_input(path: Path) -> Path:
     """`y` = `x` · `scale`, FP32 [N]; `scale`, FP32 [1], is 2 where the caller leaves it out."""
     nodes = [helper.make_node("Mul", ["x", "scale"], ["y"])]

@@ -15,6 +15,7 @@ from inference_server.data_plane.calls import Feeds, PendingCall
 from inference_server.errors import InferenceError
 from inference_server.runtime.rows import MAX_SIZE
 from inference_server.runtime.session import ModelSession, RunOptions
+from inference_server.runtime.signature import EqualSizes
 from protos.errors import ErrorCode
 
 
@@ -95,14 +96,18 @@ class BatchQueue:
 
 
 def batch_key(
-    feeds: Feeds, outputs: Sequence[str], required: frozenset[str], owner: str = ""
+    feeds: Feeds,
+    outputs: Sequence[str],
+    required: frozenset[str],
+    equal_sizes: EqualSizes,
+    owner: str = "",
 ) -> tuple[Hashable, int] | None:
     """Return the key of calls that can run together, and the rows of this one.
 
     None if the call runs alone: the proof that rows are independent (`runtime.rows`) holds where
-    the `required` inputs are sent and no other, have the same number of rows, and no dimension is
-    0 or MAX_SIZE or more. Calls of different owners do not run together; `owner` is empty where
-    that makes no difference.
+    the `required` inputs are sent and no other, have the same number of rows and equal sizes where
+    these have one name, and no dimension is 0 or MAX_SIZE or more. Calls of different owners do
+    not run together; `owner` is empty where that makes no difference.
     """
     if feeds.keys() != required:
         return None
@@ -115,6 +120,9 @@ def batch_key(
             return None
         rows = array.shape[0]
         parts.append((name, array.shape[1:], _text_class(array)))
+    for places in equal_sizes:
+        if len({feeds[name].shape[axis] for name, axis in places}) > 1:
+            return None
     return tuple(parts), rows
 
 

@@ -25,6 +25,7 @@ class InputReader:
         self._specs: Mapping[str, TensorSpec] = {spec.name: spec for spec in signature.inputs}
         self.required = frozenset(spec.name for spec in signature.inputs if not spec.optional)
         """The inputs that every call must send."""
+        self.equal_sizes = signature.equal_sizes
         self._unsupported = signature.unsupported_inputs
         self._checked = frozenset(
             spec.name for spec in signature.inputs if spec.datatype in {"BOOL", "BYTES"}

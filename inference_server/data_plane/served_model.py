@@ -182,10 +182,11 @@ class ServedModel:
         outputs = self._encoder.requested_outputs(request)
         executor = self._executor
         assert executor is not None, "ready only after `load`"
+        reader = self._reader
         owner = owner_of(request) if self.by_owner else ""
         key, rows = None, 1
         if executor.can_batch and owner is not None:
-            found = batch_key(feeds, outputs, self._reader.required, owner)
+            found = batch_key(feeds, outputs, reader.required, reader.equal_sizes, owner)
             key, rows = found or (None, 1)
         profile = RequestProfile(
             outputs=outputs,

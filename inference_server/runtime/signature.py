@@ -32,6 +32,10 @@ _CLASS_MAPS = frozenset({"seq(map(int64,tensor(float)))", "seq(map(string,tensor
 _OPTIONAL = re.compile(r"optional\((.+)\)")
 
 
+EqualSizes = tuple[tuple[tuple[str, int], ...], ...]
+"""Inputs and axes whose sizes have one name: ONNX Runtime takes them for equal."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
     """A model's inputs and outputs, and those that the protocol cannot carry."""
@@ -41,6 +45,7 @@ class Signature:
     unsupported_inputs: Mapping[str, str]
     """Name → ONNX type, such as `seq(map(int64,tensor(float)))`."""
     unsupported_outputs: Mapping[str, str]
+    equal_sizes: EqualSizes
 
 
 def protocol_shape(spec: TensorSpec) -> tuple[int, ...]:
@@ -75,6 +80,7 @@ def read_signature(
         unsupported_inputs=unsupported_inputs
         | {name: f"optional({onnx_type})" for name, onnx_type in unsupported.items()},
         unsupported_outputs=unsupported_outputs,
+        equal_sizes=_equal_sizes(session.get_inputs()),
     )
     return _without_unreadable(signature)
 
@@ -112,6 +118,15 @@ def _specs(
             )
         )
     return tuple(specs), unsupported
+
+
+def _equal_sizes(arguments: Iterable[ort.NodeArg]) -> EqualSizes:
+    places: dict[str, list[tuple[str, int]]] = {}
+    for argument in arguments:
+        for axis, size in enumerate(argument.shape):
+            if isinstance(size, str):
+                places.setdefault(size, []).append((argument.name, axis))
+    return tuple(tuple(found) for found in places.values() if len(found) > 1)
 
 
 def _without_unreadable(signature: Signature) -> Signature:

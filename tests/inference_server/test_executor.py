@@ -115,7 +115,7 @@ class ExecutorSetup:
     def submit(self, output: str, **feeds: np.ndarray) -> asyncio.Future[Outcome]:
         """Submit a call; return what will hold its outcome."""
         responder = FutureResponder()
-        key = batch_key(feeds, [output], frozenset(feeds)) if self.executor.can_batch else None
+        key = batch_key(feeds, [output], frozenset(feeds), ()) if self.executor.can_batch else None
         profile = RequestProfile(
             outputs=(output,),
             input_bytes=sum(array.nbytes for array in feeds.values()),
@@ -423,17 +423,28 @@ def test_no_run_is_shared_where_rows_may_meet(tmp_path: Path) -> None:
     ids=["optional input", "no rows", "no columns", "too large", "scalar", "missing"],
 )
 def test_calls_that_no_proof_covers_run_alone(feeds: dict[str, np.ndarray]) -> None:
-    assert batch_key(feeds, ["y"], frozenset({"x"})) is None
+    assert batch_key(feeds, ["y"], frozenset({"x"}), ()) is None
 
 
 def test_calls_with_the_same_inputs_share_a_key() -> None:
     def key(rows: int, columns: int) -> tuple[Hashable, int]:
-        found = batch_key({"x": np.zeros((rows, columns), "f4")}, ["y"], frozenset({"x"}))
+        found = batch_key({"x": np.zeros((rows, columns), "f4")}, ["y"], frozenset({"x"}), ())
         assert found is not None
         return found
 
     assert key(1, 3)[0] == key(2, 3)[0] != key(1, 4)[0]
     assert [key(rows, 3)[1] for rows in (1, 2)] == [1, 2]
+
+
+def test_calls_whose_sizes_of_one_name_differ_run_alone(tmp_path: Path) -> None:
+    equal_sizes = loaded(onnx_models.masked, tmp_path).signature.equal_sizes
+
+    def key(other: int) -> tuple[Hashable, int] | None:
+        feeds = {"x": np.zeros((2, 3), "f4"), "mask": np.zeros((2, other), "f4")}
+        return batch_key(feeds, ["y"], frozenset(feeds), equal_sizes)
+
+    assert key(3) is not None
+    assert key(4) is None
 
 
 async def test_event_loops_go_before_runs_on_threads() -> None:

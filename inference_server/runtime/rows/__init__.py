@@ -7,7 +7,7 @@ no rule shows is refused.
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 """Of the rules. A model that was checked with others is checked again at its next start."""
 MAX_SIZE = 1 << 20
 """Every dimension of an input of a shared run is smaller, so that products of two of them do not

@@ -9,9 +9,27 @@ from itertools import zip_longest
 from onnx import TensorProto
 
 from inference_server.runtime.rows.nodes import Node, Rule
-from inference_server.runtime.rows.polynomials import Polynomial, number, unfollowed
+from inference_server.runtime.rows.polynomials import (
+    ROWS,
+    Polynomial,
+    is_at_most,
+    number,
+    quotient,
+    symbol,
+    unfollowed,
+)
 from inference_server.runtime.rows.refusal import MixesRowsError
-from inference_server.runtime.rows.tensors import ONE, RowAxis, Shape, Tensor, tensor, with_entries
+from inference_server.runtime.rows.tensors import (
+    INDEX_BITS,
+    ONE,
+    UNKNOWN_NUMBERS,
+    Numbers,
+    RowAxis,
+    Shape,
+    Tensor,
+    tensor,
+    with_entries,
+)
 
 _INTEGER_BITS: Mapping[int, int] = {TensorProto.INT64: 64, TensorProto.INT32: 32}
 
@@ -54,14 +72,24 @@ def _broadcast_size(sizes: Sequence[Polynomial]) -> Polynomial:
     numbers = [size for size in others if size.constant is not None]
     if len(numbers) == 1:
         return numbers[0]  # the others are as large or 1: neither is larger
+    # A part of [0:size] is as large, or 1: as size is then, or the part ends at 1.
+    wholes = {size for size in others if not any(is_at_most(size, other) for other in others)}
+    if len(wholes) == 1:
+        return wholes.pop()
     return unfollowed(None, *sorted(others, key=str))
 
 
 def elementwise(node: Node) -> Tensor:
-    """Any function of the elements at one place."""
-    if any(value.has_sizes for value in node.values):
+    """Any function of the elements at one place.
+
+    Where the numbers of rows are in them, only the shape of the result can be used.
+    """
+    plain = [replace(value, numbers=None) for value in node.values]
+    if any(value.has_sizes for value in plain):
         raise MixesRowsError("the number of rows reaches a value")
-    return broadcast(node.values)
+    result = broadcast(plain)
+    counts = any(value.has_sizes for value in node.values)
+    return replace(result, numbers=UNKNOWN_NUMBERS) if counts else result
 
 
 def like_first(node: Node) -> Tensor:
@@ -80,9 +108,18 @@ Arithmetic = Callable[[Polynomial, Polynomial], Polynomial | None]
 
 def _quotient(left: Polynomial, right: Polynomial) -> Polynomial | None:
     if left.constant is not None and right.constant:
-        quotient = abs(left.constant) // abs(right.constant)  # towards 0
-        return number(quotient if left.constant * right.constant >= 0 else -quotient)
-    return left.divided_by(right)
+        found = abs(left.constant) // abs(right.constant)  # towards 0
+        return number(found if left.constant * right.constant >= 0 else -found)
+    exact, divisor = left.divided_by(right), right.constant or 0
+    if exact is not None or divisor <= 0 or left.has_rows:
+        return exact
+    return quotient(left, divisor)
+
+
+def _remainder(left: Polynomial, right: Polynomial) -> Polynomial | None:
+    if left.constant is None or not right.constant:
+        return None
+    return number(left.constant % right.constant)  # with the sign of the divisor
 
 
 def _equal(left: Polynomial, right: Polynomial) -> Polynomial | None:
@@ -98,6 +135,7 @@ _ARITHMETIC: Mapping[str, Arithmetic] = {
     "Mul": lambda left, right: left * right,
     "Div": _quotient,
     "Equal": _equal,
+    "Mod": _remainder,
 }
 
 
@@ -106,6 +144,8 @@ def arithmetic(node: Node) -> Tensor:
     left, right = node.input(0), node.input(1)
     bits = {left.bits, right.bits}
     if left.entries is None or right.entries is None or len(bits) > 1 or 0 in bits:
+        return _indices(node, left, right)
+    if node.integer("fmod", 0):
         return elementwise(node)
     known = broadcast([replace(left, entries=None), replace(right, entries=None)])
     if known.rank > 1:
@@ -119,6 +159,39 @@ def arithmetic(node: Node) -> Tensor:
             raise MixesRowsError("a number is computed from the number of rows")
         entries.append(entry)
     return with_entries(known.known_shape, tuple(entries), 0 if node.op == "Equal" else bits.pop())
+
+
+def _indices(node: Node, left: Tensor, right: Tensor) -> Tensor:
+    """Return sums and multiples of whole numbers that can be indices, as far as they are known."""
+    result = elementwise(node)
+    of_left, of_right = _known_numbers(left), _known_numbers(right)
+    found = None
+    if node.op == "Add" and of_left is not None and of_right is not None:
+        (step, below), (other_step, other_below) = of_left, of_right
+        found = Numbers(step + other_step, below + other_below - ONE)
+    elif node.op == "Mul":
+        for factor, of in ((left, of_right), (right, of_left)):
+            only = factor.entries[0] if factor.entries and len(factor.entries) == 1 else None
+            if only is not None and of is not None and only.lowest > 0 and not only.has_rows:
+                found = Numbers(of[0] * only, (of[1] - ONE) * only + ONE)
+    if found is None or found.below is None:
+        return result
+    if not (symbol(ROWS) * found.step + found.below).fits(INDEX_BITS):
+        return result
+    return replace(result, numbers=found)
+
+
+def _known_numbers(value: Tensor) -> tuple[Polynomial, Polynomial] | None:
+    """Return the step and the end of what is known of indices."""
+    if value.numbers is not None:
+        found = value.numbers
+        return None if found.below is None or found.in_tuples else (found.step, found.below)
+    if value.bits != INDEX_BITS or value.entries is None or len(value.entries) != 1:
+        return None
+    (only,) = value.entries
+    if only is None or only.has_rows or only.lowest < 0:
+        return None
+    return number(0), only + ONE
 
 
 def _spread(value: Tensor, count: int) -> Sequence[Polynomial | None]:
@@ -161,7 +234,14 @@ def cast(node: Node) -> Tensor:
     bits = _INTEGER_BITS.get(node.integer("to", 0), 0)
     if value.entries is not None and value.bits and bits:
         return with_entries(value.known_shape, value.entries, bits)
+    if value.numbers is not None and bits == INDEX_BITS:
+        return value
     return elementwise(node)
+
+
+def cast_like(node: Node) -> Tensor:
+    """`CastLike`, which takes only the data type of its second input."""
+    return elementwise(replace(node, inputs=[node.input(0)]))
 
 
 def identity(node: Node) -> Tensor:
@@ -176,13 +256,13 @@ def dropout(node: Node) -> list[Tensor]:
     value = node.input(0)
     if value.has_sizes:
         raise MixesRowsError("the number of rows reaches a value")
-    return [value, replace(value, entries=None)][: node.outputs]
+    return [value, replace(value, entries=None, numbers=None)][: node.outputs]
 
 
 _ELEMENTWISE = (
     "Abs Acos Acosh And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor "
     "Ceil Celu Cos Cosh Elu Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish "
-    "IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Neg Not Or Pow "
+    "IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Neg Not Or Pow "
     "Reciprocal RegexFullMatch Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt "
     "StringConcat Sum Tan Tanh ThresholdedRelu Xor"
 )
@@ -192,6 +272,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("Clip", "PRelu"), like_first),
     "Where": where,
     "Cast": cast,
+    "CastLike": cast_like,
     "Identity": identity,
     "Dropout": dropout,
 }

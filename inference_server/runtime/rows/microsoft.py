@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from inference_server.runtime.rows.broadcasting import broadcast, like_first
 from inference_server.runtime.rows.nodes import Node, Rule
+from inference_server.runtime.rows.products import fused_matrix_product
 from inference_server.runtime.rows.quantizing import MICROSOFT_RULES
 from inference_server.runtime.rows.reducing import before
 from inference_server.runtime.rows.refusal import MixesRowsError
@@ -28,6 +29,7 @@ def skip_layer_normalization(node: Node) -> Tensor:
 
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("Gelu", "FastGelu", "QuickGelu", "BiasGelu"), like_first),
+    "FusedMatMul": fused_matrix_product,
     "SkipLayerNormalization": skip_layer_normalization,
     **MICROSOFT_RULES,
 }

@@ -17,6 +17,10 @@ _MAX_TERMS, _MAX_DEGREE = 12, 8
 _UNFOLLOWED = "?"
 """Begins the symbol of a size that is not followed further, which may be 0."""
 _UNFOLLOWED_BITS = 40
+_QUOTIENT, _QUOTIENT_BITS = "/", 21
+"""Ends the symbol of a size that has at most so many bits."""
+_OF = "<"
+"""Between the symbol of a size that is at most another one, and that one."""
 
 Monomial = tuple[str, ...]
 """Symbols in order, each as often as it is multiplied."""
@@ -105,7 +109,9 @@ class Polynomial:
         )
 
     def fits(self, bits: int) -> bool:
-        """Whether its greatest value has fewer bits than a signed number with so many."""
+        """Whether each of its values is a signed number with so many bits."""
+        if self.constant is not None:
+            return -1 <= self.constant >> (bits - 1) <= 0
         greatest = sum(abs(factor) << sum(map(_bits, names)) for names, factor in self.terms)
         return greatest >> (bits - 1) == 0
 
@@ -131,8 +137,49 @@ def unfollowed(*parts: object) -> Polynomial:
     """
     if any(isinstance(part, Polynomial) and part.has_rows for part in parts):
         raise MixesRowsError("a size is computed from the number of rows")
+    return symbol(_UNFOLLOWED + _digest(*parts))
+
+
+def quotient(size: Polynomial, divisor: int) -> Polynomial | None:
+    """Return how often a positive number goes into a size; None if the size may be negative.
+
+    Raises:
+        MixesRowsError: the size changes with the number of rows, and is no multiple of the number.
+    """
+    if size.lowest < 0:
+        return None
+    if size.constant is not None:
+        return number(size.constant // divisor)
+    exact = size.divided_by(number(divisor))
+    if exact is not None:
+        return exact
+    (((name,), _),) = unfollowed("quotient", size, divisor).terms
+    return symbol(name + _QUOTIENT if size.fits(_QUOTIENT_BITS + 1) else name)
+
+
+def at_most(limit: int, size: Polynomial) -> Polynomial:
+    """Return the smaller one of a number and a size, which is what a slice [0:size] leaves.
+
+    Raises:
+        MixesRowsError: the size changes with the number of rows.
+    """
+    (((name,), _),) = unfollowed("at most", limit, size).terms
+    return symbol(f"{name}{_OF}{_digest(size)}")
+
+
+def is_at_most(part: Polynomial, size: Polynomial) -> bool:
+    """Whether a size is one that `at_most` returned for `size`, and any limit."""
+    return any(
+        name.startswith(_UNFOLLOWED) and name.endswith(f"{_OF}{_digest(size)}")
+        for monomial, factor in part.terms
+        for name in monomial
+        if len(part.terms) == len(monomial) == factor == 1
+    )
+
+
+def _digest(*parts: object) -> str:
     # `repr`: names are the author's, and must not look like other parts.
-    return symbol(_UNFOLLOWED + blake2b(repr(parts).encode(), digest_size=16).hexdigest())
+    return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
 def product(sizes: Iterable[Polynomial]) -> Polynomial:
@@ -147,4 +194,6 @@ def _without(monomial: Monomial, factor: Monomial) -> Monomial | None:
 
 
 def _bits(name: str) -> int:
-    return _UNFOLLOWED_BITS if name.startswith(_UNFOLLOWED) else MAX_SIZE.bit_length() - 1
+    if not name.startswith(_UNFOLLOWED):
+        return MAX_SIZE.bit_length() - 1
+    return _QUOTIENT_BITS if name.endswith(_QUOTIENT) else _UNFOLLOWED_BITS

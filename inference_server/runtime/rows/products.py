@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from inference_server.runtime.rows.broadcasting import broadcast, broadcast_shape
+from inference_server.runtime.rows.broadcasting import broadcast
 from inference_server.runtime.rows.nodes import Node, Rule
-from inference_server.runtime.rows.polynomials import Polynomial, number, unfollowed
+from inference_server.runtime.rows.polynomials import Polynomial, number, quotient, unfollowed
 from inference_server.runtime.rows.refusal import MixesRowsError
 from inference_server.runtime.rows.selecting import no_sizes, same_for_all
-from inference_server.runtime.rows.tensors import ONE, RowAxis, Tensor, tensor
+from inference_server.runtime.rows.tensors import ONE, Tensor, tensor
 
 _MATRIX_RANK = 2
 
@@ -76,6 +76,28 @@ def _without_axis(value: Tensor, axis: int) -> Tensor:
     return tensor(sizes, rows)
 
 
+def fused_matrix_product(node: Node) -> Tensor:
+    """`FusedMatMul` of com.microsoft: of matrices whose last two axes may be turned."""
+    left, right = node.input(0), node.input(1)
+    if node.integer("transBatchA", 0) or node.integer("transBatchB", 0):
+        raise MixesRowsError("it turns axes before the last two")
+    pair = []
+    for value, name in ((left, "transA"), (right, "transB")):
+        no_sizes(value)
+        if node.integer(name, 0) and value.rank < _MATRIX_RANK:
+            raise MixesRowsError("an input is not a matrix")
+        pair.append(_with_last_turned(value) if node.integer(name, 0) else value)
+    return multiplied(*pair)
+
+
+def _with_last_turned(value: Tensor) -> Tensor:
+    last, rows = value.rank - 1, value.rows
+    sizes = [*value.known_shape[:-2], value.known_shape[-1], value.known_shape[-2]]
+    if rows is not None and rows.axis >= last - 1:
+        rows = replace(rows, axis=last - 1 if rows.axis == last else last)
+    return tensor(sizes, rows)
+
+
 def general_product(node: Node) -> Tensor:
     """`Gemm`."""
     left = _turned(node.input(0), turn=bool(node.integer("transA", 0)))
@@ -105,53 +127,6 @@ def _turned(value: Tensor, *, turn: bool) -> Tensor:
         return value
     rows = value.rows
     return tensor(value.known_shape[::-1], rows and replace(rows, axis=1 - rows.axis))
-
-
-def einsum(node: Node) -> Tensor:
-    """`Einsum`, with a letter for each axis."""
-    no_sizes(*node.values)
-    letters, result = _equation(node)
-    found: dict[str, list[Polynomial]] = {}
-    places: set[tuple[str, Polynomial, Polynomial]] = set()
-    for term, value in zip(letters, node.values, strict=True):
-        for letter, size in zip(term, value.known_shape, strict=True):
-            found.setdefault(letter, []).append(size)
-        if value.rows is not None:
-            places.add((term[value.rows.axis], value.rows.outer, value.rows.inner))
-    if len(places) > 1:
-        raise MixesRowsError("its inputs have their rows on different axes")
-    if not places:
-        return tensor([_common(found[letter]) for letter in result])
-    ((letter, outer, inner),) = places
-    for term, value in zip(letters, node.values, strict=True):
-        if value.rows is None and letter in term and value.known_shape[term.index(letter)] != ONE:
-            raise MixesRowsError("a constant has another value for each row")
-    if letter not in result:
-        raise MixesRowsError("it adds up over rows")
-    sizes = [_common(found[name]) for name in result]
-    return tensor(sizes, RowAxis(result.index(letter), outer, inner))
-
-
-def _equation(node: Node) -> tuple[Sequence[str], str]:
-    """Return the letters of each input, and those of the result; each is there once in each."""
-    text = node.text("equation", "").replace(" ", "")
-    terms, arrow, result = text.partition("->")
-    letters = terms.split(",")
-    usual = arrow and "." not in text and set(result) <= set(terms) - {","}
-    if (
-        not usual
-        or len(letters) != len(node.values)
-        or any(len(set(term)) < len(term) for term in (*letters, result))
-    ):
-        raise MixesRowsError("its equation is not of the form that is followed")
-    if any(len(term) != value.rank for term, value in zip(letters, node.values, strict=True)):
-        raise MixesRowsError("its equation does not fit its inputs")
-    return letters, result
-
-
-def _common(sizes: Sequence[Polynomial]) -> Polynomial:
-    (size,) = broadcast_shape([(size,) for size in sizes])
-    return size
 
 
 def first_axis(value: Tensor) -> None:
@@ -184,8 +159,34 @@ def transposed_convolution(node: Node) -> Tensor:
     first_axis(value)
     same_for_all(*node.inputs[1:])
     channels = weights.known_shape[1] * number(node.integer("group", 1))
-    sizes = [unfollowed(node.name, axis) for axis in range(2, value.rank)]
+    kernel = [size.constant for size in weights.known_shape[2:]]
+    sizes = [
+        _spread_size(node, axis, len(kernel), size, window)
+        for axis, (size, window) in enumerate(zip(value.known_shape[2:], kernel, strict=True))
+    ]
     return tensor([value.known_shape[0], channels, *sizes], value.rows)
+
+
+def _spread_size(
+    node: Node, axis: int, axes: int, size: Polynomial, window: int | None
+) -> Polynomial:
+    """Return the size of one of `axes` after each of its places is spread over a kernel.
+
+    https://onnx.ai/onnx/operators/onnx__ConvTranspose.html has the formula.
+    """
+    strides = node.integers("strides") or [1] * axes
+    dilations = node.integers("dilations") or [1] * axes
+    pads = node.integers("pads") or [0] * axes * 2
+    more = node.integers("output_padding") or [0] * axes
+    usual = len(strides) == len(dilations) == len(more) == axes and len(pads) == 2 * axes
+    unusual = node.text("auto_pad", "NOTSET") != "NOTSET" or node.has_attribute("output_shape")
+    if window is None or not usual or unusual:
+        return unfollowed(node.name, axis)
+    reach = dilations[axis] * (window - 1) + 1
+    found = (size - ONE) * number(strides[axis]) + number(
+        reach + more[axis] - pads[axis] - pads[axis + axes]
+    )
+    return found if found.lowest >= 0 else unfollowed(node.name, axis)
 
 
 def pool(node: Node) -> list[Tensor]:
@@ -222,15 +223,16 @@ def _swept_size(
     dilations = node.integers("dilations") or [1] * axes
     pads = node.integers("pads") or [0] * axes * 2
     usual = len(strides) == len(dilations) == axes and len(pads) == 2 * axes
-    if whole is None or window is None or not usual or node.integer("ceil_mode", 0):
+    if window is None or not usual or node.integer("ceil_mode", 0):
         return unfollowed(node.name, axis)
     if way.startswith("SAME"):
+        if whole is None:
+            return unfollowed(node.name, axis)
         return number(-(-whole // strides[axis]))
     around = pads[axis] + pads[axis + axes] if way == "NOTSET" else 0
     reach = dilations[axis] * (window - 1) + 1
-    if whole + around < reach:
-        return unfollowed(node.name, axis)
-    return number((whole + around - reach) // strides[axis] + 1)
+    moves = quotient(size + number(around - reach), strides[axis])
+    return unfollowed(node.name, axis) if moves is None else moves + ONE
 
 
 def global_pool(node: Node) -> Tensor:
@@ -267,7 +269,6 @@ def recurrent(node: Node) -> list[Tensor]:
 RULES: Mapping[str, Rule] = {
     "MatMul": matrix_product,
     "Gemm": general_product,
-    "Einsum": einsum,
     "Conv": convolution,
     "ConvTranspose": transposed_convolution,
     **dict.fromkeys(("AveragePool", "LpPool", "MaxPool"), pool),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, defs
 
@@ -11,12 +10,16 @@ from inference_server.runtime.rows import (
     VERSION,
     broadcasting,
     classical,
+    declared,
+    equations,
+    gathering,
     microsoft,
     products,
     quantizing,
     reducing,
     reshaping,
     selecting,
+    slicing,
 )
 from inference_server.runtime.rows.nodes import (
     CLASSICAL,
@@ -28,9 +31,9 @@ from inference_server.runtime.rows.nodes import (
     constant,
     constant_node,
 )
-from inference_server.runtime.rows.polynomials import ROWS, number, symbol
-from inference_server.runtime.rows.refusal import MixesRowsError
-from inference_server.runtime.rows.tensors import RowAxis, Tensor, tensor
+from inference_server.runtime.rows.polynomials import number
+from inference_server.runtime.rows.refusal import MixesRowsError, Refused
+from inference_server.runtime.rows.tensors import Tensor, tensor
 from model_store.manifest import RowProof
 
 _MAX_NODES = 50_000
@@ -45,7 +48,10 @@ _STANDARD_RULES: Mapping[str, Rule] = {
     **broadcasting.RULES,
     **reshaping.RULES,
     **selecting.RULES,
+    **slicing.RULES,
+    **gathering.RULES,
     **products.RULES,
+    **equations.RULES,
     **reducing.RULES,
     **quantizing.RULES,
     **classical.TEXT_RULES,
@@ -67,8 +73,8 @@ _GRAPHS = frozenset({AttributeProto.GRAPH, AttributeProto.GRAPHS})
 def prove(model: ModelProto) -> RowProof:
     """Return whether row i of every output depends on row i of the inputs alone, or why not known.
 
-    Holds for every number of rows if all inputs are sent that a caller must send, and no other, and
-    none of their sizes is 0 or MAX_SIZE or more.
+    Holds for every number of rows if all inputs are sent that a caller must send, and no other,
+    sizes of one name are equal, and none is 0 or MAX_SIZE or more.
     """
     try:
         known = follow(model)
@@ -89,13 +95,6 @@ def follow(model: ModelProto) -> Mapping[str, Tensor | Refused]:
         MixesRowsError: the graph is too large, or readers of ONNX may differ about it.
     """
     return _Graph(model).known()
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A tensor in which rows may have met, and where that was first."""
-
-    reason: str
 
 
 class _Graph:
@@ -119,27 +118,22 @@ class _Graph:
             raise MixesRowsError("the model takes no input")
         for value in given:
             self._name_once(value.name)
-            self._known[value.name] = _input(value)
+        self._known |= declared.inputs(given)
         for index, node in enumerate(graph.node):
             self._add(index, node)
-        self._check_declared(graph)
+        declared.check((value, self._known[value.name]) for value in self._declared(given))
         return self._known
 
-    def _check_declared(self, graph: GraphProto) -> None:
-        """Raise MixesRowsError if a size that the author declares is not shown by the graph.
-
-        ONNX Runtime believes declared sizes, and puts them in place of what `Shape` would return.
-        What no node takes cannot mislead it.
-        """
+    def _declared(self, given: Sequence[ValueInfoProto]) -> Iterator[ValueInfoProto]:
+        """Yield what is declared of tensors. What no node takes cannot mislead ONNX Runtime."""
+        graph = self._graph
+        yield from given
         taken = {name for node in graph.node for name in node.input}
         constants = {proto.name for proto in graph.initializer}
         optional = [value for value in graph.input if value.name in constants]
         for value in (*graph.value_info, *graph.output, *optional):
-            known = self._known.get(value.name)
-            if value.name in taken and isinstance(known, Tensor) and not _agrees(value, known):
-                raise MixesRowsError(
-                    f"tensor '{value.name}' is declared with sizes that the graph does not show"
-                )
+            if value.name in taken and value.name in self._known:
+                yield value
 
     def _add_constants(self, graph: GraphProto) -> None:
         for proto in graph.initializer:
@@ -250,43 +244,12 @@ def _is_deterministic(domain: str, op: str, version: int) -> bool:
     return domain in (STANDARD, CLASSICAL) and op not in _RANDOM and defs.has(op, version, domain)
 
 
-def _input(value: ValueInfoProto) -> Tensor:
-    """Return what is known of an input, whose rows are on its first axis.
-
-    Names of dimensions are hints of the model's author and are not read.
-    """
-    title = f"input '{value.name}'"
-    if not value.type.HasField("tensor_type") or not value.type.tensor_type.HasField("shape"):
-        raise MixesRowsError(f"{title} is not a tensor with a declared rank")
-    sizes = value.type.tensor_type.shape.dim
-    if not sizes:
-        raise MixesRowsError(f"{title} has no axis for rows")
-    if sizes[0].dim_value > 0:
-        raise MixesRowsError(
-            f"{title} has a fixed first size, {sizes[0].dim_value}, and so no axis for rows"
-        )
-    shape = [symbol(ROWS)]
-    for axis, size in enumerate(sizes[1:], start=1):
-        is_fixed = size.dim_value > 0
-        shape.append(number(size.dim_value) if is_fixed else symbol(f"{value.name}.{axis}"))
-    return tensor(shape, RowAxis(0))
-
-
-def _agrees(value: ValueInfoProto, known: Tensor) -> bool:
-    """Whether each size that is declared as a number is that of the tensor."""
-    if not value.type.tensor_type.HasField("shape") or known.shape is None:
-        return True
-    sizes = value.type.tensor_type.shape.dim
-    return len(sizes) == known.rank and all(
-        not size.HasField("dim_value") or size.dim_value == shown.constant
-        for size, shown in zip(sizes, known.known_shape, strict=True)
-    )
-
-
 def _check_output(name: str, value: Tensor | Refused | None) -> None:
     if isinstance(value, Refused):
         raise MixesRowsError(value.reason)
     if value is None:
         raise MixesRowsError(f"output '{name}' comes from no node")
+    if value.rows is not None and value.has_sizes:
+        raise MixesRowsError(f"output '{name}' has the numbers of rows")
     if value.rows is None or value.rows.axis or not value.rows.is_plain:
         raise MixesRowsError(f"output '{name}' does not begin with one part for each row")

@@ -16,7 +16,7 @@ from inference_server.runtime.rows.selecting import (
     same_for_all,
     with_size,
 )
-from inference_server.runtime.rows.tensors import ONE, Tensor, tensor, with_entries
+from inference_server.runtime.rows.tensors import ONE, Numbers, Tensor, tensor, with_entries
 
 _SOFTMAX_OF_ONE_AXIS = 13
 """The version from which on Softmax works along one axis, and not along all from one on."""
@@ -81,7 +81,8 @@ def arg_max(node: Node) -> Tensor:
     value = node.input(0)
     no_sizes(value)
     axis = value.axis(node.integer("axis", 0))
-    return _reduced(value, [axis], keep=node.integer("keepdims", 1))
+    found = _reduced(value, [axis], keep=node.integer("keepdims", 1))
+    return replace(found, numbers=Numbers(number(0), value.known_shape[axis]))
 
 
 def top_k(node: Node) -> list[Tensor]:

@@ -10,12 +10,16 @@ from inference_server.runtime.rows.nodes import Node, Rule, constant
 from inference_server.runtime.rows.polynomials import Polynomial, number, product, unfollowed
 from inference_server.runtime.rows.refusal import MixesRowsError
 from inference_server.runtime.rows.tensors import (
+    INDEX_BITS,
     MAX_ENTRIES,
     ONE,
+    UNKNOWN_NUMBERS,
+    Numbers,
     RowAxis,
     Shape,
     Tensor,
     elements,
+    moved,
     tensor,
     with_entries,
 )
@@ -87,14 +91,12 @@ def _reshaped(node: Node, value: Tensor, sizes: Sequence[Polynomial | None]) -> 
     if value.entries is not None and len(sizes) <= 1:
         known = [size if size is not None else number(len(value.entries)) for size in sizes]
         return with_entries(known, value.entries, value.bits)
-    if value.has_sizes:
-        raise MixesRowsError("the number of rows reaches a value")
     new_shape = [
         size if size is not None else unfollowed(node.name, index)
         for index, size in enumerate(sizes)
     ]
     if value.rows is None:
-        return tensor(new_shape)
+        return moved(value, tensor(new_shape))
     rows = value.rows
     places = [index for index, size in enumerate(new_shape) if size.has_rows]
     if len(places) != 1:
@@ -111,7 +113,7 @@ def _reshaped(node: Node, value: Tensor, sizes: Sequence[Polynomial | None]) -> 
     inner = per_row.divided_by(outer) if per_row is not None and outer is not None else None
     if outer is None or inner is None:
         raise MixesRowsError("the new shape takes rows apart")
-    return tensor(new_shape, RowAxis(axis, outer, inner))
+    return moved(value, tensor(new_shape, RowAxis(axis, outer, inner)))
 
 
 def squeeze(node: Node) -> Tensor:
@@ -119,9 +121,11 @@ def squeeze(node: Node) -> Tensor:
     value = node.input(0)
     listed = node.numbers(1, "axes")
     if listed is None:
-        if value.rows is None and not value.has_sizes:
+        if value.rows is not None:
+            raise MixesRowsError("without axes it removes the rows' axis if there is one row")
+        if any(size.constant is None for size in value.known_shape):
             return tensor(None)
-        raise MixesRowsError("without axes it removes the rows' axis if there is one row")
+        listed = [axis for axis, size in enumerate(value.known_shape) if size == ONE]
     axes = {value.axis(axis) for axis in listed}
     kept = [axis for axis in range(value.rank) if axis not in axes]
     return _rearranged(value, kept, [value.known_shape[axis] for axis in kept])
@@ -146,8 +150,6 @@ def unsqueeze(node: Node) -> Tensor:
 def transpose(node: Node) -> Tensor:
     """`Transpose`."""
     value = node.input(0)
-    if value.has_sizes and value.rank > 1:
-        raise MixesRowsError("the number of rows reaches a value")
     if value.shape is None:
         return tensor(None)
     order = node.integers("perm") or list(range(value.rank))[::-1]
@@ -162,13 +164,12 @@ def _rearranged(
     """Return `value` with the axes `sources`, None for new ones; no element changes its place."""
     if value.entries is not None and len(sizes) <= 1 and value.rank <= 1:
         return with_entries(sizes, value.entries, value.bits)
-    if value.has_sizes:
-        raise MixesRowsError("the number of rows reaches a value")
     if value.rows is None:
-        return tensor(sizes)
+        return moved(value, tensor(sizes))
     if value.rows.axis not in sources:
         raise MixesRowsError("it removes the rows' axis")
-    return tensor(sizes, replace(value.rows, axis=sources.index(value.rows.axis)))
+    rows = replace(value.rows, axis=sources.index(value.rows.axis))
+    return moved(value, tensor(sizes, rows))
 
 
 def _sizes(node: Node, value: Tensor) -> Shape:
@@ -189,8 +190,10 @@ def _sizes(node: Node, value: Tensor) -> Shape:
 def expand(node: Node) -> Tensor:
     """`Expand`: repeats along axes of size 1, and along new ones."""
     value, target = node.input(0), node.input(1)
-    if value.has_sizes:
-        raise MixesRowsError("the number of rows reaches a value")
+    return moved(value, _expanded(node, value, target))
+
+
+def _expanded(node: Node, value: Tensor, target: Tensor) -> Tensor:
     if target.entries is None and value.rows is None and target.rows is None:
         return tensor(None)
     if target.entries is not None and None in target.entries:
@@ -246,17 +249,28 @@ def constant_of_shape(node: Node) -> Tensor:
 
 def number_range(node: Node) -> Tensor:
     """`Range`."""
-    if any(value.has_sizes for value in node.values):
-        raise MixesRowsError("it counts rows, so that a row's number reaches a value")
     if any(value.rows is not None for value in node.values):
         raise MixesRowsError("its length depends on what a caller sends")
     start, limit, step = (node.input(index) for index in range(3))
     if start.bits and start.entries and limit.entries and step.integers() == [1]:
         first, last = start.entries[0], limit.entries[0]
-        length = last - first if first is not None and last is not None else None
-        if length is not None and length.lowest >= 0:
-            return tensor([length])
+        if first is not None and last is not None and (last - first).lowest >= 0:
+            return _counted(first, last, start.bits)
+    if any(value.has_sizes for value in node.values):
+        raise MixesRowsError("it counts rows in a way that is not followed")
     return tensor([unfollowed(node.name)])
+
+
+def _counted(first: Polynomial, last: Polynomial, bits: int) -> Tensor:
+    """Return the numbers from one to before another; those of rows are not values, but indices."""
+    per_row = last.per_row()
+    if first.constant == 0 and per_row is not None and per_row.lowest > 0:
+        numbers = Numbers(per_row, per_row) if bits == INDEX_BITS else UNKNOWN_NUMBERS
+        return replace(tensor([last], RowAxis(0, ONE, per_row)), numbers=numbers)
+    if first.has_rows or last.has_rows:
+        raise MixesRowsError("it counts rows in a way that is not followed")
+    is_index = bits == INDEX_BITS and first.lowest >= 0
+    return replace(tensor([last - first]), numbers=Numbers(number(0), last) if is_index else None)
 
 
 RULES: Mapping[str, Rule] = {

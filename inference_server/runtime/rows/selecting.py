@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from inference_server.runtime.rows.broadcasting import broadcast_shape
 from inference_server.runtime.rows.nodes import Node, Rule
@@ -12,6 +13,7 @@ from inference_server.runtime.rows.refusal import MixesRowsError
 from inference_server.runtime.rows.tensors import (
     ONE,
     Entries,
+    Numbers,
     RowAxis,
     Tensor,
     row_axis,
@@ -19,8 +21,8 @@ from inference_server.runtime.rows.tensors import (
     with_entries,
 )
 
-_END = 2**31 - 1
-"""An end of a slice that no axis reaches."""
+_FLOAT_BITS = 25
+"""Of whole numbers that multiply as floats without rounding, with their sign."""
 
 
 def no_sizes(*values: Tensor) -> None:
@@ -68,6 +70,11 @@ def concatenated(values: Sequence[Tensor], along: int) -> Tensor:
             bits = {value.bits for value in values if value.entries is not None}
             if len(bits) <= 1:
                 return with_entries([number(len(entries))], entries, bits.pop() if bits else 0)
+    first, *others = values
+    if first.numbers == Numbers(ONE, ONE) and axis == first.rank - 1 and others:
+        plain = concatenated([replace(first, numbers=None), *others], along)
+        if first.known_shape[axis] == ONE:
+            return replace(plain, numbers=Numbers(ONE, ONE, in_tuples=True))
     no_sizes(*values)
     rows = row_axis(values)
     if rows is not None and any(value.rows is None for value in values):
@@ -95,12 +102,14 @@ def split(node: Node) -> list[Tensor]:
     """`Split`."""
     value = node.input(0)
     axis = value.axis(node.integer("axis", 0))
-    no_sizes(value)
-    not_rows(value, axis)
     lengths = node.numbers(1, "split")
     whole = value.known_shape[axis].constant
     if lengths is None and whole is not None and whole % node.outputs == 0:
         lengths = [whole // node.outputs] * node.outputs
+    if value.entries is not None and value.rank == 1 and lengths is not None:
+        return _split_entries(value, value.entries, lengths)
+    no_sizes(value)
+    not_rows(value, axis)
     if lengths is not None and len(lengths) == node.outputs:
         sizes = [number(length) for length in lengths]
     else:
@@ -108,46 +117,14 @@ def split(node: Node) -> list[Tensor]:
     return [with_size(value, axis, size) for size in sizes]
 
 
-def slice_(node: Node) -> Tensor:
-    """`Slice`."""
-    value = node.input(0)
-    if node.has(1):
-        same_for_all(*node.inputs[1:])
-        starts = node.input(1).integers()
-        ends = node.input(2).integers()
-        axes = node.input(3).integers() if node.has(3) else None
-        steps = node.input(4).integers() if node.has(4) else None
-        if axes is None and node.has(3):
-            raise MixesRowsError("its axes are not known before a run")
-        if steps is None and node.has(4):
-            raise MixesRowsError("its steps are not known before a run")
-        count = node.input(1).known_shape[0].constant
-    else:
-        starts, ends, axes = (node.integers(name) for name in ("starts", "ends", "axes"))
-        steps, count = None, len(starts or ())
-    if count is None:
-        raise MixesRowsError("it is not known which axes it takes parts of")
-    chosen = [value.axis(axis) for axis in (range(count) if axes is None else axes)]
-    steps = [1] * count if steps is None else steps
-    if not len(chosen) == len(steps) == count or len(set(chosen)) < count:
-        raise MixesRowsError("it has not one start for each axis")
-    if value.entries is not None and value.rank == 1 and starts and ends and steps[0] > 0:
-        part = value.entries[slice(starts[0], ends[0], steps[0])]
-        return with_entries([number(len(part))], part, value.bits)
-    no_sizes(value)
-    sizes = list(value.known_shape)
-    for index, axis in enumerate(chosen):
-        start = starts[index] if starts is not None else None
-        end = ends[index] if ends is not None else None
-        if start == 0 and steps[index] == 1 and end is not None and end >= _END:
-            continue  # all of it
-        not_rows(value, axis)
-        whole = sizes[axis].constant
-        if whole is not None and start is not None and end is not None and steps[index] > 0:
-            sizes[axis] = number(len(range(whole)[start : end : steps[index]]))
-        else:
-            sizes[axis] = unfollowed(node.name, axis)
-    return tensor(sizes, value.rows)
+def _split_entries(value: Tensor, entries: Entries, lengths: Sequence[int]) -> list[Tensor]:
+    if min(lengths, default=0) < 0 or sum(lengths) != len(entries):
+        raise MixesRowsError("its parts are not all of its input")
+    ends = list(accumulate(lengths))
+    return [
+        with_entries([number(length)], entries[end - length : end], value.bits)
+        for end, length in zip(ends, lengths, strict=True)
+    ]
 
 
 def pad(node: Node) -> Tensor:
@@ -174,41 +151,6 @@ def pad(node: Node) -> Tensor:
     return tensor(sizes, value.rows)
 
 
-def gather(node: Node) -> Tensor:
-    """`Gather`."""
-    value, indices = node.input(0), node.input(1)
-    axis = value.axis(node.integer("axis", 0))
-    if value.entries is not None and value.rank == 1 and indices.rank <= 1:
-        places = indices.integers()
-        count = len(value.entries)
-        if places is not None and all(-count <= place < count for place in places):
-            part = tuple(value.entries[place] for place in places)
-            return with_entries(indices.known_shape, part, value.bits)
-    no_sizes(value, indices)
-    if value.rows is not None and indices.rows is not None:
-        raise MixesRowsError("values of a row choose among those of all rows")
-    not_rows(value, axis)
-    sizes = [*value.known_shape[:axis], *indices.known_shape, *value.known_shape[axis + 1 :]]
-    rows = None
-    if indices.rows is not None:
-        rows = replace(indices.rows, axis=axis + indices.rows.axis)
-    elif value.rows is not None:
-        after = value.rows.axis > axis
-        rows = replace(value.rows, axis=value.rows.axis + (indices.rank - 1 if after else 0))
-    return tensor(sizes, rows)
-
-
-def gather_elements(node: Node) -> Tensor:
-    """`GatherElements`."""
-    value, indices = node.input(0), node.input(1)
-    axis = value.axis(node.integer("axis", 0))
-    no_sizes(value, indices)
-    not_rows(value, axis)
-    if value.rows != indices.rows:
-        raise MixesRowsError("its inputs have their rows on different axes")
-    return tensor(indices.known_shape, indices.rows)
-
-
 def one_hot(node: Node) -> Tensor:
     """`OneHot`."""
     indices = node.input(0)
@@ -232,7 +174,7 @@ def resize(node: Node) -> Tensor:
     value = node.input(0)
     no_sizes(value)
     same_for_all(*node.inputs[1:3])
-    sizes = [unfollowed(node.name, axis) for axis in range(value.rank)]
+    sizes = _resized(node, value)
     if value.rows is None:
         same_for_all(*node.inputs)
         return tensor(sizes)
@@ -252,6 +194,30 @@ def resize(node: Node) -> Tensor:
     if any(part is not None and part.has_rows for part in others):
         raise MixesRowsError("the number of rows is in several sizes of its result")
     return tensor([value.rows.size, *sizes[1:]], value.rows)
+
+
+def _resized(node: Node, value: Tensor) -> list[Polynomial]:
+    """Return the sizes that are asked for, or result from whole factors."""
+    factors, wanted = (node.input(index) if node.has(index) else None for index in (2, 3))
+    usual = node.text("keep_aspect_ratio_policy", "stretch") == "stretch"
+    usual = usual and not node.has_attribute("axes")
+    usual = usual and node.text("coordinate_transformation_mode", "") != "tf_crop_and_resize"
+    sizes = []
+    for axis, size in enumerate(value.known_shape):
+        found = None
+        if usual and wanted is not None and wanted.entries:
+            found = wanted.entries[axis]
+        elif usual and factors is not None and factors.entries:
+            factor = factors.entries[axis]
+            found = size * factor if factor is not None else None
+        is_known = (
+            found is not None
+            and found.lowest >= 0
+            and not found.has_rows
+            and found.fits(_FLOAT_BITS)
+        )
+        sizes.append(found if found is not None and is_known else unfollowed(node.name, axis))
+    return sizes
 
 
 def tile(node: Node) -> Tensor:
@@ -302,10 +268,7 @@ def space_to_depth(node: Node) -> Tensor:
 RULES: Mapping[str, Rule] = {
     "Concat": concat,
     "Split": split,
-    "Slice": slice_,
     "Pad": pad,
-    "Gather": gather,
-    "GatherElements": gather_elements,
     "OneHot": one_hot,
     "Resize": resize,
     "Tile": tile,

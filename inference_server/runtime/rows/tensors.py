@@ -12,6 +12,8 @@ MAX_RANK = 12
 MAX_ENTRIES = 256
 """Numbers of a tensor that are followed."""
 ONE = number(1)
+INDEX_BITS = 64
+"""Of whole numbers that are followed as indices."""
 
 Shape = tuple[Polynomial, ...]
 Entries = tuple[Polynomial | None, ...]
@@ -42,6 +44,34 @@ class RowAxis:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """What is known of whole numbers of 64 bits that can choose places: indices.
+
+    Each is `step` * i + a rest, where i is the number of its row, from 0, and the rest is from 0 to
+    `below` - 1.
+
+    Attributes:
+        step: 0 if the row's number is not in them.
+        below: None if it is not known how the row's number is in them.
+        in_tuples: whether this is of the first number of each tuple along the last axis; the
+            others do not contain the row's number.
+    """
+
+    step: Polynomial
+    below: Polynomial | None
+    in_tuples: bool = False
+
+    @property
+    def count_rows(self) -> bool:
+        """Whether a row's number may be in them."""
+        return self.below is None or bool(self.step.terms)
+
+
+UNKNOWN_NUMBERS = Numbers(number(0), None)
+"""Of which only the shape can be used."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
     """What is known of a tensor, for every number of rows.
 
@@ -53,6 +83,7 @@ class Tensor:
             not known. Only they may contain the number of rows, and then the tensor is `sizes`.
         bits: of each number, if they are integers: 32 or 64. Otherwise 0.
         is_sequence: whether it is a sequence of maps, one for each row.
+        numbers: what is known of whole numbers that can be indices.
     """
 
     shape: Shape | None
@@ -60,10 +91,13 @@ class Tensor:
     entries: Entries | None = None
     bits: int = 0
     is_sequence: bool = False
+    numbers: Numbers | None = None
 
     @property
     def has_sizes(self) -> bool:
-        """Whether the number of rows is among its entries."""
+        """Whether the number of rows is among its entries, or the number of each row in them."""
+        if self.numbers is not None and self.numbers.count_rows:
+            return True
         return self.entries is not None and any(
             entry is not None and entry.has_rows for entry in self.entries
         )
@@ -141,6 +175,18 @@ def with_entries(shape: Sequence[Polynomial], entries: Entries, bits: int) -> Te
 def elements(value: Tensor) -> Polynomial:
     """Return how many elements it has."""
     return product(value.known_shape)
+
+
+def moved(value: Tensor, result: Tensor) -> Tensor:
+    """Return `result`, whose elements are those of `value` at other places, with their numbers.
+
+    Raises:
+        MixesRowsError: there are sizes in `value`, or tuples.
+    """
+    numbers = value.numbers
+    if replace(value, numbers=None).has_sizes or (numbers is not None and numbers.in_tuples):
+        raise MixesRowsError("the number of rows reaches a value")
+    return replace(result, numbers=numbers)
 
 
 def row_axis(values: Sequence[Tensor]) -> RowAxis | None:

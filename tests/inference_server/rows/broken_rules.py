@@ -9,6 +9,9 @@ from unittest import mock
 
 from inference_server.runtime.rows import (
     broadcasting,
+    declared,
+    equations,
+    gathering,
     microsoft,
     products,
     proof,
@@ -16,12 +19,16 @@ from inference_server.runtime.rows import (
     reducing,
     reshaping,
     selecting,
+    slicing,
 )
 from inference_server.runtime.rows.nodes import Node, Rule
 from inference_server.runtime.rows.polynomials import Polynomial, unfollowed
 from inference_server.runtime.rows.tensors import ONE, RowAxis, Tensor, row_axis, tensor
 
-_MODULES = (broadcasting, microsoft, products, quantizing, reducing, reshaping, selecting)
+_MODULES = (
+    *(broadcasting, declared, equations, gathering, microsoft, products, quantizing, reducing),
+    *(reshaping, selecting, slicing),
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ def _slice_backwards(node: Node) -> Tensor:
     steps = node.input(4).integers() if node.has(4) else None
     if steps is not None and steps[0] < 0:
         return _unchanged(node)
-    return selecting.slice_(node)
+    return slicing.slice_(node)
 
 
 def _gather_a_row(node: Node) -> Tensor:
@@ -133,8 +140,8 @@ def _gather_a_row(node: Node) -> Tensor:
     value, indices = node.input(0), node.input(1)
     axis = value.axis(node.integer("axis", 0))
     if value.rows is not None and value.rows.axis == axis and indices.rows is None:
-        return selecting.gather(replace(node, inputs=[replace(value, rows=None), indices]))
-    return selecting.gather(node)
+        return gathering.gather(replace(node, inputs=[replace(value, rows=None), indices]))
+    return gathering.gather(node)
 
 
 def _gather_by_rows(node: Node) -> Tensor:
@@ -142,8 +149,8 @@ def _gather_by_rows(node: Node) -> Tensor:
     value, indices = node.input(0), node.input(1)
     if value.rows is not None and indices.rows is not None:
         without = tensor([ONE if size.has_rows else size for size in value.known_shape])
-        return selecting.gather(replace(node, inputs=[without, indices]))
-    return selecting.gather(node)
+        return gathering.gather(replace(node, inputs=[without, indices]))
+    return gathering.gather(node)
 
 
 def _pool_with_indices(node: Node) -> list[Tensor]:
@@ -255,12 +262,23 @@ def _einsum_over_rows(node: Node) -> Tensor:
         for term, value in zip(terms.split(","), node.values, strict=True)
     ]
     if not any(lost):
-        return products.einsum(node)
+        return equations.einsum(node)
     values = [
         _summed(value, value.rows.axis) if value.rows is not None else value
         for value in node.values
     ]
-    return products.einsum(replace(node, inputs=values))
+    return equations.einsum(replace(node, inputs=values))
+
+
+def _any_places(value: Tensor, rows: RowAxis, indices: Tensor, of_indices: RowAxis) -> Tensor:
+    """Do not ask which places the indices of a row can have."""
+    axis, sizes = rows.axis, value.known_shape
+    shape = [*sizes[:axis], *indices.known_shape, *sizes[axis + 1 :]]
+    return tensor(shape, replace(of_indices, axis=axis + of_indices.axis))
+
+
+def _believed(declared: object) -> None:
+    """Do not compare what is declared with the graph."""
 
 
 def _model(opset: int, inputs: str, body: str) -> str:
@@ -302,12 +320,18 @@ _BROKEN: Mapping[str, BrokenRule] = {
     "rows concatenated with rows": BrokenRule({"Concat": _concat_of_rows}),
     "rows in reverse": BrokenRule({"Slice": _slice_backwards}),
     "a row by its number": BrokenRule({"Gather": _gather_a_row}),
-    "a row chosen by another": BrokenRule({"Gather": _gather_by_rows}),
+    "a row chosen by another": BrokenRule(
+        {"Gather": _gather_by_rows},
+        hostile=[_model(17, "float[N, 2] x, int64[N] j", "{ y = Gather(x, j) }")],
+    ),
     "indices of MaxPool": BrokenRule({"MaxPool": _pool_with_indices}),
     "reshape without its prefix": BrokenRule(names={"_reshaped": _reshaped_without_prefix}),
     "interpolation of rank 3": BrokenRule({"Resize": _resized_at_any_rank}),
     "one scale for all rows": BrokenRule({"DynamicQuantizeLinear": _scaled_for_each_row}),
-    "matrix product over rows": BrokenRule(names={"multiplied": _multiplied_over_rows}),
+    "matrix product over rows": BrokenRule(
+        names={"multiplied": _multiplied_over_rows},
+        hostile=[_model(17, "float[N, 2] x", "{ t = Transpose(x) y = MatMul(t, x) }")],
+    ),
     "a scale for each row": BrokenRule(
         {"QuantizeLinear": _unchanged, "DequantizeLinear": _unchanged},
         hostile=[
@@ -345,6 +369,33 @@ _BROKEN: Mapping[str, BrokenRule] = {
     ),
     "order of repeated rows": BrokenRule({"Tile": _tile_of_rows}),
     "einsum over rows": BrokenRule({"Einsum": _einsum_over_rows}),
+    "an index beyond its row": BrokenRule(
+        names={"_own_places": _any_places},
+        hostile=[
+            _model(
+                17,
+                "float[N, 3] x, int64[N] j",
+                "<int64 zero = {0}, int64 one = {1}, int64[1] three = {3}, int64[1] all = {-1}>"
+                "{ s = Shape(x) n = Gather(s, zero) i = Range(zero, n, one) k = Mul(i, three)"
+                "  at = Add(k, j) flat = Reshape(x, all) y = Gather(flat, at) }",
+            ),
+        ],
+    ),
+    "tuples that do not begin with the row": BrokenRule(names={"_begin_with_rows": lambda _: True}),
+    "names of sizes": BrokenRule(
+        names={"check": _believed},
+        hostile=[
+            _model(
+                17,
+                "float[N, 2, 4] x, float[N, S] m",
+                "<int64 one = {1}, int64[1] z = {0}, int64[2] rest = {2, 4},"
+                " float[1, 1, 4] w = {1, 2, 3, 4}, float[4] v = {1, 2, 1, 1}, float[N, 2, 4] p>"
+                "{ s = Shape(m) n = Gather(s, one) more = Add(n, one) d = Sub(more, n)"
+                "  u = Unsqueeze(d, z) t = Concat<axis=0>(u, rest) p = Expand(w, t) a = Add(p, x)"
+                "  l = LayerNormalization(a, v, v) y = Add(l, x) }",
+            ),
+        ],
+    ),
     "normalisation over rows": BrokenRule(
         {"MeanVarianceNormalization": _unchanged, "LpNormalization": _unchanged}
     ),

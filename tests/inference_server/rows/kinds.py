@@ -185,6 +185,69 @@ def transformer() -> ModelProto:
     return _model(nodes, {"x": ("N", "steps", width), "mask": ("N", "steps")}, weights)
 
 
+def _masked(read: Sequence[NodeProto]) -> ModelProto:
+    """Return attention in which `read` reads a mask by the numbers of rows and places."""
+    node = helper.make_node
+    nodes = [
+        node("Cast", ["mask"], ["kept"], to=TensorProto.BOOL),
+        node("Shape", ["mask"], ["sizes"]),
+        node("Gather", ["sizes", "zero"], ["count"]),
+        node("Gather", ["sizes", "one"], ["steps"]),
+        node("Gather", ["sizes", "second"], ["steps1"]),
+        node("Range", ["zero", "count", "one"], ["i"]),
+        node("Range", ["zero", "steps", "one"], ["j"]),
+        node("Unsqueeze", ["i", "after"], ["row"]),
+        node("Unsqueeze", ["j", "before"], ["place"]),
+        *read,
+        node("Transpose", ["x"], ["turned"], perm=[0, 2, 1]),
+        node("MatMul", ["x", "turned"], ["scores"]),
+        node("Where", ["read", "scores", "far"], ["seen"]),
+        node("Softmax", ["seen"], ["weights"], axis=-1),
+        node("MatMul", ["weights", "x"], ["y"]),
+    ]
+    weights = {
+        "zero": np.array(0, "i8"),
+        "one": np.array(1, "i8"),
+        "second": np.array([1], "i8"),
+        "last": np.array([-1], "i8"),
+        "after": np.array([1, 2], "i8"),
+        "before": np.array([0, 1], "i8"),
+        "far": np.float32(-1e4),
+    }
+    return _model(nodes, {"x": ("N", "steps", 4), "mask": ("N", "steps")}, weights)
+
+
+def masked_by_pairs() -> ModelProto:
+    """A mask that is read at [i, j], as PyTorch's newer exporter writes Hugging Face's."""
+    node = helper.make_node
+    return _masked(
+        [
+            node("Max", ["row", "place"], ["both"]),
+            node("Shape", ["both"], ["wide"]),
+            node("Expand", ["row", "wide"], ["rows"]),
+            node("Expand", ["place", "wide"], ["places"]),
+            node("Unsqueeze", ["rows", "last"], ["rows1"]),
+            node("Unsqueeze", ["places", "last"], ["places1"]),
+            node("Concat", ["rows1", "places1"], ["pairs"], axis=-1),
+            node("GatherND", ["kept", "pairs"], ["read"]),
+        ]
+    )
+
+
+def masked_by_list() -> ModelProto:
+    """A mask that is read as one list at i * steps + j, as its older exporter writes them."""
+    node = helper.make_node
+    return _masked(
+        [
+            node("Mul", ["row", "steps1"], ["begin"]),
+            node("Add", ["begin", "place"], ["at"]),
+            node("Flatten", ["kept"], ["list1"], axis=2),
+            node("Squeeze", ["list1", "second"], ["list"]),
+            node("Gather", ["list", "at"], ["read"]),
+        ]
+    )
+
+
 def recurrent() -> ModelProto:
     """An LSTM over [N, steps, features], with its steps first inside."""
     node = helper.make_node

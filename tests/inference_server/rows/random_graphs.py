@@ -30,6 +30,8 @@ _AXES_ARE_INPUTS = 13
 """The version from which on axes of Squeeze, Unsqueeze and ReduceSum are inputs."""
 _ALL_AXES_ARE_INPUTS = 18
 _LETTERS = "abcdefgh"
+_ROWS_NAME, _SIZE_NAMES = "rows", ("steps", "width")
+"""Names of sizes that several tensors can have."""
 
 
 class DoesNotRunError(Exception):
@@ -43,13 +45,13 @@ class RandomGraph:
     Attributes:
         model: every tensor but the inputs and constants is an output of it.
         dimensions: sizes of the axes after the first, by input.
-        dynamic: names of dynamic sizes, `<input>.<axis>`.
+        dynamic: name of each dynamic size, by `<input>.<axis>`; those of one name are equal.
         samples: rows that suit an input, where not all do.
     """
 
     model: ModelProto
     dimensions: Mapping[str, Sequence[int]]
-    dynamic: Sequence[str] = ()
+    dynamic: Mapping[str, str] = field(default_factory=dict)
     samples: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -78,7 +80,8 @@ class _Growing:
         self.nodes: list[NodeProto] = []
         self._inputs: list[ValueInfoProto] = []
         self._dimensions: dict[str, Sequence[int]] = {}
-        self._dynamic: list[str] = []
+        self._dynamic: dict[str, str] = {}
+        self._named: dict[str, int] = {}
         self._options = options(ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
         self._count = 0
         self._row_counts = (3, 4) if self.chance(0.3) else ROW_COUNTS
@@ -107,7 +110,28 @@ class _Growing:
             if name in used
         ]
         infos = [ValueInfoProto(name=name) for name in outputs]
-        return self._as_model(self.nodes, self._inputs, infos, constants)
+        model = self._as_model(self.nodes, self._inputs, infos, constants)
+        if self.chance(0.5):
+            of_one_rank = [
+                name for name in outputs if len({run.ndim for run in self.runs[name].values()}) == 1
+            ]
+            chosen = self.random.permutation(of_one_rank)[: self.below(4, 1)]
+            model.graph.value_info.extend(self._declared(str(name)) for name in chosen)
+        return model
+
+    def _declared(self, name: str) -> ValueInfoProto:
+        """Return what an author may say of a tensor: what is so, or seems to be in two runs."""
+        few, many = (self.runs[name][rows] for rows in ROW_COUNTS)
+        sizes: list[int | str | None] = []
+        for pair in zip(few.shape, many.shape, strict=True):
+            if pair == self._row_counts and self.chance(0.9):
+                sizes.append(_ROWS_NAME)
+            elif pair[0] == pair[1] and self.chance(0.8):
+                sizes.append(pair[0])
+            else:
+                sizes.append(self.among([None, None, _ROWS_NAME, *_SIZE_NAMES, *self._named]))
+        kind = helper.np_dtype_to_tensor_dtype(few.dtype)
+        return helper.make_tensor_value_info(name, kind, sizes)
 
     def _as_model(
         self,
@@ -123,12 +147,15 @@ class _Growing:
     def _add_input(self, name: str, *, ids: bool) -> None:
         rank = int(self.random.integers(1, 3) if ids else self.random.integers(2, 5))
         sizes = [int(size) for size in self.random.integers(1, 5, rank - 1)]
-        declared: list[int | str] = ["rows"]
+        declared: list[int | str] = [_ROWS_NAME]
         for axis, size in enumerate(sizes, start=1):
-            is_dynamic = self.chance(0.25)
-            declared.append(f"{name}.{axis}" if is_dynamic else size)
-            if is_dynamic:
-                self._dynamic.append(f"{name}.{axis}")
+            if not self.chance(0.25):
+                declared.append(size)
+                continue
+            size_name = self.among([f"{name}.{axis}", *_SIZE_NAMES])
+            sizes[axis - 1] = self._named.setdefault(size_name, size)
+            declared.append(size_name)
+            self._dynamic[f"{name}.{axis}"] = size_name
         kind = TensorProto.INT64 if ids else TensorProto.FLOAT
         self._inputs.append(helper.make_tensor_value_info(name, kind, declared))
         self._dimensions[name] = sizes
@@ -353,6 +380,50 @@ def _matrix_product(graph: _Growing) -> None:
         graph.one("MatMul", graph.weights(*batch, *lines, sizes[-2]), left)
 
 
+@_often(3)
+def _turned_matrix_product(graph: _Growing) -> None:
+    left, right = graph.tensor("f", (1, 2, 3, 4)), graph.tensor("f", (1, 2, 3, 4))
+    if graph.chance(0.4):
+        right = graph.weights(2, graph.shape(left)[-1])
+    if graph.chance(0.4):
+        right = left
+    names = ["transA", "transB", *(["transBatchA"] if graph.chance(0.1) else [])]
+    options = {name: int(graph.chance(0.5)) for name in names}
+    pair = [left, right] if graph.chance(0.7) else [right, left]
+    graph.add("FusedMatMul", pair, domain="com.microsoft", **options)
+
+
+@_often(2)
+def _cast_like(graph: _Growing) -> None:
+    other = graph.tensor("fib", (0, 1, 2, 3, 4))
+    graph.one("CastLike", graph.tensor("fib", (0, 1, 2, 3, 4)), other)
+
+
+@_often(2)
+def _sum_of_other_axes(graph: _Growing) -> None:
+    left = graph.tensor("f", (2, 3, 4))
+    right = graph.weights(graph.shape(left)[-1], 2) if graph.chance(0.5) else graph.tensor("f")
+    texts = [
+        "...a,ab->...b",
+        "a...,ab->...b",
+        "...a,...a->...",
+        "...,...a->a...",
+        "...a,b...a->b...",
+    ]
+    texts += ["...a,...b->...ab", "...ab,...cb->...ac", "...a,a->...", "...a,...->...a"]
+    graph.one("Einsum", left, right, equation=graph.among(texts))
+
+
+@_often(2)
+def _split_sizes(graph: _Growing) -> None:
+    sizes = graph.one("Shape", graph.tensor("fi", (2, 3)))
+    count = graph.runs[sizes][FEW].size
+    options: dict[str, Any] = {}
+    if graph.opset >= _ALL_AXES_ARE_INPUTS:
+        options["num_outputs"] = count
+    graph.add("Split", [sizes], count, axis=0, **options)
+
+
 @_often(1)
 def _scores(graph: _Growing) -> None:
     value = graph.tensor("f", (2, 3, 4))
@@ -560,7 +631,7 @@ def _size_arithmetic(graph: _Growing) -> None:
     right = graph.constant(graph.below(4, -1), kind)
     if graph.chance(0.3):
         right = _number(graph)
-    op = graph.among(["Add", "Sub", "Mul", "Mul", "Div"])
+    op = graph.among(["Add", "Sub", "Mul", "Mul", "Div", "Div", "Mod"])
     graph.one(op, *([left, right] if graph.chance(0.7) else [right, left]))
 
 
@@ -648,6 +719,75 @@ def _counted(graph: _Growing) -> None:
     graph.one("Cast", found, to=TensorProto.FLOAT)
 
 
+@_often(6)
+def _by_row_numbers(graph: _Growing) -> None:
+    """Take elements of each row by its number, as exporters do for masks: x[arange(N), j]."""
+    value = graph.tensor("fi", (2, 3))
+    flat = graph.chance(0.5)
+    sizes = graph.one("Shape", value)
+    count = graph.one("Gather", sizes, graph.constant(0))
+    rows = _range(graph, count)
+    steps = graph.one("Gather", sizes, graph.constant([1]))
+    places = _places_in_rows(graph, value, steps)
+    shape = [1] * (graph.rank(places) if places in graph.runs else 1)
+    shape[0] = -1
+    rows = graph.one("Reshape", rows, graph.constant(shape))
+    if flat:
+        factor = steps if graph.chance(0.8) else graph.constant([graph.below(4, 1)])
+        index = graph.one("Add", graph.one("Mul", rows, factor), places)
+        target = graph.constant([-1, *([0] if graph.chance(0.1) else graph.shape(value)[2:])])
+        graph.one("Gather", graph.one("Reshape", value, target), index, axis=0)
+        return
+    both = graph.one("Shape", graph.one(graph.among(["Max", "Add"]), rows, places))
+    pair = [
+        graph.one("Unsqueeze", graph.one("Expand", part, both), graph.constant([-1]))
+        for part in ((rows, places) if graph.chance(0.85) else (places, rows))
+    ]
+    graph.one("GatherND", value, graph.one("Concat", *pair, axis=-1))
+
+
+def _range(graph: _Growing, end: str) -> str:
+    """Return the numbers from 0, or sometimes 1, to before a size."""
+    if graph.rank(end):
+        end = graph.one("Reshape", end, graph.constant([], "i8"))
+    if any(run.dtype != np.int64 or run.max() > 8 for run in graph.runs[end].values()):
+        raise DoesNotRunError
+    start = graph.constant(0 if graph.chance(0.9) else 1)
+    return graph.one("Range", start, end, graph.constant(1))
+
+
+def _places_in_rows(graph: _Growing, value: str, steps: str) -> str:
+    """Return indices, of each row or the same for all; not all are below the number of steps."""
+    kind = graph.among(["range", "range", "greatest", "other", "number"])
+    if kind == "range":
+        places = _range(graph, steps if graph.chance(0.8) else _number(graph))
+        shape = graph.constant([1, -1])
+        return graph.one("Reshape", places, shape)
+    if kind == "greatest":
+        other = value if graph.chance(0.5) else graph.tensor("f", (2,))
+        found = graph.one("ArgMax", other, axis=1, keepdims=int(graph.chance(0.5)))
+        return graph.one("Mul", found, graph.constant([2])) if graph.chance(0.1) else found
+    if kind == "other":
+        return graph.tensor("i", (1, 2))
+    return graph.constant([[graph.below(3, -1)]])
+
+
+@_often(2)
+def _by_tuples(graph: _Growing) -> None:
+    value = graph.tensor("fi", (2, 3, 4))
+    batch = graph.below(3)
+    outside = graph.shape(value)[:batch]
+    length = graph.below(graph.rank(value) - batch + 1, 1)
+    if graph.chance(0.5):
+        indices = graph.tensor("i", (2, 3))
+    else:
+        indices = graph.constant(np.zeros([*outside, 2, length]))
+    if batch and graph.chance(0.6):
+        indices = graph.one("ArgMax", value, axis=graph.below(graph.rank(value), 1), keepdims=1)
+    options = {"batch_dims": batch} if graph.opset > 11 else {}
+    graph.one("GatherND", value, indices, **options)
+
+
 @_often(2)
 def _flatten(graph: _Growing) -> None:
     value = graph.tensor()
@@ -730,6 +870,22 @@ def _slice(graph: _Growing) -> None:
     graph.one("Slice", value, *map(graph.constant, ([start], [end], [axis], [step])))
 
 
+@_often(3)
+def _slice_to_a_size(graph: _Growing) -> None:
+    """Take as many places as something else has, as of positions in a text."""
+    end = graph.one("Reshape", _number(graph), graph.constant([1]))
+    if graph.runs[end][FEW].dtype != np.int64:
+        raise DoesNotRunError
+    value = graph.tensor("fi") if graph.chance(0.5) else graph.weights(5, *graph.among([(), (1,)]))
+    axis = graph.axis(value) if value in graph.runs else 0
+    start = graph.constant([graph.among([0, 0, 0, 1])])
+    if graph.chance(0.1):
+        start, end = graph.constant([0]), graph.one("Neg", end)
+    part = graph.one("Slice", value, start, end, graph.constant([axis]))
+    if graph.chance(0.6):
+        graph.one("Add", part, graph.tensor(graph.runs[part][FEW].dtype.kind))
+
+
 @_often(1)
 def _slice_of_first_axes(graph: _Growing) -> None:
     value = graph.tensor("fi", (2, 3, 4))
@@ -796,6 +952,9 @@ def _resize(graph: _Growing) -> None:
     mode = graph.among(["linear", "linear", "nearest"])
     ways = ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"]
     options = {"mode": mode, "coordinate_transformation_mode": graph.among(ways)}
+    if graph.opset >= _ALL_AXES_ARE_INPUTS and graph.chance(0.2):
+        policy = graph.among(["not_larger", "not_smaller", "stretch"])
+        options["keep_aspect_ratio_policy"] = policy
     roi = graph.constant([], "f4")
     if graph.chance(0.6):
         scales = [1.0] * (rank - 2) + [graph.among([1.0, 2.0, 1.5]) for _ in range(2)]
@@ -819,6 +978,17 @@ def _layer_normalization(graph: _Growing) -> None:
     # A usual epsilon makes rounding errors of equal numbers as large as the result.
     attributes = {"axis": axis, "epsilon": 0.1}
     graph.add("LayerNormalization", [value, *others], graph.among([1, 1, 3]), **attributes)
+
+
+@_often(3)
+def _residual(graph: _Growing) -> None:
+    """Normalise a sum, which ONNX Runtime computes with one operator."""
+    value = graph.tensor("f", (3,))
+    other = graph.beside(value) if graph.chance(0.3) else graph.tensor("f", (3,))
+    total = graph.one("Add", *([value, other] if graph.chance(0.5) else [other, value]))
+    width = graph.shape(total)[-1]
+    pair = [graph.weights(width), graph.weights(width)]
+    graph.one("LayerNormalization", total, *pair, axis=-1, epsilon=0.1)
 
 
 @_often(2)
@@ -865,7 +1035,9 @@ def _convolution(graph: _Growing) -> None:
     elif graph.chance(0.5):
         options["pads"] = [graph.below(2) for _ in kernel * 2]
     bias = [graph.weights(2)] if graph.chance(0.5) else []
-    if graph.chance(0.2):
+    if graph.chance(0.3):
+        if graph.chance(0.3):
+            options["output_padding"] = [graph.below(step) for step in options["strides"]]
         graph.one("ConvTranspose", value, graph.weights(sizes[1], 2, *kernel), *bias, **options)
     else:
         graph.one("Conv", value, graph.weights(2, sizes[1], *kernel), *bias, **options)

@@ -24,6 +24,8 @@ PROVED: tuple[Callable[[], ModelProto], ...] = (
     kinds.texts,
     kinds.convolutional,
     kinds.transformer,
+    kinds.masked_by_pairs,
+    kinds.masked_by_list,
     kinds.recurrent,
 )
 SIZES = {"steps": 5}

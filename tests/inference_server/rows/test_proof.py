@@ -19,6 +19,7 @@ from onnx import (
 )
 
 from inference_server.runtime.rows import proof
+from inference_server.runtime.rows.refusal import Refused
 
 _QUICK_SECONDS = 10
 """Far more than any answer takes, also on a busy machine."""
@@ -165,7 +166,7 @@ def test_a_size_that_is_less_than_the_number_of_rows_is_refused(op: str) -> None
 def test_a_product_of_sizes_that_is_left_alone_is_no_product() -> None:
     body = "{ s = Shape(x) y = ReduceProd<noop_with_empty_axes=1>(s) }"
     known = proof.follow(_model("float[N, 2] x", body))["y"]
-    assert isinstance(known, proof.Refused) or len(known.entries or ()) != 1
+    assert isinstance(known, Refused) or len(known.entries or ()) != 1
 
 
 @pytest.mark.parametrize("way", ["VALID", "NOTSET"])
@@ -173,7 +174,178 @@ def test_a_pool_that_is_wider_than_its_input_has_no_wrong_size(way: str) -> None
     """ONNX Runtime divides towards 0, and so finds one place."""
     body = f'{{ y = MaxPool<kernel_shape=[2], strides=[2], auto_pad="{way}">(x) }}'
     known = proof.follow(_model("float[N, 1, 1] x", body))["y"]
-    assert isinstance(known, proof.Refused) or known.known_shape[2].constant != 0
+    assert isinstance(known, Refused) or known.known_shape[2].constant != 0
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "is_proved"),
+    [("zero", "n", True), ("zero", "more", False), ("one", "n", False), ("n", "end", False)],
+)
+def test_a_slice_of_as_many_rows_as_there_are_takes_all(
+    start: str, end: str, *, is_proved: bool
+) -> None:
+    body = (
+        "<int64[1] zero = {0}, int64[1] one = {1}, int64[1] end = {100}>"
+        f"{{ s = Shape(x) n = Gather(s, zero) more = Add(n, one) y = Slice(x, {start}, {end}) }}"
+    )
+    assert (_reason("float[N, 2] x", body) is _PROVED) is is_proved
+
+
+def test_positions_of_a_text_are_as_many_as_it_has() -> None:
+    """A table is as long as the longest text: the part is as long as this one, or one of one."""
+    body = (
+        "<float[3, 1] table = {1, 2, 3}, int64[1] zero = {0}, int64[1] one = {1},"
+        " int64[1] z = {-1}>"
+        "{ s = Shape(x) t = Shape(m) n = Gather(t, one) p = Slice(table, zero, n) a = Add(x, p)"
+        "  r = Reshape(a, z) h = Relu(r) y = Reshape(h, s) }"
+    )
+    assert _reason("float[N, S, 1] x, float[N, S] m", body) is _PROVED
+    assert _reason("float[N, S, 1] x, float[N, T] m", body) is not _PROVED
+
+
+@pytest.mark.parametrize("kernel", ["3", "5"])
+def test_convolutions_with_the_same_steps_have_equal_sizes(kernel: str) -> None:
+    """An exporter gives them one name."""
+    pads = (int(kernel) - 1) // 2
+    weights = ", ".join(["1"] * int(kernel))
+    body = (
+        f"<float[1, 1, {kernel}] w = {{{weights}}}, float[1, 1, 1] v = {{2}}>"
+        f"{{ a = Conv<strides=[2], pads=[{pads}, {pads}]>(x, w) b = Conv<strides=[2]>(x, v)"
+        "  y = Add(a, b) }"
+    )
+    model = _model("float[N, 1, S] x", body)
+    for name in "ab":
+        told = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1, "(S-1)//2 + 1"])
+        model.graph.value_info.append(told)
+    assert proof.prove(model).reason is _PROVED
+    changed = "strides=[2]>(x, v)", "strides=[3]>(x, v)"
+    other = _model("float[N, 1, S] x", body.replace(*changed))
+    other.graph.value_info.extend(model.graph.value_info)
+    assert proof.prove(other).reason is not _PROVED
+
+
+_NUMBERED = (
+    "<int64 zero = {0}, int64 one = {1}, int64[1] second = {1}, int64[1] all = {-1},"
+    " int64[1] three = {3}, int64[2] across = {1, -1}, int64[2] down = {-1, 1}>"
+    "{ s = Shape(x) n = Gather(s, zero) i = Range(zero, n, one) rows = Reshape(i, down)"
+    "  steps = Gather(s, second) m = Gather(s, one) r = Range(zero, m, one)"
+    "  each = Reshape(r, across)"
+)
+
+
+def _numbered(body: str) -> str | None:
+    """Return why a model is refused that numbers its rows, and the steps of each."""
+    return _reason("float[N, S] x, int64[N, 1] j", f"{_NUMBERED} {body} }}")
+
+
+@pytest.mark.parametrize(
+    ("factor", "places", "is_proved"),
+    [
+        ("steps", "each", True),
+        ("steps", "greatest", True),
+        ("steps", "zero", True),
+        ("steps", "j", False),  # S, which is the first place of the next row
+        ("steps", "more", False),
+        ("steps", "three", False),
+        ("three", "each", False),
+        ("second", "each", False),
+    ],
+)
+def test_an_index_into_all_rows_is_of_the_own_row(
+    factor: str, places: str, *, is_proved: bool
+) -> None:
+    """As in masks that PyTorch's older exporter writes."""
+    body = (
+        f"greatest = ArgMax<axis=1>(x) more = Add(each, one) k = Mul(rows, {factor})"
+        f" at = Add(k, {places}) flat = Reshape(x, all) y = Gather(flat, at)"
+    )
+    assert (_numbered(body) is _PROVED) is is_proved
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "is_proved"),
+    [("rows", "each", True), ("rows", "j", True), ("each", "rows", False), ("j", "each", False)],
+)
+def test_a_pair_of_indices_begins_with_the_number_of_the_row(
+    first: str, other: str, *, is_proved: bool
+) -> None:
+    """As in masks that PyTorch's newer exporter writes."""
+    body = (
+        f"top = Max({first}, {other}) both = Shape(top) e = Expand({first}, both)"
+        f" f = Expand({other}, both) a = Unsqueeze(e, all) b = Unsqueeze(f, all)"
+        " at = Concat<axis=-1>(a, b) y = GatherND(x, at)"
+    )
+    assert (_numbered(body) is _PROVED) is is_proved
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = Identity(i)",
+        "v = Cast<to=1>(rows) y = Add(x, v)",
+        "v = CastLike(rows, x) y = Add(x, v)",
+        "v = Sub(n, i) y = Gather(x, v)",
+        "top = Max(rows, j) v = Cast<to=1>(top) y = Add(x, v)",
+        "y = Gather<axis=1>(x, i)",
+        "v = Mul(i, i) y = Gather(x, v)",
+        "from = Add(n, zero) v = Range(one, from, one) y = Gather(x, v)",
+        "a = Add(rows, rows) y = Where(a, x, x)",
+        "h = Unsqueeze(rows, all) t = Concat<axis=-1>(h, h) y = GatherND(x, t)",
+    ],
+)
+def test_the_number_of_a_row_as_a_value_is_refused(body: str) -> None:
+    assert _numbered("y = Gather(x, i)") is _PROVED
+    assert _numbered(body) is not _PROVED
+
+
+@pytest.mark.parametrize(
+    ("body", "is_proved"),
+    [
+        ('y = Einsum<equation="...a,ab->...b">(x, w)', True),
+        ('y = Einsum<equation="a...,...->a...">(x, x)', False),
+        ('y = Einsum<equation="...a,...a->...">(x, x)', True),
+        ('y = Einsum<equation="...a,b...a->b">(x, x)', False),
+        ("y = com.microsoft.FusedMatMul<transB=1>(x, w)", True),
+        ("y = com.microsoft.FusedMatMul<transA=1>(x, x)", False),
+        ("y = com.microsoft.FusedMatMul<transB=1>(x, x)", False),
+        ("y = com.microsoft.FusedMatMul<transA=1, transBatchA=1>(h, x)", False),
+        ("y = CastLike(x, w)", True),
+        ("s = Shape(x) v = CastLike(s, w) y = Add(x, v)", False),
+        ("s = Shape(x) a, b = Split<axis=0, num_outputs=2>(s) t = Concat<axis=0>(a, b)"
+         " y = Reshape(x, t)", True),
+        ("s = Shape(x) a, b = Split<axis=0, num_outputs=2>(s) t = Concat<axis=0>(b, a)"
+         " y = Reshape(x, t)", False),
+    ],
+)  # fmt: skip
+def test_further_products_and_parts(body: str, *, is_proved: bool) -> None:
+    text = f"<float[2, 2] w = {{1, 2, 3, 4}}> {{ h = Transpose(x) {body} }}"
+    assert (_reason("float[N, 2] x", text) is _PROVED) is is_proved
+
+
+def test_tuples_within_rows_are_proved() -> None:
+    body = "{ y = GatherND<batch_dims=%d>(x, j) }"
+    assert _reason("float[N, 4, 2] x, int64[N, 3, 1] j", body % 1) is _PROVED
+    assert _reason("float[N, 4, 2] x, int64[N, 3, 1] j", body % 0) is not _PROVED
+    table = "<float[3, 4] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}>"
+    text = "{ y = GatherND<batch_dims=%d>(w, j) }"
+    assert _reason("int64[N, 2] j", table + text % 0) is _PROVED
+    assert _reason("int64[N, 1] j", table + text % 1) is not _PROVED
+
+
+def test_a_picture_that_is_halved_and_doubled_has_the_sizes_that_an_exporter_declares() -> None:
+    body = (
+        "<float[1, 1, 1, 1] w = {2}, float[1, 1, 2, 2] v = {1, 2, 3, 4}, float[4] f = {1, 1, 2, 2}>"
+        "{ a = Conv<strides=[2, 2]>(x, w) b = Resize(a, , f)"
+        "  c = ConvTranspose<strides=[2, 2]>(a, v) y = Add(b, c) }"
+    )
+    model = _model("float[N, 1, H, W] x", body)
+    for name in "bc":
+        sizes = ["N", 1, "2*((H-1)//2 + 1)", "2*((W-1)//2 + 1)"]
+        model.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes))
+    assert proof.prove(model).reason is _PROVED
+    told = helper.make_tensor_value_info("c", TensorProto.FLOAT, sizes[:2] + sizes[:1:-1])
+    model.graph.value_info[1].CopyFrom(told)
+    assert proof.prove(model).reason is not _PROVED
 
 
 def test_a_softmax_over_rows_is_refused() -> None:
@@ -297,7 +469,7 @@ def test_declared_shapes_of_tensors_change_nothing() -> None:
     model = _model("float[N, 2] x", "<int64[1] axes = {0}>" + body)
     refused = proof.prove(model).reason
     told = [
-        helper.make_tensor_value_info("t", TensorProto.FLOAT, ["N", 2]),
+        helper.make_tensor_value_info("t", TensorProto.FLOAT, ["M", 2]),
         helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2]),
     ]
     model.graph.value_info.extend(told)
@@ -322,6 +494,67 @@ def test_a_declared_size_that_the_graph_does_not_show_is_refused(
     assert proof.prove(model).reason is _PROVED
     model.graph.value_info.append(helper.make_tensor_value_info("t", TensorProto.FLOAT, sizes))
     assert (proof.prove(model).reason is _PROVED) is is_proved
+
+
+_ONE_ROW = (
+    "<int64 one = {1}, int64[1] z = {0}, int64[2] rest = {2, 4}, float[1, 1, 4] w = {1, 2, 3, 4},"
+    " float[4] scale = {1, 2, 1, 1}, float[4] bias = {0, 0, 1, 0}>"
+    "{ s = Shape(m) n = Gather(s, one) more = Add(n, one) d = Sub(more, n) u = Unsqueeze(d, z)"
+    "  t = Concat<axis=0>(u, rest) p = Expand(w, t) a = Add(p, x)"
+    "  l = LayerNormalization(a, scale, bias) y = Add(l, x) }"
+)
+
+
+@pytest.mark.parametrize(("name", "is_proved"), [("N", False), ("S", False), ("other", True)])
+def test_a_name_of_two_sizes_that_differ_is_refused(name: str, *, is_proved: bool) -> None:
+    """Of `p` with one row and three of `x`, ONNX Runtime would return one, and broadcast it."""
+    model = _model("float[N, 2, 4] x, float[N, S] m", _ONE_ROW)
+    assert proof.prove(model).reason is _PROVED
+    model.graph.value_info.append(
+        helper.make_tensor_value_info("p", TensorProto.FLOAT, [name, 2, 4])
+    )
+    assert (proof.prove(model).reason is _PROVED) is is_proved
+
+
+def test_a_name_is_compared_with_the_size_that_the_graph_shows() -> None:
+    body = "{ a = Relu(x) b = Transpose<perm=[1, 0]>(a) c = Relu(b) y = Transpose<perm=[1, 0]>(c) }"
+    for names, is_proved in ((("S", "N"), True), (("N", "S"), False), (("T", "R"), True)):
+        model = _model("float[N, S] x", body)
+        told = helper.make_tensor_value_info("b", TensorProto.FLOAT, names)
+        model.graph.value_info.append(told)
+        assert (proof.prove(model).reason is _PROVED) is is_proved, names
+
+
+def test_a_name_of_a_size_that_is_not_known_is_refused_if_another_has_it() -> None:
+    """Calls choose how long the second size of `c` is: it may be that of `x`, or not."""
+    body = "<float[1] one = {1}> { i = NonZero(one) c = Cast<to=1>(i) f = Relu(c) y = Relu(x) }"
+    for name, is_proved in (("S", False), ("other", True)):
+        model = _model("float[N, S] x", body)
+        told = helper.make_tensor_value_info("c", TensorProto.FLOAT, [1, name])
+        model.graph.value_info.append(told)
+        assert (proof.prove(model).reason is _PROVED) is is_proved, name
+
+
+def test_the_name_of_the_number_of_rows_is_of_no_other_size() -> None:
+    assert _reason("float[N, S] x", "{ y = Relu(x) }") is _PROVED
+    assert _reason("float[N, N] x", "{ y = Relu(x) }") is not _PROVED
+    assert _reason("float[A, 2] x, float[B, A] z", "{ y = Add(x, z) }") is not _PROVED
+
+
+def test_inputs_have_equal_sizes_where_they_have_one_name() -> None:
+    """Calls share a run only if that is so (`batch_key`)."""
+    body = (
+        "<int64[1] z = {-1}> { a = Add(x, m) r = Reshape(a, z) h = Relu(r) s = Shape(x)"
+        " y = Reshape(h, s) }"
+    )
+    assert _reason("float[N, S] x, float[N, S] m", body) is _PROVED
+    assert _reason("float[N, S] x, float[N, T] m", body) is not _PROVED
+
+
+def test_a_name_of_an_output_that_no_node_takes_misleads_nothing() -> None:
+    model = _relu(("N", "S"))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, "SN"))
+    assert proof.prove(model).reason is _PROVED
 
 
 # What readers of ONNX could differ about.
