@@ -45,8 +45,10 @@ test-services: $(STAMPS)/dev $(STAMPS)/console ## Test what needs PostgreSQL, Re
 test-fast: $(STAMPS)/dev ## Unit tests only: no process is started
 	@$(CONFIRM) $@ -m "not services and not processes" $(PARALLEL) $(ARGS)
 
-test-long: $(STAMPS)/dev ## What searches for long: 50,000 random graphs whose rows must stay apart (ROW_GRAPHS=50000)
+test-long: $(STAMPS)/dev ## What takes long: 50,000 random graphs whose rows must stay apart (ROW_GRAPHS=50000), and everything on PostgreSQL
 	@ROW_GRAPHS=$${ROW_GRAPHS:-50000} $(BIN)/python -m pytest tests/inference_server/rows $(ARGS)
+	@./.ci/services
+	@$(BIN)/python -m pytest -m services tests/gateway --all-databases $(ARGS)
 
 coverage: $(STAMPS)/dev ## Branch coverage of `make test`, as text and in htmlcov/
 	@$(BIN)/python -m pytest -m "not services" $(PARALLEL) --cov --cov-branch --cov-report=term --cov-report=html $(ARGS)

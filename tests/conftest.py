@@ -57,6 +57,15 @@ _INSTALLATIONS = ("installation", "backend", "slow")
 """Fixtures that run an installation; those with the scope of a package are shared by files."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option with which tests/gateway/conftest.py lets all tests run on each database."""
+    parser.addoption(
+        "--all-databases",
+        action="store_true",
+        help="run tests that need a database on SQLite and PostgreSQL",
+    )
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not even import folders whose tests all start processes, where none of them is to run."""
     parts = collection_path.relative_to(_HERE).parts if _HERE in collection_path.parents else ()

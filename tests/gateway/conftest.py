@@ -26,6 +26,8 @@ from tests.gateway.private_model import (
 )
 from tests.gateway.served_gateway import ServedGateway
 
+DATABASES = ("sqlite", "postgresql")
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresDatabase]:
@@ -47,10 +49,18 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a migrated, empty database: everything below runs on both kinds."""
-    if request.param == "postgresql":
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with a database on the kinds that its marker `databases` names, or on SQLite."""
+    if "database_kind" in metafunc.fixturenames:
+        usual = DATABASES if metafunc.config.option.all_databases else DATABASES[:1]
+        marker = metafunc.definition.get_closest_marker("databases")
+        metafunc.parametrize("database_kind", marker.args if marker else usual)
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> str:
+    """The URL of a migrated database, which `database` empties."""
+    if database_kind == "postgresql":
         found: PostgresDatabase = request.getfixturevalue("postgres")
         return found.url
     path = tmp_path / "slipstream.db"
@@ -62,7 +72,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def database(url: str) -> AsyncIterator[Database]:
     """An empty database."""
     db = Database(url)
-    await empty(db)
+    if db.dialect == "postgresql":  # SQLite's file is new
+        await empty(url)
     yield db
     await db.close()
 

@@ -9,13 +9,15 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import event, select, text, update
+from sqlalchemy import event, select, text
 
 from gateway.storage.database import Database
 from gateway.storage.tables import ChangeCounter, Table
 
 _NOTES = {"changes", "change_counter", "login_failures"}
 """Tables that say that something happened, and hold nothing that anybody owns."""
+
+_COUNTER = ChangeCounter.__tablename__
 
 SERVER = "postgresql://postgres@127.0.0.1:5432"
 
@@ -80,16 +82,21 @@ class PostgresDatabase:
             await connection.close()
 
 
-async def empty(db: Database) -> None:
-    """Delete every row, and start the numbers of changes again."""
-    async with db.write() as session:
-        if db.dialect == "postgresql":
-            # No triggers: the audit log's refuse. A SQLite file is a copy, whose log is empty.
-            await session.execute(text("SET LOCAL session_replication_role = replica"))
-        for table in reversed(Table.metadata.sorted_tables):
-            if table is not ChangeCounter.__table__:
-                await session.execute(table.delete())
-        await session.execute(update(ChangeCounter).values(revision=0))
+async def empty(url: str) -> None:
+    """Delete every row of a PostgreSQL database, and start the numbers of changes again."""
+    deletions = [f"DELETE FROM {name}" for name in Table.metadata.tables if name != _COUNTER]
+    script = [
+        "BEGIN",
+        "SET LOCAL session_replication_role = replica",  # no triggers: the audit log's refuse
+        *deletions,
+        f"UPDATE {_COUNTER} SET revision = 0",
+        "COMMIT",
+    ]
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(";".join(script))
+    finally:
+        await connection.close()
 
 
 async def rows_with(db: Database, words: set[str]) -> dict[str, list[str]]:

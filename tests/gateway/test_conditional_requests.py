@@ -125,6 +125,7 @@ async def test_a_change_with_another_tag_changes_nothing(
     assert (await user.get(path)).json() == before
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 @RESOURCES
 async def test_the_second_of_two_editors_overwrites_nothing(
     in_process_gateway: InProcessGateway, prefix: str
@@ -172,6 +173,7 @@ async def test_a_flow_is_replaced_only_with_its_tag(in_process_gateway: InProces
     assert shown.headers["etag"] == replaced.headers["etag"] != tag
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_of_two_changes_of_parts_of_a_graph_the_second_is_refused(
     in_process_gateway: InProcessGateway,
 ) -> None:

@@ -15,6 +15,8 @@ from gateway.storage.tables import ChangeCounter, InferenceServer, Replica
 from tests.gateway.databases import PostgresDatabase
 from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 SERVERS = "/node/inference-servers/"
 
 
@@ -222,7 +224,7 @@ def test_a_server_has_the_state_of_the_replica_that_is_closest_to_answering() ->
     assert InferenceServer(replicas=[]).state == "stopped"
 
 
-@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+@pytest.mark.databases("postgresql")
 async def test_observing_and_deploying_servers_lock_them_in_one_order(
     database: Database, postgres: PostgresDatabase
 ) -> None:

@@ -14,6 +14,8 @@ from gateway.storage.database import Database
 from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Host
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.fixture
 def hosts(database: Database) -> HostStore:

@@ -268,6 +268,7 @@ async def test_resources_of_another_user_are_not_found(
     assert await rows_with(served_gateway.db, ids_in(resources)) == before
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_lists_and_new_resources_contain_nothing_of_another_user(
     served_gateway: ServedGateway, resources: dict[str, Any]
 ) -> None:
@@ -317,6 +318,7 @@ async def test_shared_resources_are_authorised_by_role(
     assert seen >= ADMINISTRATORS_ONLY
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_serve_key_only_registers_inference_servers(
     served_gateway: ServedGateway, ada: Profile, resources: dict[str, Any]
 ) -> None:
@@ -361,6 +363,7 @@ async def test_owners_read_their_resources_by_key_and_by_session(
         )
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_session_without_its_csrf_token_changes_nothing(
     served_gateway: ServedGateway, ada: Profile, resources: dict[str, Any]
 ) -> None:
@@ -390,6 +393,7 @@ async def test_a_session_without_its_csrf_token_changes_nothing(
     assert await rows_with(served_gateway.db, ids_in(resources)) == before
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_the_database_contains_no_plain_key_and_no_session_token(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:

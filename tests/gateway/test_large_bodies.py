@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
-from pathlib import Path
 
 import orjson
 import pytest
@@ -20,14 +18,6 @@ OBJECTS = b"[%b]" % b",".join([b"{}"] * 4_000_000)
 CALL = b'{"input_data":{"x":%b}}'
 INFER = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":%b}]}'
 JSON = {"content-type": "application/json"}
-
-
-@pytest.fixture
-def url(sqlite_template: Path, tmp_path: Path) -> str:
-    """Bodies do not depend on the kind of database."""
-    path = tmp_path / "slipstream.db"
-    shutil.copy(sqlite_template, path)
-    return f"sqlite:///{path}"
 
 
 def seconds_to_parse_here() -> float:

@@ -22,6 +22,8 @@ from model_store.errors import StoreError
 from protos.errors import ErrorCode
 from tests.gateway.test_fleet import revision
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.fixture
 def store(database: Database) -> FleetStore:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from gateway.settings import Settings
 from tests.gateway.in_process_gateway import flow_json
@@ -61,6 +62,7 @@ def comparable(answer: httpx.Response, model: str) -> tuple[object, ...]:
     return answer.status_code, said, kept
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_every_route_answers_as_for_a_name_that_no_model_has(
     private_model: PrivateModel,
 ) -> None:
@@ -92,6 +94,7 @@ async def test_every_route_answers_as_for_a_name_that_no_model_has(
 LISTS = (MODELS, SERVERS, "/v2/models", "/v2/models/stats")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_lists_are_without_it(private_model: PrivateModel) -> None:
     for other in await private_model.others():
         for path in LISTS:

@@ -21,6 +21,8 @@ from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Host, ServiceProcess
 from tests.gateway.runs.builders import until
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 GATEWAY = SeenProcess(
     kind=ProcessKind.GATEWAY,
     name="gateway 1",

@@ -26,6 +26,8 @@ from tests.gateway.private_model import PRIVATE, PrivateModel
 from tests.gateway.test_fleet import revision
 from tests.gateway.test_isolation import status_and_code
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 REGISTERED = "/node/inference-servers/registered/"
 
 

@@ -15,6 +15,8 @@ from gateway.storage.tables import Host, InferenceServer, Replica
 from tests.gateway.test_fleet import revision
 from tests.gateway.test_placement import claim, host
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.fixture
 def store(database: Database) -> FleetStore:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.auth.identity import Role, Scope
 from gateway.fleet.server_logs import LogLine, ServerLogStore
 from gateway.fleet.states import Phase, State
@@ -10,6 +12,8 @@ from gateway.storage.database import Database
 from gateway.storage.tables import Host
 from tests.gateway.in_process_gateway import InProcessGateway
 from tests.gateway.private_model import PrivateModel
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 SERVERS = "/node/inference-servers/"
 

@@ -16,6 +16,8 @@ from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.tables import InferenceServer, Model
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 class Reader:
     """Rows, and which of them were read."""

@@ -15,6 +15,8 @@ from tests.gateway.databases import without_counter
 from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 from tests.gateway.test_fleet import SERVERS, revision
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 async def asleep(store: FleetStore) -> InferenceServer:
     """Return a server that was ready and is asleep."""

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import update
 
 from gateway.deployments.settings import ExecutionMode
@@ -19,6 +20,8 @@ from gateway.storage.run_tables import RunRow
 from gateway.storage.tables import InferenceServer, ServiceProcess
 from tests.gateway.in_process_gateway import InProcessGateway
 from tests.gateway.runs.builders import new_run
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 WORKER = SeenProcess(kind=ProcessKind.WORKER, name="sync", state=State.READY, concurrency=4)
 GATEWAY = SeenProcess(kind=ProcessKind.GATEWAY, name="gateway", state=State.READY)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.gateway.databases import PostgresDatabase
 from tests.services.rabbitmq import VirtualHost
@@ -17,6 +18,9 @@ from tests.system.installation import Installation
 from tests.system.runs import eventually
 
 EMBEDDED, REDIS, RABBITMQ = BACKENDS = ("embedded", "redis", "rabbitmq")
+
+embedded_only = pytest.mark.parametrize("backend", [EMBEDDED], indirect=True)
+"""For what neither database nor broker can change, such as the form of requests and answers."""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ async def test_no_event_contains_a_password_or_its_hash(served_gateway: ServedGa
     assert NEW_PASSWORD not in told
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_administrators_read_all_events_and_members_their_own(
     served_gateway: ServedGateway,
 ) -> None:
@@ -146,6 +147,7 @@ async def test_a_wrong_old_password_is_recorded(served_gateway: ServedGateway) -
     assert act.session_id is not None
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_resources_deleted_with_a_user_are_recorded(served_gateway: ServedGateway) -> None:
     ada, boss = (
         await served_gateway.user("ada@example.com"),

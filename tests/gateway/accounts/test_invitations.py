@@ -54,6 +54,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_user_sets_a_password_with_the_link_and_is_logged_in(
     served_gateway: ServedGateway, ada: httpx.AsyncClient, bob: Profile
 ) -> None:
@@ -79,6 +80,7 @@ async def test_the_token_has_128_bits_and_is_stored_as_a_hash_only(
     assert not any((await rows_with(served_gateway.db, {token})).values())
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_it_works_once_and_a_newer_one_ends_it(
     served_gateway: ServedGateway, ada: httpx.AsyncClient, bob: Profile
 ) -> None:
@@ -88,6 +90,7 @@ async def test_it_works_once_and_a_newer_one_ends_it(
     assert refusal(await accept(served_gateway.client(), second)) == (410, "invitation_invalid")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_of_two_gateways_one_redeems_it(
     served_gateway: ServedGateway,
     ada: httpx.AsyncClient,
@@ -113,6 +116,7 @@ async def test_of_two_gateways_one_redeems_it(
     await other.close()
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_it_expires(
     served_gateway: ServedGateway, ada: httpx.AsyncClient, bob: Profile
 ) -> None:

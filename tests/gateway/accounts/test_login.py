@@ -41,6 +41,7 @@ async def log_in(
     return await client.post(SESSION, json={"email": email, "password": password})
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_password_opens_a_session_that_no_script_and_no_other_site_gets(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
@@ -151,6 +152,7 @@ async def test_the_event_loop_is_not_blocked_while_passwords_are_checked(
     assert {answer.status_code for answer in await guesses} == {401}
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_after_too_many_failures_even_the_right_password_is_rejected(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
@@ -174,6 +176,7 @@ async def test_a_successful_login_resets_the_count(
         assert (await log_in(client)).status_code == 200
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_concurrent_guesses_are_limited_like_sequential_ones(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
@@ -196,6 +199,7 @@ async def proxied(database: Database, settings: Settings) -> AsyncIterator[Serve
     await opened.close()
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_many_logins_of_one_address_do_not_delay_those_of_another(
     proxied: ServedGateway,
 ) -> None:
@@ -236,6 +240,7 @@ def throttle(in_process_gateway: InProcessGateway) -> LoginThrottle:
     return LoginThrottle(in_process_gateway.db, in_process_gateway.services.hasher)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_an_address_that_guesses_for_many_users_is_blocked(
     throttle: LoginThrottle,
 ) -> None:

@@ -68,6 +68,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_it_gives_the_owner_an_address_and_a_password_and_logs_in(
     served_gateway: ServedGateway, owner: Profile, token: str
 ) -> None:
@@ -109,6 +110,7 @@ async def test_it_works_once(served_gateway: ServedGateway, token: str) -> None:
     assert await issue(served_gateway, await host(served_gateway)) is None
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_of_two_people_who_use_the_link_at_once_one_becomes_the_owner(
     served_gateway: ServedGateway, token: str
 ) -> None:
@@ -123,6 +125,7 @@ async def test_of_two_people_who_use_the_link_at_once_one_becomes_the_owner(
     assert [profile.email for profile in profiles] == [won]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_two_gateways_agree_on_who_was_first(
     served_gateway: ServedGateway, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +157,7 @@ async def test_a_wrong_token_is_refused(served_gateway: ServedGateway, token: st
     assert (await set_up(served_gateway.client(), token)).is_success
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_new_start_ends_the_link_of_the_last_one_and_not_those_of_other_hosts(
     served_gateway: ServedGateway, owner: Profile
 ) -> None:
@@ -168,6 +172,7 @@ async def test_a_new_start_ends_the_link_of_the_last_one_and_not_those_of_other_
     assert (await set_up(client, other)).is_success
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_link_ends_with_its_host(served_gateway: ServedGateway, owner: Profile) -> None:
     store = HostStore(served_gateway.db)
     host_id = await host(served_gateway)
@@ -182,6 +187,7 @@ async def test_a_link_ends_with_its_host(served_gateway: ServedGateway, owner: P
         assert list(await session.execute(select(SetupToken))) == []
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_link_is_valid_for_a_day(served_gateway: ServedGateway, token: str) -> None:
     assert timedelta(days=1) == setup.TOKEN_LIFETIME
     async with served_gateway.db.write() as session:

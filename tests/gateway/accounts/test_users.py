@@ -24,6 +24,7 @@ async def owner(served_gateway: ServedGateway) -> Profile:
     return await served_gateway.user("owner@example.com", Role.OWNER)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_user_is_made_listed_changed_and_deleted(
     served_gateway: ServedGateway, owner: Profile
 ) -> None:
@@ -47,6 +48,7 @@ async def test_a_user_is_made_listed_changed_and_deleted(
     assert (await asks.get(path)).status_code == 404
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_an_address_belongs_to_one_user(
     served_gateway: ServedGateway, owner: Profile
 ) -> None:
@@ -169,6 +171,7 @@ async def test_the_last_active_owner_stays_even_if_the_operator_says_otherwise(
     await users.delete(second.id, cleanup, by=None)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_two_owners_who_demote_each_other_leave_one_owner(
     served_gateway: ServedGateway, owner: Profile
 ) -> None:
@@ -198,6 +201,7 @@ async def test_a_new_role_takes_effect_at_once(
         assert (await client.get(USERS)).status_code == 200
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_deleting_a_user_deletes_their_resources(
     served_gateway: ServedGateway, owner: Profile
 ) -> None:

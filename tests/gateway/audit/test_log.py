@@ -21,6 +21,8 @@ from gateway.storage.database import Database
 from tests.gateway.audit.audit_log_entries import write_acts
 from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 AUDIT = "/node/audit/"
 EXPORT = "/node/audit/export/"
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)"]

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests import onnx_models
 from tests.gateway.audit.audit_log_entries import acts_in
 from tests.gateway.audit.steps import EXEMPT, steps
 from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 def test_every_changing_route_has_a_step_or_a_reason_not_to(

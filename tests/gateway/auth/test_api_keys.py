@@ -18,6 +18,7 @@ from tests.gateway.in_process_gateway import HERE, InProcessGateway, here
 KEYS = "/node/api-keys/"
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_new_key_is_shown_once_and_masked_afterwards(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -133,6 +134,7 @@ async def test_a_wrong_checksum_never_reaches_the_database(
     assert asked == []
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_deactivation_reaches_other_processes(
     in_process_gateway: InProcessGateway, url: str
 ) -> None:
@@ -160,6 +162,7 @@ async def test_no_text_upsets_the_authenticator(in_process_gateway: InProcessGat
             await in_process_gateway.authenticator.authenticate(key, HERE)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_there_is_one_administrator_however_often_it_is_asked_for(
     database: Database, url: str
 ) -> None:
@@ -169,6 +172,7 @@ async def test_there_is_one_administrator_however_often_it_is_asked_for(
     assert len({profile.id for profile in found}) == 1
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_limits_of_a_key_are_changed_one_by_one_and_inherited(
     in_process_gateway: InProcessGateway,
 ) -> None:

@@ -22,6 +22,8 @@ from tests.gateway.auth.test_key_lifetime import KEYS, make
 from tests.gateway.databases import without
 from tests.gateway.in_process_gateway import HERE, InProcessGateway
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 async def counts(user: httpx.AsyncClient, key_id: str) -> dict[str, int]:
     """Return address → calls, in the order of the answer."""

@@ -53,6 +53,7 @@ def codes(key: dict[str, Any]) -> list[str]:
     return [warning["code"] for warning in key["warnings"]]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_key_is_given_a_name_an_environment_and_an_expiry(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -68,6 +69,7 @@ async def test_a_key_is_given_a_name_an_environment_and_an_expiry(
     assert shown["rotated_at"] is shown["calls_since_rotation"] is shown["replaced_by"] is None
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_only_members_in_the_request_change(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -200,6 +202,7 @@ async def test_a_key_that_covers_several_deployments_has_a_warning(
     assert codes((await user.get(f"{KEYS}{shared['id']}/")).json()) == []
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_old_keys_and_keys_that_expire_soon_have_a_warning(
     in_process_gateway: InProcessGateway,
 ) -> None:

@@ -35,6 +35,7 @@ async def show(user: httpx.AsyncClient, key_id: str) -> dict[str, Any]:
     return shown
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_the_new_key_has_the_attributes_of_the_old_one_which_stays_valid(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -81,6 +82,7 @@ async def test_calls_that_still_come_with_the_old_key_are_counted(
     assert shown["last_call_since_rotation"] == shown["last_used_at"] >= shown["rotated_at"]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_the_old_key_ends_with_the_grace(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     old = await make(user)
@@ -146,6 +148,7 @@ async def test_force_also_replaces_the_lost_key(
     assert first["rotated_at"] < second["rotated_at"]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_force_does_not_revive_a_key_whose_grace_period_has_ended(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -158,6 +161,7 @@ async def test_force_does_not_revive_a_key_whose_grace_period_has_ended(
     assert (shown["state"], shown["grace_ends_at"]) == ("expired", ended)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_key_whose_replacement_was_deleted_can_be_rotated_again(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -179,6 +183,7 @@ async def test_a_deactivated_key_can_be_rotated_and_stays_off(
     assert await refusal(in_process_gateway, old["key"]) is ErrorCode.API_KEY_DEACTIVATED
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_the_new_key_has_the_lifetime_of_the_old_one(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -205,6 +210,7 @@ async def test_invalid_rotation_options_are_rejected(
     assert (refused["http"], refused["code"]) == (422, "validation_failed")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_one_of_several_concurrent_rotations_wins(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -249,6 +255,7 @@ ENDS: list[tuple[str, str, dict[str, object] | None, ErrorCode]] = [
 ]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end[1] or end[0])
 async def test_ending_a_key_takes_effect_in_other_processes_within_a_second(
     in_process_gateway: InProcessGateway,

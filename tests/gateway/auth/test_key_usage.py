@@ -21,6 +21,8 @@ from tests.gateway.auth.test_key_rotation import show
 from tests.gateway.databases import statements, without
 from tests.gateway.in_process_gateway import HERE, InProcessGateway, here
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 VERBS = ("create", "update", "delete")
 
 

@@ -71,6 +71,7 @@ async def test_an_idle_session_ends(
         await sessions.identify(token)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_session_used_in_another_process_is_not_idle(
     in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
 ) -> None:
@@ -83,6 +84,7 @@ async def test_a_session_used_in_another_process_is_not_idle(
     assert (await here.identify(token)).profile_id == profile.id
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_session_in_use_ends_at_its_maximum_lifetime(
     in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
 ) -> None:
@@ -94,6 +96,7 @@ async def test_a_session_in_use_ends_at_its_maximum_lifetime(
         await sessions.identify(token)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_expired_sessions_are_deleted_at_the_next_login(
     in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
 ) -> None:
@@ -124,6 +127,7 @@ async def test_an_invalid_token_never_reaches_the_database(served_gateway: Serve
     assert asked == []
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_sessions_are_listed_and_ended_by_their_user(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:
@@ -160,6 +164,7 @@ async def test_logging_out_ends_the_session_and_takes_the_cookie_away(
     assert (await again.get(SESSION)).status_code == 401
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_new_password_needs_the_old_one_and_ends_all_other_sessions(
     served_gateway: ServedGateway, ada: Profile
 ) -> None:

@@ -20,6 +20,8 @@ from tests.gateway.live_updates.listener import listening
 from tests.gateway.runs.builders import until
 from tests.gateway.served_gateway import ServedGateway
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 BODY = {"input_data": {"x": [[1, 2, 3, 4]]}}
 
 

@@ -32,14 +32,6 @@ HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
 @pytest.fixture
-def url(sqlite_template: Path, tmp_path: Path) -> str:
-    """One kind of database: files have nothing to do with it."""
-    path = tmp_path / "slipstream.db"
-    shutil.copy(sqlite_template, path)
-    return f"sqlite:///{path}"
-
-
-@pytest.fixture
 def dist(tmp_path: Path) -> Path:
     """A built console."""
     folder = tmp_path / "dist"

@@ -18,6 +18,7 @@ INFO = "/node/info/"
 VERSION = version("slipstream")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_without_a_credential_it_is_the_version_and_whether_it_needs_a_set_up(
     served_gateway: ServedGateway,
 ) -> None:

@@ -39,6 +39,7 @@ async def test_a_deployment_is_cached_after_the_first_look_up(
     )
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_another_process_sees_a_change_and_a_deletion(
     in_process_gateway: InProcessGateway, url: str
 ) -> None:
@@ -100,6 +101,7 @@ async def test_another_users_version_cannot_be_pinned(in_process_gateway: InProc
         await in_process_gateway.deployment_cache.find(made["id"], profile_of(bob), 1)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_pinned_version_sees_changes_of_other_processes(
     in_process_gateway: InProcessGateway, url: str
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
 
 from gateway.fleet.states import Desired
 from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
@@ -40,6 +41,7 @@ async def test_a_fast_deployment_starts_the_server_that_it_needs(
     assert await servers(user) == [("mlp", 2, "running")]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_change_to_mode_fast_starts_the_server_and_until_then_there_is_a_warning(
     in_process_gateway: InProcessGateway,
 ) -> None:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+
 from gateway.auth.identity import Role, Scope
 from gateway.settings import Settings
 from gateway.storage.database import Database
@@ -76,6 +78,7 @@ async def test_deployments_that_go_with_their_user_leave_no_series(
         await until_scraped(served, lambda text: made not in text)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_new_process_removes_what_a_dead_one_has_left(
     database: Database, settings: Settings
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gateway.deployments.readiness import ReadinessState, readiness_of
 from gateway.fleet.states import Phase, State
 from gateway.storage.tables import InferenceServer
@@ -12,6 +14,7 @@ from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, depl
 PINS = {"model": {"model": "mlp", "version": 2}}
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_boot_shows_its_phase_and_what_the_last_one_took(
     in_process_gateway: InProcessGateway,
 ) -> None:

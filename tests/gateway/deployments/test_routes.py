@@ -13,6 +13,7 @@ from gateway.errors import GatewayError
 from tests.gateway.in_process_gateway import DEPLOYMENTS, HERE, InProcessGateway, deploy, flow_json
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_deployment_with_the_defaults_is_the_documented_one(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -64,6 +65,7 @@ async def test_a_key_is_created_only_if_none_covers_the_deployment(
     assert (await deploy(user, flow_json()))["api_key"] is not None
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_deployments_key_covers_only_it_and_is_deactivated_with_it(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -154,6 +156,7 @@ async def test_a_flow_for_the_engine_can_be_deployed_but_not_made_fast(
     assert (shown["execution_mode"], shown["name"]) == ("sync", made["name"])
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_settings_change_without_a_new_version(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
@@ -241,6 +244,7 @@ async def test_null_is_refused_for_required_settings(
     assert (await user.patch(url, json={"name": None})).status_code == 422
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_deleted_deployment_is_410_for_its_owner_only(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -273,6 +277,7 @@ async def test_a_flow_with_deployments_cannot_be_deleted_until_they_are(
     assert (await user.get(f"{DEPLOYMENTS}{made['id']}/")).status_code == 410
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_deployments_are_listed_by_flow(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     one, two = await deploy(user, flow_json()), await deploy(user, flow_json())
@@ -284,6 +289,7 @@ async def test_deployments_are_listed_by_flow(in_process_gateway: InProcessGatew
     assert nothing.json()["items"] == []
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_deployments_are_listed_by_name_mode_and_status(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -307,6 +313,7 @@ async def test_deployments_are_listed_by_name_mode_and_status(
         assert (refused.status_code, refused.json()["code"]) == (422, "validation_failed"), query
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_concurrent_redeploys_create_one_version_each(
     in_process_gateway: InProcessGateway,
 ) -> None:

@@ -214,6 +214,7 @@ async def test_a_later_promotion_wins_over_a_redeploy(site: Site) -> None:
     assert await site.live() == 1
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_server_that_failed_before_is_started_again(site: Site) -> None:
     await site.serve(2, State.FAILED, reason="out of memory")
     await site.serve(1)

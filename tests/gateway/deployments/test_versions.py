@@ -28,6 +28,7 @@ async def served(user: httpx.AsyncClient) -> set[tuple[str, int, str]]:
     return {(server["model"], server["version"], server["desired"]) for server in servers}
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_versions_are_listed_with_description_and_creator(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -45,6 +46,7 @@ async def test_versions_are_listed_with_description_and_creator(
         assert "nodes" not in version
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_versions_are_listed_in_pages(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
@@ -84,6 +86,7 @@ async def test_a_version_keeps_its_graph_when_the_draft_changes(
     assert list(second["input_schema"]["properties"]) == ["flower"]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_only_the_name_and_the_description_of_a_version_change(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -101,6 +104,7 @@ async def test_only_the_name_and_the_description_of_a_version_change(
     assert (await user.get(url)).json() == cleared
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_an_older_version_is_promoted_and_no_number_is_used_twice(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -232,6 +236,7 @@ async def test_a_deleted_deployment_is_410_on_every_route(
         await in_process_gateway.deployment_cache.find(made["id"], profile_of(user), 1)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_concurrent_redeploys_and_promotions_keep_versions_consistent(
     in_process_gateway: InProcessGateway,
 ) -> None:

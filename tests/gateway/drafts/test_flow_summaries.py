@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pytest
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.drafts.flow_summaries import MAX_PAGE
@@ -14,6 +15,8 @@ from gateway.storage.tables import Flow
 from tests.gateway.databases import statements
 from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, flow_json
 from tests.gateway.runs.builders import failed, new_run
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 Json = dict[str, Any]
 FLOWS = "/node/flows/"

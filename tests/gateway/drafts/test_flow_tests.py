@@ -62,6 +62,7 @@ async def ended(gateway: ServedGateway, client: httpx.AsyncClient, run: Json) ->
     return found
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_draft_runs_with_its_test_data(
     served_gateway: ServedGateway, ada: httpx.AsyncClient
 ) -> None:
@@ -111,6 +112,7 @@ async def test_a_test_leaves_no_webhook_and_no_usage(
         assert (await session.scalars(select(WebhookDelivery))).all() == []
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_test_is_kept_for_a_day(
     served_gateway: ServedGateway, ada: httpx.AsyncClient
 ) -> None:
@@ -124,6 +126,7 @@ async def test_a_test_is_kept_for_a_day(
             assert (await session.scalars(select(table))).all() == []
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_tests_are_deleted_with_other_runs(
     served_gateway: ServedGateway, ada: httpx.AsyncClient
 ) -> None:
@@ -132,6 +135,7 @@ async def test_tests_are_deleted_with_other_runs(
     assert (await ada.delete(RUNS, params={"to": until})).json() == {"deleted": 1}
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_the_cleanup_of_deleted_deployments_leaves_tests(
     served_gateway: ServedGateway, ada: httpx.AsyncClient
 ) -> None:
@@ -141,6 +145,7 @@ async def test_the_cleanup_of_deleted_deployments_leaves_tests(
     assert (await ada.get(f"{RUNS}{run['flow_run_id']}/")).json()["status"] == "queued"
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_user_has_a_limited_number_of_tests(
     served_gateway: ServedGateway, ada: httpx.AsyncClient
 ) -> None:

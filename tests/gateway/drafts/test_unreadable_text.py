@@ -7,6 +7,8 @@ import pytest
 from tests.gateway.flows.flow_builder import INPUT, OUTPUT, build_flow
 from tests.gateway.in_process_gateway import InProcessGateway
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 FLOW = build_flow("input>output", INPUT, OUTPUT)
 JSON = {"content-type": "application/json"}
 

@@ -33,6 +33,7 @@ async def test_all_pairs_are_examples_or_absent(in_process_gateway: InProcessGat
     assert made["api_key"]["masked"] in answer.text
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_the_mask_is_that_of_a_key_that_works(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())

@@ -15,6 +15,8 @@ from gateway.runs.store import RunStore
 from gateway.storage.database import Database
 from tests.gateway.runs.builders import new_run
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 ENDED = {"status": RunStatus.FAILED, "attempt": 1}
 """The deployment of these runs does not exist, which is found when they are executed."""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.execution.sweeper import RunMetrics
 from gateway.runs.store import RunStore
 from telemetry.instruments import Registry, render
 from tests.gateway.runs.builders import claimed, new_run
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_unfinished_runs_are_exported(store: RunStore) -> None:
     registry = Registry()
     metrics = RunMetrics(registry, max_stored_bytes=9)

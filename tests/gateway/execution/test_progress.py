@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 import orjson
+import pytest
 
 from gateway.execution.progress import INTERVAL_SECONDS, ProgressReporter
 from gateway.flows.result import NodeResult, NodeStatus
@@ -14,6 +15,8 @@ from gateway.runs.store import RunStore
 from gateway.storage.database import Database
 from tests.gateway.databases import statements
 from tests.gateway.runs.builders import COMPLETED, claimed, until
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 def ended(node_id: str, output: object = None) -> NodeResult:

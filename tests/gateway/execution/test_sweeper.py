@@ -21,6 +21,8 @@ from telemetry.logs import logger
 from tests.gateway.execution.holder import Holder
 from tests.gateway.runs.builders import claimed, new_run
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.mark.parametrize(("seconds", "answers_well"), [(0.0, True), (0.2, False)])
 async def test_a_slow_step_counts_as_a_failure_of_the_database(

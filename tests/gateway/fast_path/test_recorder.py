@@ -112,6 +112,7 @@ async def failed(call: Call) -> GatewayError:
     return caught.value
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_recorded_call_is_answered_when_its_run_is_written(setup: Setup) -> None:
     call = Call(route_of(record_runs=RecordRuns.ALL))
     recording = setup.recorder.begin(call)
@@ -182,6 +183,7 @@ async def test_an_error_that_may_pass_is_not_repeated_for_its_key(setup: Setup) 
         assert (run.idempotency_key == "k") is repeated
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_call_that_repeats_an_unfinished_run_of_another_mode_is_told_its_id(
     setup: Setup,
 ) -> None:
@@ -196,6 +198,7 @@ async def test_a_call_that_repeats_an_unfinished_run_of_another_mode_is_told_its
     assert not call.executed.is_set()
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_the_run_of_an_abandoned_failure_is_written_before_the_end(setup: Setup) -> None:
     call = Call(route_of())
     failure = setup.recorder.fail(call, ERROR)

@@ -47,6 +47,7 @@ async def pass_a_minute(gateway: InProcessGateway) -> None:
         )
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_saves_within_a_minute_are_one_revision(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     path = await save(user)
@@ -61,6 +62,7 @@ async def test_saves_within_a_minute_are_one_revision(in_process_gateway: InProc
     assert await listed(user, path) == [(2, "D", None), (1, "B", None)]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_revision_has_the_graph_of_its_time(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     path = await save(user)
@@ -77,6 +79,7 @@ async def test_a_revision_has_the_graph_of_its_time(in_process_gateway: InProces
         assert (await user.get(f"{path}revisions/{number}/")).status_code == 404
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_named_revision_is_not_replaced(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     path = await save(user)
@@ -149,6 +152,7 @@ async def test_a_name_is_that_of_the_draft_which_an_older_release_saved(
     assert await listed(user, path) == [(2, "between", "Good"), (1, "Iris classifier", None)]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_old_revisions_are_deleted(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     path = await save(user)
@@ -165,6 +169,7 @@ async def test_old_revisions_are_deleted(in_process_gateway: InProcessGateway) -
     ]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_large_revisions_are_bounded_by_their_size(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -180,6 +185,7 @@ async def test_large_revisions_are_bounded_by_their_size(
     assert len(found) == 9
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_deleted_flow_has_no_revisions(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     path = await save(user)

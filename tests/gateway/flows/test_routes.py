@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 
 FLOWS = "/node/flows/"
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_flow_is_saved_and_read_back_as_it_was_sent(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -47,6 +50,7 @@ async def test_an_invalid_change_changes_nothing(in_process_gateway: InProcessGa
     assert {**(await user.get(f"{FLOWS}{made['id']}/")).json(), "warnings": []} == made
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_flows_are_listed_in_pages(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     for number in range(3):
@@ -64,6 +68,7 @@ async def test_page_limits_are_bounded(in_process_gateway: InProcessGateway) -> 
         assert (await user.get(f"{FLOWS}?limit={limit}")).status_code == 422, limit
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_deleted_flow_is_gone(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     made = (await user.post(FLOWS, json=flow_json())).json()

@@ -18,7 +18,7 @@ from gateway.limits.request_limits import RequestLimits
 from tests.gateway.limits.limiters import DEPLOYMENT, admitted_calls, build_limits, rejection_of
 from tests.services.redis import RedisServer
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.databases("sqlite", "postgresql")]
 
 _PATIENCE = 10.0
 

@@ -33,6 +33,7 @@ async def saved(client: httpx.AsyncClient) -> dict[str, Any]:
     return flow
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_change_made_at_one_gateway_is_told_at_another(gateways: Gateways) -> None:
     here, there = gateways
     user, browser = await ada(here)
@@ -72,6 +73,7 @@ async def test_users_are_told_of_their_own_resources_only(gateways: Gateways) ->
         assert (await listener.item("runs"))["id"] == of_bob.id
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_runs_are_told_from_queued_to_their_end(gateways: Gateways) -> None:
     here, there = gateways
     user, browser = await ada(there)
@@ -89,6 +91,7 @@ async def test_runs_are_told_from_queued_to_their_end(gateways: Gateways) -> Non
         assert (item["id"], item["status"]) == (run.id, "completed")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_client_reads_on_after_its_last_event_and_is_told_when_it_cannot(
     gateways: Gateways,
 ) -> None:
@@ -120,6 +123,7 @@ async def test_the_last_event_id_precedes_the_query(gateways: Gateways) -> None:
     assert "event: reset" in wrong.text
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 @pytest.mark.parametrize("way", ["log-out", "deactivation", "role"])
 async def test_a_stream_ends_with_its_session_or_the_rights_of_its_user(
     gateways: Gateways, way: str
@@ -210,6 +214,7 @@ async def test_without_streams_a_change_costs_no_query(gateways: Gateways) -> No
     assert not [one for one in asked if "FROM flows" in one or "FROM runs" in one], flow
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_deliveries_are_told(gateways: Gateways) -> None:
     here, there = gateways
     user, browser = await ada(here)
@@ -227,6 +232,7 @@ async def test_deliveries_are_told(gateways: Gateways) -> None:
     assert (item["deployment_id"], item["status"]) == (deployment, "pending")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_private_models_and_their_servers_are_named_to_those_who_may_use_them(
     gateways: Gateways,
 ) -> None:

@@ -60,6 +60,7 @@ async def test_the_name_is_taken_and_nothing_says_by_whom(private_model: Private
     assert (await upload(private_model.owner.client, private_model.file)).json()["version"] == 2
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_two_uploads_of_a_new_name_at_once_have_one_owner(
     private_model: PrivateModel,
 ) -> None:
@@ -164,6 +165,7 @@ async def test_a_shared_model_of_another_user_is_refused_by_its_reason(
     assert "model 'vault' belongs to another user" in refused.json()["message"]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_deployments_of_others_keep_the_version_that_they_pinned(
     private_model: PrivateModel,
 ) -> None:
@@ -203,6 +205,7 @@ async def test_only_administrators_give_a_model_to_another_user(
     assert (await private_model.owner.client.get(url)).status_code == 200
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_models_of_a_deleted_user_belong_to_the_installation(
     private_model: PrivateModel,
 ) -> None:

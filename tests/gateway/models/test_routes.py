@@ -20,6 +20,7 @@ def file(tmp_path: Path) -> bytes:
     return onnx_models.identity(tmp_path / "identity.onnx").read_bytes()
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_file_becomes_the_next_version(
     in_process_gateway: InProcessGateway, file: bytes
 ) -> None:
@@ -137,6 +138,7 @@ async def _remove(user: httpx.AsyncClient, version: int) -> tuple[int, str]:
     return answer.status_code, answer.json()["message"] if answer.content else ""
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_version_in_use_is_not_removed(in_process_gateway: InProcessGateway) -> None:
     user = await in_process_gateway.user()
     flow = (await user.post("/node/flows/", json=flow_json(version="2"))).json()

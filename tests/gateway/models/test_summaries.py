@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from gateway.auth.identity import Role, Scope
 from tests import onnx_models
 from tests.gateway.databases import statements
 from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 from tests.gateway.private_model import MODELS, PRIVATE, PrivateModel, upload
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 SUMMARY = {"view": "summary"}
 

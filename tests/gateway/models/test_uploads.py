@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -31,14 +30,6 @@ MIB = 1 << 20
 TIMEOUT_SECONDS = 60.0
 
 Open = Callable[..., Awaitable[InProcessGateway]]
-
-
-@pytest.fixture
-def url(sqlite_template: Path, tmp_path: Path) -> str:
-    """Uploads do not depend on the kind of database."""
-    path = tmp_path / "slipstream.db"
-    shutil.copy(sqlite_template, path)
-    return f"sqlite:///{path}"
 
 
 @pytest.fixture

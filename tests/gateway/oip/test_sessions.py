@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.auth.identity import Role
 from gateway.auth.request_credentials import SESSION_COOKIE
 from gateway.settings import Settings
@@ -11,6 +13,7 @@ from tests.gateway.served_gateway import ServedGateway
 INFER = "/v2/models/mlp/infer"
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_session_calls_models_and_only_with_its_csrf_token(
     served_gateway: ServedGateway,
 ) -> None:

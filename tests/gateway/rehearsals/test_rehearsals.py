@@ -140,6 +140,7 @@ async def author(served_gateway: ServedGateway) -> Author:
     return await author_at(served_gateway)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_the_draft_is_compared_with_what_was_answered(author: Author) -> None:
     same = await author.record(1, {"z": 3.0000000001})
     other = await author.record(2, {"z": 5})
@@ -192,6 +193,7 @@ async def test_without_recorded_inputs_there_is_nothing_to_do(author: Author) ->
     assert (found["state"], found["total"]) == ("completed", 0)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_deployment_has_one_rehearsal_at_a_time(author: Author) -> None:
     await author.gateway.container.execution.pool.drain(0)
     await author.record(1, {"z": 3})
@@ -206,6 +208,7 @@ async def test_a_deployment_has_one_rehearsal_at_a_time(author: Author) -> None:
     assert (await author.begun())["id"] != begun["id"]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_cancelled_rehearsal_keeps_what_it_has_compared(author: Author) -> None:
     await author.record(1, {"z": 3})
     done = await author.ended()
@@ -225,6 +228,7 @@ async def test_a_rehearsal_that_was_never_begun_is_not_cancelled(author: Author)
     assert await author.cancel() == []
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_rehearsal_whose_process_is_gone_has_stopped(
     author: Author, database: Database
 ) -> None:
@@ -236,6 +240,7 @@ async def test_a_rehearsal_whose_process_is_gone_has_stopped(
     assert (await author.kept())["state"] == "stopped"
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_user_has_few_rehearsals_at_once(author: Author) -> None:
     await author.gateway.container.execution.pool.drain(0)
     for _ in range(5):
@@ -283,6 +288,7 @@ async def test_other_users_neither_begin_nor_see_one(author: Author) -> None:
         assert (begun.status_code, seen.status_code) == (404, 404), str(caller)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_rehearsal_is_kept_for_a_day(author: Author, database: Database) -> None:
     await author.begun()
     kept = KeptRehearsals(database)
@@ -290,6 +296,7 @@ async def test_a_rehearsal_is_kept_for_a_day(author: Author, database: Database)
     assert await kept.prune(now() + timedelta(seconds=60)) == 1
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_another_gateway_shows_and_tells_how_far_it_is(
     database: Database, settings: Settings
 ) -> None:

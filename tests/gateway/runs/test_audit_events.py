@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.storage.audit_tables import AuditEvent
 from tests.gateway.audit.audit_log_entries import acts_in
 from tests.gateway.runs.builders import failed
@@ -42,6 +44,7 @@ async def test_a_cancellation_with_a_manage_key_is_audited_once(api: RunsApi) ->
     assert act.request_id
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_concurrent_cancellations_are_audited_once(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())

@@ -26,6 +26,8 @@ from protos.errors import ErrorCode
 from tests.gateway.databases import statements
 from tests.gateway.runs.builders import COMPLETED, claimed, failed, new_run
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 CLAIM_ALL = """
 import asyncio, json, sys
 from gateway.runs.store import RunStore

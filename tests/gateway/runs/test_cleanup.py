@@ -16,6 +16,8 @@ from gateway.storage.tables import Deployment, DeploymentVersion
 from tests.gateway.runs.builders import COMPLETED
 from tests.gateway.runs.runs_api import RunsApi, RunsApiUser
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 LONG_AGO = timedelta(hours=1)
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.errors import GatewayError
 from gateway.limits.policy import ConcurrencyLimit, Policy
 from gateway.runs.run import CreatedRun, Idempotency
 from gateway.runs.store import RunStore
 from protos.errors import ErrorCode
 from tests.gateway.runs.builders import COMPLETED, new_run
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 DEPLOYMENT = "11111111-1111-4111-8111-111111111111"
 KEY = "22222222-2222-4222-8222-222222222222"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from gateway.auth.identity import Scope
 from gateway.metrics import GatewayMetrics
 from gateway.runs.run import RunStatus
@@ -15,6 +17,8 @@ from tests.gateway.audit.audit_log_entries import acts_in
 from tests.gateway.runs.builders import COMPLETED, failed, finished
 from tests.gateway.runs.runs_api import RUNS, RunsApi, RunsApiUser
 from tests.gateway.runs.test_storage_usage import counted
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 async def ended(user: RunsApiUser, deployment: str, *, fails: bool = False) -> str:

@@ -17,6 +17,8 @@ from gateway.runs.waiter import RunWaiter
 from gateway.storage.database import Database
 from tests.gateway.runs.builders import claimed, new_run
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 NODES = b'{"a":{"status":"completed"},"b":{"status":"completed"},"c":{"status":"completed"}}'
 ENDING = RunResult(status=RunStatus.COMPLETED, output_data=b'{"y":1}', node_outputs=NODES)
 Event = dict[str, Any]  # Any: what the data holds

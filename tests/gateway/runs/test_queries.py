@@ -32,6 +32,8 @@ from tests.gateway.runs.builders import (
     new_run,
 )
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 OTHER = "99999999-9999-4999-8999-999999999999"
 ALL = RunFilter(profile_id=PROFILE)
 

@@ -21,6 +21,8 @@ from gateway.storage.run_tables import RunEventRow, RunPayload, RunRow
 from tests.gateway.databases import statements
 from tests.gateway.runs.builders import claimed, finished, new_run, run_id_of
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 OLD = timedelta(days=31)
 
 
@@ -111,7 +113,7 @@ async def test_a_transaction_deletes_a_limited_number_of_bytes(
     assert [await store.prune(before) for _ in range(5)] == [2, 1, 1, 1, 0]
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)  # PostgreSQL has autovacuum
+@pytest.mark.databases("sqlite")  # PostgreSQL has autovacuum
 async def test_disk_space_is_released(tmp_path: Path, database: Database, store: RunStore) -> None:
     noise = RunResult(
         status=RunStatus.COMPLETED, output_data=b'"%b"' % os.urandom(20_000).hex().encode()

@@ -29,6 +29,7 @@ def code(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_run_is_shown_in_every_state(api: RunsApi) -> None:
     user = await api.user()
     run = await user.run(await user.deployment())
@@ -133,6 +134,7 @@ async def listed(client: httpx.AsyncClient) -> list[str]:
     return [run["flow_run_id"] for run in (await client.get(RUNS)).json()["items"]]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_trigger_key_sees_the_runs_that_it_started(api: RunsApi) -> None:
     ada = await api.user()
     deployment, keys = await ada.deployment(), api.services.keys
@@ -200,6 +202,7 @@ async def test_a_run_is_visible_only_to_keys_that_cover_its_deployment(api: Runs
     assert code(refused) == (403, "api_key_forbidden")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_deleted_run_is_410_and_an_unknown_one_404(
     api: RunsApi,
 ) -> None:
@@ -212,6 +215,7 @@ async def test_a_deleted_run_is_410_and_an_unknown_one_404(
         assert code(await user.client.get(f"{RUNS}{run_id}/")) == (404, "not_found")
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_runs_are_listed_in_pages_with_filters(api: RunsApi) -> None:
     user = await api.user()
     deployment, other = await user.deployment(), await user.deployment()
@@ -263,6 +267,7 @@ async def test_cancelling_twice_changes_nothing(api: RunsApi) -> None:
     assert refused.json()["flow_run_id"] == done.id
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_retry_creates_a_new_run(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment(deployment_type="server")
@@ -403,6 +408,7 @@ async def test_names_and_input_are_for_those_who_manage(api: RunsApi) -> None:
     assert (row["deployment_name"], row["api_key_name"]) == (None, None)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_lists_are_filtered_by_code_mode_and_duration(api: RunsApi) -> None:
     user = await api.user()
     deployment = await user.deployment()

@@ -6,6 +6,7 @@ import asyncio
 import socket
 
 import httpx
+import pytest
 import uvicorn
 
 from gateway.boot import BootApp
@@ -14,6 +15,8 @@ from gateway.http_server import GatewayServer
 from telemetry.parent_process import StatusPipe
 from tests.gateway.runs.builders import until
 from tests.gateway.runs.runs_api import RUNS, RunsApi
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 async def test_long_polls_do_not_delay_a_gateways_shutdown(api: RunsApi) -> None:

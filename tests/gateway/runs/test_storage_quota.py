@@ -24,6 +24,8 @@ from tests.gateway.databases import statements
 from tests.gateway.runs.builders import PROFILE, finished, keyed, new_run
 from tests.gateway.runs.test_storage_usage import counted
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 OTHER = "99999999-9999-4999-8999-999999999999"
 INPUT = b"1" * 1000
 RUN = ROW_BYTES + len(INPUT)

@@ -22,6 +22,8 @@ from gateway.webhooks.store import DeliveryStore
 from tests.gateway.databases import statements
 from tests.gateway.runs.builders import COMPLETED, PROFILE, claimed, failed, finished, new_run
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 OTHER = "99999999-9999-4999-8999-999999999999"
 RESULT = len(COMPLETED.output_data or b"") + len(COMPLETED.node_outputs or b"")
 INPUT = b'{"x":1}'

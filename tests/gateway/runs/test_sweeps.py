@@ -12,6 +12,8 @@ from gateway.runs.store import RunStore
 from gateway.storage.database import Database
 from tests.gateway.runs.builders import COMPLETED, claimed, new_run
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 async def make_due(store: RunStore, run_id: str) -> None:
     """Make a queued run due."""

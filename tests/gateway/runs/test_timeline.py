@@ -18,6 +18,8 @@ from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery
 from tests.gateway.runs.builders import failed, finished
 from tests.gateway.runs.runs_api import RUNS, RunsApi, RunsApiUser
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 Json = dict[str, Any]
 
 

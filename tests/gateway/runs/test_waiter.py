@@ -13,6 +13,8 @@ from gateway.storage.database import Database
 from tests.gateway.databases import PostgresDatabase, statements
 from tests.gateway.runs.builders import COMPLETED, claimed, failed, new_run, until
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 async def test_a_run_that_ends_in_this_process_needs_no_query(
     database: Database, store: RunStore

@@ -18,6 +18,8 @@ from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, depl
 from tests.gateway.runs.builders import finished, new_run
 from tests.gateway.runs.test_queries import asked, plan_of
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 Json = dict[str, Any]
 SEARCH = "/node/search/"
 FLOWS = "/node/flows/"

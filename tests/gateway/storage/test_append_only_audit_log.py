@@ -17,6 +17,8 @@ from gateway.storage.database import Database
 from gateway.storage.tables import Profile
 from tests.gateway.audit.audit_log_entries import acts_in, write_acts
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 OLD = timedelta(days=MIN_RETENTION_DAYS, minutes=1)
 YOUNG = timedelta(days=MIN_RETENTION_DAYS) - timedelta(minutes=1)
 

@@ -17,6 +17,8 @@ from gateway.storage.database import Database
 from gateway.storage.tables import Change, ChangeCounter, Profile
 from tests.gateway.databases import PostgresDatabase, without_counter
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 class _Heard:
     """A listener, and a queue of what it heard."""
@@ -120,7 +122,7 @@ async def test_one_transaction_may_record_several_changes(database: Database) ->
     assert [heard.queue.get_nowait() for _ in range(6)] == [None, None, "a", "b", "a", "c"]
 
 
-@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+@pytest.mark.databases("postgresql")
 async def test_recording_a_change_locks_nothing_until_the_commit(
     database: Database, postgres: PostgresDatabase
 ) -> None:

@@ -11,6 +11,8 @@ from gateway.storage.database import Database
 from tests.gateway.databases import statements
 from tests.gateway.runs.builders import new_run, until
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 async def _commit(db: Database) -> None:
     async with db.write() as session:
@@ -42,7 +44,7 @@ async def test_a_commit_of_another_process_changes_the_stamp(database: Database,
     await other.close()
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+@pytest.mark.databases("sqlite")
 async def test_sqlite_carries_no_messages(database: Database) -> None:
     with statements(database) as executed:
         database.commits.start()
@@ -51,7 +53,7 @@ async def test_sqlite_carries_no_messages(database: Database) -> None:
     assert (executed, database.commits.connected) == ([], False)
 
 
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+@pytest.mark.databases("sqlite")
 async def test_a_second_write_within_a_tick_of_the_files_clock_counts_as_a_change(
     database: Database,
 ) -> None:
@@ -62,7 +64,7 @@ async def test_a_second_write_within_a_tick_of_the_files_clock_counts_as_a_chang
     await until(lambda: not watch.changed())
 
 
-@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+@pytest.mark.databases("postgresql")
 async def test_postgresql_delivers_messages_to_other_processes(
     database: Database, url: str
 ) -> None:

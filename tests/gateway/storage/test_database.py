@@ -17,6 +17,8 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.tables import Flow, Profile
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def _profile(name: str) -> Profile:
     return Profile(email=f"{name}@example.com", role="admin")

@@ -13,6 +13,8 @@ from gateway.auth.keys import generate_key
 from gateway.storage.masking import MASK, digest, mask_secrets, mask_text
 from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 SECRET = [
     *("password", "password_hash", "hash", "webhook_secret", "secret", "secrets", "api_key"),
     *("key", "keys", "token", "csrf_token", "Authorization", "X-Api-Key", "apiKey", "Cookie"),

@@ -20,6 +20,8 @@ from gateway.storage.migrate import migrate
 from gateway.storage.tables import Table
 from tests.gateway.databases import SERVER, PostgresDatabase
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 RETIRED = {
     *("state", "phase", "pid", "address", "tcp_address", "metrics_address", "restarts"),
     *("memory_bytes", "reason", "started_at", "ready_at", "boot_seconds"),

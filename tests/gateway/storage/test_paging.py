@@ -15,6 +15,8 @@ from gateway.storage.database import Database
 from gateway.storage.paging import PageRequest, fetch_page
 from gateway.storage.tables import Flow, Profile
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def encoded(text: str) -> str:
     """Return `text` in the outer form of a cursor."""

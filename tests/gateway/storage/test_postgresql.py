@@ -72,7 +72,7 @@ async def test_a_process_that_stops_in_a_transaction_does_not_keep_its_locks(
         await asyncio.to_thread(database.drop)
 
 
-@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+@pytest.mark.databases("postgresql")
 @pytest.mark.usefixtures("database")
 async def test_a_process_that_goes_on_in_its_ended_transaction_gets_an_error_of_the_database(
     url: str, monkeypatch: pytest.MonkeyPatch

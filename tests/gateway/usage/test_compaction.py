@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import func, select
 
 from gateway.storage.clock import now
@@ -23,6 +24,8 @@ from tests.gateway.usage.calls import (
     total,
     usage_report,
 )
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 def compaction(database: Database) -> Compaction:

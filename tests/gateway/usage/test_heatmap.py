@@ -15,6 +15,8 @@ from tests.gateway.in_process_gateway import InProcessGateway
 from tests.gateway.usage.calls import LAPTOP, PHONE
 from tests.gateway.usage.usage_scenario import UsageScenario
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 HEATMAP = "/node/usage/heatmap/"
 
 # Any, here and below: JSON

@@ -10,6 +10,8 @@ from sqlalchemy import event
 from tests.gateway.in_process_gateway import DEPLOYMENTS
 from tests.gateway.usage.usage_scenario import UsageScenario
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 async def test_the_calls_of_a_day_are_added_up_for_each_deployment(
     scenario: UsageScenario,

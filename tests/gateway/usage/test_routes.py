@@ -11,6 +11,8 @@ from tests.gateway.in_process_gateway import InProcessGateway
 from tests.gateway.usage.calls import LAPTOP, PHONE
 from tests.gateway.usage.usage_scenario import USAGE, UsageScenario
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 async def test_usage_has_calls_errors_and_percentiles_by_stage(scenario: UsageScenario) -> None:
     await scenario.count(scenario.iris, times=99, seconds=0.002)

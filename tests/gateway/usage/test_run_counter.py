@@ -26,6 +26,8 @@ from tests.gateway.runs.builders import COMPLETED, PROFILE, claimed, failed, fin
 from tests.gateway.runs.test_queries import asked, plan_of
 from tests.gateway.usage.calls import total, usage_report
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 @pytest.fixture
 def store(database: Database) -> RunStore:
@@ -143,7 +145,7 @@ async def test_a_failed_count_is_repeated_by_the_next_process(
     assert (await total(database, PROFILE)).runs == 1
 
 
-@pytest.mark.parametrize("url", ["postgresql"], indirect=True)  # SQLite has one writer at a time
+@pytest.mark.databases("postgresql")  # SQLite has one writer at a time
 async def test_a_run_committed_late_is_not_skipped(database: Database, store: RunStore) -> None:
     slow = await claimed(store)
     async with database.write() as session:

@@ -29,6 +29,8 @@ from tests.gateway.usage.calls import (
     total,
 )
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 
 def usage_writer(database: Database) -> UsageWriter:
     """Return a new one, as each process has."""

@@ -25,6 +25,8 @@ from tests.gateway.in_process_gateway import deploy, flow_json
 from tests.gateway.runs.builders import COMPLETED, failed, finished
 from tests.gateway.webhooks.harness import Json, WebhookHarness
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 ALL = ["run.started", "run.completed", "run.failed"]
 
 

@@ -15,6 +15,8 @@ from gateway.settings import Settings
 from tests.gateway.webhooks.harness import WebhookHarness
 from tests.gateway.webhooks.receiver import eventually
 
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
 LEASE_SECONDS = 1.5
 
 

@@ -28,6 +28,7 @@ BLOCKED = [
 ]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_the_secret_is_shown_once(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     secret = made["webhook_secret"]
@@ -67,6 +68,7 @@ async def test_a_callback_url_rejected_by_the_guard_is_not_saved(
     ] is None
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_an_endpoint_shows_its_delivery_status(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     shown = await idle_harness.endpoint(made)
@@ -103,6 +105,7 @@ async def test_enabling_an_endpoint_resets_its_failures(idle_harness: WebhookHar
     assert (on["state"], on["disabled_reason"], on["disabled_at"]) == ("enabled", None, None)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_second_rotation_within_a_day_needs_force(idle_harness: WebhookHarness) -> None:
     made = await idle_harness.deploy()
     first = (await idle_harness.ask(made, "rotate")).json()
@@ -213,6 +216,7 @@ async def test_a_disabled_endpoint_can_be_tested(idle_harness: WebhookHarness) -
     assert (await idle_harness.ask(made, "test")).json()["status"] == "delivered"
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_deliveries_are_listed_in_pages_and_by_filters(
     idle_harness: WebhookHarness,
 ) -> None:
@@ -261,6 +265,7 @@ async def test_one_delivery_is_replayed_with_its_id(harness: WebhookHarness) -> 
     assert [attempt["number"] for attempt in again["attempt_log"]] == [1, 2]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_replay_has_all_attempts_again(harness: WebhookHarness) -> None:
     made = await harness.deploy("flaky/5")
     run_id = await harness.finish(made)
@@ -270,6 +275,7 @@ async def test_a_replay_has_all_attempts_again(harness: WebhookHarness) -> None:
     assert (await harness.until(run_id, "delivered"))["attempts"] == 5
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_replaying_since_a_time_sends_held_events(harness: WebhookHarness) -> None:
     made = await harness.deploy()
     await harness.until(await harness.finish(made), "delivered")

@@ -20,6 +20,7 @@ from tests.gateway.webhooks.harness import WebhookHarness
 from tests.gateway.webhooks.receiver import eventually
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_finished_run_arrives_with_a_signature_that_an_independent_library_verifies(
     harness: WebhookHarness,
 ) -> None:
@@ -43,6 +44,7 @@ async def test_a_finished_run_arrives_with_a_signature_that_an_independent_libra
     assert attempt["response_body"] is None  # answers of private targets are not recorded
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_retry_has_the_same_id_and_body_and_a_new_signature(
     harness: WebhookHarness,
 ) -> None:
@@ -66,6 +68,7 @@ async def test_a_retry_has_the_same_id_and_body_and_a_new_signature(
     assert (await harness.endpoint(made))["failures"] == 0
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_delivery_fails_after_its_last_attempt(harness: WebhookHarness) -> None:
     made = await harness.deploy("status/500")
     shown = await harness.until(await harness.finish(made), "failed")
@@ -83,6 +86,7 @@ async def test_a_redirect_is_a_failure_and_is_not_followed(harness: WebhookHarne
     assert harness.receiver.messages("ok") == []
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_410_disables_the_endpoint_and_holds_pending_events(harness: WebhookHarness) -> None:
     made = await harness.deploy("status/410")
     gone = await harness.finish(made)
@@ -112,6 +116,7 @@ async def test_retry_after_is_honoured(harness: WebhookHarness) -> None:
     assert len(harness.receiver.messages()) == 1
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 @pytest.mark.parametrize("status", [429, 502, 504])
 async def test_a_throttling_receiver_pauses_its_endpoint(
     idle_harness: WebhookHarness, status: int
@@ -140,6 +145,7 @@ async def test_a_refused_connection_is_a_failure(harness: WebhookHarness) -> Non
     assert {each["error_code"] for each in shown["attempt_log"]} == {"unreachable"}
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_target_blocked_later_fails_each_attempt(
     harness: WebhookHarness,
 ) -> None:
@@ -154,6 +160,7 @@ async def test_a_target_blocked_later_fails_each_attempt(
     assert "credentials" in shown["attempt_log"][0]["error_message"]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_secret_encrypted_with_another_pepper_signs_nothing(
     harness: WebhookHarness,
 ) -> None:
@@ -165,6 +172,7 @@ async def test_a_secret_encrypted_with_another_pepper_signs_nothing(
     assert harness.receiver.messages() == []
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_late_start_event_is_dropped_after_the_end_event(
     idle_harness: WebhookHarness,
 ) -> None:
@@ -182,6 +190,7 @@ async def test_a_late_start_event_is_dropped_after_the_end_event(
     ]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_both_secrets_sign_after_a_rotation(harness: WebhookHarness) -> None:
     made = await harness.deploy()
     rotated = (await harness.ask(made, "rotate")).json()
@@ -198,6 +207,7 @@ async def test_both_secrets_sign_after_a_rotation(harness: WebhookHarness) -> No
         messages[1].verify(made["webhook_secret"])
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_previous_secret_signs_for_one_day(harness: WebhookHarness) -> None:
     made = await harness.deploy()
     rotated = (await harness.ask(made, "rotate")).json()
@@ -210,6 +220,7 @@ async def test_a_previous_secret_signs_for_one_day(harness: WebhookHarness) -> N
     assert " " not in message.headers["webhook-signature"]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_dead_receivers_do_not_delay_others(harness: WebhookHarness) -> None:
     dead = [await harness.deploy("hang") for _ in range(3)]
     alive = await harness.deploy()
@@ -222,6 +233,7 @@ async def test_dead_receivers_do_not_delay_others(harness: WebhookHarness) -> No
     assert time.monotonic() - began < 5.0
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_failing_endpoint_gets_one_attempt_at_a_time(
     idle_harness: WebhookHarness,
 ) -> None:
@@ -239,6 +251,7 @@ async def test_a_failing_endpoint_gets_one_attempt_at_a_time(
     await idle_harness.webhook_dispatcher.close(3.0)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_after_five_days_of_failures_an_endpoint_is_disabled(harness: WebhookHarness) -> None:
     made = await harness.deploy("status/500")
     await harness.until(await harness.finish(made), "failed")
@@ -251,6 +264,7 @@ async def test_after_five_days_of_failures_an_endpoint_is_disabled(harness: Webh
     assert (await harness.until(run_id, "held"))["attempts"] == 1
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_success_resets_the_failures_of_an_endpoint(harness: WebhookHarness) -> None:
     made = await harness.deploy("flaky/2")
     await harness.until(await harness.finish(made), "delivered")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from tests.system.backends import embedded_only
 from tests.system.flow_documents import division_flow
 from tests.system.installation import chain
 from tests.system.runs import Runs, problem_of
@@ -38,6 +39,7 @@ def test_a_sync_batch_answers_in_order_and_isolates_failures(runs: Runs, kind: s
     assert {run["flow_run_id"] for run in runs.list_all(deployment=deployment)} == ids
 
 
+@embedded_only
 @kinds
 def test_an_invalid_item_fails_alone(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(division_flow(), "sync", kind)
@@ -60,6 +62,7 @@ def test_an_async_batch_answers_202_with_one_id_per_item(runs: Runs, kind: str) 
     assert [run["output_data"] for run in ended] == [{"y": 10}, None, {"y": 2}]
 
 
+@embedded_only
 @kinds
 def test_a_fast_batch_calls_the_model_once_per_item(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(chain("iris"), "fast", kind)
@@ -72,6 +75,7 @@ def test_a_fast_batch_calls_the_model_once_per_item(runs: Runs, kind: str) -> No
     assert results[1]["error"]["code"] == "invalid_tensor"
 
 
+@embedded_only
 def test_a_body_without_a_list_is_400(runs: Runs) -> None:
     deployment = runs.deploy(division_flow(), "sync", "server")
     problem_of(batch(runs, deployment, {"x": 1}), 400, "invalid_request")

@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.slipstream.running import environment
+from tests.system.backends import embedded_only
 from tests.system.flow_documents import echo_flow
 from tests.system.installation import chain
 from tests.system.runs import Runs
+
+pytestmark = embedded_only
 
 SAMPLES = Path(__file__).with_name("samples")
 HOST = "https://backend.aicuflow.com"

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.system.backends import embedded_only
 from tests.system.flow_documents import failing_flow, transform_flow, waiting_flow
 from tests.system.runs import MANY_SECONDS, Runs, eventually, problem_of
 
@@ -44,6 +45,7 @@ def test_a_failure_of_the_flow_is_replayed_as_well(runs: Runs, kind: str) -> Non
     assert again["instance"] == f"/node/flow-runs/{first['flow_run_id']}/"
 
 
+@embedded_only
 @kinds
 def test_a_key_is_the_same_with_and_without_its_quotes(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(transform_flow(), "sync", kind)
@@ -71,6 +73,7 @@ def test_a_key_belongs_to_its_deployment(runs: Runs) -> None:
     assert second.json()["flow_run_id"] != first["flow_run_id"]
 
 
+@embedded_only
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words", "ümlaut"])
 def test_a_malformed_key_is_400(runs: Runs, key: str) -> None:
     deployment = runs.deploy(transform_flow(), "sync", "server")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.system.backends import embedded_only
 from tests.system.flow_documents import (
     division_flow,
     echo_flow,
@@ -85,6 +86,7 @@ def test_async_answers_202_and_the_result_is_polled(
     assert run["error"] is None
 
 
+@embedded_only
 @kinds
 @pytest.mark.parametrize("response_format", ["flat", "envelope"])
 def test_fast_answers_200_with_the_prediction_and_its_run(
@@ -115,6 +117,7 @@ def test_sync_and_async_call_a_model_as_fast_does(runs: Runs, kind: str) -> None
         assert output["probabilities"][0] == pytest.approx(fast["probabilities"][0])
 
 
+@embedded_only
 @kinds
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"input_data": {"param2": 1}}'])
 def test_the_body_is_optional_and_unknown_inputs_are_ignored(
@@ -129,6 +132,7 @@ def test_the_body_is_optional_and_unknown_inputs_are_ignored(
     assert answer.json()["output_data"] == {"y": "always"}
 
 
+@embedded_only
 @pytest.mark.parametrize("mode", ["sync", "async", "fast"])
 def test_a_flat_answer_repeats_its_fields_up_to_64_kib(runs: Runs, mode: str) -> None:
     deployment = runs.deploy(chain("iris"), mode, "server")
@@ -144,6 +148,7 @@ def test_a_flat_answer_repeats_its_fields_up_to_64_kib(runs: Runs, mode: str) ->
         assert enveloped["data"]["status"] == ("queued" if mode == "async" else "completed")
 
 
+@embedded_only
 @kinds
 def test_an_answer_is_not_much_larger_than_its_input(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(echo_flow(), "sync", kind)
@@ -153,6 +158,7 @@ def test_an_answer_is_not_much_larger_than_its_input(runs: Runs, kind: str) -> N
     assert len(answer.content) < 1.02 * len(text)
 
 
+@embedded_only
 def test_a_caller_may_request_the_envelope(runs: Runs) -> None:
     deployment = runs.deploy(echo_flow(), "sync", "server")
     answer = runs.call(deployment, {"param1": "value1"}, response_format="envelope")
@@ -202,6 +208,7 @@ def test_a_run_over_its_timeout_is_504_with_its_id_and_is_stopped(runs: Runs, ki
     assert run["error"]["code"] == "timeout"
 
 
+@embedded_only
 @kinds
 def test_prefer_respond_async_makes_a_sync_call_answer_202(runs: Runs, kind: str) -> None:
     deployment = runs.deploy(transform_flow(), "sync", kind)
@@ -268,6 +275,7 @@ def test_a_version_can_be_called_by_its_number(runs: Runs, kind: str) -> None:
     assert "7" in missing.json()["message"]
 
 
+@embedded_only
 @kinds
 def test_input_that_violates_the_schema_is_422_and_creates_no_run(runs: Runs, kind: str) -> None:
     flow = transform_flow()

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pytest
 
+from tests.system.backends import embedded_only
 from tests.system.flow_documents import division_flow, transform_flow, waiting_flow
 from tests.system.runs import MANY_SECONDS, Runs, problem_of
 
@@ -37,6 +38,7 @@ def test_a_poll_shows_everything_about_a_run(runs: Runs, kind: str) -> None:
     assert started <= finished
 
 
+@embedded_only
 @kinds
 def test_an_unfinished_run_has_retry_after(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting_flow(MANY_SECONDS), "async", kind), {"x": 1})
@@ -49,6 +51,7 @@ def test_an_unfinished_run_has_retry_after(runs: Runs, kind: str) -> None:
     assert runs.cancel(run_id).status_code == 202
 
 
+@embedded_only
 @kinds
 def test_a_finished_run_has_an_etag_and_304_has_no_body(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(transform_flow(), "async", kind), {"x": 1})
@@ -174,6 +177,7 @@ def test_a_run_with_a_key_or_without_cancel_on_disconnect_survives_a_disconnect(
     assert runs.until(left["flow_run_id"])["status"] == "completed"
 
 
+@embedded_only
 @kinds
 def test_a_finished_run_cannot_be_cancelled(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(transform_flow(), "async", kind), {"x": 1})
@@ -210,6 +214,7 @@ def test_a_failed_run_can_be_retried_as_a_new_run(runs: Runs, kind: str) -> None
     assert runs.show(run_id) == failed
 
 
+@embedded_only
 @kinds
 def test_a_completed_run_cannot_be_retried(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(transform_flow(), "async", kind), {"x": 1})
@@ -237,11 +242,13 @@ def test_the_list_has_filters_and_pages(runs: Runs, kind: str) -> None:
     assert set(made[:2]) <= {run["flow_run_id"] for run in earlier} <= set(made[:3])
 
 
+@embedded_only
 def test_an_unknown_run_is_404(runs: Runs) -> None:
     for answer in (runs.poll(NOWHERE), runs.cancel(NOWHERE), runs.retry(NOWHERE)):
         problem_of(answer, 404, "not_found")
 
 
+@embedded_only
 @kinds
 def test_an_endless_expression_ends_at_its_deadline_and_delays_no_other_run(
     runs: Runs, kind: str

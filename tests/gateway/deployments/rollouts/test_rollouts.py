@@ -57,6 +57,7 @@ def seen(live: int, tried: int, failed: int = 0) -> Observations:
     return Observations(baseline=baseline, candidate=candidate)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_version_is_tried_and_the_deployment_says_so(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -182,6 +183,7 @@ async def test_promoting_the_candidate_or_another_version_ends_the_rollout(
     assert redeployed["rollout"]["reason"] == "version 3 went live"
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_counts_are_added_and_a_bad_candidate_is_rolled_back(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -222,6 +224,7 @@ async def test_late_counts_of_an_earlier_rollout_are_left_out(
     assert (await user.get(url_of(made))).json()["state"] == "running"
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_good_candidate_goes_live_when_its_time_has_come(
     in_process_gateway: InProcessGateway,
 ) -> None:
@@ -274,6 +277,7 @@ async def test_a_model_of_a_version_that_is_tried_cannot_be_removed(
     assert "in use by deployment" not in (await user.delete(url)).json()["message"]
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_rollout_ends_when_another_version_went_live_behind_its_back(
     in_process_gateway: InProcessGateway,
 ) -> None:
