@@ -14,7 +14,7 @@ NPM = ./console/npm
 # Compiled code is kept between runs, whatever the environment says: rewriting the assertions of all tests takes seconds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup setup-dev run console console-check test test-services test-fast test-long coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots bench bench-scenarios chaos fleet abuse torture format lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom demo-model clean
+.PHONY: help setup setup-dev run console console-check test test-services test-console test-fast test-tools test-long coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots bench bench-scenarios chaos fleet abuse torture format lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,29 +36,38 @@ PARALLEL := -n $(or $(TEST_PROCESSES),logical) --maxprocesses 8 --dist loadgroup
 CONFIRM := $(BIN)/python tools/confirm.py
 
 test: $(STAMPS)/dev ## Set up, then test the embedded installation: needs nothing but Python
-	@$(CONFIRM) $@ -m "not services" $(PARALLEL) $(ARGS)
+	@$(CONFIRM) $@ -m "not services and not tools and not long" $(PARALLEL) $(ARGS)
 
-test-services: $(STAMPS)/dev $(STAMPS)/console ## Test what needs PostgreSQL, Redis, RabbitMQ, nginx, Node, a browser or promtool
+test-services: $(STAMPS)/dev ## Test what needs PostgreSQL, Redis, RabbitMQ, nginx, Node or promtool
 	@./.ci/services
-	@$(CONFIRM) $@ -m services $(PARALLEL) $(ARGS)
+	@$(CONFIRM) $@ -m "services and not console and not long" $(PARALLEL) $(ARGS)
+
+test-console: $(STAMPS)/dev $(STAMPS)/console ## Test the console with a browser
+	@./.ci/services
+	@$(CONFIRM) $@ -m "console and not long" $(PARALLEL) $(ARGS)
 
 test-fast: $(STAMPS)/dev ## Unit tests only: no process is started
-	@$(CONFIRM) $@ -m "not services and not processes" $(PARALLEL) $(ARGS)
+	@$(CONFIRM) $@ -m "not services and not tools and not long and not processes" $(PARALLEL) $(ARGS)
 
-test-long: $(STAMPS)/dev ## What takes long: 50,000 random graphs whose rows must stay apart (ROW_GRAPHS=50000), and everything on PostgreSQL
-	@ROW_GRAPHS=$${ROW_GRAPHS:-50000} $(BIN)/python -m pytest tests/inference_server/rows $(ARGS)
+test-tools: $(STAMPS)/dev ## Test the tools that check, count and lock
+	@$(CONFIRM) $@ -m tools $(PARALLEL) $(ARGS)
+
+test-long: $(STAMPS)/dev $(STAMPS)/console ## What searches, repeats or waits for long (ROW_GRAPHS=50000 FUZZ_EXAMPLES=45), and all on PostgreSQL
 	@./.ci/services
-	@$(BIN)/python -m pytest -m services tests/gateway --all-databases $(ARGS)
+	@ROW_GRAPHS=$${ROW_GRAPHS:-50000} FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-45} \
+		$(CONFIRM) $@ -m "long or search" --hypothesis-profile many $(PARALLEL) $(ARGS)
+	@$(CONFIRM) $@-databases -m "services and not long" --all-databases $(PARALLEL) tests/gateway $(ARGS)
 
 coverage: $(STAMPS)/dev ## Branch coverage of `make test`, as text and in htmlcov/
-	@$(BIN)/python -m pytest -m "not services" $(PARALLEL) --cov --cov-branch --cov-report=term --cov-report=html $(ARGS)
+	@$(BIN)/python -m pytest -m "not services and not tools and not long" $(PARALLEL) --cov --cov-branch --cov-report=term --cov-report=html $(ARGS)
 
 fuzz: $(STAMPS)/dev ## Check many answers of every route against the OpenAPI document (FUZZ_EXAMPLES=200)
-	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest tests/system/document
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest tests/system/document $(ARGS)
 
-check: check-static test test-services ## Everything that CI runs
+check: $(STAMPS)/dev ## Everything that CI runs, and what took how long
+	@$(BIN)/python tools/check.py check-static test test-services test-console
 
-check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, scans, generated files, vocabulary and docs
+check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, scans, generated files, vocabulary, and the tools themselves
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -67,6 +76,7 @@ check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, scans, gen
 	@$(MAKE) --no-print-directory scan-code scan-dependencies
 	@$(MAKE) --no-print-directory protos-check errors-doc-check
 	@$(MAKE) --no-print-directory vocabulary
+	@$(MAKE) --no-print-directory test-tools
 
 console-check: $(STAMPS)/console-packages ## Check the console: Biome, types by the present routes, and vitest
 	@$(BIN)/python tools/openapi_document.py console/openapi.json

@@ -26,8 +26,12 @@ R = TypeVar("R")
 garbage_collection.pause()
 
 # What an example takes says nothing on a busy machine: tests have their own time limit.
-settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ours")
+_ANY_TIME = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same few examples in each run, so that none of them depends on luck; `make test-long` draws
+# many others.
+settings.register_profile("few", _ANY_TIME, max_examples=20, derandomize=True)
+settings.register_profile("many", _ANY_TIME, max_examples=500)
+settings.load_profile("few")
 
 # structlog's own traceback shows the values of all variables, which takes seconds of ours
 structlog.configure(
@@ -53,6 +57,8 @@ _PROCESS_FOLDERS = {
     "inference_server",
     "model_store",
 }
+_FOLDERS = {"console", "tools"}
+"""Folders whose tests, and no others, have the marker of the folder's name."""
 _INSTALLATIONS = ("installation", "backend", "slow")
 """Fixtures that run an installation; those with the scope of a package are shared by files."""
 
@@ -67,14 +73,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import folders whose tests all start processes, where none of them is to run."""
-    parts = collection_path.relative_to(_HERE).parts if _HERE in collection_path.parents else ()
-    unwanted = "not processes" in config.option.markexpr and parts[:1]
-    return True if unwanted and parts[0] in _PROCESS_FOLDERS else None
+    """Do not even import folders of which no test is to run, as far as markers tell."""
+    if collection_path.parent != _HERE or not collection_path.is_dir():
+        return None
+    folder, markers = collection_path.name, set(config.option.markexpr.split(" and "))
+    excluded = {name for name in _FOLDERS if f"not {name}" in markers}
+    if "not processes" in markers:
+        excluded |= _PROCESS_FOLDERS
+    chosen = _FOLDERS & markers
+    return True if folder in excluded or (chosen and folder not in chosen) else None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what uses services, by a parameter or fixture, or processes, by a fixture or its folder.
+    """Mark what uses services or processes (by parameters, fixtures and folders), and what draws.
 
     Tests of a file run in one process of pytest-xdist, and so do all tests that share an
     installation: one that idles in each process would take the cores from the tests. Not
@@ -94,6 +105,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     chooses = any(isinstance(value, str) and value in _SERVICE_PARAMETERS for value in values)
     if chooses or _SERVICE_FIXTURES & fixtures.keys():
         item.add_marker(pytest.mark.services)
+    if path.parts[0] in _FOLDERS:
+        item.add_marker(path.parts[0])
+    if getattr(item.obj, "is_hypothesis_test", False):
+        item.add_marker(pytest.mark.search)
     if path.parts[0] in _PROCESS_FOLDERS or _PROCESS_FIXTURES & fixtures.keys():
         item.add_marker(pytest.mark.processes)
 

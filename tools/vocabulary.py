@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PATTERNS = ("*.py", "*.md", "*.toml", "*.yml", "*.yaml", "Makefile", ".ci/*")
 SKIPPED = (
     "tools/",
-    "tests/architecture/test_tools.py",
+    "tests/tools/test_tools.py",
     "gateway/storage/migrations/",
     "requirements/",
 )

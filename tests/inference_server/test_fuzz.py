@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import psutil
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protos import open_inference_pb2 as pb
@@ -120,22 +120,16 @@ def send(shared_server: StartServer) -> Iterator[Send]:
     assert not re.search("Traceback|unexpected_error|Exception", server.log())
 
 
-fuzzing = settings(max_examples=500, derandomize=True)
-
-
-@fuzzing
 @given(request=requests)
 def test_any_message_is_answered_or_refused(send: Send, request: pb.ModelInferRequest) -> None:
     send(request.SerializeToString())
 
 
-@fuzzing
 @given(request=corrupted())
 def test_any_corrupted_message_is_answered_or_refused(send: Send, request: bytes) -> None:
     send(request)
 
 
-@fuzzing
 @given(request=st.binary(max_size=200))
 def test_any_bytes_are_answered_or_refused(send: Send, request: bytes) -> None:
     send(request)

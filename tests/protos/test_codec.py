@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protos import open_inference_pb2 as pb
@@ -18,7 +18,6 @@ from tests.protos.strategies import arrays, arrays_for_json
 TYPED = [name for name, datatype in DATATYPES.items() if datatype.contents]
 
 every_datatype = pytest.mark.parametrize("name", DATATYPES)
-few = settings(max_examples=25)
 
 
 def same(decoded: np.ndarray, sent: np.ndarray) -> None:
@@ -36,7 +35,6 @@ def json_of(array: np.ndarray, name: str) -> object:
 
 
 @every_datatype
-@few
 @given(data=st.data())
 def test_a_raw_tensor_round_trips_bit_for_bit(name: str, data: st.DataObject) -> None:
     array = data.draw(arrays(name))
@@ -48,7 +46,6 @@ def test_a_raw_tensor_round_trips_bit_for_bit(name: str, data: st.DataObject) ->
 
 
 @pytest.mark.parametrize("name", TYPED)
-@few
 @given(data=st.data())
 def test_a_typed_tensor_round_trips_through_a_message(name: str, data: st.DataObject) -> None:
     array = data.draw(arrays(name))
@@ -61,7 +58,6 @@ def test_a_typed_tensor_round_trips_through_a_message(name: str, data: st.DataOb
 
 
 @every_datatype
-@few
 @given(data=st.data())
 def test_a_tensor_round_trips_through_json(name: str, data: st.DataObject) -> None:
     array = data.draw(arrays_for_json(name))
@@ -73,7 +69,6 @@ def test_a_tensor_round_trips_through_json(name: str, data: st.DataObject) -> No
 
 
 @every_datatype
-@few
 @given(data=st.data())
 def test_a_flat_list_with_a_shape_is_the_same_tensor(name: str, data: st.DataObject) -> None:
     array = data.draw(arrays_for_json(name))

@@ -10,7 +10,7 @@ from itertools import cycle, islice
 import numpy as np
 import orjson
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protos import large_json
@@ -80,7 +80,6 @@ def test_a_rectangle_of_numbers_becomes_a_number_array(shape: tuple[int, ...]) -
         assert is_read_as_array(f'{{"x":{array_text(tokens, shape, space)}}}'.encode())
 
 
-@settings(max_examples=60)
 @given(
     datatype=st.sampled_from(list(DATATYPES)),
     tokens=st.lists(st.sampled_from(FLOATS + INTEGERS), min_size=1, max_size=9)
@@ -96,7 +95,6 @@ def test_numbers_are_the_same_to_the_last_bit(
     checked_result(f'{{"x":{space}{array_text(tokens, shape, space)}{space}}}', datatype)
 
 
-@settings(max_examples=200)
 @given(
     datatype=st.sampled_from(["FP32", "FP64", "FP16", "BF16", "INT64", "UINT64", "UINT8", "BOOL"]),
     tokens=st.sampled_from([FLOATS, INTEGERS, ["1"], ["true"], ['"a"']]),
@@ -114,7 +112,6 @@ def test_one_unusual_element_has_the_same_result(
     checked_result(f'{{"x":{nested(every, shape, " ")}}}', datatype)
 
 
-@settings(max_examples=200)
 @given(
     shape=st.sampled_from(SHAPES[:-1]),
     where=st.floats(0, 1),

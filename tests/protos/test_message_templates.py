@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protos import open_inference_pb2 as pb
@@ -20,8 +20,6 @@ from protos.message_templates import (
 )
 from protos.parameters import CANCEL, INFER_SECONDS, QUEUE_SECONDS
 from tests.protos.strategies import TEXT
-
-few = settings(max_examples=60)
 
 SHAPES = st.lists(st.integers(0, 300), max_size=4)
 RAWS = st.one_of(
@@ -88,7 +86,6 @@ def check(
     assert template.matches(bytes(changed)) == (place in inside)
 
 
-@few
 @given(request=requests(), data=st.data())
 def test_a_requests_template_renders_what_protobuf_encodes(
     request: pb.ModelInferRequest, data: st.DataObject
@@ -104,7 +101,6 @@ def test_a_requests_template_renders_what_protobuf_encodes(
         assert encoded == request.SerializeToString()  # larger maps have no fixed order
 
 
-@few
 @given(response=responses(), streamed=st.booleans(), data=st.data())
 def test_an_answers_template_renders_what_protobuf_encodes(
     response: pb.ModelInferResponse, streamed: bool, data: st.DataObject
@@ -142,7 +138,6 @@ def test_messages_without_raw_content_have_no_template() -> None:
     assert InferResponseTemplate.from_message(empty, [b"1234"], streamed=False) is None
 
 
-@few
 @given(response=responses(), error=st.text(max_size=3))
 def test_a_split_response_is_the_response_without_its_raw_contents(
     response: pb.ModelInferResponse, error: str
@@ -155,7 +150,6 @@ def test_a_split_response_is_the_response_without_its_raw_contents(
     assert encoded == whole.SerializeToString(deterministic=True)
 
 
-@few
 @given(parts=st.lists(responses(), min_size=2, max_size=3))
 def test_parts_of_a_response_are_merged_as_protobuf_does(
     parts: list[pb.ModelInferResponse],
@@ -170,7 +164,6 @@ def test_parts_of_a_response_are_merged_as_protobuf_does(
     assert encoded == whole.SerializeToString(deterministic=True)
 
 
-@few
 @given(response=responses(), data=st.data())
 def test_a_damaged_response_is_split_as_protobuf_parses_it_or_not_at_all(
     response: pb.ModelInferResponse, data: st.DataObject
@@ -196,7 +189,6 @@ def test_what_is_no_response_is_not_split(message: bytes) -> None:
         split_response(message)
 
 
-@few
 @given(kinds=st.lists(requests(), max_size=8), others=st.lists(requests(), max_size=8))
 def test_a_cache_finds_what_was_added_and_nothing_else(
     kinds: list[pb.ModelInferRequest], others: list[pb.ModelInferRequest]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protos.datatypes import DATATYPES
@@ -57,7 +57,6 @@ def _matrices(kind: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
 
 
 @pytest.mark.parametrize("name", DATATYPES)
-@settings(max_examples=150)
 @given(data=st.data())
 def test_pack_json_returns_the_bytes_of_from_json_or_its_error(
     name: str, data: st.DataObject

@@ -6,13 +6,11 @@ import math
 
 import prometheus_client as prometheus
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from telemetry.instruments import BATCH_SIZES, CONTENT_TYPE, LATENCY_SECONDS, Registry
-
-few = settings(max_examples=25)
 
 AMOUNTS = st.floats(0, 1e6)
 VALUES = st.one_of(st.floats(-10, 200), st.sampled_from([*LATENCY_SECONDS, math.inf]))
@@ -26,7 +24,6 @@ def prometheus_text(registry: prometheus.CollectorRegistry) -> str:
     return "\n".join(line for line in lines if "_created" not in line)
 
 
-@few
 @given(st.lists(st.tuples(LABELS, AMOUNTS)))
 def test_counters_render_as_in_prometheus_client(
     observed: list[tuple[str, float]],
@@ -40,7 +37,6 @@ def test_counters_render_as_in_prometheus_client(
     assert ours.render().decode() == prometheus_text(registry)
 
 
-@few
 @given(st.lists(st.tuples(LABELS, VALUES)))
 def test_gauges_render_as_in_prometheus_client(
     observed: list[tuple[str, float]],
@@ -55,7 +51,6 @@ def test_gauges_render_as_in_prometheus_client(
 
 
 @pytest.mark.parametrize("bounds", [LATENCY_SECONDS, BATCH_SIZES], ids=["latency", "batch"])
-@few
 @given(observed=st.lists(st.tuples(LABELS, VALUES)))
 def test_histograms_render_as_in_prometheus_client(
     bounds: tuple[float, ...], observed: list[tuple[str, float]]

@@ -26,7 +26,6 @@ MUCH = 64 * 2**20
 """Bytes that would not fit into the kernel's buffers."""
 
 SHAPES = settings(
-    max_examples=20,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.flows.ports import ModelCall
@@ -112,7 +112,6 @@ def _expected(shape: Shape, x: int) -> dict[str, str]:
     return {f"n{at}": status for at, status in found.items()}
 
 
-@settings(max_examples=200)
 @given(shape=shapes(), x=st.integers(0, 12))
 def test_each_node_ends_once_after_its_predecessors(shape: Shape, x: int) -> None:
     heard: list[NodeResult] = []
@@ -129,7 +128,6 @@ def test_each_node_ends_once_after_its_predecessors(shape: Shape, x: int) -> Non
         assert int((outcome.error.node_id or "")[1:]) not in shape.going_on
 
 
-@settings(max_examples=200)
 @given(shape=shapes(), after=st.integers(0, 6))
 def test_a_run_can_be_cancelled_at_any_time(shape: Shape, after: int) -> None:
     async def cancelled_run() -> None:

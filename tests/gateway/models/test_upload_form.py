@@ -34,7 +34,7 @@ FORM = (
 
 
 @given(st.lists(st.integers(0, len(FORM)), max_size=30))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_form_is_the_same_however_its_bytes_arrive(
     tmp_path_factory: pytest.TempPathFactory, places: list[int]
 ) -> None:

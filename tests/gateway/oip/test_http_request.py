@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
@@ -87,7 +87,6 @@ def test_binary_and_json_inputs_can_be_mixed() -> None:
     assert "binary_data_size" not in request.inputs[0].parameters
 
 
-@settings(max_examples=50)
 @given(
     parts=st.lists(st.tuples(st.binary(max_size=20), st.booleans()), max_size=6),
     spaces=st.text(" \n\t\r", max_size=5),
@@ -108,7 +107,6 @@ def test_every_binary_input_gets_exactly_its_own_bytes(
     assert asked.raws == [data for data, _ in parts]
 
 
-@settings(max_examples=50)
 @given(body=st.binary(max_size=60), length=st.none() | st.binary(max_size=4) | st.integers(0, 70))
 def test_any_body_is_read_or_refused(body: bytes, length: bytes | int | None) -> None:
     headers = {}

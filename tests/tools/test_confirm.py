@@ -13,6 +13,7 @@ from tests.architecture.repository import ROOT
 
 pytestmark = pytest.mark.processes
 
+PLUGINS = "xdist.plugin,xdist.looponfail,pytest_reportlog.plugin"
 ONCE = """
 from pathlib import Path
 
@@ -41,6 +42,8 @@ class Target:
         command += ["-c", str(self._folder / "pytest.ini"), "--dist", "loadgroup"]
         # Its folder is the working directory: what it writes stays there.
         environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+        # Importing all plugins takes longer than these tests.
+        environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": PLUGINS}
         ended = subprocess.run(
             command, cwd=self._folder, env=environment, capture_output=True, text=True, check=False
         )

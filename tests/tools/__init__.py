@@ -1,0 +1,1 @@
+"""Tests of how the parts lie: who imports whom, and what the documents promise."""
