@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser, BrowserContext, Route
 
 from tests.console.conftest import start
 from tests.console.watched_page import WatchedPage
@@ -48,18 +48,29 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, Conte
     assert up.stop() == 0
 
 
+@pytest.fixture(scope="module")
+def contexts(browser: Browser, filled: tuple[Up, Content]) -> Iterator[dict[bool, BrowserContext]]:
+    """A context without a session (True), and one with: all screens share its cache of scripts."""
+    size: Any = {"viewport": {"width": 1280, "height": 800}}  # Playwright's
+    made = {
+        True: browser.new_context(**size),
+        False: browser.new_context(**size, **filled[1].logged_in()),
+    }
+    yield made
+    for context in made.values():
+        context.close()
+
+
 @pytest.fixture
 def open_screen(
-    browser: Browser, filled: tuple[Up, Content]
+    contexts: dict[bool, BrowserContext], filled: tuple[Up, Content]
 ) -> Iterator[Callable[[Screen], WatchedPage]]:
-    """Opens a screen in a new context, with a session if it needs one."""
+    """Opens a screen, with a session if it needs one."""
     up, content = filled
     opened: list[WatchedPage] = []
 
     def open_one(screen: Screen) -> WatchedPage:
-        session: dict[str, Any] = {} if screen.anonymous else content.logged_in()  # Playwright's
-        context = browser.new_context(viewport={"width": 1280, "height": 800}, **session)
-        watched = WatchedPage(context.new_page())
+        watched = WatchedPage(contexts[screen.anonymous].new_page())
         watched.announce("/node/session/", 401)
         opened.append(watched)
         answer = watched.page.goto(f"{up.url}/console{screen.path.format(**content.ids)}")
@@ -75,15 +86,16 @@ def open_screen(
 
     yield open_one
     for each in opened:
-        each.page.context.close()
+        each.page.close()
 
 
+@pytest.mark.parametrize("everywhere", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.name)
 def test_a_screen_is_accessible_and_has_its_policy(
-    open_screen: Callable[[Screen], WatchedPage], screen: Screen
+    open_screen: Callable[[Screen], WatchedPage], screen: Screen, everywhere: bool
 ) -> None:
     watched = open_screen(screen)
-    watched.check_accessibility()
+    watched.check_accessibility(everywhere=everywhere)
     watched.check_reflow()
     assert not watched.faults, "\n".join(watched.faults)
 

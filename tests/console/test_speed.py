@@ -21,7 +21,7 @@ from tests.console.stopwatch import MAX_TRIES, Budget, Stopwatch
 from tests.slipstream.running import Up
 from tests.system.flow_documents import transform_flow
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.services, pytest.mark.long, pytest.mark.timeout(400)]
 
 PHONE = 4.0
 """How much slower the thread of a page is made for most budgets."""

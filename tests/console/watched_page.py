@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.architecture.repository import ROOT
 
 KEY = re.compile(r"sk-[0-9A-Za-z]{46}")
 WEBHOOK_SECRET = re.compile(r"whsec_[0-9A-Za-z+/]{24,}={0,2}")
-WIDTHS = (360, 1280)
+_THEMES, _WIDTHS = ("light", "dark"), (360, 1280)
 _HEIGHT = 800
 TIMEOUT_MILLISECONDS = 45_000
 """Of each wait: a page refreshes after 30 s at the latest, and polls after 60 s."""
@@ -113,21 +114,21 @@ class WatchedPage:
         text: str = self.page.evaluate("navigator.clipboard.readText()")
         return text
 
-    def check_accessibility(self) -> None:
-        """Check with axe, in both themes and narrow and wide, that nothing serious is wrong.
+    def check_accessibility(self, *, everywhere: bool = False) -> None:
+        """Check with axe, light and narrow, and dark and wide, that nothing serious is wrong.
 
-        Neither may anything stand out of a narrow window.
+        Neither may anything stand out of the window. `everywhere`: each theme with each width.
         """
         self.page.evaluate(_AXE.read_text())
-        for theme in ("light", "dark"):
-            for width in WIDTHS:
-                self.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-                self.page.set_viewport_size({"width": width, "height": _HEIGHT})
-                self.page.evaluate(_PAINTED)
-                where = f"{urlsplit(self.page.url).path}, {theme}, {width} px"
-                self.faults += [f"{where}: {found}" for found in self._violations()]
-                if (beyond := self.page.evaluate(_BEYOND)) > 0:
-                    self.faults.append(f"{where}: {beyond} px stand out of the window")
+        pairs = zip(_THEMES, _WIDTHS, strict=True)
+        for theme, width in itertools.product(_THEMES, _WIDTHS) if everywhere else pairs:
+            self.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+            self.page.set_viewport_size({"width": width, "height": _HEIGHT})
+            self.page.evaluate(_PAINTED)
+            where = f"{urlsplit(self.page.url).path}, {theme}, {width} px"
+            self.faults += [f"{where}: {found}" for found in self._violations()]
+            if (beyond := self.page.evaluate(_BEYOND)) > 0:
+                self.faults.append(f"{where}: {beyond} px stand out of the window")
 
     def check_reflow(self) -> None:
         """Check what axe leaves out by default: targets of 24 px, one heading, and 320 px wide.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,12 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "store")
 
 
-@pytest.fixture
-def verifier() -> Verifier:
-    """The verifier that the product uses."""
-    return Verifier(COMMAND)
+@pytest.fixture(scope="module")
+def verifier() -> Iterator[Verifier]:
+    """The verifier that the product uses; one process imports what it needs. For one thread."""
+    verifier = Verifier(COMMAND)
+    with verifier.one_process():
+        yield verifier
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import orjson
 import pytest
 from obstore.store import S3Store
 
+from model_store import bucket_store
 from model_store.bucket_store import BucketStore
 from model_store.cache import VersionCache
 from model_store.errors import StoreError
@@ -22,7 +23,6 @@ from model_store.locations import open_store, parse_options
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 from tests import onnx_models
-from tests.model_store.conftest import COMMAND
 from tests.services.s3 import S3Server
 
 pytestmark = pytest.mark.processes
@@ -76,22 +76,39 @@ class CuttingProxy:
             source.close()
 
 
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[S3Server]:
-    """An S3 server of this test alone."""
-    server = S3Server(tmp_path)
-    server.start()
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server, started by the first test that needs it."""
+    server = S3Server(tmp_path_factory.mktemp("s3"))
     yield server
-    with suppress(ProcessLookupError):
-        server.end()
+    server.stop()
 
 
 @pytest.fixture
-def store(s3: S3Server, tmp_path: Path) -> BucketStore:
+def s3(server: S3Server) -> Iterator[S3Server]:
+    """The server with an empty bucket; the test may end and suspend it."""
+    if not server.is_running:
+        server.start()
+    server.empty()
+    yield server
+    if server.is_running:
+        server.resume()
+
+
+@pytest.fixture(autouse=True)
+def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up a server that hangs after 2 seconds, not 10."""
+    for name in ("_QUESTION", "_DOWNLOAD"):
+        patience = getattr(bucket_store, name)
+        monkeypatch.setattr(bucket_store, name, patience._replace(answer=2, retry=2))
+
+
+@pytest.fixture
+def store(s3: S3Server, tmp_path: Path, verifier: Verifier) -> BucketStore:
     """A store whose only model has 8 MB of weights."""
     opened = BucketStore("s3://models/a/b", VersionCache(tmp_path / "own", 2**30), s3.options)
     model = onnx_models.heavy(tmp_path / "heavy.onnx", 8_000_000)
-    opened.publish(model, "heavy", verifier=Verifier(COMMAND))
+    opened.publish(model, "heavy", verifier=verifier)
     return opened
 
 
@@ -199,12 +216,12 @@ def test_missing_files_are_damage(store: BucketStore, s3: S3Server, tmp_path: Pa
 
 @pytest.mark.usefixtures("store")
 def test_a_version_whose_publication_was_not_confirmed_is_whole(
-    s3: S3Server, tmp_path: Path
+    s3: S3Server, tmp_path: Path, verifier: Verifier
 ) -> None:
     proxy = CuttingProxy(s3.endpoint, limit=10**9, unanswered=b"/versions/heavy/2.json")
     model = onnx_models.mlp(tmp_path / "mlp.onnx")
     with pytest.raises(StoreError) as lost:
-        other_host(s3, tmp_path, proxy.endpoint).publish(model, "heavy", verifier=Verifier(COMMAND))
+        other_host(s3, tmp_path, proxy.endpoint).publish(model, "heavy", verifier=verifier)
     proxy.close()
     assert lost.value.code is ErrorCode.MODEL_STORE_UNAVAILABLE
     direct = other_host(s3, tmp_path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -24,6 +25,8 @@ from tests.services.azure import AzureServer
 from tests.services.s3 import S3Server
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("s3")]
+
+Publish = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +63,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ModelStore:
     return BucketStore(f"{request.param}://models/{uuid4().hex}", cache, server.options)
 
 
-def publish(store: ModelStore, model: Path, name: str = "mlp", **options: object) -> int:
-    return store.publish(model, name, verifier=Verifier(COMMAND), **options).version  # type: ignore[arg-type]
+@pytest.fixture
+def publish(store: ModelStore, verifier: Verifier) -> Publish:
+    """Publishes a file as `mlp`; returns the version."""
+
+    def published(model: Path, **options: Any) -> int:
+        return store.publish(model, "mlp", verifier=verifier, **options).version
+
+    return published
 
 
 def test_a_published_version_can_be_fetched(
@@ -98,22 +107,24 @@ def test_the_file_of_a_model_is_there_without_its_version(
         pass
 
 
-def test_versions_are_numbered_and_immutable(store: ModelStore, model: Path) -> None:
-    assert [publish(store, model), publish(store, model), publish(store, model, version=7)] == [
+def test_versions_are_numbered_and_immutable(
+    store: ModelStore, publish: Publish, model: Path
+) -> None:
+    assert [publish(model), publish(model), publish(model, version=7)] == [
         1,
         2,
         7,
     ]
-    assert publish(store, model) == 8
+    assert publish(model) == 8
     with pytest.raises(StoreError, match="version 2 of 'mlp' exists") as refusal:
-        publish(store, model, version=2)
+        publish(model, version=2)
     assert refusal.value.code is ErrorCode.CONFLICT
     assert store.versions("mlp") == [1, 2, 7, 8]
 
 
-def test_labels_are_set_moved_and_deleted(store: ModelStore, model: Path) -> None:
-    publish(store, model)
-    publish(store, model)
+def test_labels_are_set_moved_and_deleted(store: ModelStore, publish: Publish, model: Path) -> None:
+    publish(model)
+    publish(model)
     store.set_label("mlp", "stable", 1)
     store.set_label("mlp", "canary", 2)
     assert store.labels("mlp") == {"canary": 2, "stable": 1}
@@ -128,10 +139,10 @@ def test_labels_are_set_moved_and_deleted(store: ModelStore, model: Path) -> Non
 
 
 def test_a_removed_version_is_gone_and_its_number_is_not_assigned_again(
-    store: ModelStore, model: Path
+    store: ModelStore, publish: Publish, model: Path
 ) -> None:
-    publish(store, model)
-    publish(store, model)
+    publish(model)
+    publish(model)
     store.set_label("mlp", "stable", 2)
     with pytest.raises(StoreError, match="labelled stable") as refusal:
         store.remove("mlp", 2)
@@ -139,12 +150,12 @@ def test_a_removed_version_is_gone_and_its_number_is_not_assigned_again(
     store.delete_label("mlp", "stable")
     store.remove("mlp", 2)
     assert store.versions("mlp") == [1]
-    assert publish(store, model) == 3
+    assert publish(model) == 3
     for ask in (store.manifest, store.fetch, store.remove, store.find_changes):
         with pytest.raises(StoreError, match="no version 2; it has 1, 3") as missing:
             ask("mlp", 2)
         assert missing.value.code is ErrorCode.NOT_FOUND
-    assert publish(store, model, version=2) == 2
+    assert publish(model, version=2) == 2
 
 
 def test_an_empty_store_has_nothing(store: ModelStore) -> None:
@@ -156,10 +167,10 @@ def test_an_empty_store_has_nothing(store: ModelStore) -> None:
         store.versions("../mlp")
 
 
-def test_the_usage_is_that_of_each_owner(store: ModelStore, model: Path) -> None:
-    publish(store, model, owner="ada")
-    publish(store, model, owner="ada")
-    publish(store, model)
+def test_the_usage_is_that_of_each_owner(store: ModelStore, publish: Publish, model: Path) -> None:
+    publish(model, owner="ada")
+    publish(model, owner="ada")
+    publish(model)
     size = model.stat().st_size
     usage = store.usage()
     assert usage.total_bytes == 3 * size
@@ -170,17 +181,19 @@ def test_the_usage_is_that_of_each_owner(store: ModelStore, model: Path) -> None
     assert store.usage().by_owner["ada"].size == size
 
 
-def test_what_is_refused_last_leaves_nothing(store: ModelStore, model: Path) -> None:
+def test_what_is_refused_last_leaves_nothing(
+    store: ModelStore, publish: Publish, model: Path
+) -> None:
     def refuse() -> None:
         message = "no"
         raise PermissionError(message)
 
     with pytest.raises(PermissionError):
-        publish(store, model, admit=refuse)
+        publish(model, admit=refuse)
     broken = model.with_name("broken.onnx")
     broken.write_bytes(b"not a model")
     with pytest.raises(StoreError):
-        publish(store, broken)
+        publish(broken)
     assert (list(store.names()), store.usage().total_bytes) == ([], 0)
     with store.upload_folder() as folder:
         assert [path.name for path in folder.parent.iterdir()] == [folder.name]
@@ -200,7 +213,10 @@ def test_two_publish_at_once(
 
     def publish_one() -> None:
         try:
-            outcomes.append(publish(store, model, version=version, admit=admit))
+            published = store.publish(
+                model, "mlp", verifier=Verifier(COMMAND), version=version, admit=admit
+            )
+            outcomes.append(published.version)
         except StoreError as refusal:
             outcomes.append(refusal.code)
 

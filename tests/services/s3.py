@@ -33,6 +33,11 @@ class S3Server(Service):
             "region": "us-east-1",
         }
 
+    def empty(self) -> None:
+        """Delete all objects."""
+        httpx.post(f"{self.endpoint}/moto-api/reset").raise_for_status()
+        httpx.put(f"{self.endpoint}/models").raise_for_status()
+
     def _makes_bucket(self) -> bool:
         try:
             return httpx.put(f"{self.endpoint}/models").is_success

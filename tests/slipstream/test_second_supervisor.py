@@ -134,6 +134,7 @@ def test_it_begins_when_the_first_was_killed_or_has_stopped_for_longer_than_its_
     assert third.stop() == 0
 
 
+@pytest.mark.long
 def test_of_two_that_start_at_once_one_goes_on(tmp_path: Path, database_url: str) -> None:
     both = [start(tmp_path / name, database_url) for name in ("first", "second")]
     eventually(lambda: [up.process.poll() for up in both], lambda found: 3 in found)

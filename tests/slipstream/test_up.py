@@ -93,7 +93,7 @@ def test_json_output_is_one_document_even_from_a_deep_folder_with_two_workers(
     # Deeper than the path of a Unix socket may be.
     deep = tmp_path / "/".join(["a-folder-of-thirty-characters-"] * 4)
     deep.mkdir(parents=True)
-    up = Up(deep / "state", "--json", "--workers", "2")
+    up = Up(deep / "state", "--json", "--workers", "2", *NO_WORKER)
     document = json.loads(up.until("{"))
     assert document["url"] == up.url
     assert document["ready"] is True

@@ -13,7 +13,7 @@ import pytest
 from slipstream.failures import UnusableError
 from slipstream.settings import ServeOptions, UpOptions, check_exposure
 from telemetry.options import check
-from tests.slipstream.running import Up, environment, free_port
+from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 
 
 def refused(*options: str) -> tuple[int, str, str]:
@@ -86,7 +86,7 @@ def test_a_state_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> No
 
 def test_a_state_folder_in_use_is_reported_with_its_process(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    up = Up(state, "--no-demo")
+    up = Up(state, "--no-demo", *NO_WORKER)
     up.until("listens")
     ports = ["--port", str(free_port()), "--grpc-port", str(free_port())]
     status, _, line = refused("--state", str(state), *ports)

@@ -185,6 +185,7 @@ def test_up_starts_queue_workers_and_a_killed_one_again(tmp_path: Path) -> None:
     assert re.search(r"gateway +stopped.*worker rest +stopped", text, re.DOTALL)
 
 
+@pytest.mark.long
 def test_an_idle_worker_of_up_sleeps_and_a_run_wakes_it(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo", "--worker-idle-seconds", "1")
     up.until("ready for")

@@ -12,6 +12,7 @@ import pytest
 from tests.architecture.repository import ROOT
 
 
+@pytest.mark.long
 @pytest.mark.services
 @pytest.mark.timeout(300)
 def test_a_few_seconds_of_chaos_break_no_promise_and_end_with_the_report() -> None:

@@ -134,6 +134,7 @@ def all_files(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.long
 def test_a_plain_key_is_stored_and_logged_nowhere(
     verbose_installation: Installation, tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ def command(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_models_go_on_without_the_bucket(s3: S3Server, tmp_path: Path) -> None:
     up = Up(tmp_path / "state", *NO_WORKER, **variables(s3))
     up.until("documentation")

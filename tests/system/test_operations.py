@@ -166,6 +166,7 @@ def live(machine: Machine, client: Client) -> None:
         assert machine.database.name not in listed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_backed_up_destroyed_restored_upgraded_and_removed(
     kind: str, tmp_path: Path, receiver: Receiver

@@ -14,7 +14,7 @@ import pytest
 
 from tests.authority import Authority, replace_file
 from tests.gateway.databases import PostgresDatabase
-from tests.slipstream.running import Up, environment, free_port
+from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.system.runs import eventually
 
 TOKEN = "a-token-of-32-characters-or-more"
@@ -93,6 +93,7 @@ def test_a_remote_gateway_reaches_inference_servers_with_mutual_tls(
     pair, own = authority.issue("server", "models.internal"), authority.issue("gateway", "gateway")
     up = Up(
         state,
+        *NO_WORKER,
         **shared,
         SLIPSTREAM_INFERENCE_TCP=f"{SERVERS}:0",
         SLIPSTREAM_INFERENCE_TLS_CERTIFICATE=str(pair.certificate),
@@ -133,6 +134,7 @@ def test_a_remote_gateway_reaches_inference_servers_with_a_token(
     replace_file(tokens, TOKEN.encode())
     up = Up(
         state,
+        *NO_WORKER,
         **shared,
         SLIPSTREAM_INFERENCE_TCP="0.0.0.0:0",
         SLIPSTREAM_INFERENCE_ADVERTISE=SERVERS,

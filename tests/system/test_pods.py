@@ -34,6 +34,7 @@ from tests.system.runs import eventually
 pytestmark = [
     pytest.mark.services,
     pytest.mark.processes,
+    pytest.mark.long,
     pytest.mark.timeout(900),  # the image is built from packages
 ]
 

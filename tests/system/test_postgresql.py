@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.databases import PostgresDatabase
-from tests.slipstream.running import Up
+from tests.slipstream.running import NO_WORKER, Up
 from tests.system.installation import Installation, chain
 
 pytestmark = pytest.mark.services
@@ -23,7 +23,7 @@ def postgresql() -> Iterator[PostgresDatabase]:
 
 
 def test_postgresql_needs_no_sqlite_file(tmp_path: Path, postgresql: PostgresDatabase) -> None:
-    up = Up(tmp_path / "state", SLIPSTREAM_DATABASE_URL=postgresql.url)
+    up = Up(tmp_path / "state", *NO_WORKER, SLIPSTREAM_DATABASE_URL=postgresql.url)
     up.until("documentation")
     installation = Installation(up)
     deployment = installation.deploy(chain("iris"))

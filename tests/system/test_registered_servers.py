@@ -90,12 +90,20 @@ class Site:
         eventually(lambda: httpx.get(f"{self.up.url}/metrics").text, lambda text: metric in text)
 
 
-@pytest.fixture
-def site() -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def shared_site() -> Iterator[Site]:
     with TemporaryDirectory(prefix="ss-") as folder:
         made = Site(Path(folder))
         yield made
         made.installation.stop()
+
+
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    """The installation, when nothing of the test before is left."""
+    eventually(lambda: shared_site.get("/livez"), lambda answer: answer.status_code == 200)
+    eventually(shared_site.processes, lambda found: found == [])
+    return shared_site
 
 
 class Load:

@@ -68,7 +68,7 @@ def until_replaced(up: Up, before: set[int]) -> None:
         time.sleep(0.1)
 
 
-def test_options_and_settings_change_and_wrong_ones_change_nothing(tmp_path: Path) -> None:
+def test_wrong_options_and_settings_change_nothing(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo", *NO_WORKER)
     up.until("ready at")
     installation = Installation(up)
@@ -88,7 +88,17 @@ def test_options_and_settings_change_and_wrong_ones_change_nothing(tmp_path: Pat
     failed = reload(up.state, "--env-file", str(settings), code=1)
     assert str(missing) in failed["error"]["message"]
     assert installation.http.get("/node/deployments/").status_code == 200
+    installation.stop()
 
+
+@pytest.mark.long
+def test_options_and_settings_change(tmp_path: Path) -> None:
+    up = Up(tmp_path / "state", "--no-demo", *NO_WORKER)
+    up.until("ready at")
+    installation = Installation(up)
+    before = pids(up)
+
+    settings = tmp_path / "settings"
     settings.write_text("SLIPSTREAM_DRAIN_SECONDS=3\n")
     reload(up.state, "--env-file", str(settings), "--", "--workers", "2", *NO_WORKER)
     assert not pids(up) & before
@@ -103,6 +113,7 @@ def test_options_and_settings_change_and_wrong_ones_change_nothing(tmp_path: Pat
     installation.stop()
 
 
+@pytest.mark.long
 def test_servers_that_share_processes_are_replaced(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--models-per-process", "4", *NO_WORKER)
     up.until("ready at")
@@ -126,7 +137,11 @@ def test_a_run_that_goes_on_is_handed_to_the_successor(tmp_path: Path) -> None:
     deployment = runs.deploy(flow, "async", "server", retry_safe=True)
     run_id = runs.accept(deployment, {"x": 1})
     runs.until(run_id, "running")
-    reload(up.state)
+    settings = tmp_path / "settings"
+    settings.write_text("SLIPSTREAM_DRAIN_SECONDS=2\n")
+    reload(up.state, "--env-file", str(settings))
+    (gateway,) = up.gateways()
+    assert gateway.environ()["SLIPSTREAM_DRAIN_SECONDS"] == "2"
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while (run := runs.poll(run_id).json())["status"] == "queued":
         assert time.monotonic() < deadline
@@ -137,7 +152,14 @@ def test_a_run_that_goes_on_is_handed_to_the_successor(tmp_path: Path) -> None:
     runs.installation.stop()
 
 
-@pytest.mark.parametrize("moment", ["reloading", "fork server        stopped", "listens at"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "fork server        stopped",
+        pytest.param("reloading", marks=pytest.mark.long),
+        pytest.param("listens at", marks=pytest.mark.long),
+    ],
+)
 def test_a_stop_during_a_reload_ends_everything(tmp_path: Path, moment: str) -> None:
     up = Up(tmp_path / "state", "--no-demo", *NO_WORKER)
     up.until("ready at")

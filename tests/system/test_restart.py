@@ -19,6 +19,7 @@ CALL = {"input_data": {"x": 21}}
 WARM_UP = {"SLIPSTREAM_INFERENCE_WARM_UP_SECONDS": "600"}
 
 
+@pytest.mark.long
 def test_runs_do_not_wait_for_a_model_that_boots_slowly(tmp_path: Path) -> None:
     before = Up(tmp_path / "state", "--no-demo", **WARM_UP)
     before.until("documentation")

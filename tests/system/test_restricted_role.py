@@ -11,7 +11,7 @@ import pytest
 
 from gateway.storage.migrate import migrate
 from tests.gateway.databases import SERVER, PostgresDatabase
-from tests.slipstream.running import Up
+from tests.slipstream.running import NO_WORKER, Up
 from tests.system.installation import Installation
 
 pytestmark = pytest.mark.services
@@ -50,7 +50,7 @@ def restricted() -> Iterator[str]:
 def test_a_restricted_role_serves_calls_and_cannot_change_the_audit_log(
     restricted: str, tmp_path: Path
 ) -> None:
-    up = Up(tmp_path / "state", SLIPSTREAM_DATABASE_URL=restricted)
+    up = Up(tmp_path / "state", *NO_WORKER, SLIPSTREAM_DATABASE_URL=restricted)
     up.until("documentation")
     installation = Installation(up)
     assert installation.http.get("/node/audit/").json()["items"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,21 +19,23 @@ CALLERS = 8
 BODY = {"input_data": {"x": [1.0]}}
 
 
-@pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """An installation with a model whose runs take 50 ms."""
-    up = Up(tmp_path / "state", "--no-demo", *NO_WORKER, SLIPSTREAM_SCALE_DOWN_SECONDS="3")
+    folder = tmp_path_factory.mktemp("scaling")
+    up = Up(folder / "state", "--no-demo", *NO_WORKER, SLIPSTREAM_SCALE_DOWN_SECONDS="3")
     up.until("documentation")
     made = Installation(up)
-    made.add_model("slow", onnx_models.slow_to_run(tmp_path / "slow.onnx", 0.05))
+    made.add_model("slow", onnx_models.slow_to_run(folder / "slow.onnx", 0.05))
     yield made
     made.stop()
 
 
+@pytest.mark.long
 def test_replicas_follow_the_load_and_sleep_without_any(installation: Installation) -> None:
     served = installation.command(
         *("models", "serve", "slow", "--replicas", "1..3", "--target-queue", "2"),
-        *("--idle-timeout", "15", "--on", "host=elsewhere"),
+        *("--idle-timeout", "10", "--on", "host=elsewhere"),
     )
     assert served["replica_range"] == {"min": 1, "max": 3}
     url = f"/node/inference-servers/{served['id']}/"

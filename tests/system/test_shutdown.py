@@ -119,6 +119,7 @@ def test_a_draining_gateway_closes_connections_with_the_next_response(tmp_path: 
     installation.stop()
 
 
+@pytest.mark.long
 def test_a_restarted_gateway_accepts_no_connection_before_it_is_ready(tmp_path: Path) -> None:
     installation = started(tmp_path / "state", "--workers", "2", *NO_WORKER)
     victim, _ = installation.up.gateways()

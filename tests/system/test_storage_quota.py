@@ -106,6 +106,7 @@ async def store_expired_runs(url: str, number: int) -> None:
     await database.close()
 
 
+@pytest.mark.long
 def test_two_gateways_refuse_at_the_bound_and_accept_what_is_freed(
     tmp_path: Path, url: str
 ) -> None:

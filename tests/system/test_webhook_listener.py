@@ -62,6 +62,7 @@ def test_a_call_is_printed_and_verified_and_a_replay_is_a_duplicate(
     assert listener.close()["duplicates"] == 1
 
 
+@pytest.mark.long
 def test_with_the_wrong_secret_each_attempt_is_refused_with_the_reason(local_runs: Runs) -> None:
     listener = Listener(secret=new_secret())
     made = deploy(local_runs, listener.url)
@@ -76,6 +77,7 @@ def test_with_the_wrong_secret_each_attempt_is_refused_with_the_reason(local_run
     assert listener.close()["refused"] == 3
 
 
+@pytest.mark.long
 def test_a_rejected_delivery_is_retried_until_accepted(local_runs: Runs) -> None:
     listener = Listener("--fail", "1")
     made = deploy(local_runs, listener.url)

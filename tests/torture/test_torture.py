@@ -16,6 +16,8 @@ from tests.torture.checks import checks
 from tests.torture.processes import ReceiverProcess
 from tests.torture.torture_run import TorturePlan, TortureRun, prepare
 
+pytestmark = pytest.mark.long
+
 PLANS = {
     "sqlite": TorturePlan(events=1_000, kills=4, fail=0.3, seed=1),
     "postgresql": TorturePlan(events=1_000, kills=2, fail=0.3, seed=2),

@@ -157,6 +157,7 @@ async def test_an_empty_log_is_a_header_or_nothing(in_process_gateway: InProcess
     assert (await user.get(EXPORT, params=early)).text == ""
 
 
+@pytest.mark.long
 async def test_an_export_of_any_length_needs_little_memory(database: Database) -> None:
     for _ in range(20):
         await write_acts(database, 1000, weight=1500)

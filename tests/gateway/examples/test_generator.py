@@ -19,6 +19,7 @@ EVERY_CHOICE = [
     ExampleChoices(key=key, retry=retry, version=3 if retry else None)
     for key, retry in product(KeySource, (True, False))
 ]
+COVERING = (EVERY_CHOICE[0], EVERY_CHOICE[-1])
 
 
 def one(
@@ -30,7 +31,14 @@ def one(
     return found
 
 
-@pytest.mark.parametrize("choices", EVERY_CHOICE, ids=str)
+@pytest.mark.parametrize(
+    "choices",
+    [
+        pytest.param(choices, marks=() if choices in COVERING else pytest.mark.long)
+        for choices in EVERY_CHOICE
+    ],
+    ids=str,
+)
 def test_code_is_tidy_and_its_tokens_and_slots_are_right(choices: ExampleChoices) -> None:
     for call_target in all_targets():
         written = write_examples(call_target, choices)

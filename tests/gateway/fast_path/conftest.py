@@ -22,6 +22,14 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
     return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave Python's own loop to `make test-long`, but for the file about all kinds of calls."""
+    callspec = getattr(item, "callspec", None)
+    is_asyncio = callspec is not None and "asyncio" in callspec.id.split("-")
+    if is_asyncio and item.path.name != "test_http_calls.py":
+        item.add_marker(pytest.mark.long)
+
+
 @dataclass
 class Served:
     """A running server."""

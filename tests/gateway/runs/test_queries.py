@@ -229,7 +229,7 @@ async def crowded(request: pytest.FixtureRequest, database: Database, store: Run
     return store
 
 
-async def test_query_plans_do_not_visit_finished_runs(
+async def test_query_plans_do_not_visit_finished_runs_and_counts_read_partial_indexes(
     database: Database, crowded: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As few of these as it is of millions.
@@ -242,11 +242,6 @@ async def test_query_plans_do_not_visit_finished_runs(
         for plan in plans:
             assert "Seq Scan on runs" not in plan, (name, plan)
             assert "SCAN runs" not in plan.replace("SCAN runs USING", ""), (name, plan)
-
-
-async def test_unfinished_runs_are_counted_in_the_partial_indexes(
-    database: Database, crowded: RunStore
-) -> None:
     await asyncio.gather(*(crowded.create(new_run()) for _ in range(3)))
     plans = [await plan_of(database, *one) for one in await asked(database, crowded.counts())]
     partial = ("ix_runs_due", "ix_runs_lease", "ix_runs_queue_until", "status_page")

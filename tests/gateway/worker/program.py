@@ -72,8 +72,11 @@ if __name__ == "__main__":
     if "--status-fd" in sys.argv:
         from celery import signals
 
+        from gateway.worker import monitor
         from gateway.worker.queue_worker import main as queue_worker
 
+        if (FOLDER / "stalled").exists():
+            monitor._CHECK_SECONDS = 0.5
         signals.worker_ready.connect(stall, weak=False)
         sys.exit(queue_worker(sys.argv[1:], Executor))
 

@@ -10,7 +10,6 @@ import httpx
 from tests.system.document.resources import PASSWORD, Resources
 
 OWNER = "manage key of an owner"
-OTHERS = ("anonymous", "wrong key", "trigger key", "manage key of a member", "session of an owner")
 _SPARE_SESSIONS = 3
 """Opened before the tests start: later the log-in throttle may block this address."""
 

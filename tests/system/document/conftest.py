@@ -63,7 +63,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 def callers(
     installation: Installation, receiver: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Caller]]:
-    """The callers OWNER and OTHERS by name."""
+    """The callers by name."""
     onnx = onnx_models.mlp(tmp_path_factory.mktemp("models") / "victim.onnx").read_bytes()
     url = installation.up.url
     with contextlib.ExitStack() as opened:

@@ -65,8 +65,11 @@ _BODIES: Mapping[str, Callable[[Json, Resources], Json]] = {
 """By operation: a meaningful body in place of a merely well-formed one."""
 
 
-def fill(case: Case, resources: Resources) -> None:
-    """Put existing resources into three of four valid requests; invalid ones stay unchanged."""
+def fill(case: Case, resources: Resources, *, always: bool = False) -> None:
+    """Put existing resources into three of four valid requests, or into all.
+
+    Invalid ones stay unchanged.
+    """
     if case.operation.definition.raw["operationId"] == "list_events":
         _end_stream(case)
     if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
@@ -74,7 +77,7 @@ def fill(case: Case, resources: Resources) -> None:
     operation = str(case.operation.definition.raw["operationId"])
     if operation == "delete_flow_runs":  # the runs that other requests need stay
         case.query = {**case.query, "to": "2020-01-02T03:04:05Z"}
-    if _draw(case.path_parameters, case.query, case.body) == 0:
+    if not always and _draw(case.path_parameters, case.query, case.body) == 0:
         return
     case.path_parameters = {  # a new dict: schemathesis shares it among cases
         name: resources.for_parameter(name, operation) if name in resources else value

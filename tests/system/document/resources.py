@@ -31,6 +31,7 @@ _REQUIRED_STATE = {
     "retry_flow_run": "failed_run",
     "end_grace_api_key": "rotated_key",
     "replay_webhook_endpoint": "enabled_webhook",
+    "delete_model_version": "unserved_model",
 }
 """Operations that need a resource in a certain state."""
 _CONSUMING = frozenset(
@@ -85,7 +86,8 @@ class Resources:
             "rotated_key": self._rotated_key,
             "session_id": self._session,
             "user_id": self._other_user,
-            "name": self._publish,
+            "name": lambda: self._publish(self._victim),
+            "unserved_model": lambda: self._publish(f"victim{next(_numbers)}"),
             "server_id": self._server,
             "run_id": lambda: self._trigger(self["triggered"], {"x": ROWS}),
             "failed_run": lambda: self._trigger(self._deploy(failing_flow()), {"x": 0}),
@@ -105,7 +107,8 @@ class Resources:
 
     def for_parameter(self, name: str, operation: str) -> Any:
         """Return the id for a parameter of an operation."""
-        return self[_REQUIRED_STATE.get(operation, name) if name.endswith("_id") else name]
+        is_id = name == "name" or name.endswith("_id")
+        return self[_REQUIRED_STATE.get(operation, name) if is_id else name]
 
     def forget_consumed(self, operation: str, parameters: Mapping[str, object]) -> None:
         """Forget resources consumed by a successful call, so that the next call gets new ones."""
@@ -163,15 +166,15 @@ class Resources:
         body = {"email": f"victim{next(_numbers)}@example.com", "password": PASSWORD}
         return str(self._owner.post("/node/users/", json=body).json()["id"])
 
-    def _publish(self) -> str:
+    def _publish(self, name: str) -> str:
         answer = self._owner.post(
             "/node/models/",
-            params={"name": self._victim, "version": 1, "visibility": "shared"},
+            params={"name": name, "version": 1, "visibility": "shared"},
             content=self.onnx,
             headers={"content-type": "application/octet-stream"},
         )
         assert answer.status_code in (201, 409), answer.text
-        return self._victim
+        return name
 
     def _server(self) -> str:
         body = {"model": self["name"], "version": 1}

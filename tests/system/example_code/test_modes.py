@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -23,15 +24,28 @@ from tests.system.installation import chain
 IMPOSSIBLE = {"curl": ("webhook",), "httpie": ("poll", "events", "webhook")}
 """By language: the variants that it has never."""
 
-kinds = pytest.mark.parametrize("kind", ["api", "server"])
-formats = pytest.mark.parametrize("response_format", ["auto", "flat", "envelope"])
+COVERING = {
+    ("api", "auto", "sync"),
+    ("server", "envelope", "sync"),
+    ("server", "flat", "async"),
+    ("api", "envelope", "async"),
+    ("server", "auto", "fast"),
+    ("api", "flat", "fast"),
+}
+"""Each kind with each format and each mode."""
+KINDS, FORMATS = ("api", "server"), ("auto", "flat", "envelope")
+deployments = pytest.mark.parametrize(
+    ("kind", "response_format", "mode"),
+    [
+        pytest.param(*each, marks=() if each in COVERING else pytest.mark.long)
+        for each in itertools.product(KINDS, FORMATS, VARIANTS)
+    ],
+)
 modes = pytest.mark.parametrize("mode", VARIANTS)
 
 
 @languages
-@kinds
-@formats
-@modes
+@deployments
 def test_every_example_runs_as_copied(
     examples: Examples, language: str, kind: str, response_format: str, mode: str
 ) -> None:

@@ -30,7 +30,12 @@ BOMBS = {
     "a zip bomb": gzip.compress(b"0" * 10_000_000),
     "binary": bytes(range(256)) * 1_000,
 }
-PATHS = ("/node/deployment-trigger/{}/", "/v2/models/iris/infer", "/node/flows/", "/node/session/")
+PATHS = [
+    "/node/deployment-trigger/{}/",
+    "/v2/models/iris/infer",
+    "/node/session/",
+    pytest.param("/node/flows/", marks=pytest.mark.long),  # read as the one before
+]
 
 
 @pytest.fixture(scope="module")

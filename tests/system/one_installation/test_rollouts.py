@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -113,6 +114,8 @@ async def crash_forever(site: Site) -> None:
         await asyncio.sleep(0.2)
 
 
+COVERING = {("wrong", "shadow"), ("slow", "canary")}
+"""Both strategies and two checks; tests/gateway/deployments/rollouts judges all of them."""
 FAULTS: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "wrong": (lambda path: onnx_models.adds(path, 1), "outputs"),
     "slow": (lambda path: onnx_models.slow_to_run(path, 0.1), "latency"),
@@ -120,10 +123,13 @@ FAULTS: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "crashing": (lambda path: onnx_models.adds(path, 0), "errors"),
 }
 """How candidates are bad: what builds the model, and the check that it fails."""
+FAULTY_ROLLOUTS = [
+    pytest.param(*each, marks=() if each in COVERING else pytest.mark.long)
+    for each in itertools.product(FAULTS, ["canary", "shadow"])
+]
 
 
-@pytest.mark.parametrize("strategy", ["canary", "shadow"])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "strategy"), FAULTY_ROLLOUTS)
 async def test_a_bad_candidate_is_rolled_back_within_ten_seconds(
     installation: Installation, tmp_path: Path, strategy: str, fault: str
 ) -> None:

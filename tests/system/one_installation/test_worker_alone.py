@@ -55,8 +55,9 @@ class Worker:
         return sample(self.get("/metrics").text, name)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def worker(installation: Installation) -> Iterator[Worker]:
+    """A worker for all tests of this file; the last one stops it."""
     started = Worker(installation)
     yield started
     started.process.terminate()
@@ -91,16 +92,6 @@ def test_a_worker_with_a_stopped_process_is_not_ready_until_it_is_replaced(worke
     assert worker.count("worker_restarts_total") >= 1
 
 
-def test_a_worker_that_stops_says_so(worker: Worker) -> None:
-    worker.until(lambda answer: answer.status_code == 200)
-    for child in children(parent=worker.process.pid):
-        child.suspend()  # so that it takes a while
-    worker.process.terminate()
-    answer = worker.until(lambda answer: answer.status_code != 200)
-    assert answer.status_code == 503
-    assert answer.json()["reasons"][0] == "stopping"
-
-
 def test_an_address_that_is_taken_is_an_error(worker: Worker) -> None:
     worker.until(lambda answer: answer.status_code == 200)
     second = subprocess.run(
@@ -109,3 +100,13 @@ def test_an_address_that_is_taken_is_an_error(worker: Worker) -> None:
     assert second.returncode == 3
     assert f"--metrics: cannot listen on 127.0.0.1:{worker.port}" in second.stderr
     assert "Traceback" not in second.stderr
+
+
+def test_a_worker_that_stops_says_so(worker: Worker) -> None:
+    worker.until(lambda answer: answer.status_code == 200)
+    for child in children(parent=worker.process.pid):
+        child.suspend()  # so that it takes a while
+    worker.process.terminate()
+    answer = worker.until(lambda answer: answer.status_code != 200)
+    assert answer.status_code == 503
+    assert answer.json()["reasons"][0] == "stopping"

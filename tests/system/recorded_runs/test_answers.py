@@ -72,6 +72,7 @@ def test_with_record_runs_all_every_answer_has_an_id_that_can_be_read(
             assert "write;dur=" in answer.headers["server-timing"]
 
 
+@pytest.mark.long
 def test_with_record_runs_all_no_call_of_thousands_is_missing(recording: Recording) -> None:
     deployment = recording.deploy(record_runs="all")
     calls = recording.call_many(deployment, 2_000)
