@@ -19,7 +19,7 @@ from tests.inference_server.rows import broken_rules
 _GRAPHS = int(os.environ.get("ROW_GRAPHS", "300"))
 _SECONDS = 120 + _GRAPHS // 5
 
-pytestmark = pytest.mark.timeout(_SECONDS)
+pytestmark = [pytest.mark.search, pytest.mark.timeout(_SECONDS)]
 
 
 def _checked(*arguments: str) -> Mapping[str, Any]:
