@@ -13,7 +13,7 @@ import grpc
 import pytest
 import uvloop
 
-from tests.authority import Authority, wait_until_closed
+from tests.authority import Authority
 from tests.transport.conftest import Start
 from tests.transport.services import (
     ECHO,
@@ -72,8 +72,8 @@ def test_messages_of_any_size_and_streams_work_over_tls(
         assert await asyncio.gather(*many) == [b"%d" % n * 9000 for n in range(100)]
         await _stream(connection)
         connection.close()
+        await connection.wait_closed()
         await server.drain(5)
-        await wait_until_closed()
 
     run(scenario())
 
@@ -190,7 +190,7 @@ async def test_tls_to_a_plaintext_port_fails_with_the_address(
     plain = await connect(address)
     assert await plain.unary(ECHO, b"a", timeout=TIMEOUT_SECONDS) == b"a"
     plain.close()
-    await wait_until_closed()
+    await plain.wait_closed()
 
 
 def test_unusable_files_are_named(
