@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from tests.authority import Authority
-from tests.transport.services import ECHO, TIMEOUT_SECONDS, HandlerLog, router
+from tests.timing import TIMEOUT_SECONDS
+from tests.transport.services import ECHO, HandlerLog, router
 from transport import ClientTls, GrpcConnection, GrpcServer, RpcError, ServerTls, connect, frames
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -29,6 +29,7 @@ from tests.system.document.callers import OTHERS, OWNER, Caller, Session
 from tests.system.document.filling import fill
 from tests.system.document.response_counts import ResponseCounts
 from tests.system.installation import Installation
+from tests.timing import TIMEOUT_SECONDS
 
 CHECKS = [
     status_code_conformance,
@@ -121,7 +122,7 @@ def send_and_check(
 ) -> None:
     """Send a request and validate the response."""
     fill(case, caller.resources)
-    answer = case.call(url, headers=caller.headers, timeout=60)
+    answer = case.call(url, headers=caller.headers, timeout=TIMEOUT_SECONDS)
     response_counts.add(caller.name, case.operation.label, answer.status_code)
     operation = str(case.operation.definition.raw["operationId"])
     if 200 <= answer.status_code < 300:

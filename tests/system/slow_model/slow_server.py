@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
+from tests.system.installation import Installation, chain
+from tests.timing import TIMEOUT_SECONDS
 
 RUN_SECONDS = 0.3
 MODEL = "slow"
