@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 TIMEOUT_SECONDS = 60.0
@@ -45,6 +46,26 @@ class Timer:
         waited = sum(now - before.get(thread, 0) for thread, now in _waited_nanoseconds().items())
         stolen = _stolen_seconds() - self._stolen
         return max(elapsed / _MAX_SLOWDOWN, elapsed - waited / 1e9 - stolen)
+
+
+class Clock:
+    """Time that passes when a test says so: for code that takes its clock as an argument."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._began = datetime.now(UTC)
+
+    def __call__(self) -> float:
+        """Return the seconds since its creation."""
+        return self._seconds
+
+    def now(self) -> datetime:
+        """Return the same as a moment, in UTC."""
+        return self._began + timedelta(seconds=self._seconds)
+
+    def advance(self, seconds: float = 0.0, *, hours: float = 0.0) -> None:
+        """Let time pass."""
+        self._seconds += seconds + 3600 * hours
 
 
 def pause(seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -15,12 +15,12 @@ from gateway.auth.sessions import SessionService
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
-from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
 from tests.gateway.databases import statements
 from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 from tests.gateway.served_gateway import PASSWORD, ServedGateway
+from tests.timing import Clock
 
 SESSION, SESSIONS = "/node/session/", "/node/sessions/"
 NEW_PASSWORD = "noch mehr pferde heften"
@@ -32,20 +32,6 @@ async def ada(served_gateway: ServedGateway) -> Profile:
 
 
 Serve = Callable[[timedelta, timedelta], SessionService]
-
-
-class Clock:
-    """Time that passes when a test says so."""
-
-    def __init__(self) -> None:
-        self._now = now()
-
-    def __call__(self) -> datetime:
-        return self._now
-
-    def advance(self, **by: float) -> None:
-        """Let time pass, in the units of a timedelta."""
-        self._now += timedelta(**by)
 
 
 @pytest.fixture
@@ -65,7 +51,7 @@ def serve(in_process_gateway: InProcessGateway, clock: Clock) -> Serve:
             feed,
             idle=idle,
             lifetime=lifetime,
-            clock=clock,
+            clock=clock.now,
         )
 
     return made

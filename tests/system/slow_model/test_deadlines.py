@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import grpc
 import httpx
 import numpy as np
@@ -54,6 +56,7 @@ def check_overloaded(answer: httpx.Response) -> None:
 
 
 def test_a_call_beyond_its_header_timeout_is_aborted(slow: SlowServer) -> None:
+    slow.settle()
     timer = Timer()
     answer = slow.trigger(str(SHORT))
     check_too_late(answer, timer.seconds)
@@ -80,16 +83,19 @@ def test_an_invalid_timeout_header_is_refused(slow: SlowServer, text: str) -> No
 
 
 def test_a_deployment_limits_the_duration_of_its_calls(slow: SlowServer) -> None:
-    hurried = slow.installation.deploy(chain(MODEL), timeout_seconds=1)
+    seconds = math.ceil(3 * slow.settle())
+    hurried = slow.installation.deploy(chain(MODEL), timeout_seconds=seconds)
     assert slow.trigger(deployment=hurried).status_code == 200
     before = slow.counts()
-    with slow.busy(QUEUED):
+    queued = 2 * math.ceil(seconds / RUN_SECONDS)
+    with slow.busy(queued):
         check_overloaded(slow.trigger(deployment=hurried))
         check_overloaded(slow.trigger("100", deployment=hurried))
-    assert slow.counts().since(before).runs == QUEUED
+    assert slow.counts().since(before).runs == queued
 
 
 def test_a_v2_call_sets_its_timeout_in_microseconds(slow: SlowServer) -> None:
+    slow.settle()
     timer = Timer()
     late = v2_infer(slow, round(SHORT * 1e6))
     assert late.status_code == 504, late.text
@@ -104,6 +110,7 @@ def test_a_v2_call_sets_its_timeout_in_microseconds(slow: SlowServer) -> None:
 
 
 def test_a_v2_call_sets_its_timeout_by_the_header_too(slow: SlowServer) -> None:
+    slow.settle()
     late = v2_infer(slow, 20_000_000, {"X-Request-Timeout": str(SHORT)})
     assert late.status_code == 504, late.text
     invalid = v2_infer(slow, 20_000_000, {"X-Request-Timeout": "soon"})
@@ -113,6 +120,7 @@ def test_a_v2_call_sets_its_timeout_by_the_header_too(slow: SlowServer) -> None:
 
 
 def test_a_grpc_deadline_reaches_the_inference_server(slow: SlowServer) -> None:
+    slow.settle()
     assert grpc_code(slow, SHORT)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
     assert grpc_code(slow, 20)[0] is grpc.StatusCode.OK
     before = slow.counts()

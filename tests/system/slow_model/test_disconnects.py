@@ -15,7 +15,7 @@ from tests.system.slow_model.slow_server import MODEL, RUN_SECONDS, SlowServer
 from tests.timing import Timer
 
 LEAVING = 30
-FEW = 8
+FEW = LEAVING // 2
 """That may have had their turn before they left, and while the test looked on."""
 LINGER = struct.pack("ii", 1, 0)
 """SO_LINGER for a connection that ends with a reset."""
