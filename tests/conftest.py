@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import httpx
 import pytest
 import structlog
 import trustme
@@ -18,6 +19,10 @@ from hypothesis import HealthCheck, settings
 from gateway.accounts import passwords
 from telemetry import garbage_collection
 from tests.services import declared
+from tests.timing import TIMEOUT_SECONDS
+
+for _what in ("connect", "read", "write", "pool"):  # what a client waits for by default: 5 s
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _what, TIMEOUT_SECONDS)
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -48,6 +48,7 @@ async def connect(
         return Http2ClientConnection(limits or GrpcLimits(), target.authority, on_drain)
 
     http2: Http2ClientConnection | None = None
+    connection: GrpcConnection | None = None
     try:
         async with asyncio.timeout(timeout):
             if target.path:
@@ -64,6 +65,7 @@ async def connect(
             else:
                 _, http2 = await loop.create_connection(build, target.host, target.port)
             await asyncio.shield(http2.ready)
+        connection = GrpcConnection(http2)
     except RpcError as error:
         if not target.tls:
             raise
@@ -74,9 +76,10 @@ async def connect(
         why = str(error) or f"no answer within {timeout} s"
         raise RpcError(StatusCode.UNAVAILABLE, f"no connection to {address}: {why}") from error
     finally:
-        if http2 is not None and not http2.ready.done():
-            http2.close(RpcError(StatusCode.UNAVAILABLE, "the connection was not completed"))
-    return GrpcConnection(http2)
+        # Not `http2.ready`: a caller may be cancelled in the turn in which it is done.
+        if http2 is not None and connection is None:
+            http2.abort("the connection was not completed")
+    return connection
 
 
 class GrpcConnection:
@@ -182,3 +185,11 @@ class GrpcConnection:
     def close(self) -> None:
         """Close the connection; calls in flight end with CANCELLED."""
         self._http2.shutdown()
+
+    async def wait_closed(self) -> None:
+        """Wait for the socket of a closed connection to be closed, a second at most.
+
+        What closes a connection and then ends the event loop waits in between: otherwise bytes that
+        are not yet written are lost, and the socket stays open.
+        """
+        await asyncio.shield(self._http2.lost)

@@ -61,6 +61,8 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         """Bytes that paused streams have received and not yet given back to the peer's window."""
         self.failure: RpcError | None = None
         """Why the connection is unusable."""
+        self.lost: asyncio.Future[None] = self.loop.create_future()
+        """Done when the socket is closed."""
         super().__init__(
             FloodGuard(
                 limits,
@@ -111,7 +113,7 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         self.timers.set(
             "handshake",
             self.limits.handshake_seconds,
-            lambda: self._abort("the peer's SETTINGS did not arrive in time"),
+            lambda: self.abort("the peer's SETTINGS did not arrive in time"),
         )
         if self.limits.keepalive_seconds is not None:
             self._keepalive.start(self.timers)
@@ -153,6 +155,7 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         self.timers.clear_all()
         reason = f"the connection was lost: {exc}" if exc else "the peer closed the connection"
         self._end(RpcError(StatusCode.UNAVAILABLE, reason))
+        self.lost.set_result(None)
 
     def pause_writing(self) -> None:
         """Stop writing: the socket's buffer is full."""
@@ -160,7 +163,7 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         self.timers.set(
             "stall",
             self.limits.stall_seconds,
-            lambda: self._abort("the peer does not read its socket"),
+            lambda: self.abort("the peer does not read its socket"),
         )
 
     def resume_writing(self) -> None:
@@ -285,6 +288,11 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         self.timers.set("close", _CLOSE_SECONDS, self.transport.abort)
         self._end(reason)
 
+    def abort(self, text: str) -> None:
+        """Close the socket without writing anything more, and end every call."""
+        self.close(RpcError(StatusCode.UNAVAILABLE, text))
+        self.transport.abort()
+
     def release(self, size: int) -> None:
         """Let the peer send `size` bytes again that a paused stream had withheld."""
         self.withheld -= size
@@ -295,12 +303,8 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         return Keepalive(
             seconds,
             probe=lambda: self.write_queue.put(frames.ping(_KEEPALIVE_PING)),
-            on_timeout=lambda: self._abort("the peer does not answer keepalive pings"),
+            on_timeout=lambda: self.abort("the peer does not answer keepalive pings"),
         )
-
-    def _abort(self, text: str) -> None:
-        self.close(RpcError(StatusCode.UNAVAILABLE, text))
-        self.transport.abort()
 
     def _end(self, reason: RpcError) -> None:
         if self.failure is None:

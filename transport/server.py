@@ -59,6 +59,8 @@ class GrpcServer:
         self._listeners: list[asyncio.Server | TlsListener] = []
         self._plain: list[tuple[socket.socket, Callable[[], Http2ServerConnection]]] = []
         """The sockets of the listeners without TLS, and what builds their connections."""
+        self._unclosed: set[asyncio.Future[None]] = set()
+        """`lost` of the connections with an open socket; a peer may still read what it was sent."""
         self._draining = False
         self._no_connections = asyncio.Event()
         self._no_connections.set()
@@ -120,7 +122,8 @@ class GrpcServer:
     async def drain(self, grace: float) -> None:
         """Accept no new connections and calls, finish those in flight, and close.
 
-        Calls that are not over after `grace` seconds end with UNAVAILABLE.
+        Calls that are not over after `grace` seconds end with UNAVAILABLE. Returns when every
+        socket is closed, a second later at most: a client may still be reading what it was sent.
         """
         self._draining = True
         handshaking = [each for each in self._listeners if isinstance(each, TlsListener)]
@@ -143,6 +146,8 @@ class GrpcServer:
                     await listener.finish_handshakes(_HANDSHAKE_SECONDS)
                 await self._no_connections.wait()
         self.close()
+        if self._unclosed:
+            await asyncio.wait(self._unclosed)
 
     def close(self) -> None:
         """Close everything at once; calls in flight end with UNAVAILABLE."""
@@ -184,6 +189,8 @@ class GrpcServer:
             address = self._address_resets.find(connection.client_host)
             connection.flood_guard.share_resets(address)
         self.connections.add(connection)
+        self._unclosed.add(connection.lost)
+        connection.lost.add_done_callback(self._unclosed.discard)
         self._no_connections.clear()
         if self._draining:
             asyncio.get_running_loop().call_soon(connection.drain)

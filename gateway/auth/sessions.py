@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -63,12 +64,14 @@ class SessionService:
         *,
         idle: timedelta,
         lifetime: timedelta,
+        clock: Callable[[], datetime] = now,
     ) -> None:
         self.idle = idle
         """How long a session may be idle."""
         self.lifetime = lifetime
         """How long it lasts, even if it is in use."""
         self._db = db
+        self._now = clock
         self._digest = hasher.digest
         self._touch = min(_TOUCH_INTERVAL, idle / 10)  # or other processes would consider it idle
         self._sessions: Cache[bytes, _CachedSession] = Cache(self._load)
@@ -81,7 +84,7 @@ class SessionService:
             raise _session_invalid()
         digest = self._digest(token)
         live = await self._sessions.find(digest)
-        moment = now()
+        moment = self._now()
         if moment >= min(live.expires_at, live.seen_at + self.idle):
             # another process may have used it: the row says when
             self._sessions.invalidate(lambda one: one is live)
@@ -97,7 +100,7 @@ class SessionService:
         self, session: AsyncSession, profile_id: str, *, address: str | None, user_agent: str | None
     ) -> NewSession:
         """Open a session in the caller's transaction, and delete those that have ended."""
-        token, moment = secrets.token_urlsafe(_TOKEN_BYTES), now()
+        token, moment = secrets.token_urlsafe(_TOKEN_BYTES), self._now()
         await store.delete_ended_sessions(session, moment, seen_after=moment - self.idle)
         row = ConsoleSession(
             id=new_id(),
@@ -129,7 +132,7 @@ class SessionService:
     async def page(self, profile_id: str, request: PageRequest) -> Page[ConsoleSession]:
         """Return a page of a user's sessions, newest first."""
         async with self._db.read() as session:
-            moment = now()
+            moment = self._now()
             return await store.session_page(
                 session, profile_id, request, moment=moment, seen_after=moment - self.idle
             )
@@ -178,7 +181,10 @@ class SessionService:
         if found is None:
             raise _session_invalid()
         row, profile = found
-        if now() >= min(row.expires_at, row.last_seen_at + self.idle) or profile.state != "active":
+        if (
+            self._now() >= min(row.expires_at, row.last_seen_at + self.idle)
+            or profile.state != "active"
+        ):
             raise _session_invalid()
         identity = Identity(
             key_id=None,

@@ -6,7 +6,7 @@ The host of a server's first replica decides, so that each server has one that d
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from math import ceil
 from time import monotonic
@@ -48,11 +48,19 @@ class _Past:
 class Scaling:
     """Adapts the servers whose first replica one host runs. Call `decide` once a second."""
 
-    def __init__(self, db: Database, host_id: str, *, down_seconds: float) -> None:
+    def __init__(
+        self,
+        db: Database,
+        host_id: str,
+        *,
+        down_seconds: float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         """Decide for `host_id`; a number shrinks to the most that `down_seconds` have needed."""
         self._db = db
         self._host_id = host_id
         self._down_seconds = down_seconds
+        self._clock = clock
         self._past: dict[str, _Past] = {}
 
     async def decide(self, server_ids: Collection[str]) -> list[Decision]:
@@ -94,7 +102,7 @@ class Scaling:
 
     def _wanted(self, server: InferenceServer, load: float) -> int:
         """Return the number for a load: more at once, fewer after a while that needs no more."""
-        past, now = self._past.setdefault(server.id, _Past()), monotonic()
+        past, now = self._past.setdefault(server.id, _Past()), self._clock()
         needed = past.needed
         count = wanted_replicas(server, load)
         if server.replica_count > past.count:  # others have raised it: assume that all are needed

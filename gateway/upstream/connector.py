@@ -95,6 +95,7 @@ class ServerConnector:
             self._log_failure(address, f"its answer is no message of the protocol: {error}")
         finally:
             connection.close()
+            await connection.wait_closed()
         return True
 
     def _log_failure(self, address: str, reason: str) -> None:

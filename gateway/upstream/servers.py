@@ -22,8 +22,8 @@ _SLOW_SECONDS = 0.02
 """and so long at least: queues and pauses of a few milliseconds are no reason."""
 _SLOW_CALLS = 32
 """It counts as if it had so many more calls in flight."""
-_CLOSE_SECONDS = 1.0
-"""That the end of a connection takes, when its calls have ended."""
+_CLOSE_SECONDS = 2.0
+"""More than the end of a connection takes, when its calls have ended."""
 _DEFAULT_BOOT_SECONDS = 5.0
 """The assumed duration of a boot until one has been measured; then that it takes as long again,"""
 _MAX_GUESS_SECONDS = 60.0

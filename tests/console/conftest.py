@@ -15,7 +15,7 @@ from tests.console.caller import Caller
 from tests.console.editing import EMAIL, PASSWORD, Owner
 from tests.console.watched_page import TIMEOUT_MILLISECONDS, WatchedPage
 from tests.services.steady_network import steady_network
-from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, Up
+from tests.slipstream.running import NO_WORKER, Up
 
 expect.set_options(timeout=TIMEOUT_MILLISECONDS)
 
@@ -55,7 +55,7 @@ def started_browser(playwright: Playwright) -> Iterator[Browser]:
 def set_password(up: Up, link: str) -> None:
     """Make the first account of an installation."""
     body = {"token": link.partition(_LINK)[2], "email": EMAIL, "password": PASSWORD}
-    httpx.post(f"{up.url}/node/setup/", json=body, timeout=TIMEOUT_SECONDS).raise_for_status()
+    httpx.post(f"{up.url}/node/setup/", json=body).raise_for_status()
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def owner_of(up: Up) -> Iterator[httpx.Client]:
 @contextmanager
 def session_of(up: Up, email: str) -> Iterator[httpx.Client]:
     """Open a client with a session of a user whose password is PASSWORD."""
-    with httpx.Client(base_url=up.url, timeout=30) as client:
+    with httpx.Client(base_url=up.url) as client:
         login = client.post("/node/session/", json={"email": email, "password": PASSWORD})
         client.headers["x-csrf-token"] = login.raise_for_status().json()["csrf_token"]
         yield client

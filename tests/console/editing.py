@@ -12,7 +12,6 @@ import httpx
 from playwright.sync_api import Locator, Page, Response, expect
 
 from tests.console.watched_page import WatchedPage
-from tests.slipstream.running import TIMEOUT_SECONDS
 
 EMAIL = "ada@example.com"
 PASSWORD = "correct-horse-battery-9"
@@ -37,7 +36,7 @@ class Owner:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS)
+        self._client = httpx.Client(base_url=url)
         login = self._client.post("/node/session/", json={"email": EMAIL, "password": PASSWORD})
         self._client.headers["X-CSRF-Token"] = login.json()["csrf_token"]
 

@@ -29,7 +29,7 @@ class Runs:
 
     def __init__(self, up: Up) -> None:
         self.database = up.state / "slipstream.db"
-        self.http = httpx.Client(base_url=up.url, timeout=30)
+        self.http = httpx.Client(base_url=up.url)
         session = {"email": EMAIL, "password": PASSWORD}
         opened = self.http.post("/node/session/", json=session).raise_for_status().json()
         self.http.headers["x-csrf-token"] = opened["csrf_token"]

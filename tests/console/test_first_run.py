@@ -17,7 +17,8 @@ from tests import onnx_models
 from tests.console.conftest import start
 from tests.console.editing import EMAIL, PASSWORD, tab_to
 from tests.console.watched_page import KEY, WatchedPage
-from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, environment
+from tests.slipstream.running import NO_WORKER, environment
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 

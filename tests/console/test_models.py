@@ -26,7 +26,7 @@ _RAW = {"content-type": "application/octet-stream"}
 @pytest.fixture(scope="module")
 def api(running: Up) -> Iterator[httpx.Client]:
     """A client with a session of the same user."""
-    with httpx.Client(base_url=running.url, timeout=60) as client:
+    with httpx.Client(base_url=running.url) as client:
         body = {"email": EMAIL, "password": PASSWORD}
         client.headers["x-csrf-token"] = client.post("/node/session/", json=body).json()[
             "csrf_token"

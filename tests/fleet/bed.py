@@ -14,7 +14,8 @@ from tests.fleet.network import Network, NetworkMachine
 from tests.services.postgres import PostgresServer
 from tests.services.redis import RedisServer
 from tests.services.s3 import S3Server
-from tests.slipstream.running import TIMEOUT_SECONDS, Up, environment
+from tests.slipstream.running import Up, environment
+from tests.timing import TIMEOUT_SECONDS
 
 HOSTS = ("one", "two", "three")
 TOKEN = "a-token-of-32-characters-or-more"

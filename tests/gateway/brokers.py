@@ -14,11 +14,11 @@ from uuid import uuid4
 
 from gateway.broker.broker import Broker, BrokerKind, Queue, parse_broker_url
 from gateway.broker.celery_app import RunSender, build_app
+from tests.timing import TIMEOUT_SECONDS
 
 REDIS = "redis://127.0.0.1:6379/9"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 URLS: dict[str, str | None] = {"folder": None, "redis": REDIS, "amqp": RABBITMQ}
-TIMEOUT_SECONDS = 60.0
 _QUIET_SECONDS = 0.5
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import event, select, text
 
 from gateway.storage.database import Database
 from gateway.storage.tables import ChangeCounter, Table
+from tests.timing import TIMEOUT_SECONDS
 
 _NOTES = {"changes", "change_counter", "login_failures"}
 """Tables that say that something happened, and hold nothing that anybody owns."""
@@ -55,7 +56,7 @@ class PostgresDatabase:
         )
         connection = await asyncpg.connect(f"{SERVER}/postgres")
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while not await connection.fetchval(query):  # noqa: ASYNC110 - there is no event
                     await asyncio.sleep(0.01)
         finally:

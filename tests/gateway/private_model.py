@@ -17,6 +17,7 @@ from gateway.settings import Settings
 from gateway.storage.tables import Profile
 from tests import onnx_models
 from tests.gateway.served_gateway import CREDENTIALS, Caller, ServedGateway
+from tests.timing import TIMEOUT_SECONDS
 
 MODELS, SERVERS, FLOWS = "/node/models/", "/node/inference-servers/", "/node/flows/"
 DEPLOYMENTS = "/node/deployments/"
@@ -57,7 +58,7 @@ class PrivateModel:
     async def until_private(self, private: bool, gateway: ServedGateway | None = None) -> None:
         """Wait until a gateway, by default this one, knows whether the model is private."""
         servers = (gateway or self.gateway).container.servers
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while (PRIVATE in servers.private) != private:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)

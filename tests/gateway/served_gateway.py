@@ -109,7 +109,7 @@ class ServedGateway:
 
     def client(self, **headers: str) -> httpx.AsyncClient:
         """Return a client that sends `headers`."""
-        made = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30)
+        made = httpx.AsyncClient(base_url=self.url, headers=headers)
         self._clients.append(made)
         return made
 

@@ -13,10 +13,10 @@ from gateway.fleet.store import FleetStore
 from tests.gateway.served_gateway import ServedGateway
 from tests.gateway.test_fleet import SERVERS
 from tests.inference_server.conftest import StartServer, publish, shared_server
+from tests.timing import TIMEOUT_SECONDS
 
 __all__ = ["publish", "shared_server"]
 
-TIMEOUT_SECONDS = 20.0
 INPUTS = {
     "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1.0, 2.0, 3.0, 4.0]}]
 }

@@ -21,6 +21,7 @@ from gateway.storage.tables import Host, InferenceServer
 from model_store.errors import StoreError
 from protos.errors import ErrorCode
 from tests.gateway.test_fleet import revision
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -175,7 +176,7 @@ async def test_a_store_that_does_not_answer_has_no_models(
     monkeypatch.setattr(placement, "_STORE_SECONDS", 0.05)
     answering = threading.Event()
     a, _ = await host(database, "a"), await host(database, "b")
-    a._model_size = lambda _model, _version: int(answering.wait(30))
+    a._model_size = lambda _model, _version: int(answering.wait(TIMEOUT_SECONDS))
     await store.ensure_running("m", 1)
     await claim(a, a)
     assert await places(store) == {"m": [None]}

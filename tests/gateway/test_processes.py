@@ -20,6 +20,7 @@ from gateway.storage.database import Database
 from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Host, ServiceProcess
 from tests.gateway.runs.builders import until
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -116,7 +117,7 @@ async def test_what_runs_alone_renews_its_lease_and_leaves_in_good_order(
     announcer.start()
 
     async def eventually(expected: Sequence[tuple[str, str, bool]]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while await shown(store) != expected:  # noqa: ASYNC110 - it is in the database
                 await asyncio.sleep(0.01)
 
@@ -170,7 +171,7 @@ async def test_a_host_writes_its_rows_again_now_and_then(
     monkeypatch.setattr(processes, "_REPEAT_SECONDS", 0.05)
     announcer = ProcessAnnouncer(store, lambda: [GATEWAY], await host(database))
     announcer.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         for _ in range(2):
             while not await store.all():  # noqa: ASYNC110 - it is in the database
                 await asyncio.sleep(0.01)
@@ -186,12 +187,12 @@ async def test_a_database_that_does_not_answer_keeps_no_process_from_its_end(
     monkeypatch.setattr(processes, "_STOP_SECONDS", 0.1)
     announcer = ProcessAnnouncer(store, lambda: [GATEWAY])
     announcer.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not await store.all():  # noqa: ASYNC110 - it is in the database
             await asyncio.sleep(0.01)
     async with database.write() as session:  # which keeps the row locked
         await session.execute(update(ServiceProcess).values(reason="held"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await announcer.stop()
     assert await shown(store) == [("gateway 1", "ready", True)]
 
@@ -210,11 +211,11 @@ async def test_an_announcer_tries_again_when_the_database_has_failed(
         await session.execute(sa.text("ALTER TABLE service_processes RENAME TO away"))
     announcer = ProcessAnnouncer(store, look)
     announcer.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await until(lambda: len(looks) > 2)
     async with database.write() as session:
         await session.execute(sa.text("ALTER TABLE away RENAME TO service_processes"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not await store.all():  # noqa: ASYNC110 - it is in the database
             await asyncio.sleep(0.01)
     await announcer.stop()

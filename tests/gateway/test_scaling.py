@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from sqlalchemy import update
 
@@ -14,6 +12,7 @@ from gateway.storage.database import Database
 from gateway.storage.tables import Host, InferenceServer, Replica
 from tests.gateway.test_fleet import revision
 from tests.gateway.test_placement import claim, host
+from tests.timing import Clock
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -66,14 +65,15 @@ async def test_a_server_grows_at_once_and_shrinks_after_a_while(
     server = await store.ensure_running("m", 1, replica_range=(1, 4))
     assert server.replica_count == 1
     await claim(a)
-    scaling = Scaling(database, a._host_id, down_seconds=2)
+    clock = Clock()
+    scaling = Scaling(database, a._host_id, down_seconds=60, clock=clock)
     await measure(store, server.id, 5.0)
     (decision,) = await scaling.decide([server.id])
     assert (decision.before, decision.after, decision.load) == (1, 3, 5.0)
     await claim(a)
     await measure(store, server.id, 0.2, 0.2, 0.1)
     assert not await scaling.decide([server.id]), "it needed three just now"
-    await asyncio.sleep(2.05)
+    clock.advance(60)
     (decision,) = await scaling.decide([server.id])
     assert (decision.before, decision.after) == (3, 1)
     assert (await store.get(server.id)).replica_count == 1
@@ -85,14 +85,15 @@ async def test_replicas_that_a_promotion_has_added_stay_for_a_while(
     a = await host(database, "a")
     server = await store.ensure_running("m", 1, replica_range=(1, 4))
     await claim(a)
-    scaling = Scaling(database, a._host_id, down_seconds=1)
+    clock = Clock()
+    scaling = Scaling(database, a._host_id, down_seconds=60, clock=clock)
     await measure(store, server.id, 0.1)
     assert not await scaling.decide([server.id])
     assert (await store.ensure_running("m", 1, at_least=6)).replica_count == 4, "the range"
     await claim(a)
     await measure(store, server.id, 0.1, 0.1, 0.1, 0.1)
     assert not await scaling.decide([server.id])
-    await asyncio.sleep(1.05)
+    clock.advance(60)
     (decision,) = await scaling.decide([server.id])
     assert (decision.before, decision.after) == (4, 1)
 

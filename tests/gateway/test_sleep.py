@@ -14,6 +14,7 @@ from gateway.storage.tables import InferenceServer
 from tests.gateway.databases import without_counter
 from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 from tests.gateway.test_fleet import SERVERS, revision
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -133,7 +134,7 @@ async def test_waking_is_retried_while_the_database_is_unavailable(database: Dat
         waker.wake("mlp", 1)
         await asyncio.sleep(0.2)
         assert (await store.get(row.id)).desired == Desired.ASLEEP
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while (await store.get(row.id)).desired == Desired.ASLEEP:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.05)
     await waker.stop()

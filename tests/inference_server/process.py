@@ -18,7 +18,8 @@ from typing import Any, Self
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-_PATIENCE_SECONDS = 60.0
+from tests.timing import TIMEOUT_SECONDS
+
 _OWN_SETTINGS = {"ORT_DISABLE_TELEMETRY"}
 """Of the tests, in tests/__init__.py: the product must see to it by itself."""
 
@@ -100,7 +101,7 @@ class InferenceProcess:
 
     def wait_for_queue(self, calls: int) -> None:
         """Return when at least `calls` calls wait for a thread."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while (self.sample("inference_queue_depth") or 0) < calls:
             assert time.monotonic() < deadline, f"there never were {calls} calls in the queue"
 
@@ -123,7 +124,7 @@ class InferenceProcess:
 
     def ended(self) -> int:
         """Wait for the end of the process and return its exit code."""
-        return self.process.wait(_PATIENCE_SECONDS)
+        return self.process.wait(TIMEOUT_SECONDS)
 
     def cut_lifeline(self) -> None:
         """Do what the kernel does when the parent dies."""
@@ -135,7 +136,7 @@ class InferenceProcess:
         return next(line for line in self.events if line["event"] == event)
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             while b"\n" in self._unread:
                 line, _, self._unread = self._unread.partition(b"\n")

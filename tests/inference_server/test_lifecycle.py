@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import stat
-import time
 from pathlib import Path
 
 import grpc
@@ -22,6 +21,7 @@ from tests.inference_server.conftest import Connect, Publish, StartServer
 from tests.inference_server.process import InferenceProcess
 from tests.inference_server.requests import arrays, fp32, infer_request
 from tests.stub import InferenceStub
+from tests.timing import Timer
 
 
 def slow() -> pb.ModelInferRequest:
@@ -52,9 +52,9 @@ def test_a_boot_is_reported_phase_by_phase(start_server: StartServer) -> None:
 
 
 def test_the_reported_boot_time_is_not_longer_than_the_boot(start_server: StartServer) -> None:
-    began = time.perf_counter()
+    timer = Timer()
     server = start_server("mlp")
-    assert server.events[-1]["boot_seconds"] < time.perf_counter() - began + 0.02
+    assert server.events[-1]["boot_seconds"] < timer.elapsed + 0.02
 
 
 def test_no_usage_is_reported_to_the_vendor_of_the_runtime(shared_server: StartServer) -> None:
@@ -78,13 +78,12 @@ async def test_a_loading_server_answers_probes_and_refuses_calls(
     await stream.write(request)
     answer = await stream.read()
     assert "booting" in answer.error_message
-    longest = 0.0
+    probes = 0
     while not (await stub.ModelReady(pb.ModelReadyRequest(name="slow_to_load"))).ready:
-        began = time.perf_counter()
         assert (await stub.ServerLive(pb.ServerLiveRequest())).live
-        longest = max(longest, time.perf_counter() - began)
+        probes += 1
     assert (await stub.ServerReady(pb.ServerReadyRequest())).ready
-    assert longest < 1.0
+    assert probes > 5, "a probe waits for the model"
     await stream.write(request)
     assert arrays((await stream.read()).infer_response)["y"].tolist() == [1, 1]
     assert server.wait_for("ready")
@@ -187,10 +186,10 @@ async def test_an_idle_stream_does_not_delay_the_shutdown(
     stream = connect(server).ModelStreamInfer()
     await stream.write(infer_request("mlp", {"x": fp32([1, 2, 3, 4])}))
     await stream.read()
-    began = time.perf_counter()
+    timer = Timer()
     server.terminate()
     assert server.ended() == 0
-    assert time.perf_counter() - began < 10
+    assert timer.seconds < 10
 
 
 async def test_calls_that_exceed_the_grace_period_are_cut_off(
@@ -199,20 +198,20 @@ async def test_calls_that_exceed_the_grace_period_are_cut_off(
     server = start_server("slow_to_run", "--threads", "1", "--grace-seconds", "0.1")
     calls = [asyncio.create_task(answered(connect(server))) for _ in range(8)]
     await queued(server, 4)
-    began = time.perf_counter()
+    timer = Timer()
     server.terminate()
     assert server.ended() == 0
-    assert time.perf_counter() - began < 8 * 0.3
+    assert timer.seconds < 8 * 0.3
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert any(isinstance(outcome, grpc.aio.AioRpcError) for outcome in outcomes)
 
 
 def test_sigterm_while_loading_ends_the_server_at_once(start_server: StartServer) -> None:
     server = start_server("slow_to_load", until="phase")
-    began = time.perf_counter()
+    timer = Timer()
     server.terminate()
     assert server.ended() == 0
-    assert time.perf_counter() - began < 2
+    assert timer.seconds < 2
 
 
 async def test_a_second_sigterm_ends_the_server_at_once(
@@ -245,10 +244,10 @@ def test_a_server_ends_with_its_parent(start_server: StartServer) -> None:
 
 def test_a_loading_server_ends_with_its_parent(start_server: StartServer) -> None:
     server = start_server("slow_to_load", until="phase")
-    began = time.perf_counter()
+    timer = Timer()
     server.cut_lifeline()
     assert server.ended() != 0
-    assert time.perf_counter() - began < 2
+    assert timer.seconds < 2
 
 
 async def test_a_killed_server_fails_its_calls_at_once(
@@ -258,9 +257,9 @@ async def test_a_killed_server_fails_its_calls_at_once(
     calls = [asyncio.create_task(answered(connect(server))) for _ in range(4)]
     await queued(server, 2)
     server.process.kill()
-    began = time.perf_counter()
+    timer = Timer()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    assert time.perf_counter() - began < 2
+    assert timer.seconds < 2
     assert {
         outcome.code() for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)
     } == {grpc.StatusCode.UNAVAILABLE}

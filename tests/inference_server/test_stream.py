@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TypeAlias
 
 import grpc
@@ -15,6 +14,7 @@ from protos.errors import ErrorCode
 from protos.status import CODE_KEY
 from tests.inference_server.conftest import Connect, StartServer
 from tests.inference_server.requests import arrays, fp32, infer_request
+from tests.timing import Timer
 
 Stream: TypeAlias = "grpc.aio.StreamStreamCall[pb.ModelInferRequest, pb.ModelStreamInferResponse]"
 
@@ -113,13 +113,12 @@ async def test_slow_calls_block_neither_their_stream_nor_the_server(
         await stream.write(request)
     assert (await stream.read()).infer_response.id == "wrong"
     answers = asyncio.create_task(answered(stream, 2))
-    longest = 0.0
+    probes = 0
     while not answers.done():
-        asked = time.perf_counter()
         await other.ServerReady(pb.ServerReadyRequest())
-        longest = max(longest, time.perf_counter() - asked)
+        probes += 1
     assert await answers == {"a", "b"}
-    assert longest < 0.3
+    assert probes > 5, "a probe waits for a run"
 
 
 async def test_calls_beyond_the_queue_are_refused_at_once(
@@ -144,9 +143,9 @@ async def test_waiting_calls_are_cancelled_when_their_client_leaves(
         await stream.write(slow(str(number)))
     await stream.read()
     stream.cancel()
-    began = time.perf_counter()
+    timer = Timer()
     await connect(server).ModelInfer(slow("next"))
-    assert time.perf_counter() - began < 15 * 0.3
+    assert timer.seconds < 15 * 0.3
     cancelled = server.sample("inference_requests_total", code="cancelled")
     assert cancelled
     assert cancelled > 10

@@ -25,6 +25,7 @@ from tests.inference_server.conftest import StartServer
 from tests.inference_server.process import InferenceProcess
 from tests.stub import InferenceStub
 from tests.system.runs import eventually
+from tests.timing import TIMEOUT_SECONDS
 
 NEEDED = ["--store", "models", "--model", "iris", "--version", "3", "--socket", "iris.sock"]
 ANYWHERE = "0.0.0.0:0"
@@ -130,7 +131,7 @@ def test_stock_clients_need_a_client_certificate(
     server = start_server("mlp", *mutual)
     address = address_of(server)
     with grpc.secure_channel(address, client_credentials(authority)) as channel:
-        assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+        assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=TIMEOUT_SECONDS)
     pair = authority.issue("client", "gateway")
     client = triton.InferenceServerClient(
         address,
@@ -146,9 +147,9 @@ def test_stock_clients_need_a_client_certificate(
     client.close()
     anonymous = grpc.ssl_channel_credentials(authority.ca.read_bytes())
     with grpc.secure_channel(address, anonymous) as channel, pytest.raises(grpc.RpcError):
-        channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+        channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=TIMEOUT_SECONDS)
     with grpc.insecure_channel(server.address) as channel:  # the Unix socket needs no certificate
-        assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+        assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=TIMEOUT_SECONDS)
 
 
 def test_metrics_require_a_client_certificate(
@@ -159,10 +160,10 @@ def test_metrics_require_a_client_certificate(
     assert url.startswith("https://127.0.0.1:")
     context = ssl.create_default_context(cafile=str(authority.ca))
     with pytest.raises((urllib.error.URLError, ssl.SSLError, ConnectionError)):
-        urllib.request.urlopen(url, context=context, timeout=10)
+        urllib.request.urlopen(url, context=context, timeout=TIMEOUT_SECONDS)
     pair = authority.issue("client", "prometheus")
     context.load_cert_chain(pair.certificate, pair.key)
-    with urllib.request.urlopen(url, context=context, timeout=10) as answer:
+    with urllib.request.urlopen(url, context=context, timeout=TIMEOUT_SECONDS) as answer:
         assert b"inference_" in answer.read()
 
 
@@ -171,7 +172,7 @@ def ready(address: str, *headers: tuple[str, str]) -> bool:
     with grpc.insecure_channel(address) as channel:
         question = pb.ModelReadyRequest(name="mlp", version="1").SerializeToString()
         raw = channel.unary_unary("/inference.GRPCInferenceService/ModelReady")(
-            question, timeout=10, metadata=headers
+            question, timeout=TIMEOUT_SECONDS, metadata=headers
         )
     return pb.ModelReadyResponse.FromString(raw).ready
 
@@ -195,14 +196,16 @@ def test_every_call_but_health_checks_requires_a_token(
         assert TOKEN not in (refused.value.details() or "")
     with grpc.insecure_channel(address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        assert health.Check(health_pb2.HealthCheckRequest(), timeout=10).status == 1
+        assert health.Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_SECONDS).status == 1
         for method in server_methods():
             with pytest.raises(grpc.RpcError) as refused:
-                list(channel.stream_stream(method)(iter([b""]), timeout=10))
+                list(channel.stream_stream(method)(iter([b""]), timeout=TIMEOUT_SECONDS))
             assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
     with grpc.insecure_channel(server.address) as channel:
         asked = pb.ServerLiveRequest().SerializeToString()
-        assert channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(asked, timeout=10)
+        assert channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(
+            asked, timeout=TIMEOUT_SECONDS
+        )
     assert TOKEN not in server.log()
 
 

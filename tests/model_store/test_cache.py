@@ -16,6 +16,7 @@ from model_store.errors import StoreError
 from model_store.folder_store import FolderStore
 from model_store.manifest import File, Manifest
 from protos.errors import ErrorCode
+from tests.timing import TIMEOUT_SECONDS
 
 CONTENT = os.urandom(3_000_000)
 OLD = 3600
@@ -168,7 +169,7 @@ def test_who_waits_for_another_process_can_give_up(cache: VersionCache) -> None:
 
     def slow(_: File, __: int) -> Iterator[memoryview]:
         begun.set()
-        assert ended.wait(20)
+        assert ended.wait(TIMEOUT_SECONDS)
         yield memoryview(CONTENT)
 
     def give_up() -> None:
@@ -176,7 +177,7 @@ def test_who_waits_for_another_process_can_give_up(cache: VersionCache) -> None:
 
     first = threading.Thread(target=cache.provide, args=(manifest(), "upload", slow, go_on))
     first.start()
-    assert begun.wait(20)
+    assert begun.wait(TIMEOUT_SECONDS)
     with pytest.raises(StoreError, match="the process ends"):
         VersionCache(cache.root, 1).provide(manifest(), "upload", slow, give_up)
     ended.set()

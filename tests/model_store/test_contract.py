@@ -23,6 +23,7 @@ from tests import onnx_models
 from tests.model_store.conftest import COMMAND
 from tests.services.azure import AzureServer
 from tests.services.s3 import S3Server
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("s3")]
 
@@ -209,7 +210,7 @@ def test_two_publish_at_once(
 
     def admit() -> None:
         if next(asked) < 2 and store.is_remote:  # where it does, the other one waits already
-            together.wait(20)
+            together.wait(TIMEOUT_SECONDS)
 
     def publish_one() -> None:
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-TIMEOUT_SECONDS = 30.0
+from tests.timing import TIMEOUT_SECONDS
 
 
 class Service:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from slipstream.supervisor.process import ChildProcess
 from slipstream.supervisor.status_reader import StatusLine
+from tests.timing import TIMEOUT_SECONDS
 
 
 class EventLog:
@@ -18,7 +19,7 @@ class EventLog:
         self._changed = asyncio.Event()
 
     async def until(self, condition: Callable[[list[str]], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not condition(self.entries):
                 self._changed.clear()
                 await self._changed.wait()

@@ -12,7 +12,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from tests.slipstream.running import TIMEOUT_SECONDS, environment
+from tests.slipstream.running import environment
+from tests.timing import TIMEOUT_SECONDS
 
 # Any, here and below: JSON
 Json = dict[str, Any]

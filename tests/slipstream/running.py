@@ -20,8 +20,8 @@ import psutil
 
 from tests.child_processes import children
 from tests.services.machine import LOCAL, Machine
+from tests.timing import TIMEOUT_SECONDS
 
-TIMEOUT_SECONDS = 60.0
 _FIRST_PORT, _PORTS_EACH, _PROCESSES = 26_000, 800, 8
 NO_WORKER = ("--worker-concurrency", "0")
 """For tests without runs of type api: a worker takes two seconds of processor time to start."""

@@ -14,6 +14,7 @@ from model_store.backup import copy_store
 from model_store.folder_store import FolderStore
 from tests import onnx_models
 from tests.slipstream.cli import Cli
+from tests.timing import TIMEOUT_SECONDS
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_a_database_in_use_is_copied_as_it_is_at_one_moment(filled: Cli, tmp_pat
     file, stop, written = filled.state / "slipstream.db", threading.Event(), threading.Event()
 
     def write() -> None:
-        with closing(sqlite3.connect(file, timeout=30)) as connection:
+        with closing(sqlite3.connect(file, timeout=TIMEOUT_SECONDS)) as connection:
             connection.execute("CREATE TABLE pairs (half INTEGER, content BLOB)")
             while not stop.is_set():
                 with connection:  # both halves, or none
@@ -75,7 +76,7 @@ def test_a_database_in_use_is_copied_as_it_is_at_one_moment(filled: Cli, tmp_pat
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        assert written.wait(30)
+        assert written.wait(TIMEOUT_SECONDS)
         filled.answer("backup", str(tmp_path / "copy"))
     finally:
         stop.set()

@@ -17,8 +17,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from slipstream.cli import build
-from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, Up, environment, free_port
+from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.system.installation import Installation, chain
+from tests.timing import TIMEOUT_SECONDS
 
 NAME = "Iris classifier"
 QUICK = ("--seconds", "0.3", "--warmup", "0")

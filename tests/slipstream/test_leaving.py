@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from slipstream.supervisor.leaving import LeavingReplicas
+from tests.timing import TIMEOUT_SECONDS
 
 
 async def test_replicas_run_on_until_gateways_know_and_while_they_have_calls() -> None:
@@ -17,7 +18,7 @@ async def test_replicas_run_on_until_gateways_know_and_while_they_have_calls() -
     leaving.update(set(), may_stay=lambda _: True)
     assert set(leaving) == {"idle", "busy"}, "it is too early"
     busy.add("busy")
-    await asyncio.wait_for(look.wait(), 10)
+    await asyncio.wait_for(look.wait(), TIMEOUT_SECONDS)
     leaving.update(set(), may_stay=lambda _: True)
     assert set(leaving) == {"busy"}
     busy.clear()

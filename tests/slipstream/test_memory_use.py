@@ -12,6 +12,7 @@ import pytest
 
 from slipstream.supervisor import memory_use
 from slipstream.supervisor.memory_use import MemoryUse
+from tests.timing import TIMEOUT_SECONDS
 
 MIB = 1 << 20
 HOLD = """
@@ -35,7 +36,7 @@ class Site:
 
     async def until_found(self, *keys: str) -> None:
         """Wait until all of these were reported."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not set(keys) <= self.found.keys():
                 self.changed.clear()
                 await self.changed.wait()

@@ -12,6 +12,7 @@ import pytest
 
 from slipstream.supervisor.process import ChildProcess, Lifeline, describe_exit
 from tests.slipstream.programs import IGNORES_SIGTERM, STEADY, program
+from tests.timing import TIMEOUT_SECONDS
 
 
 def read_line(child: ChildProcess) -> bytes:
@@ -62,7 +63,7 @@ def test_a_child_ends_when_its_parent_is_killed() -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    child.wait(timeout=30)
+    child.wait(timeout=TIMEOUT_SECONDS)
 
 
 def test_the_children_of_a_child_end_with_it() -> None:
@@ -70,7 +71,7 @@ def test_the_children_of_a_child_end_with_it() -> None:
     child = ChildProcess.spawn(program(leaving), lifeline=Lifeline())
     left = psutil.Process(int(read_line(child).split(b":")[1].strip(b" }\n")))
     assert child.wait() == 0
-    left.wait(timeout=30)
+    left.wait(timeout=TIMEOUT_SECONDS)
 
 
 def test_stdout_of_a_child_goes_to_our_stderr() -> None:

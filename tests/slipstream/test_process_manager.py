@@ -27,6 +27,7 @@ from tests.slipstream.programs import (
     STEADY,
     STOPS_ITSELF,
 )
+from tests.timing import TIMEOUT_SECONDS
 
 
 @asynccontextmanager
@@ -154,13 +155,14 @@ async def test_an_incomplete_status_line_is_ignored() -> None:
 
 
 async def test_draining_kills_a_process_that_ignores_sigterm() -> None:
-    async with managing(IGNORES_SIGTERM, grace=0.2) as (manager, events):
+    async with managing(IGNORES_SIGTERM, grace=1.0) as (manager, events):
         manager.set_desired({"a": 1})
         await events.until(lambda entries: "a ready" in entries)
         manager.set_desired({})
-        await asyncio.sleep(0.1)
         draining = ProcessStatus(state=State.DRAINING, pid=manager.pids["a"])
-        assert manager.statuses == {"a": draining}
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while manager.statuses != {"a": draining}:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0)
     assert events.entries[-2:] == ["a stopped: was killed by SIGKILL", "a forgotten"]
 
 

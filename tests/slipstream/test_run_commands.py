@@ -24,8 +24,9 @@ from gateway.usage.run_counter import RunCounter
 from gateway.usage.store import UsageStore
 from slipstream.workspace import Workspace, open_workspace, read_settings
 from tests.slipstream.cli import Cli
-from tests.slipstream.running import TIMEOUT_SECONDS, environment
+from tests.slipstream.running import environment
 from tests.system.flow_documents import transform_flow
+from tests.timing import TIMEOUT_SECONDS
 
 T = TypeVar("T")
 

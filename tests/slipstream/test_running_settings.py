@@ -21,9 +21,9 @@ from slipstream.cli import build
 from slipstream.failures import UnusableError
 from slipstream.supervisor.running_supervisor import lock_file, running_supervisor
 from tests.gateway.databases import PostgresDatabase
-from tests.services.process import TIMEOUT_SECONDS
 from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.system.runs import eventually
+from tests.timing import TIMEOUT_SECONDS
 
 PEPPER = "a pepper of the environment"
 UNPRIVILEGED_USER = 65534

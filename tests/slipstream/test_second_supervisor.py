@@ -54,7 +54,7 @@ def start(state: Path, database_url: str) -> Up:
 
 def models_are_ready(up: Up) -> bool:
     """Whether it answers calls of the demo's model."""
-    return httpx.get(f"{up.url}/v2/health/ready", timeout=30).status_code == 200
+    return httpx.get(f"{up.url}/v2/health/ready").status_code == 200
 
 
 def stop_between_transactions(up: Up, database_url: str) -> None:

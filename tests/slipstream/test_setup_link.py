@@ -22,7 +22,7 @@ def link(up: Up) -> str:
 
 def set_up(up: Up, token: str) -> httpx.Response:
     body = {"token": token, "email": "ada@example.com", "password": PASSWORD}
-    return httpx.post(f"{up.url}/node/setup/", json=body, timeout=30)
+    return httpx.post(f"{up.url}/node/setup/", json=body)
 
 
 def restarted(up: Up) -> Up:
@@ -67,7 +67,7 @@ def test_the_printed_link_sets_the_first_password_once(tmp_path: Path) -> None:
     assert token not in up.errors
     assert not files_with(up.state, token)
     login = {"email": "ada@example.com", "password": PASSWORD}
-    assert httpx.post(f"{up.url}/node/session/", json=login, timeout=30).is_success
+    assert httpx.post(f"{up.url}/node/session/", json=login).is_success
     up = restarted(up)
     assert link(up) == f"{up.url}/console/"
     assert up.stop() == 0

@@ -20,6 +20,7 @@ from slipstream.supervisor.process import Lifeline
 from slipstream.supervisor.shared_process import SharedProcess, SharedProcessPool
 from tests import onnx_models
 from tests.slipstream.server_group import publish, serve_group, status_printer
+from tests.timing import TIMEOUT_SECONDS
 
 MIB = 1024 * 1024
 
@@ -207,11 +208,11 @@ async def test_a_stopped_server_releases_its_memory_and_threads(tmp_path: Path) 
         await running.until_ready(*keys)
         assert own_memory(process) - size > len(keys) * model_bytes
         running.manager.set_desired({"first": 1})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while own_memory(process) - size > 5 * model_bytes:  # noqa: ASYNC110 - nor is this
                 await asyncio.sleep(0.05)
         assert running.answers("first")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             # The loop's own pool may still grow by six; the 15 servers had at least a thread each.
             while process.num_threads() - threads > 10:  # noqa: ASYNC110 - a thread's end is no event
                 await asyncio.sleep(0.05)

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 
+from tests.timing import TIMEOUT_SECONDS
+
 _PROGRAM = """
 import asyncio, sys
 from slipstream.supervisor.signals import StopSignals
@@ -57,7 +59,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    assert process.wait(20) == 0
+    assert process.wait(TIMEOUT_SECONDS) == 0
     assert process.stderr is not None
     process.stderr.close()
 

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from tests.slipstream.cli import Cli
-from tests.slipstream.running import TIMEOUT_SECONDS, environment
+from tests.slipstream.running import environment
+from tests.timing import TIMEOUT_SECONDS
 
 
 def test_info_says_what_the_route_says(cli: Cli) -> None:

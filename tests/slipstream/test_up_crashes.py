@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from slipstream.cli import build
 from tests import onnx_models
 from tests.older_release import make_unservable
-from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, Up
+from tests.slipstream.running import NO_WORKER, Up
+from tests.timing import TIMEOUT_SECONDS
 
 _UNRESPONSIVE_SECONDS = 3.0
 _POLL_SECONDS = 0.05

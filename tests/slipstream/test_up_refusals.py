@@ -14,13 +14,19 @@ from slipstream.failures import UnusableError
 from slipstream.settings import ServeOptions, UpOptions, check_exposure
 from telemetry.options import check
 from tests.slipstream.running import NO_WORKER, Up, environment, free_port
+from tests.timing import TIMEOUT_SECONDS
 
 
 def refused(*options: str) -> tuple[int, str, str]:
     """Return exit status, stdout and the lines of stderr that `up` itself has written."""
     command = [sys.executable, "-m", "slipstream", "up", *options]
     result = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env=environment(), check=False
+        command,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        env=environment(),
+        check=False,
     )
     own = [line for line in result.stderr.splitlines() if line.startswith("slipstream")]
     assert "Traceback" not in result.stderr

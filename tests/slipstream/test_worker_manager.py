@@ -26,6 +26,7 @@ from tests.slipstream.programs import BUSY, CRASHES, IDLE, STALLS, STEADY
 from tests.slipstream.running import Up
 from tests.slipstream.server_group import status_printer
 from tests.system.runs import eventually
+from tests.timing import TIMEOUT_SECONDS
 
 
 class Managed:
@@ -49,7 +50,7 @@ class Managed:
         self.manager.start(delivers_on_demand=True)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while not condition():  # noqa: ASYNC110 - it is about other processes
                 await asyncio.sleep(0.01)
 

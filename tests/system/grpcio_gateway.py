@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 
 import httpx
 
-from tests.slipstream.running import TIMEOUT_SECONDS, Up, environment, free_port
+from tests.slipstream.running import Up, environment, free_port
+from tests.timing import TIMEOUT_SECONDS
 
 
 @contextmanager

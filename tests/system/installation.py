@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 
 from slipstream.cli import build
 from tests.slipstream.running import Up
-
-TIMEOUT_SECONDS = 60.0
+from tests.timing import TIMEOUT_SECONDS
 
 # Any, here and below: JSON
 Json = dict[str, Any]

@@ -8,6 +8,7 @@ import weakref
 from pathlib import Path
 
 from tests.slipstream.running import environment
+from tests.timing import TIMEOUT_SECONDS
 
 
 class RegisteredServer:
@@ -33,5 +34,5 @@ class RegisteredServer:
     def stop(self) -> None:
         """End it as systemd does."""
         self.process.terminate()
-        assert self.process.wait(30) == 0, self.log()
+        assert self.process.wait(TIMEOUT_SECONDS) == 0, self.log()
         assert "Traceback" not in self.log(), self.log()

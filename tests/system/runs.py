@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from tests.system.installation import TIMEOUT_SECONDS, Installation, Json
+from tests.system.installation import Installation, Json
+from tests.timing import TIMEOUT_SECONDS
 
 T = TypeVar("T")
 

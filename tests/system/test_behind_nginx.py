@@ -19,7 +19,8 @@ from tests.authority import Authority
 from tests.services.nginx import Nginx
 from tests.slipstream.running import Up
 from tests.system.flow_documents import echo_flow
-from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
+from tests.system.installation import Installation, chain
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.services
 

@@ -46,7 +46,7 @@ def database(disk: SmallDisk) -> Iterator[PostgresDatabase]:
 
 
 def degraded(up: Up) -> list[str]:
-    answer = httpx.get(f"{up.url}/readyz", timeout=60)
+    answer = httpx.get(f"{up.url}/readyz")
     assert answer.status_code == 200, answer.text
     found: list[str] = answer.json()["degraded"]
     return found

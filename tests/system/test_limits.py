@@ -18,8 +18,9 @@ from protos.methods import SERVICE
 from tests.services.redis import RedisServer
 from tests.slipstream.running import Up
 from tests.system.flow_documents import echo_flow, waiting_flow
-from tests.system.installation import TIMEOUT_SECONDS, Installation, Json, chain
+from tests.system.installation import Installation, Json, chain
 from tests.system.runs import eventually
+from tests.timing import TIMEOUT_SECONDS, pause
 
 pytestmark = pytest.mark.services
 
@@ -69,7 +70,7 @@ def call(limited: Installation, deployment: str, key: str, body: object = None) 
     """Trigger over a new connection, so that either gateway may receive it."""
     path = f"{limited.up.url}/node/deployment-trigger/{deployment}/"
     document = {"input_data": {"x": X}} if body is None else body
-    return httpx.post(path, json=document, headers={"X-API-Key": key}, timeout=TIMEOUT_SECONDS)
+    return httpx.post(path, json=document, headers={"X-API-Key": key})
 
 
 def statuses(answers: list[httpx.Response]) -> dict[int, int]:
@@ -123,14 +124,14 @@ def test_a_changed_limit_applies_in_both_gateways_within_a_second(limited: Insta
     key = key_with(limited, calls_per_day=100_000)
     command = ("deployments", "set", deployment, "--calls-per-minute", "1")
     assert limited.command(*command)["limits"]["calls_per_minute"] == 1
-    time.sleep(IN_FORCE_SECONDS)
+    pause(IN_FORCE_SECONDS)
     answers = [call(limited, deployment, key) for _ in range(10)]
     assert statuses(answers) == {200: 1, 429: 9}
     shown = limited.http.patch(
         f"/node/deployments/{deployment}/", json={"limits": {"calls_per_minute": None}}
     ).json()
     assert shown["limits"]["calls_per_minute"] is None
-    time.sleep(IN_FORCE_SECONDS)
+    pause(IN_FORCE_SECONDS)
     assert statuses([call(limited, deployment, key) for _ in range(10)]) == {200: 10}
 
 
@@ -150,7 +151,7 @@ def test_concurrent_runs_are_limited_and_a_finished_run_frees_its_slot(
     )
     limited.http.patch(f"/node/deployments/{deployment}/", json={"limits": {"concurrent_runs": 2}})
     key = key_with(limited, calls_per_day=1000)
-    time.sleep(IN_FORCE_SECONDS)
+    pause(IN_FORCE_SECONDS)
     with ThreadPoolExecutor(6) as crowd:
         body = {"input_data": {"x": 1}}
         answers = list(crowd.map(lambda _: call(limited, deployment, key, body), range(6)))
@@ -188,7 +189,7 @@ def test_polls_have_their_own_limit(limited: Installation) -> None:
     assert call(limited, deployment, key, {"input_data": {"param1": "1"}}).status_code == 200
     limits = {"limits": {"polls_per_minute": 2}}
     limited.http.patch(f"/node/deployments/{deployment}/", json=limits)
-    time.sleep(IN_FORCE_SECONDS)
+    pause(IN_FORCE_SECONDS)
     answers = [limited.http.get(f"/node/flow-runs/{run}/") for _ in range(4)]
     assert statuses(answers) == {200: 2, 429: 2}
 
@@ -278,7 +279,7 @@ def test_pages_of_other_origins_may_call_a_deployment_that_lists_them(
     assert "access-control-allow-origin" not in closed.headers
     settings = {"cors_origins": [page]}
     assert limited.http.patch(f"/node/deployments/{deployment}/", json=settings).is_success
-    time.sleep(IN_FORCE_SECONDS)
+    pause(IN_FORCE_SECONDS)
     for at in (path, path + "batch/"):
         opened = preflight(at, page)
         assert opened.status_code == 200

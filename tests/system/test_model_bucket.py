@@ -20,6 +20,7 @@ from tests.services.s3 import S3Server
 from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.system.installation import Installation, chain
 from tests.system.runs import eventually
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.processes
 
@@ -110,7 +111,7 @@ def refusal(state: Path, **extra: str) -> str:
         env={**environment(), **extra},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     assert done.returncode != 0

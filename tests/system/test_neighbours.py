@@ -15,6 +15,7 @@ import pytest
 
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.installation import Installation, chain
+from tests.timing import TIMEOUT_SECONDS
 
 UNPRIVILEGED_USER = 65534
 PEPPER = "a pepper for this test only"
@@ -96,7 +97,7 @@ def test_another_user_cannot_read_state_or_reach_inference_servers(
     # only root can switch to another user
     become = [] if os.geteuid() == 0 else ["sudo", "-n"]
     tried = subprocess.run(
-        [*become, *command], capture_output=True, text=True, timeout=60, check=False
+        [*become, *command], capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
     )
     assert tried.returncode == 0, f"needs root or sudo without a password: {tried.stderr}"
     assert tried.stdout == f"{public}\n"

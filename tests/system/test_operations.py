@@ -23,6 +23,7 @@ from tests.system.flow_documents import transform_flow
 from tests.system.installation import chain
 from tests.system.service import Service, blocks
 from tests.system.test_webhooks import ALL, LOOPBACK, messages_about
+from tests.timing import TIMEOUT_SECONDS
 
 NEWER = "UPDATE alembic_version SET version_num = '9999'"
 
@@ -110,7 +111,7 @@ class Machine:
         supervisor = psutil.Process(int((self.service.folder / "service.pid").read_text()))
         children = supervisor.children(recursive=True)
         supervisor.send_signal(signal.SIGKILL)
-        psutil.wait_procs([supervisor, *children], timeout=30)
+        psutil.wait_procs([supervisor, *children], timeout=TIMEOUT_SECONDS)
         for file in state.glob("slipstream.db*"):
             file.unlink()
         (state / "pepper").write_text("another pepper, made by mistake")

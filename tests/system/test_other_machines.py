@@ -16,6 +16,7 @@ from tests.authority import Authority, replace_file
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.system.runs import eventually
+from tests.timing import TIMEOUT_SECONDS
 
 TOKEN = "a-token-of-32-characters-or-more"
 SERVERS, GATEWAY = "127.0.0.2", "127.0.0.3"
@@ -69,7 +70,7 @@ class OtherGateway:
     def stop(self) -> None:
         """End it."""
         self.process.terminate()
-        assert self.process.wait(30) == 0, self.log()
+        assert self.process.wait(TIMEOUT_SECONDS) == 0, self.log()
 
 
 @pytest.fixture

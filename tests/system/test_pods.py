@@ -28,8 +28,9 @@ from tests.gateway.databases import PostgresDatabase
 from tests.services.s3 import S3Server
 from tests.slipstream.running import free_port
 from tests.slipstream.test_kubernetes import build
-from tests.system.installation import TIMEOUT_SECONDS, chain
+from tests.system.installation import chain
 from tests.system.runs import eventually
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = [
     pytest.mark.services,
@@ -240,7 +241,7 @@ def test_gateway_worker_and_inference_server_run_as_their_manifests_say(
         {"9100": worker_port},
         **variables,
     )
-    http = httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=TIMEOUT_SECONDS)
+    http = httpx.Client(base_url=url, headers={"X-API-Key": key})
     uploaded = http.post(
         "/node/models/",
         params={"name": "mlp", "visibility": "shared"},

@@ -16,7 +16,8 @@ from tests.older_release import make_unservable
 from tests.services.redis import RedisServer
 from tests.slipstream.running import Up
 from tests.system.flow_documents import echo_flow
-from tests.system.installation import TIMEOUT_SECONDS, Installation, Json
+from tests.system.installation import Installation, Json
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.services
 
@@ -43,7 +44,7 @@ def readiness(up: Up, true: Callable[[Json], bool]) -> tuple[int, Json]:
     """Ask /readyz until the condition is true of its body; return status and body."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
-        answer = httpx.get(f"{up.url}/readyz", timeout=TIMEOUT_SECONDS)
+        answer = httpx.get(f"{up.url}/readyz")
         body: Json = answer.json()
         if true(body):
             return answer.status_code, body

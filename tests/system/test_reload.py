@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 from slipstream.cli import build
 from tests.reload.load import Load, target_of
-from tests.slipstream.running import NO_WORKER, TIMEOUT_SECONDS, Up
+from tests.slipstream.running import NO_WORKER, Up
 from tests.system.flow_documents import waiting_flow
 from tests.system.installation import Installation
 from tests.system.runs import MANY_SECONDS, Runs
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.processes
 

@@ -11,7 +11,8 @@ import pytest
 from tests import onnx_models
 from tests.slipstream.running import Up
 from tests.system.flow_documents import transform_flow
-from tests.system.installation import TIMEOUT_SECONDS, Installation
+from tests.system.installation import Installation
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.processes
 

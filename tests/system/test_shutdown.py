@@ -17,8 +17,9 @@ import pytest
 
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.flow_documents import waiting_flow
-from tests.system.installation import TIMEOUT_SECONDS, Installation
+from tests.system.installation import Installation
 from tests.system.runs import Runs
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.processes
 

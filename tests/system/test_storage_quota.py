@@ -23,8 +23,9 @@ from tests.gateway.databases import PostgresDatabase
 from tests.gateway.runs.builders import finished
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.flow_documents import echo_flow
-from tests.system.installation import TIMEOUT_SECONDS, Installation
+from tests.system.installation import Installation
 from tests.system.runs import Runs, eventually, problem_of
+from tests.timing import TIMEOUT_SECONDS
 
 INPUT = {"param1": "x" * 20_000}
 RUN_BYTES = ROW_BYTES + len('{"param1":""}') + 20_000
@@ -64,7 +65,7 @@ def trigger(runs: Runs, deployment: str) -> httpx.Response:
     headers, body = runs.http.headers, {"input_data": INPUT}
 
     def once() -> httpx.Response:
-        return httpx.post(url, json=body, headers=headers, timeout=TIMEOUT_SECONDS)
+        return httpx.post(url, json=body, headers=headers)
 
     return eventually(once, lambda answer: answer.status_code != 503)
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from gateway.auth.keys import generate_key
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.processes
 
@@ -65,7 +66,7 @@ def test_a_full_pipe_blocks_nothing() -> None:
         check=True,
         pass_fds=[write_fd],
         stderr=subprocess.DEVNULL,
-        timeout=60,
+        timeout=TIMEOUT_SECONDS,
     )
     for descriptor in (read_fd, write_fd):
         os.close(descriptor)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.authority import Authority, wait_until_closed
+from tests.leftovers import leaves_nothing_behind  # noqa: F401 - a fixture
 from tests.transport.services import HandlerLog, Listen, router
 from transport import GrpcConnection, GrpcLimits, GrpcServer, ServerTls, connect
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from hpack import Encoder
 
+from tests.timing import TIMEOUT_SECONDS
 from transport import (
     ClientTls,
     Router,
@@ -24,8 +25,6 @@ ECHO, SLOW, FAIL, BUG = "/test.T/Echo", "/test.T/Slow", "/test.T/Fail", "/test.T
 TRAILERS = (("why", "so"), ("why-bin", b"\x01"), ("grpc-retry-pushback-ms", "250"))
 """Trailers of FAIL's error."""
 STREAM, FLOOD = "/test.T/Stream", "/test.T/Flood"
-TIMEOUT_SECONDS = 30.0
-"""Seconds; generous, because the machine may be busy."""
 
 
 Listen = Callable[..., Awaitable[str]]

@@ -5,17 +5,9 @@ import socket
 
 import pytest
 
+from tests.timing import TIMEOUT_SECONDS
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import (
-    BUG,
-    ECHO,
-    FAIL,
-    SLOW,
-    STREAM,
-    TIMEOUT_SECONDS,
-    TRAILERS,
-    HandlerLog,
-)
+from tests.transport.services import BUG, ECHO, FAIL, SLOW, STREAM, TRAILERS, HandlerLog
 from transport import GrpcServer, RpcError, Status, StatusCode, connect, frames
 from transport.addresses import parse_address
 
@@ -41,7 +33,7 @@ class CallLog:
 @pytest.mark.parametrize("size", [0, 1, 16_379, 16_380, 70_000, 20 * 2**20])
 async def test_a_unary_call_of_any_size_is_answered(start: Start, dial: Dial, size: int) -> None:
     connection = await dial(await start("127.0.0.1:0"))
-    assert await connection.unary(ECHO, bytes(size), timeout=30) == bytes(size)
+    assert await connection.unary(ECHO, bytes(size), timeout=TIMEOUT_SECONDS) == bytes(size)
     assert connection.in_flight == 0
 
 

@@ -8,7 +8,8 @@ import ssl
 import pytest
 
 from tests.authority import Authority, replace_file
-from tests.transport.services import ECHO, TIMEOUT_SECONDS, Listen, echo_once, without_scheme
+from tests.timing import TIMEOUT_SECONDS
+from tests.transport.services import ECHO, Listen, echo_once, without_scheme
 from transport import ClientTls, RpcError, ServerTls, connect
 from transport.tls import reload_on_change
 

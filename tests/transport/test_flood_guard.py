@@ -6,17 +6,9 @@ import asyncio
 
 import pytest
 
+from tests.timing import TIMEOUT_SECONDS
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import (
-    ECHO,
-    SLOW,
-    STREAM,
-    TIMEOUT_SECONDS,
-    RawPeer,
-    data,
-    headers,
-    message,
-)
+from tests.transport.services import ECHO, SLOW, STREAM, RawPeer, data, headers, message
 from transport import GrpcLimits, frames, http2
 from transport.flood_guard import AddressResets, FloodGuard
 from transport.http2 import Http2ErrorCode, PeerError

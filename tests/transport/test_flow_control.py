@@ -8,12 +8,12 @@ import h2.connection
 import h2.events
 import pytest
 
+from tests.timing import TIMEOUT_SECONDS
 from tests.transport.conftest import Dial, Start
 from tests.transport.services import (
     ECHO,
     FLOOD,
     STREAM,
-    TIMEOUT_SECONDS,
     HandlerLog,
     RawPeer,
     data,

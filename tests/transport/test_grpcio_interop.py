@@ -9,8 +9,9 @@ import grpc
 import grpc.aio
 import pytest
 
+from tests.timing import TIMEOUT_SECONDS
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import ECHO, FAIL, SLOW, STREAM, TIMEOUT_SECONDS, HandlerLog
+from tests.transport.services import ECHO, FAIL, SLOW, STREAM, HandlerLog
 from tests.transport.test_calls import CallLog
 from transport import RpcError, StatusCode
 
@@ -53,7 +54,7 @@ async def grpcio_server(folder: Path) -> AsyncIterator[str]:
 @pytest.mark.parametrize("size", [0, 10, BIG])
 async def test_our_client_calls_a_grpcio_server(grpcio_server: str, dial: Dial, size: int) -> None:
     connection = await dial(grpcio_server)
-    assert await connection.unary(ECHO, bytes(size), timeout=60) == bytes(size)
+    assert await connection.unary(ECHO, bytes(size), timeout=TIMEOUT_SECONDS) == bytes(size)
 
 
 async def test_our_client_understands_a_grpcio_servers_errors(
@@ -78,7 +79,7 @@ async def test_our_client_streams_with_a_grpcio_server(grpcio_server: str, dial:
     for one in sent:
         stream.send(one)
     stream.half_close()
-    assert (await asyncio.wait_for(log.ended, 60)).ok
+    assert (await asyncio.wait_for(log.ended, TIMEOUT_SECONDS)).ok
     assert log.messages == sent
 
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 import pytest
 from hpack import Encoder
 
+from tests.timing import TIMEOUT_SECONDS
 from tests.transport.conftest import Dial, Start
 from tests.transport.services import (
     ECHO,
     FLOOD,
     SLOW,
     STREAM,
-    TIMEOUT_SECONDS,
     HandlerLog,
     RawPeer,
     data,

@@ -11,17 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.timing import TIMEOUT_SECONDS
 from tests.transport.conftest import Dial, Start
-from tests.transport.services import (
-    ECHO,
-    SLOW,
-    STREAM,
-    TIMEOUT_SECONDS,
-    HandlerLog,
-    RawPeer,
-    data,
-    headers,
-)
+from tests.transport.services import ECHO, SLOW, STREAM, HandlerLog, RawPeer, data, headers
 from tests.transport.test_calls import CallLog
 from transport import GrpcConnection, GrpcLimits, RpcError, StatusCode, connect, frames, http2
 

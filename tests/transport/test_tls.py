@@ -13,12 +13,12 @@ import grpc
 import pytest
 import uvloop
 
-from tests.authority import Authority, wait_until_closed
+from tests.authority import Authority
+from tests.timing import TIMEOUT_SECONDS
 from tests.transport.conftest import Start
 from tests.transport.services import (
     ECHO,
     STREAM,
-    TIMEOUT_SECONDS,
     HandlerLog,
     Listen,
     echo_once,
@@ -67,13 +67,15 @@ def test_messages_of_any_size_and_streams_work_over_tls(
         address = await server.listen("127.0.0.1:0", tls=tls)
         connection = await connect(f"grpcs://{address}", tls=ClientTls(ca=authority.ca))
         for size in (0, 1, 16_384, LARGE):
-            assert await connection.unary(ECHO, b"x" * size, timeout=30) == b"x" * size
-        many = [connection.unary(ECHO, b"%d" % n * 9000, timeout=30) for n in range(100)]
+            assert await connection.unary(ECHO, b"x" * size, timeout=TIMEOUT_SECONDS) == b"x" * size
+        many = [
+            connection.unary(ECHO, b"%d" % n * 9000, timeout=TIMEOUT_SECONDS) for n in range(100)
+        ]
         assert await asyncio.gather(*many) == [b"%d" % n * 9000 for n in range(100)]
         await _stream(connection)
         connection.close()
+        await connection.wait_closed()
         await server.drain(5)
-        await wait_until_closed()
 
     run(scenario())
 
@@ -171,7 +173,7 @@ async def test_clients_that_never_finish_the_handshake_are_disconnected_and_dela
     half[1].write(b"\x16\x03\x01\x02\x00\x01")
     assert await echo_once(address, ClientTls(ca=authority.ca)) == b"hello"
     with pytest.raises(RpcError):
-        await connect(without_scheme(address), timeout=5)
+        await connect(without_scheme(address), timeout=TIMEOUT_SECONDS)
     async with asyncio.timeout(TIMEOUT_SECONDS):
         for reader, writer in (plain, half, *silent):
             with suppress(ConnectionError):
@@ -190,7 +192,7 @@ async def test_tls_to_a_plaintext_port_fails_with_the_address(
     plain = await connect(address)
     assert await plain.unary(ECHO, b"a", timeout=TIMEOUT_SECONDS) == b"a"
     plain.close()
-    await wait_until_closed()
+    await plain.wait_closed()
 
 
 def test_unusable_files_are_named(

@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from tests.authority import Authority, wait_until_closed
+from tests.timing import TIMEOUT_SECONDS
 from tests.transport.services import ECHO, HandlerLog, data, headers, message, router
 from transport import ClientTls, GrpcLimits, GrpcServer, ServerTls, connect, frames, http2
 from transport.tls_listener import TlsListener
@@ -61,7 +62,7 @@ async def test_at_the_limit_of_handshakes_the_oldest_are_closed(
         for reader, _ in silent[:10]:
             await ended(reader)
         connection = await connect(f"grpcs://{host}:{port}", tls=ClientTls(ca=authority.ca))
-        assert await connection.unary(ECHO, b"hello", timeout=5) == b"hello"
+        assert await connection.unary(ECHO, b"hello", timeout=TIMEOUT_SECONDS) == b"hello"
         await ended(silent[10][0])
     connection.close()
     assert not any(reader.at_eof() for reader, _ in silent[11:])
@@ -110,7 +111,7 @@ async def test_a_client_that_disconnects_frees_its_place(
         writer.write(b"\x16\x03\x01\x02\x00\x01")
         writer.transport.abort()
     connection = await connect(f"grpcs://{host}:{port}", tls=ClientTls(ca=authority.ca))
-    assert await connection.unary(ECHO, b"hello", timeout=5) == b"hello"
+    assert await connection.unary(ECHO, b"hello", timeout=TIMEOUT_SECONDS) == b"hello"
     connection.close()
 
 

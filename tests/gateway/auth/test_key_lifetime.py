@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from gateway.auth import key_authenticator
 from gateway.auth.keys import generate_key
 from gateway.errors import GatewayError
 from gateway.storage.clock import now
@@ -136,14 +137,16 @@ async def test_an_expiry_that_cannot_be_is_refused_when_the_key_is_made(
 
 
 async def test_an_expired_key_answers_401_at_once_although_it_is_cached(
-    in_process_gateway: InProcessGateway,
+    in_process_gateway: InProcessGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = await in_process_gateway.user()
-    made = await make(user, scope="manage", expires_at=in_days(3 / 86_400))
+    made = await make(user, scope="manage", expires_at=in_days(1))
     brief = in_process_gateway.client({"x-api-key": made["key"]})
     await in_process_gateway.authenticator.authenticate(made["key"], HERE)
     assert (await brief.get(KEYS)).status_code == 200
-    await asyncio.sleep(3.05)
+    await age(in_process_gateway, made["id"], expires_at=now() - timedelta(seconds=1))
+    later = time.time() + 86_400
+    monkeypatch.setattr(key_authenticator, "time", lambda: later)
     assert in_process_gateway.authenticator.cached_identity(made["key"], here) is None
     refused = await brief.get(KEYS)
     assert (refused.status_code, refused.json()["code"]) == (401, "api_key_expired")

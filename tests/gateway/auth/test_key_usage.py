@@ -20,6 +20,7 @@ from tests.gateway.auth.test_key_lifetime import KEYS, make
 from tests.gateway.auth.test_key_rotation import show
 from tests.gateway.databases import statements, without
 from tests.gateway.in_process_gateway import HERE, InProcessGateway, here
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -243,7 +244,7 @@ async def test_the_recorder_writes_periodically_and_once_more_when_it_closes(
     authenticator.usage = KeyUsageRecorder(in_process_gateway.db, interval=0.05)
     authenticator.usage.start()
     await authenticator.authenticate(made["key"], HERE)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while (await show(user, made["id"]))["total_uses"] != 1:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.02)
     await authenticator.authenticate(made["key"], HERE)

@@ -20,6 +20,7 @@ from gateway.storage.tables import Profile
 from tests.gateway.databases import statements
 from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 from tests.gateway.served_gateway import PASSWORD, ServedGateway
+from tests.timing import Clock
 
 SESSION, SESSIONS = "/node/session/", "/node/sessions/"
 NEW_PASSWORD = "noch mehr pferde heften"
@@ -34,7 +35,12 @@ Serve = Callable[[timedelta, timedelta], SessionService]
 
 
 @pytest.fixture
-def serve(in_process_gateway: InProcessGateway) -> Serve:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def serve(in_process_gateway: InProcessGateway, clock: Clock) -> Serve:
     """Return a service of sessions, as a process of its own has one."""
 
     def made(idle: timedelta, lifetime: timedelta) -> SessionService:
@@ -45,6 +51,7 @@ def serve(in_process_gateway: InProcessGateway) -> Serve:
             feed,
             idle=idle,
             lifetime=lifetime,
+            clock=clock.now,
         )
 
     return made
@@ -59,50 +66,51 @@ async def opened(
 
 
 async def test_an_idle_session_ends(
-    in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
+    in_process_gateway: InProcessGateway, profile: Profile, serve: Serve, clock: Clock
 ) -> None:
-    sessions = serve(timedelta(seconds=2), timedelta(days=1))
+    sessions = serve(timedelta(hours=2), timedelta(days=1))
     token = await opened(in_process_gateway, sessions, profile)
     for _ in range(4):
-        await asyncio.sleep(0.6)
+        clock.advance(hours=1.99)
         assert (await sessions.identify(token)).profile_id == profile.id
-    await asyncio.sleep(2.1)
+    clock.advance(hours=2)
     with pytest.raises(GatewayError, match="has ended"):
         await sessions.identify(token)
 
 
 @pytest.mark.databases("sqlite", "postgresql")
 async def test_a_session_used_in_another_process_is_not_idle(
-    in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
+    in_process_gateway: InProcessGateway, profile: Profile, serve: Serve, clock: Clock
 ) -> None:
-    here, there = (serve(timedelta(seconds=3), timedelta(days=1)) for _ in range(2))
+    here, there = (serve(timedelta(hours=3), timedelta(days=1)) for _ in range(2))
     token = await opened(in_process_gateway, here, profile)
     await here.identify(token)
     for _ in range(4):
-        await asyncio.sleep(0.9)
+        clock.advance(hours=0.9)
         await there.identify(token)
     assert (await here.identify(token)).profile_id == profile.id
 
 
 @pytest.mark.databases("sqlite", "postgresql")
 async def test_a_session_in_use_ends_at_its_maximum_lifetime(
-    in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
+    in_process_gateway: InProcessGateway, profile: Profile, serve: Serve, clock: Clock
 ) -> None:
-    sessions = serve(timedelta(days=1), timedelta(seconds=2))
+    sessions = serve(timedelta(days=1), timedelta(hours=2))
     token = await opened(in_process_gateway, sessions, profile)
+    clock.advance(hours=1.99)
     assert (await sessions.identify(token)).session_id
-    await asyncio.sleep(2.1)
+    clock.advance(hours=0.01)
     with pytest.raises(GatewayError, match="has ended"):
         await sessions.identify(token)
 
 
 @pytest.mark.databases("sqlite", "postgresql")
 async def test_expired_sessions_are_deleted_at_the_next_login(
-    in_process_gateway: InProcessGateway, profile: Profile, serve: Serve
+    in_process_gateway: InProcessGateway, profile: Profile, serve: Serve, clock: Clock
 ) -> None:
-    sessions = serve(timedelta(seconds=0.1), timedelta(days=1))
+    sessions = serve(timedelta(hours=1), timedelta(days=1))
     await opened(in_process_gateway, sessions, profile)
-    await asyncio.sleep(0.2)
+    clock.advance(hours=2)
     await opened(in_process_gateway, sessions, profile)
     async with in_process_gateway.db.read() as session:
         rows = await (await session.connection()).exec_driver_sql("SELECT * FROM console_sessions")

@@ -24,13 +24,13 @@ from model_store.manifest import TensorSpec
 from protos.errors import ErrorCode, TensorError
 from telemetry.instruments import Registry
 from tests.child_processes import children_of_fork_servers
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.processes
 SPEC = TensorSpec(name="x", datatype="FP32", shape=(-1,))
 PLAN = FastPlan(
     model="m", version=1, inputs=(FastInput(name="x", path=("x",), spec=SPEC),), outputs=()
 )
-TIMEOUT_SECONDS = 60.0
 ARGUMENTS: tuple[dict[bytes, bytes], FastPlan, float] = ({}, PLAN, 1.0)
 
 

@@ -15,6 +15,8 @@ from kombu import Connection
 from kombu.exceptions import ChannelError
 from kombu.simple import SimpleQueue
 
+from tests.timing import TIMEOUT_SECONDS
+
 TRANSPORT = "gateway.broker.folder_transport:Transport"
 
 READER = """
@@ -26,7 +28,7 @@ with Connection("x://", transport=transport, transport_options=options) as c:
     print("ready", flush=True)
     while True:
         try:
-            message = queue.get(timeout=60)
+            message = queue.get(timeout=TIMEOUT_SECONDS)
         except queue.Empty:  # the transport gives up after 0.2 s without a message
             continue
         message.ack()
@@ -89,7 +91,7 @@ def test_an_unacknowledged_message_is_put_back_when_the_reader_closes(tmp_path: 
     with connected(tmp_path / "broker") as first:
         queue = first.SimpleQueue("work")
         queue.put("kept")
-        queue.get(timeout=30)
+        queue.get(timeout=TIMEOUT_SECONDS)
     with connected(tmp_path / "broker") as second:
         assert taken(second.SimpleQueue("work")) == ["kept"]
 

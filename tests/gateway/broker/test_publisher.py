@@ -18,8 +18,7 @@ from gateway.broker.publisher import Publisher
 from gateway.broker.worker_files import WakeFile
 from tests.gateway import brokers
 from tests.gateway.brokers import Cable
-
-TIMEOUT_SECONDS = 30.0
+from tests.timing import TIMEOUT_SECONDS
 
 
 class Published:

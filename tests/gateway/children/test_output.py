@@ -19,9 +19,9 @@ from gateway.children.metrics import ChildMetrics
 from gateway.children.pool import ChildPool
 from telemetry.instruments import Registry
 from telemetry.logs import logger
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.processes
-PATIENCE = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ async def written(body: bytes, descriptor: int = 2, **limits: Any) -> list[dict[
     """Return what is logged of what a child writes, until it has ended."""
     with capture_logs() as logs:
         async with parser_of(**limits) as parser:
-            await parser.run("a tenant", monotonic() + PATIENCE, write, body, descriptor)
+            await parser.run("a tenant", monotonic() + TIMEOUT_SECONDS, write, body, descriptor)
     return [dict(line) for line in logs]
 
 
@@ -92,7 +92,9 @@ async def test_the_last_words_of_a_process_are_logged() -> None:
     with capture_logs() as logs:
         async with parser_of(repeatable=False) as parser:
             with pytest.raises(Exception, match="died"):
-                await parser.run("a", monotonic() + PATIENCE, write_and_die, b"Fatal: no disk\n")
+                await parser.run(
+                    "a", monotonic() + TIMEOUT_SECONDS, write_and_die, b"Fatal: no disk\n"
+                )
     assert "Fatal: no disk" in [line.get("text") for line in logs]
 
 

@@ -20,13 +20,13 @@ from gateway.children.program import ChildProgram
 from telemetry.allocator import ALLOCATION
 from telemetry.instruments import Registry
 from tests.child_processes import children_of_fork_servers
+from tests.timing import TIMEOUT_SECONDS, Timer
 
 pytestmark = pytest.mark.processes
 
 MODULE = "gateway.flows.evaluator_process"
 MEMORY = 512 << 20
 CPU_SECONDS = 0.5
-PATIENCE = 30.0
 NEVER = {"expression": "round(input.v, input.d)", "v": 3, "d": -100_000_000}
 """Takes minutes, in one instruction."""
 
@@ -41,7 +41,7 @@ def pool_of(
     registry: Registry | None = None,
     *,
     memory_bytes: int = MEMORY,
-    cpu_seconds: float = PATIENCE,
+    cpu_seconds: float = TIMEOUT_SECONDS,
     module: str = MODULE,
     **more: Any,
 ) -> ChildPool:
@@ -63,7 +63,7 @@ async def ask(
     expression: str,
     *,
     tenant: str = "a",
-    seconds: float = PATIENCE,
+    seconds: float = TIMEOUT_SECONDS,
     **values: Any,
 ) -> Any:
     """Return the value of an expression."""
@@ -94,7 +94,7 @@ async def started_evaluator() -> psutil.Process:
 
 async def busy_evaluator(*, other: psutil.Process | None = None) -> psutil.Process:
     """Return an evaluator that has computed for a while, not the `other`."""
-    latest = monotonic() + PATIENCE
+    latest = monotonic() + TIMEOUT_SECONDS
     while monotonic() < latest:
         with suppress(psutil.NoSuchProcess):
             for one in evaluators():
@@ -174,9 +174,9 @@ async def test_a_process_that_starts_is_kept_when_its_request_is_cancelled(
 
 
 async def test_the_deadline_ends_any_evaluation(patient: ChildPool) -> None:
-    began = monotonic()
+    timer = Timer()
     assert await failure(patient, **NEVER, seconds=0.5) is ChildFailure.DEADLINE
-    assert monotonic() - began < 3
+    assert timer.seconds < 3
     assert await ask(patient, "input.x * 2", x=21) == 42
 
 
@@ -240,7 +240,7 @@ async def test_what_computes_for_long_loses_priority_and_its_evaluator_is_replac
         (quick,) = evaluators()
         first = quick.nice()
         endless = asyncio.create_task(ask(pool, **NEVER))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while quick.nice() < min(first + 10, 19):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert await ask(pool, "2 + 2", tenant="b") == 4
@@ -309,12 +309,13 @@ async def test_a_cancelled_request_ends_its_evaluator(patient: ChildPool) -> Non
 
 
 async def test_one_tenant_cannot_take_all_places(patient: ChildPool) -> None:
-    hogs = [asyncio.create_task(failure(patient, **NEVER, seconds=2)) for _ in range(20)]
+    hogs = [asyncio.create_task(ask(patient, **NEVER)) for _ in range(20)]
     await busy_evaluator()
-    began = monotonic()
     assert await ask(patient, "1 + 1", tenant="b") == 2
-    assert monotonic() - began < 1.9
-    assert set(await asyncio.gather(*hogs)) == {ChildFailure.DEADLINE}
+    assert not any(hog.done() for hog in hogs)
+    for hog in hogs:
+        hog.cancel()
+    await asyncio.gather(*hogs, return_exceptions=True)
 
 
 async def test_closing_ends_busy_evaluators() -> None:

@@ -19,6 +19,7 @@ from gateway.console.files import ConsoleFiles, console_folder
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from tests.gateway.served_gateway import ServedGateway
+from tests.timing import TIMEOUT_SECONDS
 
 CHECKOUT = Path(__file__).parents[3]
 SCRIPT = b"console.log('a built file');"
@@ -298,7 +299,7 @@ def test_a_wheel_has_the_console_where_it_was_built(tmp_path: Path) -> None:
 def wheel(source: Path, target: Path) -> set[str]:
     """Build a wheel, and return the names of its files, without its metadata."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(target)]
-    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
     (built,) = target.glob("*.whl")
     with ZipFile(built) as archive:
         return {name for name in archive.namelist() if ".dist-info/" not in name}

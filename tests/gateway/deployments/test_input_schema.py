@@ -19,6 +19,7 @@ from gateway.models.pins import Pin, TensorSpec
 from protos.datatypes import DATATYPES
 from telemetry.instruments import Registry
 from tests.gateway.in_process_gateway import flow_json
+from tests.timing import TIMEOUT_SECONDS
 
 SPECS = {
     "x": TensorSpec(name="x", datatype="FP32", shape=(-1, 2)),
@@ -138,7 +139,7 @@ async def test_the_example_is_valid_and_accepted(
     tensors = input_tensors(flow, compile_plan(flow), {"model": pin(spec)})
     parser = build_parser(ChildMetrics(Registry()))
     written = orjson.dumps(found.example)
-    await tensors.check(found.example, written, parser, "a tenant", monotonic() + 30)
+    await tensors.check(found.example, written, parser, "a tenant", monotonic() + TIMEOUT_SECONDS)
     await parser.close()
 
 

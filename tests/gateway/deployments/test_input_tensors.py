@@ -19,6 +19,7 @@ from gateway.models.pins import Pin, TensorSpec
 from protos.errors import ErrorCode
 from telemetry.instruments import Registry
 from tests.gateway.in_process_gateway import flow_json
+from tests.timing import TIMEOUT_SECONDS
 
 PIN = Pin(
     model="scaled",
@@ -52,7 +53,9 @@ async def parser() -> AsyncIterator[BodyParser]:
 
 async def check(found: InputTensors, parser: BodyParser, **input_data: object) -> None:
     """Check a call's input."""
-    await found.check(input_data, orjson.dumps(input_data), parser, "a tenant", monotonic() + 60)
+    await found.check(
+        input_data, orjson.dumps(input_data), parser, "a tenant", monotonic() + TIMEOUT_SECONDS
+    )
 
 
 async def refusal(found: InputTensors, parser: BodyParser, **input_data: object) -> ErrorCode:

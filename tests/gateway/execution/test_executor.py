@@ -14,6 +14,7 @@ from gateway.runs.run import Claim, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
 from tests.gateway.runs.builders import new_run
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -90,6 +91,6 @@ async def test_a_process_that_shuts_down_claims_nothing_more(
     running = asyncio.create_task(executor.run(new.id))
     await asyncio.sleep(0.05)
     await executor.hand_back()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await running
     assert await ended(store, new.id) == {"status": RunStatus.QUEUED, "attempt": 0}

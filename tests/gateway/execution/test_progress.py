@@ -15,6 +15,7 @@ from gateway.runs.store import RunStore
 from gateway.storage.database import Database
 from tests.gateway.databases import statements
 from tests.gateway.runs.builders import COMPLETED, claimed, until
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -31,7 +32,7 @@ def progress_of(store: RunStore, claim: Claim) -> ProgressReporter:
 
 async def told(store: RunStore, claim: Claim, count: int) -> list[NodeEvent]:
     """Return the events once there are `count`."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while len(found := await store.events(claim.run_id)) < count:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.05)
     return found
@@ -63,9 +64,16 @@ async def test_a_short_run_costs_no_query(database: Database, store: RunStore) -
 async def test_reporting_stops_after_the_lease_is_lost(database: Database, store: RunStore) -> None:
     claim = await claimed(store)
     await store.finish(claim.run_id, claim.attempt, COMPLETED)
-    progress = progress_of(store, claim)
+    reported = asyncio.Event()
+
+    async def report(nodes: Mapping[str, bytes]) -> bool:
+        held = await store.report(claim.run_id, claim.attempt, nodes)
+        reported.set()
+        return held
+
+    progress = ProgressReporter(report)
     progress.add(ended("a"))
-    await asyncio.sleep(1.5 * INTERVAL_SECONDS)
+    await asyncio.wait_for(reported.wait(), TIMEOUT_SECONDS)
     with statements(database) as asked:
         progress.add(ended("b"))
         await asyncio.sleep(1.5 * INTERVAL_SECONDS)
@@ -96,7 +104,7 @@ async def test_a_failed_write_does_not_stop_reporting() -> None:
 
     progress = ProgressReporter(refuse)
     progress.add(ended("a"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await until(lambda: len(tries) == 1)
         progress.add(ended("b"))
         await until(lambda: len(tries) == 2)

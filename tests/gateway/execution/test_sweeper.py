@@ -20,6 +20,7 @@ from gateway.storage.sql import seconds_from_now
 from telemetry.logs import logger
 from tests.gateway.execution.holder import Holder
 from tests.gateway.runs.builders import claimed, new_run
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -142,7 +143,7 @@ async def claim_and_hand_back(store: RunStore) -> str:
 
 async def until_sent(publisher: Publisher, count: int) -> None:
     """Wait until the publisher has sent so many ids, no more, and reported them."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while publisher.state().sent < count:  # noqa: ASYNC110 - a thread does it
             await asyncio.sleep(0.01)
     await publisher.depths()  # comes after the report

@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Self
 
-TIMEOUT_SECONDS = 20.0
+from tests.timing import TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from gateway.errors import GatewayError
 from gateway.fast_path.clients import UNCOUNTED_BODY_BYTES, UnfinishedBodies
 from gateway.web.connection_limits import ConnectionLimits
 from tests.gateway.fast_path.calls import LIMIT
-from tests.gateway.fast_path.client import TIMEOUT_SECONDS, Answer, Client, post
+from tests.gateway.fast_path.client import Answer, Client, post
 from tests.gateway.fast_path.conftest import Serve, Served
+from tests.timing import TIMEOUT_SECONDS
 
 ECHO, ASGI, WAIT = b"/direct/echo", b"/asgi/echo", b"/direct/wait"
 OTHER = "127.0.0.2"

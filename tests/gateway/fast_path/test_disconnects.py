@@ -8,8 +8,9 @@ import time
 import pytest
 
 from tests.gateway.fast_path.calls import echo_of
-from tests.gateway.fast_path.client import TIMEOUT_SECONDS, Client, post
+from tests.gateway.fast_path.client import Client, post
 from tests.gateway.fast_path.conftest import Serve, Served
+from tests.timing import TIMEOUT_SECONDS, Timer
 
 ECHO, WAIT = b"/direct/echo", b"/direct/wait"
 IDLE_SECONDS = 1
@@ -92,20 +93,19 @@ async def test_idle_connections_are_closed_in_time_and_not_before(serve: Serve) 
     reading.send(post(ECHO, b"longer")[:-1])
     call = await served.route.waiting.get()
 
-    async def closed_after(*parts: bytes) -> float:
+    async def is_closed_in_time(*parts: bytes) -> None:
         client = await served.client()
         client.send(*parts)
         if parts[:1] == (post(ECHO),):
             await client.answer()
-        began = time.monotonic()
+        timer = Timer()
         assert await client.rest() == b""
-        return time.monotonic() - began
+        assert timer.elapsed > 0.9 * IDLE_SECONDS
+        assert timer.seconds < 10 * IDLE_SECONDS
 
     head = post(ECHO)[:-10]
-    took = await asyncio.gather(
-        closed_after(), closed_after(head), closed_after(post(ECHO)), closed_after(post(ECHO), head)
-    )
-    assert all(0.9 * IDLE_SECONDS < seconds < 10 * IDLE_SECONDS for seconds in took), took
+    beginnings = [(), (head,), (post(ECHO),), (post(ECHO), head)]
+    await asyncio.gather(*(is_closed_in_time(*parts) for parts in beginnings))
     call.echo()
     assert (await busy.answer()).body == echo_of(WAIT, b"longer")
     reading.send(b"r")

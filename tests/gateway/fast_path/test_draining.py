@@ -18,6 +18,7 @@ from gateway.http_server import GatewayServer
 from telemetry.parent_process import StatusPipe
 from tests.gateway.fast_path.calls import Application, EchoRoute
 from tests.gateway.fast_path.client import Client, post
+from tests.timing import TIMEOUT_SECONDS
 from transport.accept_queue import accept_waiting
 
 KINDS = pytest.mark.parametrize("path", [b"/direct/", b"/through-asgi/"])
@@ -123,7 +124,7 @@ async def test_no_client_that_connects_while_it_stops_is_reset(
     def accept_all(listening: socket.socket) -> list[socket.socket]:
         # The kernel makes these connections: the loop has no turn to accept them.
         for _ in range(16):
-            client = socket.create_connection(listening.getsockname(), timeout=20)
+            client = socket.create_connection(listening.getsockname(), timeout=TIMEOUT_SECONDS)
             client.sendall(post(b"/through-asgi/", b"", b"connection: close"))
             waiting.append(client)
         return accept_waiting(listening)

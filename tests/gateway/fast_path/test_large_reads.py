@@ -11,13 +11,13 @@ import pytest
 from gateway.fast_path.connection import HttpConnection
 from tests.gateway.fast_path.client import post
 from tests.gateway.fast_path.conftest import Served
+from tests.timing import TIMEOUT_SECONDS
 from tests.transport import services
 from transport import GrpcServer, frames, http2
 from transport.http2_connection import Http2Connection
 
 SIZE = 4 * 2**20
 MAX_READ = 2**18
-TIMEOUT_SECONDS = 20.0
 
 
 class Reads:

@@ -11,6 +11,7 @@ from gateway.fast_path.connection import HttpConnection
 from tests.gateway.fast_path.calls import LIMIT, echo_of
 from tests.gateway.fast_path.client import Client, chunked, post
 from tests.gateway.fast_path.conftest import Served
+from tests.timing import TIMEOUT_SECONDS
 
 ECHO, WAIT = b"/direct/echo", b"/direct/wait"
 
@@ -162,7 +163,7 @@ async def test_a_disconnect_during_a_repeated_request_is_noticed(
     client.send(post(WAIT, b"b"))
     call = await served.route.waiting.get()
     client.abort()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await call.lost_event.wait()
 
 

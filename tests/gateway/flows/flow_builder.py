@@ -17,6 +17,7 @@ from gateway.flows.plan import FlowPlan, compile_plan
 from gateway.flows.result import FlowResult
 from gateway.flows.spec import parse_flow
 from tests.gateway.flows.fake_ports import EVALUATOR, FakePorts, result_of
+from tests.timing import TIMEOUT_SECONDS
 
 Json = dict[str, Any]
 
@@ -59,7 +60,11 @@ def compiled(flow: Json) -> FlowPlan:
 def checked_input(plan: FlowPlan, input_data: Mapping[str, Any]) -> Json:
     """Return the inputs that the flow receives."""
     checked: Json = orjson.loads(
-        result_of(plan.check_input(plan.selection.write(input_data), EVALUATOR, monotonic() + 30))
+        result_of(
+            plan.check_input(
+                plan.selection.write(input_data), EVALUATOR, monotonic() + TIMEOUT_SECONDS
+            )
+        )
     )
     return checked
 

@@ -31,6 +31,7 @@ from tests.gateway.flows.flow_builder import (
     run,
     transform,
 )
+from tests.timing import TIMEOUT_SECONDS
 
 SIZE = transform("size", n="size(input.text)")
 LARGE = {"text": "x" * 9_000_000}
@@ -174,7 +175,7 @@ async def test_nothing_is_evaluated_after_the_end() -> None:
     await processes.close()
     evaluator = processes.evaluator("a tenant")
     with pytest.raises(GatewayError) as caught:
-        await evaluator.evaluate(PROGRAM, {"input": {"text": ""}}, monotonic() + 9)
+        await evaluator.evaluate(PROGRAM, {"input": {"text": ""}}, monotonic() + TIMEOUT_SECONDS)
     assert caught.value.code == "shutting_down"
 
 
@@ -192,5 +193,5 @@ async def test_a_flow_that_a_busy_host_does_not_compile_in_time_is_not_called_in
 
 async def test_a_schema_that_is_no_longer_valid_refuses_input() -> None:
     old = json.dumps({"properties": {"x": {"pattern": "a" * 2_000}}})
-    (error,) = await EVALUATOR.validate(old, b"{}", monotonic() + 9)
+    (error,) = await EVALUATOR.validate(old, b"{}", monotonic() + TIMEOUT_SECONDS)
     assert "/properties/x/pattern: expected a pattern of at most 1000" in error["detail"]

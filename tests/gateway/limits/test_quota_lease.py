@@ -17,10 +17,9 @@ from gateway.limits.rate_limit import RateLimit
 from gateway.limits.request_limits import RequestLimits
 from tests.gateway.limits.limiters import DEPLOYMENT, admitted_calls, build_limits, rejection_of
 from tests.services.redis import RedisServer
+from tests.timing import TIMEOUT_SECONDS, Timer
 
 pytestmark = [pytest.mark.services, pytest.mark.databases("sqlite", "postgresql")]
-
-_PATIENCE = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -138,12 +137,12 @@ async def test_each_process_has_its_share_while_redis_is_down(
     await admitted_calls(rate_limit, 1)
     redis.end()
     try:
-        began = time.monotonic()
+        timer = Timer()
         assert await admitted_calls(rate_limit, 30) == 10
-        assert time.monotonic() - began < _PATIENCE
+        assert timer.seconds < 10
     finally:
         redis.start()
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while await rejection_of(rate_limit) is not None:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.1)
@@ -156,8 +155,8 @@ async def test_a_redis_that_hangs_delays_calls_shortly_and_fails_none(
     await admitted_calls(rate_limit, 1)
     redis.suspend()
     try:
-        began = time.monotonic()
+        timer = Timer()
         assert await admitted_calls(rate_limit, 10) == 10
-        assert time.monotonic() - began < _PATIENCE
+        assert timer.seconds < 10
     finally:
         redis.resume()

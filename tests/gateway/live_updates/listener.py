@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import orjson
 
+from tests.timing import TIMEOUT_SECONDS
+
 EVENTS = "/node/events/"
-_SECONDS = 30.0
 
 Item = dict[str, Any]  # Any: JSON
 
@@ -37,7 +38,7 @@ class Listener:
     async def event(self) -> Event:
         """Return the next event; raise StopAsyncIteration when the stream has ended."""
         fields: dict[str, str] = {}
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while "event" not in fields or "data" not in fields:
                 name, _, value = (await anext(self._lines)).partition(": ")
                 fields[name] = value
@@ -54,7 +55,7 @@ class Listener:
 
     async def ended(self) -> None:
         """Return when the stream has ended."""
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             async for _ in self._lines:
                 pass
 

@@ -21,13 +21,13 @@ from tests import onnx_models
 from tests.gateway.fast_path.client import Client
 from tests.gateway.in_process_gateway import InProcessGateway
 from tests.gateway.served_gateway import ServedGateway
+from tests.timing import TIMEOUT_SECONDS
 
 MODELS = "/node/models/"
 RAW = {"content-type": "application/octet-stream"}
 FORM = {"content-type": "multipart/form-data; boundary=cut"}
 FORM_HEAD = b'--cut\r\nContent-Disposition: form-data; name="file"; filename="m"\r\n\r\n'
 MIB = 1 << 20
-TIMEOUT_SECONDS = 60.0
 
 Open = Callable[..., Awaitable[InProcessGateway]]
 

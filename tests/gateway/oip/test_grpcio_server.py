@@ -11,6 +11,7 @@ import pytest
 
 from gateway.oip.grpcio_server import GrpcioServer
 from tests.slipstream.running import free_port
+from tests.timing import TIMEOUT_SECONDS
 from transport import Router, RpcError, StatusCode, StreamCall, UnaryCall
 
 ERRORS: list[tuple[str, BaseException]] = []
@@ -77,7 +78,9 @@ async def channel(cancelled: asyncio.Event) -> AsyncIterator[grpc.aio.Channel]:
 
 async def test_unary_calls_carry_metadata_and_trailers(channel: grpc.aio.Channel) -> None:
     assert await channel.unary_unary("/a.B/Now")(b"x") == b"x"
-    call = channel.unary_unary("/a.B/Answer")(b"x", timeout=30, metadata=[("name", "iris")])
+    call = channel.unary_unary("/a.B/Answer")(
+        b"x", timeout=TIMEOUT_SECONDS, metadata=[("name", "iris")]
+    )
     assert await call == b"X"
     assert dict(await call.trailing_metadata()) == {"seen": "iris"}
 
@@ -95,7 +98,7 @@ async def test_failures_have_a_status_and_a_code(
     channel: grpc.aio.Channel, path: str, body: bytes, status: grpc.StatusCode, code: str | None
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await channel.unary_unary(path)(body, timeout=30)
+        await channel.unary_unary(path)(body, timeout=TIMEOUT_SECONDS)
     assert failed.value.code() is status
     assert dict(failed.value.trailing_metadata()).get("slipstream-code") == code
     bugs = [(path, type(error)) for path, error in ERRORS]
@@ -103,7 +106,7 @@ async def test_failures_have_a_status_and_a_code(
 
 
 async def test_a_stream_answers_and_ends_with_trailers(channel: grpc.aio.Channel) -> None:
-    call = channel.stream_stream("/a.B/Echo")(timeout=30)
+    call = channel.stream_stream("/a.B/Echo")(timeout=TIMEOUT_SECONDS)
     for message in (b"1", b"2"):
         await call.write(message)
     await call.done_writing()
@@ -112,7 +115,7 @@ async def test_a_stream_answers_and_ends_with_trailers(channel: grpc.aio.Channel
 
 
 async def test_a_handler_can_fail_its_stream(channel: grpc.aio.Channel) -> None:
-    call = channel.stream_stream("/a.B/Echo")(timeout=30)
+    call = channel.stream_stream("/a.B/Echo")(timeout=TIMEOUT_SECONDS)
     await call.write(b"fail")
     with pytest.raises(grpc.aio.AioRpcError):
         await call.read()
@@ -123,11 +126,11 @@ async def test_a_handler_can_fail_its_stream(channel: grpc.aio.Channel) -> None:
 async def test_a_client_that_leaves_cancels_the_handler(
     channel: grpc.aio.Channel, cancelled: asyncio.Event
 ) -> None:
-    call = channel.stream_stream("/a.B/Echo")(timeout=30)
+    call = channel.stream_stream("/a.B/Echo")(timeout=TIMEOUT_SECONDS)
     await call.write(b"hold")
     assert await call.read() == b"hold"
     call.cancel()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await cancelled.wait()
 
 

@@ -16,6 +16,7 @@ from gateway.outbound import http as outbound
 from gateway.outbound.http import GuardedHttpClient
 from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from tests.gateway.outbound.servers import StaticResolver
+from tests.timing import TIMEOUT_SECONDS
 
 MEGABYTE = 1_000_000
 
@@ -61,7 +62,7 @@ class KeepAliveServer:
 
     async def until_open(self, count: int) -> None:
         """Wait until that many connections are open."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while len(self.open) != count:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.005)
 

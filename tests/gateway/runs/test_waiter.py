@@ -12,6 +12,7 @@ from gateway.runs.waiter import RunWaiter
 from gateway.storage.database import Database
 from tests.gateway.databases import PostgresDatabase, statements
 from tests.gateway.runs.builders import COMPLETED, claimed, failed, new_run, until
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -56,7 +57,7 @@ async def test_a_wait_ends_if_this_process_withdraws_the_run(
     waiting = asyncio.create_task(waiter.wait(new.id, 60))
     await asyncio.sleep(0)
     assert await store.withdraw(new.id)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         assert await waiting is None
 
 
@@ -68,7 +69,7 @@ async def test_a_wait_ends_if_another_process_withdraws_the_run(
     waiting = asyncio.create_task(waiter.wait(new.id, 60))
     await asyncio.sleep(0.05)
     assert await store.withdraw(new.id)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         assert await waiting is None
 
 

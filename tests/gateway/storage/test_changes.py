@@ -16,6 +16,7 @@ from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.tables import Change, ChangeCounter, Profile
 from tests.gateway.databases import PostgresDatabase, without_counter
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -29,7 +30,7 @@ class _Heard:
             feed.subscribe(kind, self.queue.put_nowait)
 
     async def next(self) -> str | None:
-        return await asyncio.wait_for(self.queue.get(), 30)
+        return await asyncio.wait_for(self.queue.get(), TIMEOUT_SECONDS)
 
 
 @asynccontextmanager
@@ -42,7 +43,7 @@ async def _running(feed: ChangeFeed) -> AsyncIterator[None]:
 
 
 async def _until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not true():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.005)
 

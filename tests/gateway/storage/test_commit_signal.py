@@ -10,6 +10,7 @@ from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from tests.gateway.databases import statements
 from tests.gateway.runs.builders import new_run, until
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -29,7 +30,7 @@ async def _connected(*databases: Database) -> None:
 async def test_a_commit_of_this_process_wakes_its_watches(database: Database) -> None:
     watch = database.commits.watch()
     await _commit(database)
-    assert await watch.wait(30)
+    assert await watch.wait(TIMEOUT_SECONDS)
     assert not await watch.wait(0), "a wake-up ends one wait"
 
 

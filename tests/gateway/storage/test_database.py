@@ -16,6 +16,7 @@ from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.tables import Flow, Profile
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -63,7 +64,9 @@ async def test_a_query_cancelled_while_it_connects_leaves_no_connection_open(
             await asyncio.sleep(0)
         await asyncio.gather(query, return_exceptions=True)
         await db.close()
-    async with asyncio.timeout(30):  # a thread of aiosqlite may have something left to do
+    async with asyncio.timeout(
+        TIMEOUT_SECONDS
+    ):  # a thread of aiosqlite may have something left to do
         while _connection_threads() - before:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
     with warnings.catch_warnings(record=True) as unclosed:

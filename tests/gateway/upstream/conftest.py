@@ -12,11 +12,11 @@ from gateway.upstream.connector import ServerConnector
 from gateway.upstream.inference_stream import InferenceStreamClient
 from tests.gateway.upstream.stock_server import StockServer
 from tests.inference_server.conftest import publish, shared_server, socket_folder, start_server
+from tests.timing import TIMEOUT_SECONDS
 
 __all__ = ["publish", "shared_server", "socket_folder", "start_server"]
 
 LIMIT = 1024 * 1024
-PATIENCE_SECONDS = 20.0
 
 
 class Watched:
@@ -28,7 +28,7 @@ class Watched:
         model: str = "mlp",
         version: int = 1,
         *,
-        unresponsive_seconds: float = PATIENCE_SECONDS,
+        unresponsive_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._changed = asyncio.Event()
         self.link = ServerConnector(
@@ -42,14 +42,14 @@ class Watched:
 
     async def connected(self) -> InferenceStreamClient:
         """Return the connection as soon as there is one."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while self.link.stream is None:
                 await self._next()
             return self.link.stream
 
     async def lost(self) -> None:
         """Return when the connection is gone."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while self.link.stream is not None:
                 await self._next()
 
@@ -84,12 +84,12 @@ async def stock(socket_folder: Path) -> AsyncIterator[StockServer]:
 
 async def until(true: Callable[[], bool]) -> None:
     """Return when something has become true that no event reports."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not true():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.005)
 
 
 async def soon(awaited: Awaitable[object]) -> None:
     """Wait for something that must happen, within a time limit."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await awaited

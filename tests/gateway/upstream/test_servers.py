@@ -17,10 +17,9 @@ from gateway.upstream.servers import InferenceServers, ReplicaStatus, ServerStat
 from gateway.web.problems import problem
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from tests.gateway.upstream.conftest import LIMIT, PATIENCE_SECONDS, soon, until
+from tests.gateway.upstream.conftest import LIMIT, soon, until
 from tests.gateway.upstream.stock_server import Answer, Request, StockServer, echo, failure
-
-TIMEOUT = 20.0
+from tests.timing import TIMEOUT_SECONDS
 
 
 def status(
@@ -60,7 +59,7 @@ def status(
 @pytest_asyncio.fixture
 async def servers() -> AsyncIterator[InferenceServers]:
     """An empty list of servers."""
-    made = InferenceServers(max_message_bytes=LIMIT, drain_seconds=TIMEOUT)
+    made = InferenceServers(max_message_bytes=LIMIT, drain_seconds=TIMEOUT_SECONDS)
     yield made
     await soon(made.close())
 
@@ -89,7 +88,7 @@ def retry_after(error: GatewayError) -> str | None:
 async def called(servers: InferenceServers, version: int = 1) -> bytes:
     """Return what comes back of a call."""
     request = pb.ModelInferRequest(model_name="iris", raw_input_contents=[b"sent"])
-    answer = await servers.stream("iris", version).infer(request, TIMEOUT)
+    answer = await servers.stream("iris", version).infer(request, TIMEOUT_SECONDS)
     return answer.raw_output_contents[0]
 
 
@@ -370,7 +369,7 @@ async def test_a_slow_replica_is_avoided_until_it_is_quick_again(
         await called(servers)
     assert len(stock.requests) == before, "it was not avoided"
     takes[0] = 0.0
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while servers.slow_streams("iris", 1):
             await called(servers)
             await asyncio.sleep(0.05)
@@ -402,7 +401,7 @@ async def test_a_replica_that_stops_answering_gets_no_further_calls(
     await connected_replicas(servers, stock, other)
     for _ in range(10):
         await called(servers)
-    stock.answer = slowly([PATIENCE_SECONDS])
+    stock.answer = slowly([TIMEOUT_SECONDS])
     hanging = [asyncio.create_task(called(servers)) for _ in range(2)]
     await until(lambda: servers.slow_streams("iris", 1) == 1)
     before = len(stock.requests)
@@ -416,7 +415,7 @@ async def test_a_replica_that_stops_answering_gets_no_further_calls(
 async def test_a_replica_whose_calls_time_out_gets_few_calls(
     servers: InferenceServers, stock: StockServer, other: StockServer
 ) -> None:
-    stock.answer = slowly([PATIENCE_SECONDS])
+    stock.answer = slowly([TIMEOUT_SECONDS])
     await connected_replicas(servers, stock, other)
     for _ in range(30):
         with suppress(GatewayError):
@@ -479,7 +478,7 @@ async def test_the_calls_of_a_sequence_go_to_one_replica_whichever_gateway_has_t
     first = chosen(servers, sequences)
     assert 20 < first.count(0) < 80, "they spread"
     assert chosen(servers, sequences) == first
-    another = InferenceServers(max_message_bytes=LIMIT, drain_seconds=TIMEOUT)
+    another = InferenceServers(max_message_bytes=LIMIT, drain_seconds=TIMEOUT_SECONDS)
     await connected_replicas(another, stock, other)
     assert chosen(another, sequences) == first
     await soon(another.close())

@@ -12,7 +12,7 @@ import pytest_asyncio
 from gateway.settings import Settings
 from gateway.upstream.connector import ServerConnector
 from gateway.upstream.credentials import UpstreamCredentials
-from tests.authority import Authority, replace_file, wait_until_closed
+from tests.authority import Authority, replace_file
 from tests.gateway.upstream.conftest import LIMIT, soon
 from tests.inference_server.conftest import StartServer
 from transport import TlsError
@@ -47,7 +47,6 @@ async def reach() -> AsyncIterator[Reach]:
     yield linked
     for link in links:
         await soon(link.close(0))
-    await wait_until_closed()
 
 
 @pytest.fixture

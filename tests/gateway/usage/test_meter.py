@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from time import perf_counter
+from time import perf_counter, thread_time
 
 from gateway.metrics import STAGES
 from gateway.usage.histogram import count
@@ -104,9 +104,9 @@ def test_a_written_minute_is_written_again_only_after_new_calls() -> None:
 def test_counting_a_call_takes_a_few_microseconds() -> None:
     meter = UsageMeter()
     calls = [finished_call(0.001, stages=STAGE_SECONDS) for _ in range(20_000)]
-    before = perf_counter()
+    before = thread_time()
     meter.count(DeploymentVersion(), PHONE, calls)
-    assert (perf_counter() - before) / 20_000 < 20e-6
+    assert (thread_time() - before) / 20_000 < 20e-6
 
 
 def test_writing_past_minutes_frees_their_memory() -> None:

@@ -18,6 +18,7 @@ from tests.gateway.fast_path.client import Client, chunked
 from tests.gateway.in_process_gateway import flow_json
 from tests.gateway.routes import routes_of
 from tests.gateway.served_gateway import ServedGateway
+from tests.timing import TIMEOUT_SECONDS
 
 SIZE = 60 * 2**20
 FLOWS, SESSION = "/node/flows/", "/node/session/"
@@ -172,12 +173,14 @@ async def test_an_upload_is_not_limited_and_not_counted_as_memory(
     client = await connect(served_gateway)
     request = head("/node/models/?name=x", key, size=5 * 2**20)
     client.send(request.replace(b"application/json", b"application/octet-stream"), bytes(2**20))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not (bodies := served_gateway.clients.bodies)._by_address:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.01)
     client.send(bytes(3 * 2**20))
     await client.writer.drain()
-    async with asyncio.timeout(20):  # until the route reads it: 4 MiB would be counted for good
+    async with asyncio.timeout(
+        TIMEOUT_SECONDS
+    ):  # until the route reads it: 4 MiB would be counted for good
         while bodies.used:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.01)
     answer = await client.asked(bytes(2**20))

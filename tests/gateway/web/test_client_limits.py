@@ -11,9 +11,10 @@ import pytest
 from gateway.auth.identity import Role, Scope
 from gateway.settings import Settings
 from gateway.storage.database import Database
-from tests.gateway.fast_path.client import TIMEOUT_SECONDS, Client, post
+from tests.gateway.fast_path.client import Client, post
 from tests.gateway.in_process_gateway import flow_json
 from tests.gateway.served_gateway import ServedGateway
+from tests.timing import TIMEOUT_SECONDS
 
 MAX_CONNECTIONS = 64
 SLOW = 80
@@ -48,7 +49,9 @@ async def test_slow_bodies_of_one_address_leave_connections_for_others(
             await asyncio.sleep(0.01)
     assert arriving["127.0.0.2"] == MAX_CONNECTIONS // 4
     assert small.clients.connections_of("127.0.0.2") <= MAX_CONNECTIONS // 2
-    other = httpx.AsyncClient(base_url=small.url, headers={"x-api-key": issued.plain}, timeout=30)
+    other = httpx.AsyncClient(
+        base_url=small.url, headers={"x-api-key": issued.plain}, timeout=TIMEOUT_SECONDS
+    )
     async with other:
         for _ in range(3):
             assert (await other.get("/node/flows/")).status_code == 200
@@ -72,7 +75,7 @@ async def test_slow_heads_of_one_address_leave_connections_for_others(
         while small.clients.connections_of("127.0.0.2") > MAX_CONNECTIONS // 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     for _ in range(MAX_CONNECTIONS // 4):
-        async with httpx.AsyncClient(base_url=small.url, timeout=30) as other:
+        async with httpx.AsyncClient(base_url=small.url) as other:
             assert (await other.get("/livez")).status_code == 200
     for client in slow:
         client.abort()

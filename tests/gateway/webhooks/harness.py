@@ -15,7 +15,8 @@ from gateway.storage.database import Database
 from gateway.webhooks.dispatcher import WebhookDispatcher
 from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 from tests.gateway.runs.builders import COMPLETED
-from tests.gateway.webhooks.receiver import TIMEOUT_SECONDS, Receiver
+from tests.gateway.webhooks.receiver import Receiver
+from tests.timing import TIMEOUT_SECONDS
 
 ENDPOINTS = "/node/webhooks/endpoints/"
 DELIVERIES = "/node/webhooks/deliveries/"

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from standardwebhooks.webhooks import Webhook
 
-TIMEOUT_SECONDS = 20.0
+from tests.timing import TIMEOUT_SECONDS
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ import pytest
 
 from tests.architecture.repository import ROOT
 from tests.gateway.webhooks.harness import WebhookHarness
-from tests.gateway.webhooks.receiver import TIMEOUT_SECONDS
 from tests.slipstream.running import free_port
+from tests.timing import TIMEOUT_SECONDS
 
 BLOCK = re.compile(r"```(python|javascript)\n(.*?)```", re.DOTALL)
 

@@ -13,8 +13,9 @@ import psutil
 
 from gateway.broker.broker import Broker, BrokerKind, Queue
 from tests.child_processes import children
-from tests.gateway.brokers import TIMEOUT_SECONDS, send, until
+from tests.gateway.brokers import send, until
 from tests.slipstream.running import environment
+from tests.timing import TIMEOUT_SECONDS
 
 
 class Worker:

@@ -11,6 +11,7 @@ from gateway.broker.worker_files import read_heartbeats
 from tests.gateway.brokers import Cable, until
 from tests.gateway.worker.conftest import Start
 from tests.gateway.worker.running import names, pid_of
+from tests.timing import TIMEOUT_SECONDS
 
 
 def test_every_run_runs_once_and_stopping_leaves_no_process(broker: Broker, start: Start) -> None:
@@ -130,7 +131,7 @@ def test_a_killed_queue_worker_is_replaced_and_the_other_goes_on(
     (idle,) = [one for one in worker.queue_workers() if one.pid != holder.ppid()]
     children = idle.children()
     idle.kill()
-    psutil.wait_procs([idle, *children], timeout=20)
+    psutil.wait_procs([idle, *children], timeout=TIMEOUT_SECONDS)
     worker.send(Queue.SYNC, "sync")
     worker.until_runs("ended", "sync")
     worker.release()

@@ -69,7 +69,7 @@ def callers(
     with contextlib.ExitStack() as opened:
 
         def client(headers: dict[str, str]) -> httpx.Client:
-            made = httpx.Client(base_url=url, headers=headers, timeout=60)
+            made = httpx.Client(base_url=url, headers=headers)
             return opened.enter_context(made)
 
         def user(role: str, email: str) -> tuple[Resources, dict[str, str]]:

@@ -31,6 +31,7 @@ from tests.system.document.callers import OWNER, Caller, Session
 from tests.system.document.filling import fill
 from tests.system.document.response_counts import ResponseCounts
 from tests.system.installation import Installation
+from tests.timing import TIMEOUT_SECONDS
 
 CHECKS = [
     status_code_conformance,
@@ -152,7 +153,7 @@ def send_and_check(
     case: schemathesis.Case, url: str, caller: Caller, response_counts: ResponseCounts
 ) -> None:
     """Send a request and validate the response."""
-    answer = case.call(url, headers=caller.headers, timeout=60)
+    answer = case.call(url, headers=caller.headers, timeout=TIMEOUT_SECONDS)
     response_counts.add(caller.name, case.operation.label, answer.status_code)
     operation = str(case.operation.definition.raw["operationId"])
     if 200 <= answer.status_code < 300:

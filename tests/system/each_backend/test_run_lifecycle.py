@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from tests.system.backends import embedded_only
 from tests.system.flow_documents import division_flow, transform_flow, waiting_flow
 from tests.system.runs import MANY_SECONDS, Runs, problem_of
+from tests.timing import Timer
 
 kinds = pytest.mark.parametrize("kind", ["api", "server"])
 
@@ -131,10 +131,10 @@ def test_an_event_stream_resumes_after_a_disconnect(runs: Runs, kind: str) -> No
 def test_cancelling_stops_a_run(runs: Runs, kind: str) -> None:
     run_id = runs.accept(runs.deploy(waiting_flow(MANY_SECONDS), "async", kind), {"x": 1})
     runs.until(run_id, "running")
-    began = time.monotonic()
+    timer = Timer()
     assert runs.cancel(run_id).status_code == 202
     run = runs.until(run_id)
-    assert time.monotonic() - began < 5
+    assert timer.seconds < 5
     assert run["status"] == "cancelled"
     assert run["output_data"] is None
     assert "output" not in run["node_outputs"] or (
@@ -255,12 +255,14 @@ def test_an_endless_expression_ends_at_its_deadline_and_delays_no_other_run(
 ) -> None:
     flow = transform_flow("round(input.x, input.d)")
     deployment = runs.deploy(flow, "async", kind, timeout_seconds=1)
+    timer = Timer()
     endless = [runs.accept(deployment, {"x": 3, "d": -100_000_000}) for _ in range(2)]
     seconds = []
     for run_id in endless:
         run = runs.until(run_id)
         assert (run["status"], run["error"]["code"]) == ("failed", "timeout")
         seconds.append(run["duration_seconds"])
-    assert min(seconds) < 2, "the deadline and a second; a busy machine may hold up one of them"
+    excused = timer.elapsed - timer.seconds
+    assert max(seconds) < 2 + excused, "the deadline and a second"
     run = runs.until(runs.accept(deployment, {"x": 1.26, "d": 1}))
     assert run["output_data"] == {"y": 1.3}

@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from tests.timing import TIMEOUT_SECONDS
+
 LOST = 0
 """In place of a status: the connection ends without an answer."""
 
@@ -70,7 +72,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         url, headers = self.proxy.gateway + self.path, dict(self.headers.items())
         headers = {name: it for name, it in headers.items() if name.lower() != "host"}
-        answer = httpx.request(self.command, url, content=body, headers=headers, timeout=60)
+        answer = httpx.request(
+            self.command, url, content=body, headers=headers, timeout=TIMEOUT_SECONDS
+        )
         self.answer(answer.status_code, answer.content, answer.headers)
 
     def refuse(self, status: int) -> None:

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from gateway.auth import keys
-from tests.slipstream.running import TIMEOUT_SECONDS
 from tests.system.flow_documents import echo_flow
 from tests.system.installation import Installation, chain
+from tests.timing import TIMEOUT_SECONDS
 
 EVIL = "evil.example"
 BOMBS = {

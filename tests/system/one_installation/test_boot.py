@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests import onnx_models
 from tests.older_release import make_unservable
-from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
+from tests.system.installation import Installation, chain
+from tests.timing import TIMEOUT_SECONDS
 
 
 def test_a_slow_model_reports_its_progress_and_does_not_disturb_others(

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import httpx
@@ -16,10 +15,12 @@ import pytest
 from tests.system.flow_documents import linear_flow, node, transform_flow
 from tests.system.installation import Installation
 from tests.system.runs import eventually
+from tests.timing import Timer
 
 NEVER = {"x": 3, "d": -100_000_000}
 """With `round(input.x, input.d)`: minutes, in one instruction."""
-QUICK = {"execution_mode": "sync", "deployment_type": "server", "timeout_seconds": 2}
+PATIENT = {"execution_mode": "sync", "deployment_type": "server"}
+QUICK = {**PATIENT, "timeout_seconds": 2}
 
 
 @contextmanager
@@ -30,10 +31,10 @@ def probed(installation: Installation) -> Iterator[list[float]]:
 
     def probe() -> None:
         while not ended.is_set():
-            began = monotonic()
-            httpx.get(f"{installation.up.url}/livez", timeout=60)
-            seconds.append(monotonic() - began)
-            ended.wait(0.01)
+            timer = Timer()
+            httpx.get(f"{installation.up.url}/livez")
+            seconds.append(timer.seconds)
+            ended.wait(0.02)
 
     thread = threading.Thread(target=probe)
     thread.start()
@@ -52,20 +53,22 @@ def schema_flow(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_an_endless_expression_ends_at_its_deadline(installation: Installation) -> None:
-    deployment = installation.deploy(transform_flow("round(input.x, input.d)"), **QUICK)
-    good = installation.trigger(deployment, json={"input_data": {"x": 1.26, "d": 1}})
+    flow = transform_flow("round(input.x, input.d)")
+    deployment = installation.deploy(flow, **QUICK)
+    patient = installation.deploy(flow, **PATIENT)
+    good = installation.trigger(patient, json={"input_data": {"x": 1.26, "d": 1}})
     assert good.json()["output_data"] == {"y": 1.3}
     gateways = {child.pid for child in installation.up.gateways()}
     with probed(installation) as seconds:
         for _ in range(2):  # it does not matter which gateway answers
-            began = monotonic()
+            timer = Timer()
             answer = installation.trigger(deployment, json={"input_data": NEVER})
-            assert monotonic() - began < 5
+            assert timer.seconds < 5
             assert (answer.status_code, answer.json()["code"]) == (504, "run_timeout")
-    assert len(seconds) > 20
+    assert len(seconds) > 5
     assert max(seconds) < 2
     assert {child.pid for child in installation.up.gateways()} == gateways
-    again = installation.trigger(deployment, json={"input_data": {"x": 1.26, "d": 1}})
+    again = installation.trigger(patient, json={"input_data": {"x": 1.26, "d": 1}})
     assert again.json()["output_data"] == {"y": 1.3}
 
 
@@ -103,9 +106,9 @@ def test_a_schema_with_endless_checks_ends_at_the_deadline(installation: Install
     schema = {"$ref": "#/$defs/d0", "$defs": {**defs, "d40": {"type": "object"}}}
     deployment = installation.deploy(schema_flow(schema), **QUICK)
     with probed(installation) as seconds:
-        began = monotonic()
+        timer = Timer()
         answer = installation.trigger(deployment, json={"input_data": {"x": 1}})
-        assert monotonic() - began < 5
+        assert timer.seconds < 5
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
     assert max(seconds) < 2
 
@@ -114,19 +117,19 @@ def test_a_python_node_that_never_returns_ends_at_its_deadline(
     installation: Installation, tmp_path: Path
 ) -> None:
     endless = installation.deploy(python_flow("hang", file="input.file"), **QUICK)
-    quick = installation.deploy(python_flow("shout", text="input.x"), **QUICK)
+    good = installation.deploy(python_flow("shout", text="input.x"), **PATIENT)
     file = tmp_path / "process"
     with probed(installation) as seconds:
         for _ in range(2):
-            began = monotonic()
+            timer = Timer()
             answer = installation.trigger(endless, json={"input_data": {"file": str(file)}})
-            assert monotonic() - began < 5
+            assert timer.seconds < 5
             assert (answer.status_code, answer.json()["code"]) == (504, "run_timeout")
             process = int(file.read_text())
             assert process not in {gateway.pid for gateway in installation.up.gateways()}
             eventually(lambda pid=process: psutil.pid_exists(pid), lambda found: not found)
-            good = installation.trigger(quick, json={"input_data": {"x": "hi"}})
-            assert good.json()["output_data"]["text"] == "HI"
+            answer = installation.trigger(good, json={"input_data": {"x": "hi"}})
+            assert answer.json()["output_data"]["text"] == "HI"
     assert max(seconds) < 2
 
 

@@ -12,7 +12,8 @@ import pytest
 from tests import onnx_models
 from tests.inference_server.requests import infer_request
 from tests.stub import InferenceStub
-from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
+from tests.system.installation import Installation, chain
+from tests.timing import TIMEOUT_SECONDS
 
 _ENDLESS = 10**15
 _SOON_SECONDS = 20.0

@@ -9,7 +9,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
+from tests.system.installation import Installation, chain
+from tests.timing import TIMEOUT_SECONDS, pause
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]
 
@@ -168,10 +169,10 @@ def test_a_deactivated_key_is_refused_within_a_second_in_every_process(
     url = f"{installation.up.url}/node/deployment-trigger/{iris}/"
     assert {httpx.post(url, **call).status_code for _ in range(8)} == {200}
     installation.post(f"/node/api-keys/{created['id']}/deactivate/", {})
-    time.sleep(1)
+    pause(1)
     assert {httpx.post(url, **call).status_code for _ in range(8)} == {401}
     installation.post(f"/node/api-keys/{created['id']}/activate/", {})
-    time.sleep(1)
+    pause(1)
     assert {httpx.post(url, **call).status_code for _ in range(8)} == {200}
 
 
@@ -183,7 +184,7 @@ def test_an_unknown_deployment_is_not_found_and_a_deleted_one_gone(
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     deleted = installation.deploy(chain("iris"))
     assert installation.http.delete(f"/node/deployments/{deleted}/").is_success
-    time.sleep(1)
+    pause(1)
     answer = installation.trigger(deleted)
     assert (answer.status_code, answer.json()["code"]) == (410, "gone")
 

@@ -13,7 +13,8 @@ import tritonclient.grpc as triton_grpc
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
-from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
+from tests.system.installation import Installation, chain
+from tests.timing import TIMEOUT_SECONDS
 
 
 def sample(text: str, name: str, **labels: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,10 +16,10 @@ from tritonclient.utils import InferenceServerException
 from tests import onnx_models
 from tests.system.installation import Installation, chain
 from tests.system.one_installation.test_triton_clients import tensors
+from tests.timing import TIMEOUT_SECONDS, pause
 
 MODEL, UNKNOWN = "adas-vault", "no-one-has"
 IN_FORCE_SECONDS = 1.0
-ANSWER_SECONDS = 30.0
 CONNECTIONS = 16
 PASSWORD = "korrekte pferde heften"
 
@@ -38,7 +37,9 @@ class Member:
             key = {"name": name, "scope": "manage"}
             self.key: str = page.post("/node/api-keys/", json=key, headers=headers).json()["key"]
         self.headers = {"x-api-key": self.key}
-        self.http = httpx.Client(base_url=installation.up.url, headers=self.headers, timeout=30)
+        self.http = httpx.Client(
+            base_url=installation.up.url, headers=self.headers, timeout=TIMEOUT_SECONDS
+        )
 
     def statuses(self, method: str, path: str) -> set[int]:
         """Ask over new connections, which are spread over both gateways; return the statuses."""
@@ -98,7 +99,7 @@ def set_visibility(owner: Member, visibility: str) -> dict[str, Any]:
     """Change MODEL, and wait as long as that may take to be in force. Any: JSON."""
     answer = owner.http.patch(f"/node/models/{MODEL}/", json={"visibility": visibility})
     assert answer.status_code == 200, answer.text
-    time.sleep(IN_FORCE_SECONDS)
+    pause(IN_FORCE_SECONDS)
     changed: dict[str, Any] = answer.json()
     return changed
 
@@ -147,7 +148,7 @@ def test_an_open_grpc_stream_checks_each_call(
 
     def ask() -> InferenceServerException | None:
         client.async_stream_infer(MODEL, tensors(triton_grpc))
-        return answers.get(timeout=ANSWER_SECONDS)
+        return answers.get(timeout=TIMEOUT_SECONDS)
 
     with triton_grpc.InferenceServerClient(f"127.0.0.1:{installation.up.grpc_port}") as client:
         client.start_stream(lambda result, error: answers.put(error), headers=other.headers)  # noqa: ARG005

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from tests import onnx_models
 from tests.system.installation import Installation, chain
+from tests.timing import pause
 
 DEPLOYMENTS = "/node/deployments/"
 IN_FORCE_SECONDS = 1.0
@@ -63,7 +63,7 @@ def test_a_paused_deployment_answers_409_in_every_gateway_and_a_deleted_one_410(
     assert answers() == {(200, None)}
     for act, expected in acts:
         act()
-        time.sleep(IN_FORCE_SECONDS)
+        pause(IN_FORCE_SECONDS)
         assert answers() == {expected}
 
 

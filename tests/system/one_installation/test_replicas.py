@@ -13,9 +13,10 @@ import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
 
-from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
+from tests.system.installation import Installation, chain
 from tests.system.one_installation.test_metrics import sample
 from tests.system.runs import eventually
+from tests.timing import TIMEOUT_SECONDS
 
 CALLERS = 8
 

@@ -166,7 +166,7 @@ async def called_at_once(
 ) -> list[object]:
     """Return the wrong answers of calls with these keys."""
     async with (
-        httpx.AsyncClient(base_url=up.url, timeout=60) as http,
+        httpx.AsyncClient(base_url=up.url) as http,
         triton_grpc.InferenceServerClient(f"127.0.0.1:{up.grpc_port}") as channel,
     ):
         clients = Clients(name, deployment, http, channel)

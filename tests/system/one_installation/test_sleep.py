@@ -19,8 +19,9 @@ from tritonclient.utils import InferenceServerException
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.running import Up, environment
-from tests.system.installation import TIMEOUT_SECONDS, Installation, Json, chain
+from tests.system.installation import Installation, Json, chain
 from tests.system.one_installation.test_metrics import sample
+from tests.timing import TIMEOUT_SECONDS
 
 SERVERS = "/node/inference-servers/"
 ROW = {"input_data": {"x": [[1, 2, 3, 4]]}}

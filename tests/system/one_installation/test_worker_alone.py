@@ -13,8 +13,9 @@ import pytest
 
 from tests.child_processes import children
 from tests.slipstream.running import environment, free_port
-from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
+from tests.system.installation import Installation, chain
 from tests.system.one_installation.test_metrics import sample
+from tests.timing import TIMEOUT_SECONDS
 
 SILENCE_SECONDS = "2"
 

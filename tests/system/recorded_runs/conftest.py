@@ -16,8 +16,9 @@ import pytest
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.running import NO_WORKER, Up
-from tests.system.installation import TIMEOUT_SECONDS, Installation, Json, chain
+from tests.system.installation import Installation, Json, chain
 from tests.system.runs import Runs, eventually
+from tests.timing import TIMEOUT_SECONDS
 
 GOOD, BAD = {"index": [0, 2]}, {"index": [7]}
 """What the model `fails` answers, and what it fails on."""

@@ -8,9 +8,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.system.installation import TIMEOUT_SECONDS
 from tests.system.recorded_runs.conftest import BAD, GOOD, Recording
 from tests.system.runs import problem_of
+from tests.timing import TIMEOUT_SECONDS
 
 
 def new_key() -> dict[str, str]:

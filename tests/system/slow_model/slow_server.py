@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.system.installation import TIMEOUT_SECONDS, Installation, chain
+from tests.system.installation import Installation, chain
+from tests.timing import TIMEOUT_SECONDS, Timer
 
 RUN_SECONDS = 0.3
 MODEL = "slow"
@@ -47,6 +48,13 @@ class SlowServer:
         """Call the deployment, with X-Request-Timeout."""
         headers = {} if timeout is None else {"X-Request-Timeout": timeout}
         return self.installation.trigger(deployment or self.deployment, json=BODY, headers=headers)
+
+    def settle(self) -> float:
+        """Wait until the server is idle; return how long a call takes now, by the clock."""
+        assert self.trigger().status_code == 200  # behind what a test before has left
+        timer = Timer()
+        assert self.trigger().status_code == 200
+        return timer.elapsed
 
     def send(self) -> socket.socket:
         """Send a call; return the connection with the response unread."""
