@@ -22,16 +22,26 @@ _TOPICS = f"^({_TOPIC})(,({_TOPIC}))*$"
 
 Live = Annotated[LiveUpdates, from_app(LiveUpdates)]
 # Any: OpenAPI's own form
-_EVENTS: dict[str, Any] = {
-    "type": "string",
-    "description": "Server-sent events. `id` is what to send as `Last-Event-ID`; `event` is "
-    "`ready`, `reset` (read again what you show) or `changes`; `data` is JSON: of `changes`, "
-    "`items`, each with `topic` and `id`.",
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string", "description": "What to send as `Last-Event-ID`."},
+        "event": {
+            "type": "string",
+            "description": "`ready`; `reset`: read again what you show; or `changes`.",
+        },
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "description": "Of `changes`: `items`, each with `topic` and `id`.",
+        },
+    },
 }
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {"text/event-stream": {"schema": _EVENTS}},
-        "description": "Events until the session or key ends.",
+        "content": {"text/event-stream": {"schema": _EVENT}},
+        "description": "Server-sent events, each of this form, until the session or key ends.",
     },
 }
 router = DocumentedRouter(prefix="/node/events", tags=["Live updates"])

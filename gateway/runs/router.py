@@ -47,15 +47,19 @@ FetchMode = Annotated[str | None, Header(include_in_schema=False)]
 """Decides what the response format `auto` means."""
 
 # Any: OpenAPI's own form
-_EVENTS: dict[str, Any] = {
-    "type": "string",
-    "description": "Server-sent events. `id` is what to send as `Last-Event-ID`; `event` is its "
-    "kind; `data` is JSON.",
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string", "description": "What to send as `Last-Event-ID`."},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
 }
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "content": {"text/event-stream": {"schema": _EVENTS}},
-        "description": "Events until the run has ended.",
+        "content": {"text/event-stream": {"schema": _EVENT}},
+        "description": "Server-sent events, each of this form, until the run has ended.",
     },
     204: {"description": "There are no events after the client's last one."},
 }

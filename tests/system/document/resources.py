@@ -27,10 +27,12 @@ _REQUIRED_STATE = {
     "get_deployment_rollout": "tried_deployment",
     "change_deployment_rollout": "tried_deployment",
     "delete_deployment_rollout": "tried_deployment",
+    "delete_flow": "undeployed_flow",
     "cancel_flow_run": "waiting_run",
     "retry_flow_run": "failed_run",
     "end_grace_api_key": "rotated_key",
     "replay_webhook_endpoint": "enabled_webhook",
+    "resume_webhook_endpoint": "enabled_webhook",
     "delete_model_version": "unserved_model",
 }
 """Operations that need a resource in a certain state."""
@@ -77,6 +79,7 @@ class Resources:
         self._ids: dict[str, Any] = {"model": "iris", "version": 1, "number": 1, "label": "live"}
         self._factories: Mapping[str, Callable[[], str]] = {
             "flow_id": lambda: self._create("/node/flows/", chain("iris")),
+            "undeployed_flow": lambda: self._create("/node/flows/", chain("iris")),
             "deployment_id": self._deployment,
             "enabled_webhook": self._deployment,  # that no other call changes
             "triggered": lambda: self._deploy(chain("iris", input=_IRIS)),

@@ -83,7 +83,7 @@ def test_an_invalid_timeout_header_is_refused(slow: SlowServer, text: str) -> No
 
 
 def test_a_deployment_limits_the_duration_of_its_calls(slow: SlowServer) -> None:
-    seconds = math.ceil(3 * slow.settle())
+    seconds = 2 + math.ceil(3 * slow.settle())
     hurried = slow.installation.deploy(chain(MODEL), timeout_seconds=seconds)
     assert slow.trigger(deployment=hurried).status_code == 200
     before = slow.counts()
