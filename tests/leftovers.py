@@ -1,6 +1,7 @@
 """What a test leaves to the next ones in its process: child processes, zombies and threads.
 
-A conftest.py that imports `leaves_nothing_behind` has the tests of its folder fail if they do.
+The tests of a file, or of the folder of a conftest.py, that imports `leaves_nothing_behind` fail if
+they do.
 """
 
 from __future__ import annotations
