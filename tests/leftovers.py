@@ -1,6 +1,7 @@
 """What a test leaves to the next ones in its process: child processes, zombies and threads.
 
-A conftest.py that imports `leaves_nothing_behind` has the tests of its folder fail if they do.
+The tests of a file, or of the folder of a conftest.py, that imports `leaves_nothing_behind` fail if
+they do.
 """
 
 from __future__ import annotations
@@ -20,14 +21,6 @@ _PATIENCE_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 
 
-_kept: set[str] = set()
-
-
-def keep(pid: int) -> None:
-    """Let a process be of a fixture with a wider scope, which starts it in the first test."""
-    _kept.add(str(pid))
-
-
 @dataclass(frozen=True)
 class Leftovers:
     """The children and the threads of this process that would keep it from ending."""
@@ -44,7 +37,7 @@ class Leftovers:
                 children.update((thread / "children").read_text().split())
         threads = {thread for thread in threading.enumerate() if not thread.daemon}
         threads -= set(_threads_queues)  # of executors: they end with the process
-        return cls(frozenset(children - _kept), frozenset(threads))
+        return cls(frozenset(children), frozenset(threads))
 
     def left_now(self) -> list[str]:
         """Name what there is now and was not before; what is ending has a moment for it."""

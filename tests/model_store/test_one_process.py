@@ -18,6 +18,7 @@ from model_store.verification import Verifier
 from protos.errors import ErrorCode
 from tests import onnx_models
 from tests.child_processes import children
+from tests.leftovers import leaves_nothing_behind  # noqa: F401 - a fixture
 from tests.model_store.conftest import COMMAND, leftovers
 from tests.timing import Timer
 
