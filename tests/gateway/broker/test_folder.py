@@ -28,7 +28,7 @@ with Connection("x://", transport=transport, transport_options=options) as c:
     print("ready", flush=True)
     while True:
         try:
-            message = queue.get(timeout=TIMEOUT_SECONDS)
+            message = queue.get(timeout=60)
         except queue.Empty:  # the transport gives up after 0.2 s without a message
             continue
         message.ack()
