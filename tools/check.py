@@ -24,7 +24,8 @@ def run(targets: Sequence[str]) -> int:
     status = 0
     for target in targets:
         begun = time.monotonic()
-        status = subprocess.run(["make", "--no-print-directory", target], check=False).returncode
+        command = ["make", "--no-print-directory", target]
+        status = subprocess.run(command, check=False).returncode
         seconds[target] = time.monotonic() - begun
         if status:
             break
