@@ -2,6 +2,7 @@
 
 `python tools/check.py TARGET ...` prints at the end how long each target took, which tests and
 files took longest (from the logs that tools/confirm.py keeps), and which tests were unstable.
+Without a target it prints what the last run of tests has left, as `.ci/run` does.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ def report(seconds: dict[str, float], results: Path) -> str:
         ("the slowest tests", _lines(_longest(tests))),
         ("the slowest files", _lines(_longest(files))),
         ("unstable", "".join(unstable) or "none\n"),
-        ("targets", _lines([*seconds.items(), ("in all", sum(seconds.values()))])),
     ]
+    if seconds:
+        parts.append(("targets", _lines([*seconds.items(), ("in all", sum(seconds.values()))])))
     return "\n".join(f"{title}\n{text}" for title, text in parts)
 
 
