@@ -103,7 +103,10 @@ class Database:
         self.url = parse_url(url)
         self._file = sqlite_file(self.url)
         self._engine = create_engine(self.url)
-        self._transactions = async_sessionmaker(self._engine, expire_on_commit=False)
+        sessions = _SqliteSession if self._file else AsyncSession
+        self._transactions = async_sessionmaker(
+            self._engine, class_=sessions, expire_on_commit=False
+        )
         # On PostgreSQL a transaction costs two round trips, and adds nothing to one that only reads
         # at READ COMMITTED: every statement sees the latest commits.
         self._reads = (
@@ -114,7 +117,7 @@ class Database:
             )
         )
         self._writes = async_sessionmaker(
-            with_immediate_transactions(self._engine), expire_on_commit=False
+            with_immediate_transactions(self._engine), class_=sessions, expire_on_commit=False
         )
         # SQLite allows one writer. A connection that finds the file locked sleeps for milliseconds
         # before it tries again, so writers of the same process queue here instead.
@@ -145,9 +148,10 @@ class Database:
         Do not nest: the inner one would wait for the outer one.
         """
         try:
-            async with self._write_lock, self._writes() as session, session.begin():
+            async with self._write_lock, self._writes() as session:
                 yield session
                 changed = await write_changes(session)
+                await session.commit()
         except Exception as error:
             self.disk_full = self.disk_full or is_disk_full(error)
             raise
@@ -194,6 +198,22 @@ class Database:
         sqlalchemys = {"prepared_statement_cache_size", "prepared_statement_name_func"}
         kept = {name: value for name, value in options.items() if name not in sqlalchemys}
         return {**kept, "timeout": _CONNECT_SECONDS}
+
+
+class _SqliteSession(AsyncSession):
+    """A session that ends whole, however often its task is cancelled: file and thread are here.
+
+    SQLAlchemy logs the traceback of a rollback that was cut short, and opens a new connection.
+    """
+
+    async def commit(self) -> None:
+        await _to_its_end(super().commit())
+
+    async def close(self) -> None:
+        await _to_its_end(super().close())
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
 
 class _SqliteConnection(aiosqlite.Connection):

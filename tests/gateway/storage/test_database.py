@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from gateway.storage.changes import ChangeKind, record_change
@@ -92,6 +92,30 @@ async def test_a_query_that_is_cancelled_while_it_cannot_connect_is_cancelled(
         await asyncio.gather(query, return_exceptions=True)
         assert not _connection_threads() - before
         await db.close()
+
+
+@pytest.mark.parametrize("writes", [False, True])
+async def test_a_session_that_is_cancelled_ends_without_a_word(
+    database: Database, caplog: pytest.LogCaptureFixture, writes: bool
+) -> None:
+    async def work() -> None:
+        async with database.write() if writes else database.read() as session:
+            session.add(_profile("ada"))
+            await session.flush()
+            if not writes:
+                raise ValueError
+
+    for turns in range(120):
+        cancelled = asyncio.create_task(work())
+        for _ in range(turns // 2):
+            await asyncio.sleep(0)
+        for _ in range(1 + turns % 2):
+            cancelled.cancel()
+            await asyncio.sleep(0)
+        await asyncio.gather(cancelled, return_exceptions=True)
+        async with database.write() as session:
+            await session.execute(delete(Profile))
+    assert not caplog.records
 
 
 async def test_many_writers_at_once_all_get_through(database: Database, url: str) -> None:
