@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
@@ -65,6 +66,9 @@ def listen_(
         )
         listening = listen(port)
         url = f"http://{HOST}:{listening.getsockname()[1]}/"
+        # also where the shell that started this in the background has SIGINT ignored
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             _show_address(terminal, url, verifies=known is not None)
             serve(receiver, listening)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -185,7 +184,7 @@ def listen(port: int) -> socket.socket:
 
 
 def serve(receiver: WebhookReceiver, listening: socket.socket) -> None:
-    """Serve until KeyboardInterrupt; SIGTERM raises it too."""
+    """Serve until a signal, which uvicorn raises again when it has ended."""
     config = uvicorn.Config(
         receiver.application(),
         lifespan="on",
@@ -196,6 +195,4 @@ def serve(receiver: WebhookReceiver, listening: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    # uvicorn re-raises the signal that stopped it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     uvicorn.Server(config).run(sockets=[listening])

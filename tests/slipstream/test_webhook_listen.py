@@ -135,6 +135,15 @@ def test_sigterm_ends_it_as_ctrl_c_does() -> None:
     assert listener.close(signal.SIGTERM)["deliveries"] == 1
 
 
+def test_it_can_be_stopped_at_once_where_the_shell_ignores_sigint() -> None:
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a shell
+    try:
+        listener = Listener(secret=SECRET)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert listener.close()["deliveries"] == 0
+
+
 def test_without_a_secret_deliveries_are_accepted_unverified() -> None:
     listener = Listener()
     assert listener.listening["verifies"] is False
