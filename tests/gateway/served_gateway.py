@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +18,7 @@ from gateway.fast_path.clients import Clients
 from gateway.fast_path.connection import HttpConnection
 from gateway.settings import Settings
 from gateway.storage.tables import Profile
+from tests.gateway.uvicorn_server import UvicornServer
 
 PASSWORD = "korrekte pferde heften"
 CREDENTIALS = ("manage key", "trigger key", "session")
@@ -50,8 +48,7 @@ class ServedGateway:
         self._front.limits = connection_limits(settings)
         self._front.clients.proxies = self.container.proxies
         self._front.clients.on_refusal = self.container.metrics.count_refusal
-        self._server: uvicorn.Server | None = None
-        self._ended: asyncio.Task[None] | None = None
+        self._server: UvicornServer | None = None
         self._clients: list[httpx.AsyncClient] = []
 
     async def open(self, *, follows: bool = False) -> None:
@@ -69,13 +66,8 @@ class ServedGateway:
             proxy_headers=False,
             log_config=None,
         )
-        # asyncio turns off Nagle's algorithm only where the protocol is given: 40 ms a response
-        listening = socket.socket(proto=socket.IPPROTO_TCP)
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        self._server = uvicorn.Server(config)
-        self._ended = asyncio.create_task(self._server.serve([listening]))
+        self._server = UvicornServer(config)
+        self.url = f"http://127.0.0.1:{await self._server.begin()}"
 
     @property
     def port(self) -> int:
@@ -91,10 +83,8 @@ class ServedGateway:
         """End, and give everything back."""
         for client in self._clients:
             await client.aclose()
-        if self._server is not None and self._ended is not None:
-            self._server.should_exit = self._server.force_exit = True
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._ended
+        if self._server is not None:
+            await self._server.end()
         await self.container.feed.stop()
         await self.container.rehearsals.close()
         await self.container.parser.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ import uvloop
 from gateway.fast_path.connection import HttpConnection
 from tests.gateway.fast_path.calls import Application, EchoRoute
 from tests.gateway.fast_path.client import Client
+from tests.gateway.uvicorn_server import UvicornServer
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -37,8 +37,7 @@ class Served:
     port: int
     route: EchoRoute
     application: Application
-    server: uvicorn.Server
-    ended: asyncio.Task[None]
+    server: UvicornServer
     clients: list[Client] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     """Reasons of refused requests and connections, where a test keeps them."""
@@ -59,10 +58,6 @@ async def serve() -> AsyncIterator[Serve]:
 
     # Any: uvicorn's own settings
     async def start(**settings: Any) -> Served:
-        # asyncio turns off Nagle's algorithm only where the protocol is given: 40 ms a response
-        listening = socket.socket(proto=socket.IPPROTO_TCP)
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
         route = EchoRoute()
         application = Application(route)
         settings = {"http": HttpConnection, "timeout_keep_alive": 60, **settings}
@@ -77,20 +72,15 @@ async def serve() -> AsyncIterator[Serve]:
             date_header=False,
             **settings,
         )
-        server = uvicorn.Server(config)
-        ended = asyncio.create_task(server.serve([listening]))
-        port = listening.getsockname()[1]
-        started.append(Served(port, route, application, server, ended))
+        server = UvicornServer(config)
+        started.append(Served(await server.begin(), route, application, server))
         return started[-1]
 
     yield start
     for served in started:
         for client in served.clients:
             client.abort()
-        for connection in served.server.server_state.connections:
-            connection.transport.abort()
-        served.server.should_exit = served.server.force_exit = True
-        await served.ended
+        await served.server.end()
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ async def test_a_server_that_ends_answers_what_it_has_and_closes_the_rest(serve:
     served.server.should_exit = True
     for client in (idle, silent):
         assert await client.rest() == b""
-    assert not served.ended.done()
+    assert not served.server.ended.done()
     call.echo()
     first.echo()
     answer = await pending.answer()
@@ -155,4 +155,4 @@ async def test_a_server_that_ends_answers_what_it_has_and_closes_the_rest(serve:
     for client in (pending, queued):
         assert await client.rest() == b""
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        await served.ended
+        await served.server.ended
