@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import subprocess
@@ -17,6 +18,7 @@ import trustme
 from hypothesis import HealthCheck, settings
 
 from gateway.accounts import passwords
+from gateway.storage.migrate import migrate
 from telemetry import garbage_collection
 from tests.services import declared
 from tests.timing import TIMEOUT_SECONDS
@@ -205,3 +207,11 @@ def _one_public_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(path))
         yield
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    asyncio.run(migrate(f"sqlite:///{path}"))
+    return path

@@ -41,14 +41,6 @@ def postgres() -> Iterator[PostgresDatabase]:
         database.drop()
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy."""
-    path = tmp_path_factory.mktemp("template") / "template.db"
-    asyncio.run(migrate(f"sqlite:///{path}"))
-    return path
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test with a database on the kinds that its marker `databases` names, or on SQLite."""
     if "database_kind" in metafunc.fixturenames:

@@ -80,10 +80,10 @@ async def test_waiting_and_running_calls_keep_a_server_running(
 
 
 async def test_a_refused_call_counts_as_a_call(start_server: StartServer, connect: Connect) -> None:
-    server = start_server("mlp", "--idle-timeout", "2")
+    server = start_server("mlp", "--idle-timeout", "1")
     stub = connect(server)
     misfit = infer_request("mlp", {"other": fp32([1, 2, 3, 4])})
-    for _ in range(30):
+    for _ in range(15):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.ModelInfer(misfit)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

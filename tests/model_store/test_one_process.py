@@ -33,7 +33,7 @@ def verifying() -> list[psutil.Process]:
 def test_models_are_verified_by_one_process_that_none_of_them_harms(
     store: FolderStore, tmp_path: Path
 ) -> None:
-    verifier = Verifier(COMMAND, timeout_seconds=8)
+    verifier = Verifier(COMMAND, timeout_seconds=5)
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(b"no model")
     good = onnx_models.mlp(tmp_path / "good.onnx")
@@ -53,10 +53,10 @@ def test_a_slow_model_is_refused_in_time_and_the_next_is_verified(
     store: FolderStore, tmp_path: Path
 ) -> None:
     slow = onnx_models.slow_to_load(tmp_path / "slow.onnx", 30)
-    verifier = Verifier(COMMAND, timeout_seconds=8)
+    verifier = Verifier(COMMAND, timeout_seconds=5)
     with verifier.one_process():
         timer = Timer()
-        with pytest.raises(StoreError, match="longer than 8 s") as refusal:
+        with pytest.raises(StoreError, match="longer than 5 s") as refusal:
             store.publish(slow, "slow", verifier=verifier)
         assert refusal.value.code is ErrorCode.INVALID_MODEL
         assert timer.seconds < 25

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Commands on a state folder of the test's own, with no settings from outside."""
+def new_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Commands on a state folder that is to be made, with no settings from outside."""
     for name in ("SLIPSTREAM_STATE", "SLIPSTREAM_DATABASE_URL", "SLIPSTREAM_PORT"):
         monkeypatch.delenv(name, raising=False)
     return Cli(tmp_path / "state")
+
+
+@pytest.fixture
+def cli(new_cli: Cli, sqlite_template: Path) -> Cli:
+    """Commands on a state folder of the test's own. Its tables are there: they take a second."""
+    new_cli.state.mkdir(mode=0o700)
+    shutil.copy(sqlite_template, new_cli.state / "slipstream.db")
+    return new_cli

@@ -335,9 +335,9 @@ def test_without_json_lists_are_tables(cli: Cli, model: str) -> None:
     assert "no deployments" in cli.run("deployments", "list").stdout
 
 
-def test_doctor_reports_a_fresh_folder_as_healthy_and_creates_nothing(cli: Cli) -> None:
-    assert cli.answer("doctor")["healthy"] is True
-    assert not cli.state.exists()
+def test_doctor_reports_a_fresh_folder_as_healthy_and_creates_nothing(new_cli: Cli) -> None:
+    assert new_cli.answer("doctor")["healthy"] is True
+    assert not new_cli.state.exists()
 
 
 def test_doctor_warns_of_anonymous_access(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,11 +348,11 @@ def test_doctor_warns_of_anonymous_access(cli: Cli, monkeypatch: pytest.MonkeyPa
     }
 
 
-def test_a_corrupt_database_is_one_line_and_doctor_says_so(cli: Cli) -> None:
-    cli.state.mkdir()
-    (cli.state / "slipstream.db").write_bytes(b"no database, whatever it may be " * 100)
-    assert cli.refusal("keys", "list") == (3, "unusable")
-    result = cli.run("doctor", "--json")
+def test_a_corrupt_database_is_one_line_and_doctor_says_so(new_cli: Cli) -> None:
+    new_cli.state.mkdir()
+    (new_cli.state / "slipstream.db").write_bytes(b"no database, whatever it may be " * 100)
+    assert new_cli.refusal("keys", "list") == (3, "unusable")
+    result = new_cli.run("doctor", "--json")
     assert result.exit_code == 1
     subjects = [
         finding["subject"]
@@ -431,11 +431,11 @@ def test_a_range_that_is_too_large_is_refused(cli: Cli, model: str) -> None:
     assert "replica_range.max: expected" in refused.output
 
 
-def test_the_tables_are_made_and_migrated_by_a_command(cli: Cli) -> None:
-    made = cli.answer("migrate")
+def test_the_tables_are_made_and_migrated_by_a_command(new_cli: Cli) -> None:
+    made = new_cli.answer("migrate")
     assert made["before"] is None
-    again = cli.run("migrate")
+    again = new_cli.run("migrate")
     assert f"The tables are up to date, at revision {made['after']}." in " ".join(
         again.stdout.split()
     )
-    assert cli.answer("migrate") == {"before": made["after"], "after": made["after"]}
+    assert new_cli.answer("migrate") == {"before": made["after"], "after": made["after"]}

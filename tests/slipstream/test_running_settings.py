@@ -164,6 +164,7 @@ def test_other_values_are_not_used_and_a_command_and_doctor_say_so(up: Up, shell
     assert "wrong" not in found
 
 
+@pytest.mark.long
 def test_a_gateway_and_a_worker_beside_it_join_it(up: Up, shell: Shell, tmp_path: Path) -> None:
     ports = [free_port(), free_port()]
     command = [sys.executable, "-m", "slipstream"]
@@ -322,6 +323,7 @@ def _refusal_of_another_user(state: Path) -> str:
         return text.read()
 
 
+@pytest.mark.long
 def test_a_killed_supervisor_leaves_no_settings_in_force(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/elsewhere.db"
     options = (*NO_WORKER, "--no-demo")

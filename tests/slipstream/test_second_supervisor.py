@@ -113,6 +113,7 @@ def test_it_is_refused_and_the_first_goes_on(tmp_path: Path, database_url: str) 
     assert third.stop() == 0
 
 
+@pytest.mark.long
 def test_it_begins_when_the_first_was_killed_or_has_stopped_for_longer_than_its_lease(
     tmp_path: Path, database_url: str
 ) -> None:

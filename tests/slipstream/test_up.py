@@ -130,6 +130,7 @@ def test_a_signal_during_start_up_leaves_no_process(tmp_path: Path) -> None:
     assert up.stop() == 0
 
 
+@pytest.mark.long
 def test_a_second_signal_does_not_wait_for_calls_in_flight(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--json", *NO_WORKER, SLIPSTREAM_DRAIN_SECONDS="60")
     demo = json.loads(up.until("{"))["demo"]

@@ -145,6 +145,7 @@ def test_the_only_gateway_is_replaced_when_it_is_stopped(running: Running) -> No
     assert successor.pid != gateway.pid
 
 
+@pytest.mark.long
 def test_no_process_is_replaced_because_all_of_them_were_stopped(running: Running) -> None:
     gateways, servers = running.up.gateways(), running.up.servers()
     supervisor = psutil.Process(running.up.process.pid)
@@ -174,6 +175,7 @@ def test_a_failed_server_is_restarted_only_on_request(running: Running, tmp_path
     assert running.trigger().status_code == 200
 
 
+@pytest.mark.long
 def test_an_endless_warm_up_fails_and_is_not_repeated_at_once(
     running: Running, tmp_path: Path
 ) -> None:
@@ -192,6 +194,7 @@ def test_an_endless_warm_up_fails_and_is_not_repeated_at_once(
     assert running.trigger().status_code == 200
 
 
+@pytest.mark.long
 def test_a_second_instance_runs_beside_the_first(
     running: Running, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -161,6 +161,7 @@ def listed(up: Up) -> list[tuple[str, str, str, int | None]]:
     return [(it["kind"], it["name"], it["state"], it["concurrency"]) for it in shown]
 
 
+@pytest.mark.long
 def test_up_starts_queue_workers_and_a_killed_one_again(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo", "--worker-concurrency", "3")
     up.until("Flows of type api: a worker for 3 runs")

@@ -185,6 +185,7 @@ def test_a_killed_server_fails_what_it_had_and_is_gone_with_its_lease(site: Site
     second.stop()
 
 
+@pytest.mark.long
 def test_a_server_that_hangs_gets_no_calls_and_returns_by_itself(site: Site) -> None:
     first, second = site.start("first"), site.start("second")
     site.until_ready(2)

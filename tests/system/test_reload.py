@@ -130,6 +130,7 @@ def test_servers_that_share_processes_are_replaced(tmp_path: Path) -> None:
     installation.stop()
 
 
+@pytest.mark.long
 def test_a_run_that_goes_on_is_handed_to_the_successor(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo", *NO_WORKER, SLIPSTREAM_DRAIN_SECONDS="1")
     up.until("ready at")

@@ -23,7 +23,7 @@ from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.processes
 
-LONG_SECONDS = 6.0
+LONG_SECONDS = 4.0
 """Of a run: longer than the drain time, and short enough to be run again to its end."""
 
 

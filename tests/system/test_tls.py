@@ -129,6 +129,7 @@ def test_triton_clients_call_both_ports(running: TlsInstallation) -> None:
         assert client.infer("iris", [over_http], headers=key).get_response()["model_name"] == "iris"
 
 
+@pytest.mark.long
 def test_the_grpcio_server_uses_tls_and_reloads_the_files(
     running: TlsInstallation, tmp_path: Path
 ) -> None:
@@ -285,6 +286,7 @@ def served_certificate(running: TlsInstallation) -> str:
     return ssl.get_server_certificate(address, ca_certs=running.ca)
 
 
+@pytest.mark.long
 def test_shutdown_does_not_wait_for_idle_clients(tmp_path: Path, authority: Authority) -> None:
     pair = authority.issue("server", "api.example")
     pair.key.chmod(0o644)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -54,6 +55,8 @@ async def idle_harness(
 ) -> AsyncIterator[WebhookHarness]:
     """A gateway that writes events and sends only test deliveries."""
     opened = WebhookHarness(in_process_gateway, await in_process_gateway.user(), receiver)
+    dispatcher = opened.webhook_dispatcher
+    dispatcher._options = replace(dispatcher._options, poll_seconds=0.02)
     yield opened
     await opened.webhook_dispatcher.close(_DRAIN_SECONDS)
 

@@ -81,6 +81,7 @@ async def test_several_dispatchers_send_each_event_once(
     assert received == dict.fromkeys(runs, 1)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_every_event_arrives_although_dispatchers_are_killed(
     idle_harness: WebhookHarness, settings: Settings

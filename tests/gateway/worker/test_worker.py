@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import psutil
+import pytest
 
 from gateway.broker.broker import Broker, Queue
 from gateway.broker.worker_files import read_heartbeats
@@ -96,6 +97,7 @@ def test_a_run_that_outlasts_the_drain_time_is_handed_back(broker: Broker, start
     assert worker.runs("ended") == []
 
 
+@pytest.mark.long
 def test_a_second_signal_stops_it_at_once(folder_broker: Broker, start: Start) -> None:
     worker = start(folder_broker)
     worker.send(Queue.ASYNC, "hold-1")
@@ -190,6 +192,7 @@ def test_a_run_waits_until_its_executor_has_started(folder_broker: Broker, start
     assert worker.stop() == 0
 
 
+@pytest.mark.long
 def test_a_stalled_queue_worker_is_replaced(folder_broker: Broker, start: Start) -> None:
     (folder_broker.folder.parent / "stalled").touch()
     worker = start(folder_broker, "--queues", "async")
@@ -201,6 +204,7 @@ def test_a_stalled_queue_worker_is_replaced(folder_broker: Broker, start: Start)
     assert worker.stop() == 0
 
 
+@pytest.mark.long
 def test_a_stopped_queue_worker_is_replaced(folder_broker: Broker, start: Start) -> None:
     worker = start(folder_broker, "--queues", "async", unresponsive_seconds=3)
     (stopped,) = worker.queue_workers()

@@ -85,6 +85,7 @@ def valid(installation: Installation) -> BaseSchema:
 
 # One test with a subtest for each operation: they are generated where they run, and not in every
 # process that collects tests.
+@pytest.mark.long
 @pytest.mark.search
 @pytest.mark.timeout(3_600)
 @settings(SETTINGS, max_examples=max(1, EXAMPLES // 3))  # each is sent by every caller

@@ -171,7 +171,7 @@ def test_cancel_on_disconnect_stops_the_run_of_a_disconnected_caller(runs: Runs,
 def test_a_run_with_a_key_or_without_cancel_on_disconnect_survives_a_disconnect(
     runs: Runs, kind: str, *, cancels: bool
 ) -> None:
-    deployment = runs.deploy(waiting_flow(2), "sync", kind, cancel_on_disconnect=cancels)
+    deployment = runs.deploy(waiting_flow(1), "sync", kind, cancel_on_disconnect=cancels)
     runs.call_and_disconnect(deployment, {"Idempotency-Key": "again"} if cancels else {})
     (left,) = runs.list_all(deployment=deployment)
     assert runs.until(left["flow_run_id"])["status"] == "completed"
@@ -190,7 +190,7 @@ def test_a_finished_run_cannot_be_cancelled(runs: Runs, kind: str) -> None:
 def test_runs_in_progress_finish_or_are_cancelled_with_their_deployment(
     runs: Runs, kind: str, then: str, status: str
 ) -> None:
-    deployment = runs.deploy(waiting_flow(3), "async", kind)
+    deployment = runs.deploy(waiting_flow(1 if then == "finish" else 3), "async", kind)
     run_id = runs.accept(deployment, {"x": 1})
     runs.until(run_id, "running")
     answer = runs.http.delete(f"/node/deployments/{deployment}/", params={"runs": then})

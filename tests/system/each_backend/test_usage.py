@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import onnx_models
@@ -57,6 +58,7 @@ def test_a_batch_counts_as_one_call_and_each_item_as_a_run(runs: Runs) -> None:
     until_counted(runs.installation, sync, calls=1, runs=5)
 
 
+@pytest.mark.long
 def test_the_wait_for_a_booting_server_is_measured_separately(runs: Runs, tmp_path: Path) -> None:
     where = runs.installation
     where.add_model("slow", onnx_models.slow_to_load(tmp_path / "slow.onnx", 2))

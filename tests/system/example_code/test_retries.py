@@ -12,6 +12,7 @@ from tests.system.example_code.failing_proxy import LOST, failing_proxy
 REPEATED = {"sync": ("wait", "poll", "batch"), "async": ("poll",)}
 
 
+@pytest.mark.long
 @programs
 def test_a_program_repeats_a_call_with_one_idempotency_key(
     examples: Examples, language: str
@@ -51,6 +52,7 @@ def test_a_program_gives_up_at_other_statuses(examples: Examples, language: str)
         assert len(proxy.keys) == 1
 
 
+@pytest.mark.long
 @programs
 def test_a_program_gives_up_after_five_attempts(examples: Examples, language: str) -> None:
     example = examples.one(examples.deploy(), language, "wait")

@@ -113,6 +113,7 @@ def test_a_schema_with_endless_checks_ends_at_the_deadline(installation: Install
     assert max(seconds) < 2
 
 
+@pytest.mark.long
 def test_a_python_node_that_never_returns_ends_at_its_deadline(
     installation: Installation, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ def test_a_draft_is_rehearsed_and_its_difference_is_the_exit_status(
     assert (different["pointer"], different["live"], different["draft"]) == ("/y", "10", "26")
 
 
+@pytest.mark.long
 def test_a_rehearsal_of_the_gateway_is_cancelled_by_the_command(
     installation: Installation,
 ) -> None:

@@ -210,7 +210,9 @@ def test_other_numbers_of_replicas_are_refused(
     assert answer.json()["errors"][0]["pointer"] == "#/replicas"
 
 
-@pytest.mark.parametrize("kind", ["fast", "sync", "v2"])
+@pytest.mark.parametrize(
+    "kind", ["fast", *(pytest.param(k, marks=pytest.mark.long) for k in ("sync", "v2"))]
+)
 async def test_a_replica_that_is_told_to_end_fails_no_call(
     installation: Installation, server: Json, kind: str
 ) -> None:

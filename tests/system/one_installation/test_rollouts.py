@@ -115,7 +115,7 @@ async def crash_forever(site: Site) -> None:
         await asyncio.sleep(0.2)
 
 
-COVERING = {("wrong", "shadow"), ("slow", "canary")}
+COVERING = {("wrong", "shadow"), ("failing", "canary")}
 """Both strategies and two checks; tests/gateway/deployments/rollouts judges all of them."""
 FAULTS: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "wrong": (lambda path: onnx_models.adds(path, 1), "outputs"),
@@ -242,6 +242,7 @@ def test_a_candidate_that_sleeps_is_woken_and_gets_no_call_meanwhile(
     installation.http.delete(site.url)
 
 
+@pytest.mark.long
 def test_a_flow_in_the_engine_is_split_too(installation: Installation, tmp_path: Path) -> None:
     site = Site(installation, "engine", onnx_models.adds(tmp_path / "second.onnx", 1))
     site.run_in_engine("sync")
@@ -267,6 +268,7 @@ def answered(rollout: Json) -> tuple[int, int]:
     return rollout["baseline_calls"]["answered"], rollout["candidate_calls"]["answered"]
 
 
+@pytest.mark.long
 async def test_async_runs_are_judged_when_they_end(
     installation: Installation, tmp_path: Path
 ) -> None:

@@ -213,7 +213,7 @@ def worker(installation: Installation) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize("kind", ["api", "server"])
+@pytest.mark.parametrize("kind", [pytest.param("api", marks=pytest.mark.long), "server"])
 def test_a_sync_run_wakes_a_server_and_waits_for_it(
     installation: Installation, sleeping_model: SleepingModel, kind: str
 ) -> None:
@@ -225,6 +225,7 @@ def test_a_sync_run_wakes_a_server_and_waits_for_it(
     assert "y" in answer.json()["output_data"]
 
 
+@pytest.mark.long
 def test_a_user_can_wake_a_server_and_a_stopped_one_stays_stopped(
     installation: Installation, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_worker_alone_has_probes_and_metrics(installation: Installation, worke
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_a_worker_with_a_stopped_process_is_not_ready_until_it_is_replaced(worker: Worker) -> None:
     worker.until(lambda answer: answer.status_code == 200)
     stopped = children("gateway.worker", worker.process.pid)[0]

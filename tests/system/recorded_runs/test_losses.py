@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.system.recorded_runs.conftest import BAD, GOOD, Recording
 from tests.system.runs import eventually, problem_of
 
@@ -13,6 +15,7 @@ def test_every_id_that_was_answered_can_be_read_after_a_kill(recording: Recordin
     assert recording.missing(calls, deployment) == []
 
 
+@pytest.mark.long
 def test_every_answered_call_with_a_webhook_has_its_event_after_a_kill(
     recording: Recording,
 ) -> None:
@@ -34,6 +37,7 @@ def test_every_answered_call_with_a_webhook_has_its_event_after_a_kill(
     assert recording.runs.show(calls.run_ids[-1])["output_data"] == {"y": [10.0, 30.0]}
 
 
+@pytest.mark.long
 def test_without_the_database_no_id_is_given_and_failures_are_written_later(
     recording: Recording,
 ) -> None:
