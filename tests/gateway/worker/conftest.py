@@ -12,6 +12,17 @@ from tests.gateway.worker.running import Worker
 
 Start = Callable[..., Worker]
 
+_ON_BOTH = ("every_run_runs_once", "reconnects", "handed_back", "nothing_outlives")
+"""What Redis and RabbitMQ do in ways of their own: acknowledging, and delivering again."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Leave the rest to `make test-long` on one of the two servers."""
+    callspec = getattr(item, "callspec", None)
+    on_redis = callspec is not None and "redis" in callspec.params.values()
+    if on_redis and not any(part in item.name for part in _ON_BOTH):
+        item.add_marker(pytest.mark.long)
+
 
 @pytest.fixture(params=["folder", "redis", "amqp"])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:

@@ -6,24 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.backends import BACKENDS, EMBEDDED, Backend, running
+from tests.system.backends import BACKENDS, EMBEDDED, RABBITMQ, Backend, running
 from tests.system.runs import Runs
 
-_DIFFERS = {
-    "test_run_lifecycle.py",
-    "test_kills.py",
-    "test_idempotency.py",
-    "test_usage.py",
-    "test_without_workers.py",
-}
-"""Files about what databases and brokers do in ways of their own; runs of type api use both."""
+_BY_BROKER = {"test_kills.py", "test_without_workers.py"}
+"""Files about what each broker does in its own way: runs of type api use it."""
+_BY_DATABASE = {"test_run_lifecycle.py", "test_idempotency.py", "test_usage.py"}
+"""Files about what each database does in its own way: on PostgreSQL any broker will do."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Leave the rest to `make test-long`, but for the embedded installation."""
-    chosen = item.callspec.params
-    differs = item.path.name in _DIFFERS and chosen.get("kind") != "server"
-    if chosen["backend"] != EMBEDDED and not differs:
+    chosen, file = item.callspec.params, item.path.name
+    differs = file in _BY_BROKER or (file in _BY_DATABASE and chosen["backend"] == RABBITMQ)
+    if chosen["backend"] != EMBEDDED and (not differs or chosen.get("kind") == "server"):
         item.add_marker(pytest.mark.long)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests.services import npm
 from tests.system.example_code.examples import SECONDS, Examples
 
 MODES = ("sync", "async", "fast")
+COVERING = {("sync", "flat"), ("async", "envelope"), ("fast", "flat")}
+"""Modes and formats of answers of which each collection is run; `make test-long` runs all."""
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +35,13 @@ def exported(examples: Examples, deployment: str, form: str) -> str:
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("response_format", ["flat", "envelope"])
+@pytest.mark.parametrize(
+    ("mode", "response_format"),
+    [
+        pytest.param(*each, marks=() if each in COVERING else pytest.mark.long)
+        for each in itertools.product(MODES, ["flat", "envelope"])
+    ],
+)
 def test_a_collection_passes_with_the_environments_key_filled_in(
     examples: Examples, newman: Path, mode: str, response_format: str
 ) -> None:

@@ -41,7 +41,10 @@ deployments = pytest.mark.parametrize(
         for each in itertools.product(KINDS, FORMATS, VARIANTS)
     ],
 )
-modes = pytest.mark.parametrize("mode", VARIANTS)
+modes = pytest.mark.parametrize(
+    "mode", ["sync", *(pytest.param(mode, marks=pytest.mark.long) for mode in ("async", "fast"))]
+)
+"""The first has all variants."""
 
 
 @languages
