@@ -141,6 +141,7 @@ async def test_a_request_survives_the_death_of_its_fork_server(pool: ChildPool) 
     assert ended([busy])
 
 
+@pytest.mark.long
 async def test_a_fork_server_that_hangs_is_replaced(pool: ChildPool) -> None:
     assert await ask(pool, "1 + 1") == 2
     stopped = fork_server()

@@ -114,6 +114,7 @@ async def test_a_damaged_page_is_noticed_before_it_is_used(tmp_path: Path) -> No
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 async def test_a_transaction_that_does_not_end_is_said_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "slipstream.db"
     await migrate(f"sqlite:///{path}")
