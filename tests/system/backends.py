@@ -84,6 +84,6 @@ def running(name: str, folder: Path) -> Iterator[Backend]:
         up = Up(folder / "state", "--workers", gateways, **settings)
         up.until("documentation")
         backend = Backend(name=name, installation=Installation(up), redis=redis)
-        eventually(backend.workers, bool)  # workers start last
+        eventually(lambda: "ready for" in "".join(up.output), bool)  # workers start last
         yield backend
         backend.installation.stop()
