@@ -5,6 +5,7 @@ Calls of deployments bypass it, see `gateway.fast_path.connection`.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any, cast
 
 import anyio.to_thread
@@ -52,7 +53,7 @@ from gateway.system.router import router as system
 from gateway.trigger.cross_origin import CrossOriginMiddleware
 from gateway.trigger.router import router as trigger
 from gateway.usage.router import router as usage
-from gateway.web.asgi import App, Receive, Scope, Send
+from gateway.web.asgi import App, Message, Receive, Scope, Send
 from gateway.web.fastapi_errors import FastApiErrorHandlers
 from gateway.web.middleware import RestMiddleware
 from gateway.web.openapi import DocumentedFastAPI
@@ -96,11 +97,25 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
+        send = _with_timing(send)
         path: str = scope["path"]
         if path.startswith(rest.PREFIX) and path[len(rest.PREFIX) :][:1] in ("", "/"):
             await self._v2(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
+
+
+def _with_timing(send: Send) -> Send:
+    """Return `send`, which adds the duration until then to an answer's Server-Timing (W3C)."""
+    began = perf_counter()
+
+    async def timed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            timing = b"total;dur=%.3f" % ((perf_counter() - began) * 1e3)
+            message = {**message, "headers": [*message["headers"], (b"server-timing", timing)]}
+        await send(message)
+
+    return timed
 
 
 def build_fastapi(container: Container) -> FastAPI:
