@@ -13,13 +13,15 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import GatewayError
+from gateway.upstream import inference_stream
+from gateway.upstream import servers as servers_module
 from gateway.upstream.servers import InferenceServers, ReplicaStatus, ServerStatus
 from gateway.web.problems import problem
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from tests.gateway.upstream.conftest import LIMIT, soon, until
 from tests.gateway.upstream.stock_server import Answer, Request, StockServer, echo, failure
-from tests.timing import TIMEOUT_SECONDS
+from tests.timing import TIMEOUT_SECONDS, Clock
 
 
 def status(
@@ -355,11 +357,32 @@ def slowly(seconds: list[float]) -> Callable[[Request], Awaitable[Answer]]:
     return answer
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What calls are timed by: with real time, a busy machine would make a quick replica slow."""
+    clock = Clock()
+    for module in (inference_stream, servers_module):
+        monkeypatch.setattr(module, "monotonic", clock)
+    return clock
+
+
+def taking(
+    clock: Clock, next_seconds: Callable[[], float]
+) -> Callable[[Request], Awaitable[Answer]]:
+    """Return what answers each call, and lets the next of the seconds pass for it."""
+
+    async def answer(request: Request) -> Answer:
+        clock.advance(next_seconds())
+        return await echo(request)
+
+    return answer
+
+
 async def test_a_slow_replica_is_avoided_until_it_is_quick_again(
-    servers: InferenceServers, stock: StockServer, other: StockServer
+    servers: InferenceServers, stock: StockServer, other: StockServer, clock: Clock
 ) -> None:
     takes = [0.1]
-    stock.answer = slowly(takes)
+    stock.answer, other.answer = taking(clock, lambda: takes[0]), taking(clock, lambda: 0.001)
     await connected_replicas(servers, stock, other)
     for _ in range(10):
         await called(servers)
@@ -368,26 +391,21 @@ async def test_a_slow_replica_is_avoided_until_it_is_quick_again(
     for _ in range(50):
         await called(servers)
     assert len(stock.requests) == before, "it was not avoided"
-    takes[0] = 0.0
+    takes[0] = 0.001
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while servers.slow_streams("iris", 1):
             await called(servers)
-            await asyncio.sleep(0.05)
+            clock.advance(0.05)
         while len(stock.requests) < before + 10:
             await called(servers)
 
 
 async def test_calls_that_differ_make_no_replica_slow(
-    servers: InferenceServers, stock: StockServer, other: StockServer
+    servers: InferenceServers, stock: StockServer, other: StockServer, clock: Clock
 ) -> None:
     """Every third call takes long, on either replica."""
     turn = count()
-
-    async def answer(request: Request) -> Answer:
-        await asyncio.sleep(0.1 if next(turn) % 3 == 0 else 0)
-        return await echo(request)
-
-    stock.answer = other.answer = answer
+    stock.answer = other.answer = taking(clock, lambda: 0.001 if next(turn) % 3 else 0.1)
     await connected_replicas(servers, stock, other)
     for _ in range(40):
         await called(servers)
@@ -454,9 +472,9 @@ async def test_a_slow_replica_takes_calls_when_the_others_have_many(
 
 
 async def test_replicas_that_are_all_slow_share_the_calls(
-    servers: InferenceServers, stock: StockServer, other: StockServer
+    servers: InferenceServers, stock: StockServer, other: StockServer, clock: Clock
 ) -> None:
-    stock.answer = other.answer = slowly([0.05])
+    stock.answer = other.answer = taking(clock, lambda: 0.05)
     await connected_replicas(servers, stock, other)
     for _ in range(20):
         await called(servers)
