@@ -11,7 +11,15 @@ from playwright.sync_api import expect
 from tests.console.caller import Caller, until_answered
 from tests.console.watched_page import KEY, WatchedPage
 
-LANGUAGES = ("curl", "python", "javascript", "typescript", "go", "httpie")
+LANGUAGES = [
+    "curl",
+    "python",
+    # The same blocks of the same page: what they contain is compared without a browser, too.
+    *(
+        pytest.param(each, marks=pytest.mark.long)
+        for each in ("javascript", "typescript", "go", "httpie")
+    ),
+]
 pytestmark = pytest.mark.services
 
 
@@ -106,20 +114,20 @@ def test_an_export_is_downloaded_without_a_key(logged_in: WatchedPage, caller: C
     assert json.loads(text)["item"][0]["name"] == "Call and wait for the answer"
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_each_code_is_copied_as_the_gateway_writes_it(
-    logged_in: WatchedPage, caller: Caller
+    logged_in: WatchedPage, caller: Caller, language: str
 ) -> None:
     flow = caller.make_rules({"y": "input.a"}, {"a": 1})
     made = caller.deploy_with_key(flow, name="Rules copied")
     path = f"/node/deployments/{made['id']}/examples/"
-    for language in LANGUAGES:
-        for example in caller.ask("GET", f"{path}?language={language}")["items"]:
-            variant = example["variant"]
-            address = f"/deployments/{made['id']}/code?language={language}&variant={variant}"
-            logged_in.open(address)
-            block = logged_in.page.locator("figure").filter(has_text=example["filename"])
-            copy = block.first.get_by_role("button", name="Copy")
-            assert logged_in.copied_by(copy) == example["code"], (language, variant)
+    for example in caller.ask("GET", f"{path}?language={language}")["items"]:
+        variant = example["variant"]
+        address = f"/deployments/{made['id']}/code?language={language}&variant={variant}"
+        logged_in.open(address)
+        block = logged_in.page.locator("figure").filter(has_text=example["filename"])
+        copy = block.first.get_by_role("button", name="Copy")
+        assert logged_in.copied_by(copy) == example["code"], variant
 
 
 def test_the_code_is_run_and_its_times_are_shown(logged_in: WatchedPage, caller: Caller) -> None:

@@ -11,6 +11,7 @@ from tests.console.watched_page import WatchedPage
 pytestmark = pytest.mark.services
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_flow_is_built_by_keyboard_alone_and_deployed(logged_in: WatchedPage) -> None:
     page = logged_in.page
     press = page.keyboard.press

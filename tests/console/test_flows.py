@@ -58,6 +58,7 @@ def import_file(watched: WatchedPage, path: Path) -> None:
     watched.page.get_by_label("File", exact=True).set_input_files(path)
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_copy_and_an_exported_file_have_the_same_graph(
     logged_in: WatchedPage, owner: Owner, tmp_path: Path
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_file_is_not_imported_that_is_no_flow_and_each_problem_is_named(
     assert graph(owner.flow_named("Dropped")) == (unreachable, edges)
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_an_example_is_made(logged_in: WatchedPage, owner: Owner) -> None:
     page = logged_in.page
     logged_in.follow("New flow")
@@ -142,6 +144,7 @@ def test_an_example_is_made(logged_in: WatchedPage, owner: Owner) -> None:
     logged_in.check_accessibility()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_flow_is_deleted_once_no_deployment_uses_it(logged_in: WatchedPage, owner: Owner) -> None:
     page = logged_in.page
     flow_id = owner.make_flow("Doomed")
@@ -211,6 +214,7 @@ def test_history_says_what_changed_and_a_restore_is_undone(
     assert graph(owner.flow(flow_id)) == graph(after)
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_restore_never_overwrites_what_the_page_has_not_shown(
     logged_in: WatchedPage, owner: Owner
 ) -> None:

@@ -77,6 +77,7 @@ def create(watched: WatchedPage, name: str) -> str:
     return take_key(watched)
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_leaked_key_is_stopped_replaced_and_deleted(logged_in: WatchedPage, demo: str) -> None:
     page = logged_in.page
     key = create(logged_in, "shop")

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests import onnx_models
+from tests.console.conftest import installation
 from tests.console.editing import EMAIL, PASSWORD, node_on_canvas
 from tests.console.watched_page import WatchedPage
 from tests.older_release import make_unservable
@@ -21,6 +22,12 @@ pytestmark = pytest.mark.services
 _UPLOAD_BYTES_PER_SECOND = 40_000
 _BOOT_MILLISECONDS = 60_000
 _RAW = {"content-type": "application/octet-stream"}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """An installation of its own: models stay."""
+    yield from installation(tmp_path_factory.mktemp("console") / "state")
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +48,7 @@ def add_model(api: httpx.Client, name: str, path: Path) -> None:
     assert answer.status_code == 201, answer.text
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_an_upload_shows_its_progress_and_can_be_cancelled(
     logged_in: WatchedPage, tmp_path: Path
 ) -> None:

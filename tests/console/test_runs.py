@@ -29,6 +29,7 @@ def runs(running: Up) -> Iterator[Runs]:
     made.http.close()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_failed_run_is_found_read_and_retried_with_the_corrected_flow(
     logged_in: WatchedPage, runs: Runs
 ) -> None:

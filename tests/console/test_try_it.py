@@ -42,6 +42,12 @@ _DROP = """(target, [name, bytes]) => {
 
 
 @pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """An installation of its own: models stay."""
+    yield from installation(tmp_path_factory.mktemp("console") / "state")
+
+
+@pytest.fixture(scope="module")
 def api(running: Up) -> Iterator[httpx.Client]:
     """A client with a session of the same user."""
     with owner_of(running) as client:

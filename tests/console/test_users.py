@@ -56,6 +56,7 @@ def choose(watched: WatchedPage, email: str, action: str) -> None:
     watched.page.get_by_role("menuitem", name=action, exact=True).click()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_an_owner_invites_a_user_who_sets_a_password_with_the_link(
     logged_in: WatchedPage, new_browser: Callable[[], WatchedPage]
 ) -> None:
@@ -100,6 +101,7 @@ def test_an_owner_invites_a_user_who_sets_a_password_with_the_link(
     late.check_accessibility()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_an_owner_changes_deactivates_and_deletes_a_user(
     logged_in: WatchedPage, member: str
 ) -> None:
@@ -381,6 +383,7 @@ def test_a_changed_password_ends_the_other_sessions(
     assert second.page.get_by_role("row").count() == 2  # the head, and this browser
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_the_audit_log_is_filtered_shows_changes_and_is_exported(
     logged_in: WatchedPage, running: Up
 ) -> None:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser
 
-from tests.console.conftest import owner_of
-from tests.console.session import context_of
 from tests.console.watched_page import WatchedPage
-from tests.slipstream.running import Up
 
 pytestmark = pytest.mark.services
 
@@ -43,36 +39,35 @@ FAULTS: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_found(browser: Browser, running: Up, name: str) -> None:
+def test_a_fault_is_found(opened: WatchedPage, name: str) -> None:
     script, expected = FAULTS[name]
-    watched = opened(browser, running)
-    assert not watched.faults, "the page itself has none"
-    watched.page.evaluate(f"() => {{ {script} }}")
-    until_found(watched, lambda fault: expected in fault)
-    watched.page.context.close()
+    assert not opened.faults, "the page itself has none"
+    opened.page.evaluate(f"() => {{ {script} }}")
+    until_found(opened, lambda fault: expected in fault)
+    opened.page.context.close()  # nothing is found any more
+    opened.faults.clear()
 
 
-def test_a_narrow_window_and_an_unnamed_button_are_found(browser: Browser, running: Up) -> None:
-    watched = opened(browser, running)
-    watched.page.evaluate("""() => {
+def test_a_narrow_window_and_an_unnamed_button_are_found(opened: WatchedPage) -> None:
+    opened.page.evaluate("""() => {
       const wide = document.createElement("p");
       wide.textContent = "w".repeat(200);
       document.querySelector("main").append(wide, document.createElement("button"));
     }""")
-    watched.check_accessibility()
-    found = "\n".join(watched.faults)
+    opened.check_accessibility()
+    found = "\n".join(opened.faults)
     assert "stand out of the window" in found
     assert "button-name" in found
-    watched.page.context.close()
+    opened.page.context.close()  # nothing is found any more
+    opened.faults.clear()
 
 
-def opened(browser: Browser, up: Up) -> WatchedPage:
-    """Open the list of deployments, with a session."""
-    with owner_of(up):
-        watched = WatchedPage(context_of(browser, up).new_page())
-    watched.page.goto(f"{up.url}/console/deployments")
-    watched.page.get_by_role("link", name="Iris classifier").wait_for()
-    return watched
+@pytest.fixture
+def opened(logged_in: WatchedPage) -> WatchedPage:
+    """A page that shows the list of deployments."""
+    logged_in.open("/deployments")
+    logged_in.page.get_by_role("link", name="Iris classifier").wait_for()
+    return logged_in
 
 
 def until_found(watched: WatchedPage, is_meant: Callable[[str], bool]) -> None:

@@ -72,6 +72,7 @@ def choose(page: Page, name: str, action: str) -> None:
     page.get_by_role("menuitem", name=action, exact=True).click()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_delivery_is_followed_sent_again_and_signed_with_a_new_secret(
     logged_in: WatchedPage, receiver: Receiver, inbox: Callable[[str], tuple[str, str]]
 ) -> None:
@@ -193,6 +194,7 @@ def test_the_check_marks_what_is_wrong(
     logged_in.check_accessibility()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_newer_deliveries_do_not_move_the_rows(
     logged_in: WatchedPage, inbox: Callable[[str], tuple[str, str]]
 ) -> None:
