@@ -41,7 +41,6 @@ def test_code_is_chosen_by_key_version_and_retries(logged_in: WatchedPage, calle
     page.get_by_label("Tries again").select_option("true")
     expect(code).to_contain_text("--retry")
     page.wait_for_url("**/code?key=environment&version=1&retry=true")
-    logged_in.check_accessibility()
 
 
 def test_code_follows_what_is_typed(logged_in: WatchedPage, caller: Caller) -> None:
@@ -65,7 +64,6 @@ def test_code_follows_what_is_typed(logged_in: WatchedPage, caller: Caller) -> N
     typed.press("Backspace")
     page.get_by_label("Language").select_option("python")
     expect(code).to_contain_text("""{"a": "it's", "b": [None, 9007199254740993, 1e-9]}""")
-    logged_in.check_accessibility()
 
 
 def test_code_has_the_test_data_or_the_last_try(logged_in: WatchedPage, caller: Caller) -> None:
@@ -83,7 +81,6 @@ def test_code_has_the_test_data_or_the_last_try(logged_in: WatchedPage, caller: 
     assert """{"b": [None, 9007199254740993, 1e-9]}""" in copied
     logged_in.follow("Go")
     expect(block).to_contain_text("""{"b": [null, 9007199254740993, 1e-9]}""")
-    logged_in.check_accessibility()
     logged_in.follow("Test data")
     expect(block).to_contain_text("""{"a": 1}""")
     assert "data=" not in page.url
@@ -105,7 +102,6 @@ def test_an_export_is_downloaded_without_a_key(logged_in: WatchedPage, caller: C
     logged_in.open(f"/deployments/{made['id']}/code")
     logged_in.press("Export")
     page.get_by_role("menuitem", name="Postman collection").wait_for()
-    logged_in.check_accessibility()
     with page.expect_download() as download:
         page.get_by_role("menuitem", name="Postman collection").click()
     assert download.value.suggested_filename == "rules-export.postman_collection.json"

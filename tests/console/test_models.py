@@ -58,10 +58,8 @@ def test_an_upload_shows_its_progress_and_can_be_cancelled(
     logged_in.follow("Models")
     logged_in.heading("Models").wait_for()
     page.get_by_role("link", name="iris", exact=True).wait_for()
-    logged_in.check_accessibility()
     logged_in.follow("Upload .onnx")
     logged_in.dialog("Upload a model").get_by_label("Name of the model").wait_for()
-    logged_in.check_accessibility()
 
     network = page.context.new_cdp_session(page)
     slow = {"offline": False, "latency": 0, "downloadThroughput": -1}
@@ -133,10 +131,8 @@ def test_a_version_is_read_tried_labelled_and_deleted(
 
     logged_in.follow("Graph")
     page.get_by_role("cell", name="number from 1 number").wait_for()
-    logged_in.check_accessibility()
     logged_in.follow("Try")
     page.get_by_role("group", name="number").get_by_text("FP32").wait_for()
-    logged_in.check_accessibility()
     page.get_by_role("tab", name="JSON").click()
     page.get_by_label("Input, as JSON").wait_for()
     logged_in.announce("/v2/models/mixed/versions/1/infer", 404)
@@ -153,7 +149,6 @@ def test_a_version_is_read_tried_labelled_and_deleted(
     dialog.get_by_text("The label stable points to it").wait_for()
     dialog.get_by_text("Its inference server is to run").wait_for()
     assert dialog.get_by_role("button", name="Delete version").is_disabled()
-    logged_in.check_accessibility()
     logged_in.press("Cancel")
     page.get_by_role("link", name="Ready").click()
     logged_in.press("Stop")
@@ -184,7 +179,7 @@ def test_a_cold_server_shows_its_phases_until_it_is_ready(
     logged_in: WatchedPage, api: httpx.Client, tmp_path: Path
 ) -> None:
     page = logged_in.page
-    add_model(api, "cold", onnx_models.slow_to_load(tmp_path / "cold.onnx", 8))
+    add_model(api, "cold", onnx_models.slow_to_load(tmp_path / "cold.onnx", 4))
     logged_in.open("/models/cold/versions/1")
     logged_in.press("Start the inference server")
     page.get_by_role("link", name=re.compile("Booting")).click()
@@ -245,4 +240,3 @@ def test_the_system_shows_what_runs(logged_in: WatchedPage) -> None:
     page.get_by_role("table", name="Queues").get_by_text("sync: callers wait").wait_for()
     page.get_by_text(re.compile("sqlite, answers in")).wait_for()
     page.get_by_role("table", name="Machines").get_by_text("Alive").wait_for()
-    logged_in.check_accessibility()

@@ -131,7 +131,6 @@ def test_objects_screens_and_verbs_are_found_by_typing(logged_in: WatchedPage, r
     page = logged_in.page
     logged_in.press("Search")
     page.get_by_role("combobox", name="Search, or paste").wait_for()
-    logged_in.check_accessibility()
     page.keyboard.type("classif")
     found = page.get_by_role("option", name="Iris classifier Deployment")
     found.wait_for()
@@ -242,7 +241,6 @@ def test_single_keys_are_turned_off_and_stay_off(logged_in: WatchedPage) -> None
     page.keyboard.press("?")
     dialog = logged_in.dialog("Keyboard shortcuts")
     dialog.get_by_text("Command palette").wait_for()
-    logged_in.check_accessibility()
     dialog.get_by_role("checkbox", name="Single keys").click()
     page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")

@@ -9,7 +9,7 @@ import pytest
 
 from tests import onnx_models
 from tests.console.conftest import installation
-from tests.console.editing import EMAIL, PASSWORD
+from tests.console.editing import EMAIL, PASSWORD, tab_to
 from tests.console.watched_page import WatchedPage
 from tests.slipstream.running import Up
 
@@ -40,6 +40,24 @@ def test_an_own_model_is_uploaded_deployed_and_tried(
     logged_in.announce(f"/node/deployment-trigger/{deployment}/", 503)  # until the server is ready
     logged_in.press("Send")
     page.get_by_text("200 completed").wait_for()
+
+
+def test_an_own_model_by_keyboard_alone(logged_in: WatchedPage, tmp_path: Path) -> None:
+    page, press = logged_in.page, logged_in.page.keyboard.press
+    logged_in.open("/welcome")
+    logged_in.heading("Welcome").wait_for()
+    tab_to(page, "Choose a file")
+    press("Enter")
+    logged_in.dialog("New flow").wait_for()
+    file = page.get_by_label("File", exact=True)
+    with page.expect_file_chooser() as chooser:
+        while not file.evaluate("(input) => input === document.activeElement"):
+            press("Tab")
+        press("Enter")
+    chooser.value.set_files(onnx_models.mlp(tmp_path / "typed.onnx"))
+    tab_to(page, "Upload and make flow")
+    press("Enter")
+    logged_in.heading("Typed").wait_for()
 
 
 def test_a_file_that_is_no_model_is_refused_with_the_reason(
