@@ -48,17 +48,37 @@ def test_a_fault_is_found(opened: WatchedPage, name: str) -> None:
     opened.faults.clear()
 
 
-def test_a_narrow_window_and_an_unnamed_button_are_found(opened: WatchedPage) -> None:
+def test_what_axe_and_a_narrow_window_show_is_found(opened: WatchedPage) -> None:
     opened.page.evaluate("""() => {
       const wide = document.createElement("p");
       wide.textContent = "w".repeat(200);
+      wide.style.color = "#bbb";
       document.querySelector("main").append(wide, document.createElement("button"));
     }""")
     opened.check_accessibility()
     found = "\n".join(opened.faults)
-    assert "stand out of the window" in found
+    assert "light, 320 px: color-contrast" in found
+    assert "px stand out of the window" in found
     assert "button-name" in found
-    opened.page.context.close()  # nothing is found any more
+    opened.page.context.close()
+    opened.faults.clear()
+
+
+def test_small_targets_and_a_second_heading_are_found_on_a_screen(opened: WatchedPage) -> None:
+    opened.page.evaluate("""() => {
+      for (const name of ["one", "other"]) {
+        const small = document.createElement("button");
+        small.ariaLabel = name;
+        Object.assign(small.style, { width: "9px", height: "9px", padding: "0", border: "0" });
+        document.querySelector("main").append(small);
+      }
+      document.querySelector("main").append(document.createElement("h1"));
+    }""")
+    opened.check_screen(everywhere=False)
+    found = "\n".join(opened.faults)
+    assert "dark, 1280 px: target-size" in found
+    assert "expected one h1, got 2" in found
+    opened.page.context.close()
     opened.faults.clear()
 
 
