@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext
 
-from tests.console.conftest import owner_of
+from tests.console.conftest import stored_session
 from tests.slipstream.running import Up
 
 _ROW = 20
@@ -14,15 +14,8 @@ _ROW = 20
 
 def context_of(browser: Browser, up: Up) -> BrowserContext:
     """Open a new context with a session of the installation's owner."""
-    with owner_of(up) as client:
-        cookies = dict(client.cookies)
-    where: Any = {"domain": "127.0.0.1", "path": "/", "expires": -1}  # Any: Playwright's own form
-    kind: Any = {"httpOnly": True, "secure": False, "sameSite": "Strict"}
-    kept: Any = [{"name": n, "value": v, **where, **kind} for n, v in cookies.items()]
     return browser.new_context(
-        viewport={"width": 1280, "height": 800},
-        locale="en-GB",
-        storage_state={"cookies": kept, "origins": []},
+        viewport={"width": 1280, "height": 800}, locale="en-GB", storage_state=stored_session(up)
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from itertools import product
 
 import pytest
 from playwright.sync_api import expect
@@ -24,6 +23,7 @@ pytestmark = pytest.mark.services
 ROW = [[5.1, 3.5, 1.4, 0.2]]
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_deployments_are_filtered_by_the_address(logged_in: WatchedPage, caller: Caller) -> None:
     page = logged_in.page
     flow = caller.make_rules({"y": "input.a"}, {"a": 1})
@@ -54,44 +54,52 @@ ANSWERS = {
 }
 
 
-def test_all_modes_and_types_show_the_answer_to_expect(
-    logged_in: WatchedPage, caller: Caller
+# Each mode and each type once; each with each in `make test-long`.
+MODES = [
+    ("Sync", "API"),
+    ("Async", "Server"),
+    ("Fast", "Server"),
+    *(
+        pytest.param(*each, marks=pytest.mark.long)
+        for each in (("Sync", "Server"), ("Async", "API"), ("Fast", "API"))
+    ),
+]
+
+
+@pytest.mark.parametrize(("mode", "kind"), MODES)
+def test_a_mode_and_type_show_the_answer_to_expect(
+    logged_in: WatchedPage, caller: Caller, mode: str, kind: str
 ) -> None:
     page = logged_in.page
-    (flow,) = [
-        each
-        for each in caller.ask("GET", "/node/flows/")["items"]
-        if each["name"] == "Iris classifier"
-    ]
-    for mode, kind in product(ANSWERS, ("API", "Server")):
-        logged_in.open(f"/flows/{flow['id']}/deploy/new")
-        dialog = logged_in.dialog("Create Deployment")
-        dialog.get_by_text("Fast is possible too").wait_for()
-        dialog.get_by_text("Execution Mode").first.click()
-        dialog.get_by_role("radio", name=re.compile(f"^{mode}")).click()
-        dialog.get_by_text("Deployment Type").first.click()
-        dialog.get_by_role("radio", name=re.compile(f"^{kind}")).click()
-        name = f"{mode} on {kind}"
-        dialog.get_by_label("Name").fill(name)
-        expected = dialog.get_by_role("figure", name="The answer to expect").or_(
-            dialog.locator("figure", has_text="The answer to expect")
-        )
-        status, member = ANSWERS[mode]
-        expect(expected).to_contain_text(status)
-        expect(expected).to_contain_text(member)
-        if (mode, kind) == ("Sync", "API"):
-            _open_all_parts(logged_in)
-            logged_in.check_accessibility()
-        logged_in.press("Deploy")
-        page.get_by_role("checkbox", name="I saved it").click()
-        logged_in.dialog("Save your API key").get_by_role("button", name="Close").last.click()
-        logged_in.heading(name).wait_for()
-        deployment = page.url.split("/deployments/")[1].split("/")[0]
-        shown = caller.ask("GET", f"/node/deployments/{deployment}/")
-        assert (shown["execution_mode"], shown["deployment_type"]) == (mode.lower(), kind.lower())
-        if kind == "Server" or mode in {"Fast", "Async"}:
-            answer = caller.answer(shown["trigger_path"], {"input_data": {"x": ROW}})
-            assert (answer.status_code, member in answer.text) == (int(status[:3]), True)
+    flow = caller.flow_named("Iris classifier")
+    logged_in.open(f"/flows/{flow['id']}/deploy/new")
+    dialog = logged_in.dialog("Create Deployment")
+    dialog.get_by_text("Fast is possible too").wait_for()
+    dialog.get_by_text("Execution Mode").first.click()
+    dialog.get_by_role("radio", name=re.compile(f"^{mode}")).click()
+    dialog.get_by_text("Deployment Type").first.click()
+    dialog.get_by_role("radio", name=re.compile(f"^{kind}")).click()
+    name = f"{mode} on {kind}"
+    dialog.get_by_label("Name").fill(name)
+    expected = dialog.get_by_role("figure", name="The answer to expect").or_(
+        dialog.locator("figure", has_text="The answer to expect")
+    )
+    status, member = ANSWERS[mode]
+    expect(expected).to_contain_text(status)
+    expect(expected).to_contain_text(member)
+    if (mode, kind) == ("Sync", "API"):
+        _open_all_parts(logged_in)
+        logged_in.check_accessibility()
+    logged_in.press("Deploy")
+    page.get_by_role("checkbox", name="I saved it").click()
+    logged_in.dialog("Save your API key").get_by_role("button", name="Close").last.click()
+    logged_in.heading(name).wait_for()
+    deployment = page.url.split("/deployments/")[1].split("/")[0]
+    shown = caller.ask("GET", f"/node/deployments/{deployment}/")
+    assert (shown["execution_mode"], shown["deployment_type"]) == (mode.lower(), kind.lower())
+    if kind == "Server" or mode in {"Fast", "Async"}:
+        answer = caller.answer(shown["trigger_path"], {"input_data": {"x": ROW}})
+        assert (answer.status_code, member in answer.text) == (int(status[:3]), True)
 
 
 def _open_all_parts(watched: WatchedPage) -> None:
@@ -108,7 +116,11 @@ FIRST_CALLERS = {
 }
 
 
-@pytest.mark.parametrize("language", FIRST_CALLERS)
+@pytest.mark.parametrize(
+    "language",
+    # Python's choice is that of cURL.
+    ["javascript", "curl", pytest.param("python", marks=pytest.mark.long)],
+)
 def test_a_documented_sample_runs_for_the_first_caller_that_was_chosen(
     logged_in: WatchedPage, running: Up, caller: Caller, language: str
 ) -> None:
@@ -178,7 +190,6 @@ def test_settings_act_on_the_next_call(logged_in: WatchedPage, caller: Caller) -
     assert "data" in caller.call_by_key(made, {"a": 1}).json()
     logged_in.open(f"/deployments/{made['id']}/settings")
     page.get_by_role("heading", name="General").wait_for()
-    logged_in.check_accessibility()
     page.get_by_role("radio", name="The documented JavaScript").click()
     page.get_by_label("Calls a minute").fill("2000")
     logged_in.press("Save")
@@ -196,7 +207,6 @@ def test_settings_act_on_the_next_call(logged_in: WatchedPage, caller: Caller) -
 
     logged_in.press("Delete this deployment")
     logged_in.dialog("Delete Rules set?").wait_for()
-    logged_in.check_accessibility()
     logged_in.announce(f"/node/deployments/{made['id']}/", 410)
     logged_in.press("Delete deployment")
     logged_in.heading("Deployments").wait_for()
@@ -242,7 +252,6 @@ def test_a_webhook_is_set_up_disabled_and_removed(logged_in: WatchedPage, caller
     dialog.get_by_role("checkbox", name="I saved it").click()
     dialog.get_by_role("button", name="Close").last.click()
     page.get_by_text("No failed attempts in a row").wait_for()
-    logged_in.check_accessibility()
     logged_in.press("Disable")
     page.get_by_text("Disabled: by a user").wait_for()
     logged_in.press("Enable and replay held events")
@@ -283,15 +292,13 @@ def test_usage_is_shown_as_charts_with_tables(logged_in: WatchedPage, caller: Ca
     )
     answers = [caller.call_by_key(made, {"a": 1, "b": b}).json() for b in (1, 1, 0)]
     code = answers[-1]["code"]
-    path = f"/deployments/{made['id']}/usage?range=1h"
-    logged_in.open(path)
-    while not page.get_by_text("3 calls, 1 of them failed.").is_visible():  # written within seconds
-        page.wait_for_timeout(500)
-        logged_in.open(path)
-        page.get_by_role("navigation", name="Range").wait_for()
-        page.get_by_role("heading", name="Calls and errors").or_(
-            page.get_by_text("No calls in this time")
-        ).first.wait_for()  # either, or both while it is read again
+    counted = f"/node/usage/?deployment={made['id']}"  # within seconds
+    eventually(
+        lambda: sum(each["calls"] for each in caller.ask("GET", counted)["items"]),
+        lambda calls: calls == len(answers),
+    )
+    logged_in.open(f"/deployments/{made['id']}/usage?range=1h")
+    page.get_by_text("3 calls, 1 of them failed.").wait_for()
     page.get_by_role("img", name="3 calls, 1 of them failed").wait_for()
     page.get_by_text("Versions made in this time: v1.").wait_for()
     page.get_by_role("cell", name=code).wait_for()
@@ -301,7 +308,6 @@ def test_usage_is_shown_as_charts_with_tables(logged_in: WatchedPage, caller: Ca
 
     logged_in.open("/usage?by=version&range=1h")
     page.get_by_role("link", name="Rules used v1").wait_for()
-    logged_in.check_accessibility()
     with page.expect_download() as download:
         logged_in.press("Download CSV")
     lines = download.value.path().read_text().splitlines()

@@ -11,6 +11,7 @@ from tests.console.watched_page import WatchedPage
 pytestmark = pytest.mark.services
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_flow_is_built_by_keyboard_alone_and_deployed(logged_in: WatchedPage) -> None:
     page = logged_in.page
     press = page.keyboard.press
@@ -140,7 +141,6 @@ def test_the_list_is_the_same_graph_for_screen_readers_and_narrow_windows(
     logged_in.check_accessibility()
     page.set_viewport_size({"width": 1280, "height": 800})
     logged_in.press("Graph view")
-    logged_in.check_accessibility()
 
 
 def test_a_problem_is_marked_on_its_node_and_field_and_its_line_leads_there(

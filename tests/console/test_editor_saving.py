@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -30,13 +31,9 @@ BEYOND_DOUBLES = 2**53 + 1
 
 
 @pytest.fixture
-def second(new_browser: Callable[[], WatchedPage], running: Up) -> WatchedPage:
+def second(new_browser: Callable[..., WatchedPage], running: Up, session: Any) -> WatchedPage:
     """Another browser of the same user."""
-    watched = new_browser()
-    watched.page.goto(f"{running.url}/console/")
-    watched.log_in(EMAIL, PASSWORD)
-    watched.heading("Flows").wait_for()
-    return watched
+    return new_browser(running.url, storage_state=session)
 
 
 def rename_node(watched: WatchedPage, node_id: str, name: str) -> None:

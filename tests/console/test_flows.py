@@ -58,6 +58,7 @@ def import_file(watched: WatchedPage, path: Path) -> None:
     watched.page.get_by_label("File", exact=True).set_input_files(path)
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_copy_and_an_exported_file_have_the_same_graph(
     logged_in: WatchedPage, owner: Owner, tmp_path: Path
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_file_is_not_imported_that_is_no_flow_and_each_problem_is_named(
     assert graph(owner.flow_named("Dropped")) == (unreachable, edges)
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_an_example_is_made(logged_in: WatchedPage, owner: Owner) -> None:
     page = logged_in.page
     logged_in.follow("New flow")
@@ -134,14 +136,13 @@ def test_an_example_is_made(logged_in: WatchedPage, owner: Owner) -> None:
     dialog.get_by_role("radio", name="An example").click()
     dialog.get_by_role("radio", name="Prices with tax").click()
     expect(dialog.get_by_label("Name of the flow")).to_have_value("Prices with tax")
-    logged_in.check_accessibility()
     dialog.get_by_label("Name of the flow").fill("Prices of the shop")
     dialog.get_by_role("button", name="Make flow").click()
     node_on_canvas(page, "prices").wait_for()
     assert owner.flow_named("Prices of the shop")["nodes"][1]["id"] == "prices"
-    logged_in.check_accessibility()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_flow_is_deleted_once_no_deployment_uses_it(logged_in: WatchedPage, owner: Owner) -> None:
     page = logged_in.page
     flow_id = owner.make_flow("Doomed")
@@ -151,7 +152,6 @@ def test_a_flow_is_deleted_once_no_deployment_uses_it(logged_in: WatchedPage, ow
     dialog.get_by_role("link", name="Still answering").wait_for()
     submit = dialog.get_by_role("button", name="Delete flow")
     assert submit.is_disabled()
-    logged_in.check_accessibility()
 
     owner.delete_deployment(deployment_id)
     dialog.get_by_text("This cannot be undone").wait_for()
@@ -188,7 +188,6 @@ def test_history_says_what_changed_and_a_restore_is_undone(
     logged_in.press("Name this state")
     dialog = logged_in.dialog("Name the present draft")
     dialog.get_by_label("Name").fill("Before the half")
-    logged_in.check_accessibility()
     dialog.get_by_role("button", name="Keep it").click()
     page.get_by_role("row").filter(has_text="Before the half").wait_for()
 
@@ -197,11 +196,9 @@ def test_history_says_what_changed_and_a_restore_is_undone(
     row = page.get_by_role("row").filter(has_text="Revision 2")
     row.get_by_text("Added half (transform) · Changed input: config.test_data, note").wait_for()
     row.get_by_text("Present draft").wait_for()
-    logged_in.check_accessibility()
     logged_in.follow("Revision 1")
     page.get_by_text("Removed half (transform)").wait_for()
     page.locator(".react-flow__node").nth(2).wait_for()
-    logged_in.check_accessibility()
     logged_in.press("Restore")
     page.get_by_text("Revision 1 is the draft now.").first.wait_for()
     assert graph(owner.flow(flow_id)) == graph(before)
@@ -211,6 +208,7 @@ def test_history_says_what_changed_and_a_restore_is_undone(
     assert graph(owner.flow(flow_id)) == graph(after)
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_restore_never_overwrites_what_the_page_has_not_shown(
     logged_in: WatchedPage, owner: Owner
 ) -> None:

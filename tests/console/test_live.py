@@ -20,6 +20,7 @@ EVENTS = "/node/events/"
 STARS = "Replace the stars with your key."
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_change_made_elsewhere_appears_without_moving_the_focus(logged_in: WatchedPage) -> None:
     page = logged_in.page
     page.get_by_text("Live", exact=True).wait_for()
@@ -43,6 +44,7 @@ def test_a_change_made_elsewhere_appears_without_moving_the_focus(logged_in: Wat
     page.get_by_role("link", name=name).wait_for()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_refused_call_is_explained_and_the_first_success_is_marked(
     logged_in: WatchedPage, running: Up
 ) -> None:
@@ -70,6 +72,7 @@ def test_a_refused_call_is_explained_and_the_first_success_is_marked(
     logged_in.check_accessibility()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_seven_tabs_have_one_stream_and_another_tab_takes_it_over(logged_in: WatchedPage) -> None:
     first = logged_in.page
     streams: Counter[Page] = Counter()
@@ -106,6 +109,7 @@ def test_seven_tabs_have_one_stream_and_another_tab_takes_it_over(logged_in: Wat
     logged_in.page = last
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_the_stream_goes_on_after_a_restart_of_the_gateway(
     logged_in: WatchedPage, running: Up
 ) -> None:

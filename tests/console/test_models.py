@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests import onnx_models
+from tests.console.conftest import installation
 from tests.console.editing import EMAIL, PASSWORD, node_on_canvas
 from tests.console.watched_page import WatchedPage
 from tests.older_release import make_unservable
@@ -21,6 +22,12 @@ pytestmark = pytest.mark.services
 _UPLOAD_BYTES_PER_SECOND = 40_000
 _BOOT_MILLISECONDS = 60_000
 _RAW = {"content-type": "application/octet-stream"}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """An installation of its own: models stay."""
+    yield from installation(tmp_path_factory.mktemp("console") / "state")
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +48,7 @@ def add_model(api: httpx.Client, name: str, path: Path) -> None:
     assert answer.status_code == 201, answer.text
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_an_upload_shows_its_progress_and_can_be_cancelled(
     logged_in: WatchedPage, tmp_path: Path
 ) -> None:
@@ -50,10 +58,8 @@ def test_an_upload_shows_its_progress_and_can_be_cancelled(
     logged_in.follow("Models")
     logged_in.heading("Models").wait_for()
     page.get_by_role("link", name="iris", exact=True).wait_for()
-    logged_in.check_accessibility()
     logged_in.follow("Upload .onnx")
     logged_in.dialog("Upload a model").get_by_label("Name of the model").wait_for()
-    logged_in.check_accessibility()
 
     network = page.context.new_cdp_session(page)
     slow = {"offline": False, "latency": 0, "downloadThroughput": -1}
@@ -125,10 +131,8 @@ def test_a_version_is_read_tried_labelled_and_deleted(
 
     logged_in.follow("Graph")
     page.get_by_role("cell", name="number from 1 number").wait_for()
-    logged_in.check_accessibility()
     logged_in.follow("Try")
     page.get_by_role("group", name="number").get_by_text("FP32").wait_for()
-    logged_in.check_accessibility()
     page.get_by_role("tab", name="JSON").click()
     page.get_by_label("Input, as JSON").wait_for()
     logged_in.announce("/v2/models/mixed/versions/1/infer", 404)
@@ -145,7 +149,6 @@ def test_a_version_is_read_tried_labelled_and_deleted(
     dialog.get_by_text("The label stable points to it").wait_for()
     dialog.get_by_text("Its inference server is to run").wait_for()
     assert dialog.get_by_role("button", name="Delete version").is_disabled()
-    logged_in.check_accessibility()
     logged_in.press("Cancel")
     page.get_by_role("link", name="Ready").click()
     logged_in.press("Stop")
@@ -176,7 +179,7 @@ def test_a_cold_server_shows_its_phases_until_it_is_ready(
     logged_in: WatchedPage, api: httpx.Client, tmp_path: Path
 ) -> None:
     page = logged_in.page
-    add_model(api, "cold", onnx_models.slow_to_load(tmp_path / "cold.onnx", 8))
+    add_model(api, "cold", onnx_models.slow_to_load(tmp_path / "cold.onnx", 4))
     logged_in.open("/models/cold/versions/1")
     logged_in.press("Start the inference server")
     page.get_by_role("link", name=re.compile("Booting")).click()
@@ -237,4 +240,3 @@ def test_the_system_shows_what_runs(logged_in: WatchedPage) -> None:
     page.get_by_role("table", name="Queues").get_by_text("sync: callers wait").wait_for()
     page.get_by_text(re.compile("sqlite, answers in")).wait_for()
     page.get_by_role("table", name="Machines").get_by_text("Alive").wait_for()
-    logged_in.check_accessibility()

@@ -10,7 +10,6 @@ import pytest
 
 from tests.console.caller import Caller
 from tests.console.conftest import set_password, start
-from tests.console.editing import EMAIL, PASSWORD
 from tests.console.watched_page import WatchedPage
 from tests.slipstream.running import Up
 from tests.system.runs import eventually
@@ -40,15 +39,6 @@ def iris(caller: Caller) -> str:
     return str(caller.flow_named("Iris classifier")["id"])
 
 
-@pytest.fixture
-def page_of(watched: WatchedPage, running: Up) -> WatchedPage:
-    """The page of the user, at the list of flows."""
-    watched.page.goto(f"{running.url}/console/")
-    watched.log_in(EMAIL, PASSWORD)
-    watched.heading("Flows").wait_for()
-    return watched
-
-
 def made(caller: Caller, mode: str, kind: str) -> Any:
     """Deploy the demo's flow. Any: JSON."""
     settings = {"execution_mode": mode, "deployment_type": kind, "name": f"{mode} {kind}"}
@@ -64,27 +54,39 @@ def try_it(watched: WatchedPage, deployment: str) -> None:
     answer.get_by_text("probabilities", exact=True).wait_for()
 
 
-@pytest.mark.parametrize("kind", ["api", "server"])
-@pytest.mark.parametrize("mode", ["sync", "async", "fast"])
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        ("sync", "server"),
+        ("async", "api"),
+        ("fast", "api"),
+        # Each mode and each type is there; `sync` and `api` are in the test below.
+        pytest.param("sync", "api", marks=pytest.mark.long),
+        pytest.param("async", "server", marks=pytest.mark.long),
+        pytest.param("fast", "server", marks=pytest.mark.long),
+    ],
+)
 def test_a_mode_has_its_code_and_its_answer(
-    page_of: WatchedPage, caller: Caller, mode: str, kind: str
+    logged_in: WatchedPage, caller: Caller, mode: str, kind: str
 ) -> None:
     deployment = made(caller, mode, kind)["id"]
-    page_of.open(f"/deployments/{deployment}/code?language=python")
-    page_of.page.locator("figure").first.get_by_text(SAYS[mode]).first.wait_for()
-    try_it(page_of, deployment)
+    logged_in.open(f"/deployments/{deployment}/code?language=python")
+    logged_in.page.locator("figure").first.get_by_text(SAYS[mode]).first.wait_for()
+    try_it(logged_in, deployment)
 
 
-def test_code_and_answers_follow_a_change_of_the_mode(page_of: WatchedPage, caller: Caller) -> None:
-    page = page_of.page
+def test_code_and_answers_follow_a_change_of_the_mode(
+    logged_in: WatchedPage, caller: Caller
+) -> None:
+    page = logged_in.page
     deployment = made(caller, "sync", "api")["id"]
     for mode in ("async", "fast", "sync"):
-        page_of.open(f"/deployments/{deployment}/settings")
+        logged_in.open(f"/deployments/{deployment}/settings")
         page.get_by_role("radio", name=re.compile(f"^{mode.capitalize()}")).click()
-        page_of.press("Save")
+        logged_in.press("Save")
         page.get_by_text("Saved. It acts on the next call.").first.wait_for()
         page.get_by_text(f"Standard · {mode} · API").wait_for()
-        page_of.follow("Code")
-        page_of.follow("Python")
+        logged_in.follow("Code")
+        logged_in.follow("Python")
         page.locator("figure").first.get_by_text(SAYS[mode]).first.wait_for()
-        try_it(page_of, deployment)
+        try_it(logged_in, deployment)

@@ -60,6 +60,7 @@ def at(watched: WatchedPage, path: str) -> None:
     watched.page.wait_for_url(f"**/console{path}")
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_leaked_key_is_pasted_found_by_its_mask_and_deactivated(
     logged_in: WatchedPage, running: Up
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_leaked_key_is_pasted_found_by_its_mask_and_deactivated(
     assert not [one for one in sent if key[8:-5] in one]
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_mistyped_key_is_said_and_not_sent(logged_in: WatchedPage, running: Up) -> None:
     with owner_of(running) as owner:
         key = owner.post("/node/api-keys/", json={"name": "mistyped"}).json()["key"]
@@ -94,6 +96,7 @@ def test_a_mistyped_key_is_said_and_not_sent(logged_in: WatchedPage, running: Up
     assert not [one for one in sent if wrong[8:-5] in one or key[8:-5] in one]
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_what_is_pasted_opens(logged_in: WatchedPage, running: Up) -> None:
     deployment = demo(running)
     palette(logged_in)
@@ -122,12 +125,12 @@ def test_what_is_pasted_opens(logged_in: WatchedPage, running: Up) -> None:
     at(logged_in, f"/runs/{run_id}")
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_objects_screens_and_verbs_are_found_by_typing(logged_in: WatchedPage, running: Up) -> None:
     deployment = demo(running)
     page = logged_in.page
     logged_in.press("Search")
     page.get_by_role("combobox", name="Search, or paste").wait_for()
-    logged_in.check_accessibility()
     page.keyboard.type("classif")
     found = page.get_by_role("option", name="Iris classifier Deployment")
     found.wait_for()
@@ -152,6 +155,7 @@ def test_objects_screens_and_verbs_are_found_by_typing(logged_in: WatchedPage, r
     page.get_by_role("combobox", name="Search, or paste").wait_for(state="hidden")
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_enter_never_opens_what_an_earlier_text_found(logged_in: WatchedPage) -> None:
     page = logged_in.page
     palette(logged_in)
@@ -171,6 +175,7 @@ def test_enter_never_opens_what_an_earlier_text_found(logged_in: WatchedPage) ->
     logged_in.heading("Audit log").wait_for()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_keys_work_on_every_page_but_not_while_typing(
     logged_in: WatchedPage, running: Up, owner: Owner
 ) -> None:
@@ -230,12 +235,12 @@ def test_the_editors_own_keys_come_first(logged_in: WatchedPage, owner: Owner) -
     assert logged_in.clipboard() == "before"
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_single_keys_are_turned_off_and_stay_off(logged_in: WatchedPage) -> None:
     page = logged_in.page
     page.keyboard.press("?")
     dialog = logged_in.dialog("Keyboard shortcuts")
     dialog.get_by_text("Command palette").wait_for()
-    logged_in.check_accessibility()
     dialog.get_by_role("checkbox", name="Single keys").click()
     page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")

@@ -29,6 +29,7 @@ def runs(running: Up) -> Iterator[Runs]:
     made.http.close()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_failed_run_is_found_read_and_retried_with_the_corrected_flow(
     logged_in: WatchedPage, runs: Runs
 ) -> None:
@@ -40,7 +41,6 @@ def test_a_failed_run_is_found_read_and_retried_with_the_corrected_flow(
     page.get_by_label("State").select_option("failed")
     page.get_by_label("Error code").fill("flow_failed")
     page.wait_for_url("**code=flow_failed**")
-    logged_in.check_accessibility()
 
     page.get_by_role("link", name=f"{failed[:4]}…{failed[-4:]}").first.click()
     logged_in.heading(f"Run {failed[:4]}…{failed[-4:]}").wait_for()
@@ -50,7 +50,6 @@ def test_a_failed_run_is_found_read_and_retried_with_the_corrected_flow(
     details.get_by_text("division by zero").wait_for()
     details.get_by_text('"y": "1 / 0"').wait_for()
     details.get_by_text(str(BIG)).wait_for()
-    logged_in.check_accessibility()
 
     runs.change_flow(deployment, transform_flow())
     page.get_by_label("Version to retry with").select_option("latest")
@@ -97,7 +96,6 @@ def test_ten_thousand_runs_keep_few_rows_and_are_filtered(
     page.get_by_label("State").select_option("failed")
     expect(rows_of(grid)).to_have_count(1)
     assert grid.get_attribute("aria-rowcount") == "2"
-    logged_in.check_accessibility()
     page.set_viewport_size({"width": 1280, "height": 800})
     grid.focus()
     page.keyboard.press("j")
@@ -154,7 +152,6 @@ def test_several_runs_are_cancelled_and_retried_at_once(logged_in: WatchedPage, 
     page.get_by_label("Select all that are loaded").check()
     bar = page.get_by_role("region", name="Selected runs")
     bar.get_by_text("6 runs selected").wait_for()
-    logged_in.check_accessibility()
     page.set_viewport_size({"width": 1280, "height": 800})
     logged_in.press("Cancel runs")
     dialog = logged_in.dialog("Cancel 6 runs?")

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import onnx_models
-from tests.console.editing import EMAIL, PASSWORD
+from tests.console.conftest import installation
+from tests.console.editing import EMAIL, PASSWORD, tab_to
 from tests.console.watched_page import WatchedPage
+from tests.slipstream.running import Up
 
 pytestmark = pytest.mark.services
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """An installation of its own: models stay."""
+    yield from installation(tmp_path_factory.mktemp("console") / "state")
 
 
 def test_an_own_model_is_uploaded_deployed_and_tried(
@@ -33,6 +42,24 @@ def test_an_own_model_is_uploaded_deployed_and_tried(
     page.get_by_text("200 completed").wait_for()
 
 
+def test_an_own_model_by_keyboard_alone(logged_in: WatchedPage, tmp_path: Path) -> None:
+    page, press = logged_in.page, logged_in.page.keyboard.press
+    logged_in.open("/welcome")
+    logged_in.heading("Welcome").wait_for()
+    tab_to(page, "Choose a file")
+    press("Enter")
+    logged_in.dialog("New flow").wait_for()
+    file = page.get_by_label("File", exact=True)
+    with page.expect_file_chooser() as chooser:
+        while not file.evaluate("(input) => input === document.activeElement"):
+            press("Tab")
+        press("Enter")
+    chooser.value.set_files(onnx_models.mlp(tmp_path / "typed.onnx"))
+    tab_to(page, "Upload and make flow")
+    press("Enter")
+    logged_in.heading("Typed").wait_for()
+
+
 def test_a_file_that_is_no_model_is_refused_with_the_reason(
     logged_in: WatchedPage, tmp_path: Path
 ) -> None:
@@ -48,6 +75,7 @@ def test_a_file_that_is_no_model_is_refused_with_the_reason(
     alert.get_by_text("Request req_").wait_for()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_pages_stay_while_the_gateway_is_away(logged_in: WatchedPage) -> None:
     page = logged_in.page
     page.get_by_role("link", name="Iris classifier").wait_for()
@@ -67,6 +95,7 @@ def test_pages_stay_while_the_gateway_is_away(logged_in: WatchedPage) -> None:
     page.get_by_role("link", name="Iris classifier").wait_for()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_a_request_after_the_end_of_the_session_is_sent_again_after_the_log_in(
     logged_in: WatchedPage,
 ) -> None:
@@ -85,20 +114,21 @@ def test_a_request_after_the_end_of_the_session_is_sent_again_after_the_log_in(
     logged_in.heading("After the session").wait_for()
 
 
-def test_the_log_in_leads_to_the_page_that_was_asked_for(
-    logged_in: WatchedPage,
-) -> None:
-    page = logged_in.page
+def test_the_log_in_leads_to_the_page_that_was_asked_for(watched: WatchedPage, running: Up) -> None:
+    page = watched.page
+    page.goto(f"{running.url}/console/")
+    watched.log_in(EMAIL, PASSWORD)  # not with the session of the other tests: it ends here
     page.get_by_role("button", name="Account").click()
     page.get_by_role("menuitem", name="Log out").click()
     page.get_by_label("E-mail").wait_for()  # leaving the page earlier aborts the request
-    logged_in.open("/settings/keys")
-    logged_in.log_in(EMAIL, "not-the-password")
+    watched.open("/settings/keys")
+    watched.log_in(EMAIL, "not-the-password")
     page.get_by_text("E-mail address or password is wrong.").wait_for()
-    logged_in.log_in(EMAIL, PASSWORD)
-    logged_in.heading("API keys").wait_for()
+    watched.log_in(EMAIL, PASSWORD)
+    watched.heading("API keys").wait_for()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_an_async_call_is_followed_until_its_run_has_ended(logged_in: WatchedPage) -> None:
     page = logged_in.page
     logged_in.follow("Iris classifier")

@@ -129,7 +129,6 @@ def test_test_data_come_from_the_signature_or_the_last_run_and_are_saved_with_th
     page.get_by_role("navigation", name="Parts of the flow").get_by_text("Runs").click()
     logged_in.heading("Runs of Input").wait_for()
     expect(page.get_by_role("grid", name="Runs").get_by_text("Test of a draft")).to_have_count(1)
-    logged_in.check_accessibility()
 
 
 def test_a_part_of_a_flow_is_tested_and_pinned_outputs_stand_for_nodes(
@@ -189,7 +188,6 @@ def test_a_failed_run_is_tried_in_the_editor_corrected_redeployed_and_retried(
     card(logged_in, "parts").get_by_text("Pinned").wait_for()
     expect(card(logged_in, "ratio")).to_contain_text(re.compile("Failed: .*division by zero"))
     assert owner.node(flow_id, "input")["config"]["test_data"] == {"a": 6, "b": 3}
-    logged_in.check_accessibility()
     page.set_viewport_size({"width": 1280, "height": 800})
 
     page.get_by_role("textbox", name="Expression of q").focus()

@@ -15,11 +15,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import FilePayload, Page, Route, expect
 
 from tests import onnx_models
 from tests.console.conftest import installation, owner_of
-from tests.console.editing import EMAIL, PASSWORD
 from tests.console.watched_page import WatchedPage
 from tests.slipstream.running import Up
 
@@ -42,16 +41,16 @@ _DROP = """(target, [name, bytes]) => {
 
 
 @pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """An installation of its own: models stay."""
+    yield from installation(tmp_path_factory.mktemp("console") / "state")
+
+
+@pytest.fixture(scope="module")
 def api(running: Up) -> Iterator[httpx.Client]:
     """A client with a session of the same user."""
     with owner_of(running) as client:
         yield client
-
-
-@pytest.fixture
-def small_bodies(tmp_path: Path) -> Iterator[Up]:
-    """Run an installation that accepts bodies of 4 KiB."""
-    yield from installation(tmp_path / "state", SLIPSTREAM_MAX_BODY_BYTES="4096")
 
 
 # Any, here and below: JSON
@@ -127,7 +126,6 @@ def test_a_table_is_pasted_filled_read_from_files_and_sent(
     array = page.get_by_role("group", name=re.compile("^x"))
     first = array.get_by_label("Row 1, column 1", exact=True)
     first.wait_for()
-    logged_in.check_accessibility()
 
     first.evaluate(_PASTE, "1\t2\t3\n4\t5\t6\n")
     array.get_by_text(times("2 x 3 · min 1 · mean 3.5 · max 6")).wait_for()
@@ -206,7 +204,7 @@ def test_a_call_of_a_cold_server_is_sent_again_until_it_is_ready(
     logged_in: WatchedPage, api: httpx.Client, tmp_path: Path
 ) -> None:
     page = logged_in.page
-    content = onnx_models.slow_to_load(tmp_path / "late.onnx", 8).read_bytes()
+    content = onnx_models.slow_to_load(tmp_path / "late.onnx", 4).read_bytes()
     published = api.post("/node/models/", params={"name": "late"}, content=content, headers=_RAW)
     published.raise_for_status()
     starter = api.get("/node/models/late/versions/1/starter/").raise_for_status().json()
@@ -375,14 +373,19 @@ def test_form_json_and_curl_are_views_of_one_input(
 
 
 def test_what_is_larger_than_a_body_may_be_is_refused_before_it_is_sent(
-    small_bodies: Up, watched: WatchedPage
+    logged_in: WatchedPage, api: httpx.Client
 ) -> None:
-    page = watched.page
+    page = logged_in.page
+
+    def with_small_bodies(route: Route) -> None:  # tests/gateway has the setting
+        answer = route.fetch()
+        info = answer.json()
+        info["limits"]["max_body_bytes"] = 4096
+        route.fulfill(response=answer, json=info)
+
+    page.route("**/node/info/", with_small_bodies)
     config = {"schema": {"properties": {"data": {"type": "string", "contentEncoding": "base64"}}}}
-    with owner_of(small_bodies) as api:
-        deployment = deploy(api, flow_of(config))
-    page.goto(f"{small_bodies.url}/console/deployments/{deployment}/try")
-    watched.log_in(EMAIL, PASSWORD)
+    logged_in.open(f"/deployments/{deploy(api, flow_of(config))}/try")
     page.get_by_text("of at most 4.00 KiB").wait_for()
     chosen = page.get_by_label("File for data")
     chosen.set_input_files({"name": "a.bin", "mimeType": "x/y", "buffer": b"a" * 3_100})

@@ -136,7 +136,6 @@ def test_all_deployments_have_a_heat_map(logged_in: WatchedPage, divided: Json) 
     logged_in.open("/usage?range=24h")
     grid = page.get_by_role("grid", name=HEAT_MAP)
     grid.wait_for()
-    logged_in.check_accessibility()
 
 
 def test_a_span_of_the_chart_becomes_the_times_of_the_list(
@@ -148,7 +147,6 @@ def test_a_span_of_the_chart_becomes_the_times_of_the_list(
     rows = page.get_by_role("grid", name="Runs").locator("[role=row][data-index]")
     expect(rows).to_have_count(5)
     hours = page.get_by_role("listbox", name="Calls an hour")
-    logged_in.check_accessibility()
     page.set_viewport_size({"width": 1280, "height": 800})
 
     choose(page, hours, "End", "ArrowLeft", "Shift+ArrowRight")
@@ -206,7 +204,6 @@ def test_times_are_shown_in_utc_when_that_is_chosen(
     page.get_by_label("From, UTC").fill("2026-01-02T03:04")
     page.wait_for_url("**from=2026-01-02T03%3A04%3A00.000Z**")
     watched.press("Clear the filters")
-    watched.check_accessibility()
     page.reload()
     expect(sentence).to_contain_text("UTC")
     watched.press("Account")

@@ -56,20 +56,18 @@ def choose(watched: WatchedPage, email: str, action: str) -> None:
     watched.page.get_by_role("menuitem", name=action, exact=True).click()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_an_owner_invites_a_user_who_sets_a_password_with_the_link(
     logged_in: WatchedPage, new_browser: Callable[[], WatchedPage]
 ) -> None:
     page = logged_in.page
     logged_in.follow("Users")
     page.get_by_role("cell", name=EMAIL).wait_for()
-    logged_in.check_accessibility()
     logged_in.press("Invite user")
     logged_in.dialog("Invite a user").get_by_label("E-mail").fill("bob@example.com")
     page.get_by_role("radio", name="Admin").click()
-    logged_in.check_accessibility()
     logged_in.press("Make link")
     logged_in.dialog("Send this link").wait_for()
-    logged_in.check_accessibility()
     link = logged_in.copied_by(logged_in.button("Copy link"))
     page.get_by_role("checkbox", name="I saved it").click()
     logged_in.dialog("Send this link").get_by_role("button", name="Close").last.click()
@@ -80,7 +78,6 @@ def test_an_owner_invites_a_user_who_sets_a_password_with_the_link(
     invited.announce("/node/session/invitation/", 422)
     invited.page.goto(link)
     invited.heading("Set your password").wait_for()
-    invited.check_accessibility()
     for password in ("password1234", _NEW_PASSWORD):
         invited.page.get_by_label("Password", exact=True).fill(password)
         invited.press("Set password and log in")
@@ -100,6 +97,7 @@ def test_an_owner_invites_a_user_who_sets_a_password_with_the_link(
     late.check_accessibility()
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_an_owner_changes_deactivates_and_deletes_a_user(
     logged_in: WatchedPage, member: str
 ) -> None:
@@ -121,7 +119,6 @@ def test_an_owner_changes_deactivates_and_deletes_a_user(
     choose(logged_in, member, "Delete")
     dialog = logged_in.dialog(f"Delete {member}")
     dialog.get_by_text("Models stay and belong to the installation").wait_for()
-    logged_in.check_accessibility()
     dialog.get_by_label(f"Type “{member}” to confirm").fill(member)
     dialog.get_by_role("button", name="Delete").click()
     row.wait_for(state="detached")
@@ -358,7 +355,6 @@ def test_a_changed_password_ends_the_other_sessions(
     first.follow("Profile")
     page.get_by_label("Present password").fill("not-the-password")
     page.get_by_label("New password").fill(_NEW_PASSWORD)
-    first.check_accessibility()
     first.announce("/node/session/password/", 401)
     first.press("Change password")
     page.get_by_text("This is not your password.").wait_for()
@@ -374,13 +370,13 @@ def test_a_changed_password_ends_the_other_sessions(
     second.press("Log in")
     second.follow("Sessions")
     second.page.get_by_text("This browser").wait_for()
-    second.check_accessibility()
     second.press("End all others")
     second.page.get_by_text("1 other session has ended.").first.wait_for()
     second.page.get_by_role("button", name="End", exact=True).wait_for(state="detached")
     assert second.page.get_by_role("row").count() == 2  # the head, and this browser
 
 
+@pytest.mark.usefixtures("at_flows")
 def test_the_audit_log_is_filtered_shows_changes_and_is_exported(
     logged_in: WatchedPage, running: Up
 ) -> None:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser
 
-from tests.console.conftest import owner_of
-from tests.console.session import context_of
 from tests.console.watched_page import WatchedPage
-from tests.slipstream.running import Up
 
 pytestmark = pytest.mark.services
 
@@ -43,36 +39,55 @@ FAULTS: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_found(browser: Browser, running: Up, name: str) -> None:
+def test_a_fault_is_found(opened: WatchedPage, name: str) -> None:
     script, expected = FAULTS[name]
-    watched = opened(browser, running)
-    assert not watched.faults, "the page itself has none"
-    watched.page.evaluate(f"() => {{ {script} }}")
-    until_found(watched, lambda fault: expected in fault)
-    watched.page.context.close()
+    assert not opened.faults, "the page itself has none"
+    opened.page.evaluate(f"() => {{ {script} }}")
+    until_found(opened, lambda fault: expected in fault)
+    opened.page.context.close()  # nothing is found any more
+    opened.faults.clear()
 
 
-def test_a_narrow_window_and_an_unnamed_button_are_found(browser: Browser, running: Up) -> None:
-    watched = opened(browser, running)
-    watched.page.evaluate("""() => {
+def test_what_axe_and_a_narrow_window_show_is_found(opened: WatchedPage) -> None:
+    opened.page.evaluate("""() => {
       const wide = document.createElement("p");
       wide.textContent = "w".repeat(200);
+      wide.style.color = "#bbb";
       document.querySelector("main").append(wide, document.createElement("button"));
     }""")
-    watched.check_accessibility()
-    found = "\n".join(watched.faults)
-    assert "stand out of the window" in found
+    opened.check_accessibility()
+    found = "\n".join(opened.faults)
+    assert "light, 320 px: color-contrast" in found
+    assert "px stand out of the window" in found
     assert "button-name" in found
-    watched.page.context.close()
+    opened.page.context.close()
+    opened.faults.clear()
 
 
-def opened(browser: Browser, up: Up) -> WatchedPage:
-    """Open the list of deployments, with a session."""
-    with owner_of(up):
-        watched = WatchedPage(context_of(browser, up).new_page())
-    watched.page.goto(f"{up.url}/console/deployments")
-    watched.page.get_by_role("link", name="Iris classifier").wait_for()
-    return watched
+def test_small_targets_and_a_second_heading_are_found_on_a_screen(opened: WatchedPage) -> None:
+    opened.page.evaluate("""() => {
+      for (const name of ["one", "other"]) {
+        const small = document.createElement("button");
+        small.ariaLabel = name;
+        Object.assign(small.style, { width: "9px", height: "9px", padding: "0", border: "0" });
+        document.querySelector("main").append(small);
+      }
+      document.querySelector("main").append(document.createElement("h1"));
+    }""")
+    opened.check_screen(everywhere=False)
+    found = "\n".join(opened.faults)
+    assert "dark, 1280 px: target-size" in found
+    assert "expected one h1, got 2" in found
+    opened.page.context.close()
+    opened.faults.clear()
+
+
+@pytest.fixture
+def opened(logged_in: WatchedPage) -> WatchedPage:
+    """A page that shows the list of deployments."""
+    logged_in.open("/deployments")
+    logged_in.page.get_by_role("link", name="Iris classifier").wait_for()
+    return logged_in
 
 
 def until_found(watched: WatchedPage, is_meant: Callable[[str], bool]) -> None:
