@@ -44,7 +44,7 @@ def test_a_fault_is_found(opened: WatchedPage, name: str) -> None:
     assert not opened.faults, "the page itself has none"
     opened.page.evaluate(f"() => {{ {script} }}")
     until_found(opened, lambda fault: expected in fault)
-    opened.page.context.close()  # nothing is found any more
+    opened.page.context.close()  # nothing is found there
     opened.faults.clear()
 
 
