@@ -57,8 +57,8 @@ def list_events(
 ) -> None:
     """List audit events of all users, newest first, a page at a time.
 
-    [dim]slipstream audit list --action api_key.delete --from 2026-01-31[/]
-    [dim]slipstream audit list --id 0b9c… --json | jq .items[].after[/]
+    $ slipstream audit list --action api_key.delete --from 2026-01-31
+    $ slipstream audit list --id 0b9c… --json | jq .items[].after
     """
     which = _filter(action, kind, subject_id, actor, since, before)
     with open_session(state, as_json=as_json) as session:
@@ -88,8 +88,8 @@ def export(
 ) -> None:
     """Export all matching audit events, newest first, as CSV or JSON lines.
 
-    [dim]slipstream audit export --format csv --output audit.csv[/]
-    [dim]slipstream audit export --from 2026-01-01 | gzip > audit.jsonl.gz[/]
+    $ slipstream audit export --format csv --output audit.csv
+    $ slipstream audit export --from 2026-01-01 | gzip > audit.jsonl.gz
     """
     which = _filter(action, kind, subject_id, actor, since, before)
     with open_session(state, as_json=False) as session, _opened(output) as file:
@@ -112,7 +112,7 @@ def prune(
 ) -> None:
     """Delete old audit events permanently; the deletion is itself recorded as an event.
 
-    [dim]slipstream audit prune --before 2025-01-01[/]
+    $ slipstream audit prune --before 2025-01-01
     """
     with open_session(state, as_json=as_json) as session:
         deleted = session.run(session.services.audit.prune(before))

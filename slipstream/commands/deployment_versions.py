@@ -64,7 +64,7 @@ def redeploy(
 ) -> None:
     """Deploy the flow's current draft to the same URL, as a new version.
 
-    [dim]slipstream deployments redeploy 0b9c… --description "better features"[/]
+    $ slipstream deployments redeploy 0b9c… --description "better features"
     """
     with open_session(state, as_json=as_json) as session:
         note = validated(VersionNoteIn, name=name, description=description).note()
@@ -121,7 +121,7 @@ def promote(
 ) -> None:
     """Make another version live, for example to roll a redeploy back.
 
-    [dim]slipstream deployments promote 0b9c… 3[/]
+    $ slipstream deployments promote 0b9c… 3
     """
     with open_session(state, as_json=as_json) as session:
         service = session.services.versions
@@ -142,8 +142,8 @@ def diff(
 ) -> None:
     """Show the differences between two versions: nodes, edges, models, and the input schema.
 
-    [dim]slipstream deployments diff 0b9c…[/]          what a redeploy would change
-    [dim]slipstream deployments diff 0b9c… 2 live[/]
+    $ slipstream deployments diff 0b9c…          # what a redeploy would change
+    $ slipstream deployments diff 0b9c… 2 live
     """
     with open_session(state, as_json=as_json) as session:
         service = session.services.versions

@@ -138,9 +138,9 @@ def create(
 
     Defaults: mode sync, type api, a timeout of 3600 seconds, response format auto.
 
-    [dim]slipstream deployments create --flow 0b9c… --mode fast[/]
-    [dim]slipstream deployments create --flow 0b9c… --preset background[/]
-    [dim]slipstream deployments create --flow 0b9c… --callback-url https://shop.example.com/hooks[/]
+    $ slipstream deployments create --flow 0b9c… --mode fast
+    $ slipstream deployments create --flow 0b9c… --preset background
+    $ slipstream deployments create --flow 0b9c… --callback-url https://shop.example.com/hooks
     """
     with open_session(state, as_json=as_json) as session:
         given = _given(
@@ -201,7 +201,7 @@ def list_deployments(
 ) -> None:
     """List the deployments, newest first.
 
-    [dim]slipstream deployments list --name iris --status paused[/]
+    $ slipstream deployments list --name iris --status paused
     """
     with open_session(state, as_json=as_json) as session:
         deployments = session.services.deployments
@@ -268,9 +268,9 @@ def set_(
 
     The first --callback-url creates a webhook, whose secret is printed once.
 
-    [dim]slipstream deployments set 0b9c… --mode async --timeout 600[/]
-    [dim]slipstream deployments set 0b9c… --callback-url http://127.0.0.1:8765/[/]
-    [dim]slipstream deployments set 0b9c… --calls-per-minute 600 --concurrent-runs 4[/]
+    $ slipstream deployments set 0b9c… --mode async --timeout 600
+    $ slipstream deployments set 0b9c… --callback-url http://127.0.0.1:8765/
+    $ slipstream deployments set 0b9c… --calls-per-minute 600 --concurrent-runs 4
     """
     if no_webhook and callback_url:
         raise typer.BadParameter("--callback-url and --no-webhook exclude each other")
@@ -313,8 +313,8 @@ def serve(
     As `slipstream models serve`, for the model of the live version. The next version of the model
     starts with the same settings. Deployments of the same model version share the server.
 
-    [dim]slipstream deployments serve 0b9c… --replicas 3[/]
-    [dim]slipstream deployments serve 0b9c… --replicas 1..8 --on accelerator=gpu[/]
+    $ slipstream deployments serve 0b9c… --replicas 3
+    $ slipstream deployments serve 0b9c… --replicas 1..8 --on accelerator=gpu
     """
     given = server_settings(idle_timeout, replicas, target_queue, on, batching)
     with open_session(state, as_json=as_json) as session:

@@ -63,8 +63,8 @@ def validate(
 
     All errors are listed, each with its JSON pointer. Exit status: 0 valid; 1 invalid.
 
-    [dim]slipstream flows validate flow.json[/]
-    [dim]slipstream flows validate flow.json --deploy --json | jq -r '.error.errors[].pointer'[/]
+    $ slipstream flows validate flow.json
+    $ slipstream flows validate flow.json --deploy --json | jq -r '.error.errors[].pointer'
     """
     with open_session(state, as_json=as_json) as session:
         draft = read_flow(file.read())
@@ -84,8 +84,8 @@ def check(
     Errors keep the flow from being saved, warnings from being deployed. Exit status: 0 no errors;
     1 errors.
 
-    [dim]slipstream flows check flow.json[/]
-    [dim]slipstream flows check flow.json --json | jq '.problems[] | {pointer, detail}'[/]
+    $ slipstream flows check flow.json
+    $ slipstream flows check flow.json --json | jq '.problems[] | {pointer, detail}'
     """
     with open_session(state, as_json=as_json) as session:
         draft = validated(DraftIn, **json_object(file.read(), "the file"))
@@ -143,8 +143,8 @@ def run(
     requests, Python nodes run in a child of it, and models are called where they are served. No run
     is recorded. Exit status: 0 completed; 1 failed or refused.
 
-    [dim]slipstream flows run flow.json --input '{"x": [[5.1, 3.5, 1.4, 0.2]]}'[/]
-    [dim]slipstream flows run 0b9c… --input @input.json --json | jq .node_outputs[/]
+    $ slipstream flows run flow.json --input '{"x": [[5.1, 3.5, 1.4, 0.2]]}'
+    $ slipstream flows run 0b9c… --input @input.json --json | jq .node_outputs
     """
     with open_session(state, as_json=as_json) as session:
         definition = _definition(session, flow)

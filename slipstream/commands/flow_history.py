@@ -40,7 +40,7 @@ def revisions(
 ) -> None:
     """List what a flow was, newest first: the first revision is the present draft.
 
-    [dim]slipstream flows revisions 0b9c…[/]
+    $ slipstream flows revisions 0b9c…
     """
     with open_session(state, as_json=as_json) as session:
         request = PageRequest(limit=limit, cursor=cursor)
@@ -60,8 +60,8 @@ def revision(
 ) -> None:
     """Print a revision as a flow, which `flows update` makes the draft again.
 
-    [dim]slipstream flows revision 0b9c… 12 > before.json[/]
-    [dim]slipstream flows update 0b9c… before.json[/]
+    $ slipstream flows revision 0b9c… 12 > before.json
+    $ slipstream flows update 0b9c… before.json
     """
     with open_session(state, as_json=as_json) as session:
         row = session.run(session.services.flow_revisions.get(session.profile_id, flow_id, number))

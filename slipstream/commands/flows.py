@@ -40,7 +40,7 @@ def create(
 ) -> None:
     """Validate a flow and save it.
 
-    [dim]slipstream flows create flow.json[/]
+    $ slipstream flows create flow.json
     """
     with open_session(state, as_json=as_json) as session:
         new = read_flow(file.read())
@@ -62,7 +62,7 @@ def list_flows(
 ) -> None:
     """List the flows, newest first.
 
-    [dim]slipstream flows list --name iris --sort updated[/]
+    $ slipstream flows list --name iris --sort updated
     """
     with open_session(state, as_json=as_json) as session:
         flows = session.services.flows
@@ -106,7 +106,7 @@ def update(
 ) -> None:
     """Replace a flow's draft. Deployments keep their versions until they are redeployed.
 
-    [dim]slipstream flows update 0b9c… flow.json[/]
+    $ slipstream flows update 0b9c… flow.json
     """
     with open_session(state, as_json=as_json) as session:
         new = read_flow(file.read())

@@ -114,8 +114,8 @@ def show_token(
 ) -> None:
     """Print the token with which further machines join. It is a secret: it contains all others.
 
-    [dim]slipstream hosts token | ssh gpu-1 "cat > slipstream.token"[/]
-    [dim]ssh gpu-1 SLIPSTREAM_INFERENCE_TCP=10.0.0.6:0 slipstream join slipstream.token[/]
+    $ slipstream hosts token | ssh gpu-1 "cat > slipstream.token"
+    $ ssh gpu-1 SLIPSTREAM_INFERENCE_TCP=10.0.0.6:0 slipstream join slipstream.token
     """
     with exit_on_error(as_json=as_json):
         terminal = Terminal(as_json=as_json)

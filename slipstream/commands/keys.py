@@ -43,7 +43,9 @@ Days = Annotated[
 Deployments = Annotated[
     list[str] | None,
     typer.Option(
-        "--deployment", help="Id of a deployment it may call; can be repeated. Default: all."
+        "--deployment",
+        metavar="ID",
+        help="Id of a deployment it may call; can be repeated. Default: all.",
     ),
 ]
 
@@ -142,9 +144,9 @@ def create(
 ) -> None:
     """Create a key and print it once.
 
-    [dim]slipstream keys create --name shop --environment production --deployment 0b9c…[/]
-    [dim]slipstream keys create --name ci --manage --expires-in-days 30 --json | jq -r .key[/]
-    [dim]slipstream keys create --name pods --serve --json | jq -r .key > serve-key[/]
+    $ slipstream keys create --name shop --environment production --deployment 0b9c…
+    $ slipstream keys create --name ci --manage --expires-in-days 30 --json | jq -r .key
+    $ slipstream keys create --name pods --serve --json | jq -r .key > serve-key
     """
     with open_session(state, as_json=as_json) as session:
         new = validated(
@@ -230,7 +232,7 @@ def set_(
 ) -> None:
     """Change a key immediately; omitted settings stay the same.
 
-    [dim]slipstream keys set 5d1e… --environment staging --expires-in-days 90[/]
+    $ slipstream keys set 5d1e… --environment staging --expires-in-days 90
     """
     if expires_in_days and never_expires:
         raise typer.BadParameter("--expires-in-days and --never-expires exclude each other")
@@ -271,7 +273,7 @@ def rotate(
 ) -> None:
     """Replace a key by a new one, and print that once.
 
-    [dim]slipstream keys rotate 5d1e… --grace-seconds 3600[/]
+    $ slipstream keys rotate 5d1e… --grace-seconds 3600
     """
     with open_session(state, as_json=as_json) as session:
         order = validated(RotationIn, grace_seconds=grace_seconds, force=force)
@@ -339,7 +341,7 @@ def check(
     This does not tell whether the key exists or is active. Give it on stdin to keep it out of the
     shell's history and of the process list.
 
-    [dim]slipstream keys check < key.txt[/]
+    $ slipstream keys check < key.txt
     """
     with exit_on_error(as_json=as_json):
         text = _read_key(key)

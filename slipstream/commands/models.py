@@ -96,8 +96,8 @@ def add(
 
     A new model belongs to the installation and is shared, unless options say otherwise.
 
-    [dim]slipstream models add resnet.onnx --name resnet --serve[/]
-    [dim]slipstream models add models/*.onnx[/]
+    $ slipstream models add resnet.onnx --name resnet --serve
+    $ slipstream models add models/*.onnx
     """
     is_one = len(paths) == 1
     if not is_one and (name is not None or version is not None):
@@ -225,7 +225,7 @@ def label(
 ) -> None:
     """Point a label at a version, or delete it.
 
-    [dim]slipstream models label resnet stable --version 3[/]
+    $ slipstream models label resnet stable --version 3
     """
     if (version is None) != delete:
         raise typer.BadParameter("give either --version or --delete")
@@ -257,7 +257,7 @@ def set_ownership(
     Deployments of others that call a model keep calling the version that they pinned when it
     becomes private.
 
-    [dim]slipstream models set resnet --private --owner ada@example.com[/]
+    $ slipstream models set resnet --private --owner ada@example.com
     """
     if private is None and owner is None and not no_owner:
         raise typer.BadParameter("give --private, --shared, --owner or --no-owner")
@@ -313,9 +313,9 @@ def serve(
     A running one starts or stops replicas at once. The labels of the machines are those of
     `slipstream hosts list`.
 
-    [dim]slipstream models serve resnet --replicas 2 --idle-timeout 300[/]
-    [dim]slipstream models serve resnet --replicas 1..8 --target-queue 2 --on accelerator=gpu[/]
-    [dim]slipstream models serve encoder --batching declared[/]
+    $ slipstream models serve resnet --replicas 2 --idle-timeout 300
+    $ slipstream models serve resnet --replicas 1..8 --target-queue 2 --on accelerator=gpu
+    $ slipstream models serve encoder --batching declared
     """
     given = server_settings(idle_timeout, replicas, target_queue, on, batching)
     with open_session(state, as_json=as_json) as session:

@@ -82,9 +82,9 @@ def list_runs(
     Where most runs do not match, a page ends after 10,000 of them and may be empty: the next one
     goes on.
 
-    [dim]slipstream runs list --status failed --from 2026-01-31[/]
-    [dim]slipstream runs list --code flow_failed --min-seconds 5[/]
-    [dim]slipstream runs list --deployment 0b9c… --json | jq -r .items[].flow_run_id[/]
+    $ slipstream runs list --status failed --from 2026-01-31
+    $ slipstream runs list --code flow_failed --min-seconds 5
+    $ slipstream runs list --deployment 0b9c… --json | jq -r .items[].flow_run_id
     """
     with open_session(state, as_json=as_json) as session:
         which = RunFilter(
@@ -131,7 +131,7 @@ def timeline(
 ) -> None:
     """Show what happened to a run and when: queue, nodes, end and webhooks, as bars.
 
-    [dim]slipstream runs timeline 0190…[/]
+    $ slipstream runs timeline 0190…
     """
     with open_session(state, as_json=as_json) as session:
         request = SpanRequest(limit=limit, cursor=cursor)
@@ -154,7 +154,7 @@ def wait(
 
     Exit status: 0 completed; 1 failed, cancelled, or not finished in time.
 
-    [dim]slipstream runs wait 0190… --timeout 60 && echo done[/]
+    $ slipstream runs wait 0190… --timeout 60 && echo done
     """
     with open_session(state, as_json=as_json) as session:
         wait_and_show(session, run_id, timeout)
@@ -191,7 +191,7 @@ def retry(
 
     With --wait, the exit status is that of `slipstream runs wait`.
 
-    [dim]slipstream runs retry 0190… --wait[/]
+    $ slipstream runs retry 0190… --wait
     """
     with open_session(state, as_json=as_json) as session:
         run = session.run(RunAdmin(session.workspace).retry(run_id, latest=latest))
@@ -217,7 +217,7 @@ def delete(
 ) -> None:
     """Delete finished runs, with their inputs and outputs.
 
-    [dim]slipstream runs delete --before 2026-01-31 --status failed[/]
+    $ slipstream runs delete --before 2026-01-31 --status failed
     """
     with open_session(state, as_json=as_json) as session:
         which = RunFilter(
@@ -244,8 +244,8 @@ def tail(
     stops. With --json each line is a document; those of nodes have `node_id` and `node` instead
     of `status`.
 
-    [dim]slipstream runs tail[/]
-    [dim]slipstream runs tail --status failed --json | jq -r .error.message[/]
+    $ slipstream runs tail
+    $ slipstream runs tail --status failed --json | jq -r .error.message
     """
     with open_session(state, as_json=as_json) as session:
         which = RunFilter(

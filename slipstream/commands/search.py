@@ -16,8 +16,8 @@ _MORE = """
 TEXT is the beginning of a word of a name, the first 8 characters of an id or more, the mask of an
 API key, or the id of a webhook delivery. A complete API key is refused.
 
-[dim]slipstream search iris[/]
-[dim]slipstream search 'sk-EuT64********vsQa1' --json | jq -r .items[].id[/]
+$ slipstream search iris
+$ slipstream search 'sk-EuT64********vsQa1' --json | jq -r .items[].id
 """
 _COLUMNS: Columns[SearchItemOut] = {
     "kind": "kind",

@@ -32,10 +32,10 @@ _SHADES = "░▒▓█"
 _HELP = (
     "The sparkline shows calls over time, oldest first; finished runs if there were no calls. "
     "Gateways write every 5 seconds.",
-    "[dim]slipstream usage --last 7d[/]",
-    "[dim]slipstream usage --by key --deployment 0b9c…[/]",
-    "[dim]slipstream usage --heatmap --last 1h[/]",
-    "[dim]slipstream usage --by code --json | jq '.items[] | {code, calls}'[/]",
+    "$ slipstream usage --last 7d\n"
+    "$ slipstream usage --by key --deployment 0b9c…\n"
+    "$ slipstream usage --heatmap --last 1h\n"
+    "$ slipstream usage --by code --json | jq '.items[] | {code, calls}'",
 )
 
 

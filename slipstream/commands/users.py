@@ -58,8 +58,8 @@ def create(
 ) -> None:
     """Create a user. The password is prompted for, read from stdin, or generated.
 
-    [dim]slipstream users create ada@example.com --role admin[/]
-    [dim]slipstream users create ada@example.com --generate[/]
+    $ slipstream users create ada@example.com --role admin
+    $ slipstream users create ada@example.com --generate
     """
     with open_session(state, as_json=as_json) as session:
         password = None if no_password else _password(generated=generated)
@@ -105,7 +105,7 @@ def reset_password(
 
     The password is prompted for, read from stdin, or generated.
 
-    [dim]slipstream users reset-password admin@localhost[/]
+    $ slipstream users reset-password admin@localhost
     """
     with open_session(state, as_json=as_json) as session:
         session.run(session.services.users.find(user))
@@ -123,8 +123,8 @@ def invite(
 
     It ends the user's older links.
 
-    [dim]slipstream users create ada@example.com --no-password[/]
-    [dim]slipstream users invite ada@example.com[/]
+    $ slipstream users create ada@example.com --no-password
+    $ slipstream users invite ada@example.com
     """
     with open_session(state, as_json=as_json) as session:
         found = session.run(session.services.users.find(user))

@@ -81,8 +81,8 @@ def deliveries(
 ) -> None:
     """List events and their delivery status, newest first, a page at a time.
 
-    [dim]slipstream webhooks deliveries --status failed --from 2026-01-31[/]
-    [dim]slipstream webhooks deliveries --run 0190… --json | jq .items[].status[/]
+    $ slipstream webhooks deliveries --status failed --from 2026-01-31
+    $ slipstream webhooks deliveries --run 0190… --json | jq .items[].status
     """
     if event is not None and event not in EVENTS:
         raise typer.BadParameter(f"--event: expected one of {', '.join(EVENTS)}")
@@ -138,8 +138,8 @@ def replay(
 ) -> None:
     """Send events again with the same ids; running gateways do it.
 
-    [dim]slipstream webhooks replay msg_5yqQ…[/]
-    [dim]slipstream webhooks replay --deployment 0b9c… --since 2026-01-31T08:00:00[/]
+    $ slipstream webhooks replay msg_5yqQ…
+    $ slipstream webhooks replay --deployment 0b9c… --since 2026-01-31T08:00:00
     """
     if (delivery_id is None) == (deployment is None):
         raise typer.BadParameter("give either a delivery's id, or --deployment and --since")

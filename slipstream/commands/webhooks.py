@@ -108,8 +108,8 @@ def set_(
 
     Events are held while it is disabled: enable it, then replay them.
 
-    [dim]slipstream webhooks set 0b9c… --event run.started --event run.failed[/]
-    [dim]slipstream webhooks set 0b9c… --enable[/]
+    $ slipstream webhooks set 0b9c… --event run.started --event run.failed
+    $ slipstream webhooks set 0b9c… --enable
     """
     with open_session(state, as_json=as_json) as session:
         new_state = {True: EndpointState.ENABLED, False: EndpointState.DISABLED, None: None}[enable]
@@ -139,7 +139,7 @@ def rotate(
 ) -> None:
     """Create a new secret and print it once. The old one also signs for another 24 hours.
 
-    [dim]slipstream webhooks rotate 0b9c… > secret.txt[/]
+    $ slipstream webhooks rotate 0b9c… > secret.txt
     """
     with open_session(state, as_json=as_json) as session:
         webhooks = webhook_service(session.workspace)
