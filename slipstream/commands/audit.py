@@ -19,7 +19,7 @@ from gateway.storage.audit_events import AuditTarget
 from gateway.storage.audit_tables import MIN_RETENTION_DAYS
 from gateway.storage.paging import PageRequest
 from slipstream import options
-from slipstream.commands.tables import Columns, model_table
+from slipstream.commands.tables import Columns, model_list
 from slipstream.session import open_session
 
 commands = typer.Typer(no_args_is_help=True)
@@ -52,6 +52,7 @@ def list_events(
     before: options.Before = None,
     limit: options.Limit = options.DEFAULT_LIMIT,
     cursor: options.Cursor = None,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -61,11 +62,11 @@ def list_events(
     $ slipstream audit list --id 0b9c… --json | jq .items[].after
     """
     which = _filter(action, kind, subject_id, actor, since, before)
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         request = PageRequest(limit=limit, cursor=cursor)
         page = AuditEventPage.of(session.run(session.services.audit.page(which, request)))
         none = "No audit events match."
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
         session.terminal.note_next_page(page.next_cursor)
 
 

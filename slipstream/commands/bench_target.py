@@ -14,8 +14,11 @@ from gateway.errors import GatewayError
 from gateway.flows.node_types.api_input import ApiInput
 from gateway.flows.spec import NodeType, parse_flow
 from gateway.ids import is_id
+from gateway.search.ids import IdRange
+from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode
 from slipstream.bench.target import BenchTarget
+from slipstream.id_prefix import find_id
 from slipstream.session import CommandSession
 from slipstream.settings import ServeOptions
 from slipstream.supervisor.running_supervisor import running_supervisor
@@ -61,6 +64,9 @@ def _find(session: CommandSession, which: str) -> DeploymentView:
         return session.run(deployments.get(session.profile_id, which))
     page = session.fetch_all(lambda at: deployments.page(session.profile_id, at))
     found = [deployed for deployed in page.items if deployed.row.name == which]
+    if not found and IdRange.of(which) is not None:
+        which = session.run(find_id(session.workspace, Deployment, which))
+        return session.run(deployments.get(session.profile_id, which))
     if len(found) == 1:
         return found[0]
     if found:

@@ -17,13 +17,18 @@ from gateway.deployments.version_schemas import (
     VersionSummary,
 )
 from gateway.deployments.versions import DRAFT, LIVE
+from gateway.storage.tables import Deployment
 from slipstream import options
-from slipstream.commands.tables import Columns, model_fields, model_table, short_json
+from slipstream.commands.tables import Columns, model_fields, model_list, short_json
 from slipstream.commands.version_diff import difference_views
+from slipstream.id_prefix import whole_id
 from slipstream.session import CommandSession, open_session, validated
 from slipstream.terminal import table
 
-DeploymentId = Annotated[str, typer.Argument(help="Id of the deployment.", metavar="ID")]
+DeploymentId = Annotated[
+    str,
+    typer.Argument(help="Id of the deployment.", metavar="ID", callback=whole_id(Deployment)),
+]
 Number = Annotated[int, typer.Argument(help="Number of the version.", metavar="VERSION", min=1)]
 
 
@@ -31,9 +36,9 @@ COLUMNS: Columns[VersionSummary] = {
     "version": "version",
     "": lambda version: "live" if version.live else None,
     "name": "name",
-    "description": "description",
-    "models": lambda version: models_text(version.models),
     "created": "created_at",
+    "models": lambda version: models_text(version.models),
+    "description": "description",
     "by key": lambda version: version.created_by_key or "command line",
 }
 
@@ -77,17 +82,18 @@ def redeploy(
 def versions(
     deployment_id: DeploymentId,
     *,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """List the versions, newest first."""
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         service = session.services.versions
         page = VersionPage.of(
             session.fetch_all(lambda at: service.page(session.profile_id, deployment_id, at))
         )
         none = "There are no versions."
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
 
 
 def describe(

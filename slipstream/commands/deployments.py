@@ -25,6 +25,7 @@ from gateway.deployments.store import DeploymentFilter
 from gateway.fleet.schemas import ServerSettingsIn
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
+from gateway.storage.tables import Flow
 from slipstream import options
 from slipstream.commands import (
     deployment_advice,
@@ -63,7 +64,8 @@ from slipstream.commands.server_options import (
     TargetQueue,
     server_settings,
 )
-from slipstream.commands.tables import Columns, model_fields, model_table
+from slipstream.commands.tables import Columns, model_fields, model_list, model_table
+from slipstream.id_prefix import whole_id
 from slipstream.options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
 from slipstream.session import CommandSession, open_session, validated
 from slipstream.terminal import Terminal
@@ -73,12 +75,12 @@ commands = typer.Typer(no_args_is_help=True)
 COLUMNS: Columns[DeploymentOut] = {
     "id": "id",
     "name": "name",
-    "type": "deployment_type",
-    "mode": "execution_mode",
     "status": "status",
+    "mode": "execution_mode",
     "version": lambda out: f"{out.version}, draft differs" if out.draft_differs else out.version,
-    "models": lambda out: models_text(out.models),
     "created": "created_at",
+    "models": lambda out: models_text(out.models),
+    "type": "deployment_type",
 }
 PRESET_COLUMNS: Columns[PresetOut] = {
     "preset": "name",
@@ -96,7 +98,10 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 @commands.command("create")
 def create(
     *,
-    flow: Annotated[str, typer.Option(help="Id of the flow to deploy.", metavar="ID")],
+    flow: Annotated[
+        str,
+        typer.Option(help="Id of the flow to deploy.", metavar="ID", callback=whole_id(Flow)),
+    ],
     preset: Annotated[
         Preset | None,
         typer.Option(help="Use case that sets type and mode; see `deployments presets`."),
@@ -189,13 +194,15 @@ def presets(*, as_json: options.Json = False) -> None:
 def list_deployments(
     *,
     flow: Annotated[
-        str | None, typer.Option(help="Only deployments of this flow.", metavar="ID")
+        str | None,
+        typer.Option(help="Only deployments of this flow.", metavar="ID", callback=whole_id(Flow)),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Only those whose name contains this.", metavar="TEXT")
     ] = None,
     mode: Annotated[ExecutionMode | None, typer.Option(help="Only those of this mode.")] = None,
     status: Annotated[ListedStatus | None, typer.Option(help="Only those of this status.")] = None,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -203,7 +210,7 @@ def list_deployments(
 
     $ slipstream deployments list --name iris --status paused
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         deployments = session.services.deployments
         wanted = DeploymentFilter(flow_id=flow, q=name, mode=mode, status=status)
         page = DeploymentPage.of(
@@ -214,7 +221,7 @@ def list_deployments(
             if wanted == DeploymentFilter()
             else "No deployment matches."
         )
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
 
 
 @commands.command("show")

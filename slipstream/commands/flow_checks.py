@@ -17,12 +17,14 @@ from gateway.execution.draft_run import DraftRunner
 from gateway.flows.result import FlowResult
 from gateway.flows.schemas import FlowIn, FlowWarningOut
 from gateway.flows.service import Draft
-from gateway.ids import is_id
+from gateway.search.ids import IdRange
+from gateway.storage.tables import Flow
 from slipstream import options
 from slipstream.commands.json_arguments import file_content, json_argument, json_object
 from slipstream.commands.run_views import node_table, output_text
 from slipstream.commands.tables import Columns, elapsed, model_table
 from slipstream.failures import ExitStatus, UnusableError
+from slipstream.id_prefix import find_id
 from slipstream.session import CommandSession, open_session, validated
 from transport import TlsError
 
@@ -164,8 +166,9 @@ def run(
 
 
 def _definition(session: CommandSession, flow: str) -> Mapping[str, Any]:
-    if is_id(flow):
-        saved = session.run(session.services.flows.get(session.profile_id, flow))
+    if IdRange.of(flow) is not None:
+        flow_id = session.run(find_id(session.workspace, Flow, flow))
+        saved = session.run(session.services.flows.get(session.profile_id, flow_id))
         definition: Mapping[str, Any] = saved.definition
         return definition
     return read_flow(file_content(flow, "FLOW|FILE")).definition

@@ -9,8 +9,10 @@ import typer
 
 from gateway.flows.revision_schemas import FlowRevisionOut, FlowRevisionPage, FlowRevisionSummary
 from gateway.storage.paging import PageRequest
+from gateway.storage.tables import Flow
 from slipstream import options
-from slipstream.commands.tables import Columns, model_table
+from slipstream.commands.tables import Columns, model_list
+from slipstream.id_prefix import whole_id
 from slipstream.session import open_session
 
 COLUMNS: Columns[FlowRevisionSummary] = {
@@ -21,7 +23,9 @@ COLUMNS: Columns[FlowRevisionSummary] = {
     "first saved": "created_at",
     "last saved": "saved_at",
 }
-FlowId = Annotated[str, typer.Argument(help="Id of the flow.", metavar="ID")]
+FlowId = Annotated[
+    str, typer.Argument(help="Id of the flow.", metavar="ID", callback=whole_id(Flow))
+]
 
 
 def add_to(commands: typer.Typer) -> None:
@@ -35,6 +39,7 @@ def revisions(
     *,
     limit: options.Limit = options.DEFAULT_LIMIT,
     cursor: options.Cursor = None,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -42,12 +47,12 @@ def revisions(
 
     $ slipstream flows revisions 0b9c…
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         request = PageRequest(limit=limit, cursor=cursor)
         work = session.services.flow_revisions.page(session.profile_id, flow_id, request)
         page = FlowRevisionPage.of(session.run(work))
         none = "No revision is kept: the flow was last saved by a release without them."
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
         session.terminal.note_next_page(page.next_cursor)
 
 

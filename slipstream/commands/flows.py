@@ -15,7 +15,7 @@ from slipstream.commands import flow_history, flow_parts
 from slipstream.commands.flow_checks import FlowFile, add_to, read_flow
 from slipstream.commands.flow_history import FlowId
 from slipstream.commands.flow_tests import run_test
-from slipstream.commands.tables import Columns, model_fields, model_table
+from slipstream.commands.tables import Columns, model_fields, model_list
 from slipstream.session import CommandSession, open_session
 from slipstream.terminal import table
 
@@ -57,6 +57,7 @@ def list_flows(
     sort: Annotated[
         FlowSort, typer.Option(help="The newest or the last saved first, or by name.")
     ] = FlowSort.CREATED,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -64,12 +65,12 @@ def list_flows(
 
     $ slipstream flows list --name iris --sort updated
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         flows = session.services.flows
         found = session.fetch_all(lambda at: flows.page(session.profile_id, at, q=name, sort=sort))
         page = FlowPage.of(found)
         none = "There are no flows: save one with `slipstream flows create FILE`."
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
 
 
 @commands.command("show")

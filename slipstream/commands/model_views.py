@@ -41,10 +41,10 @@ def model_columns(
     return {
         "name": "name",
         "versions": "versions",
+        "inference servers": states,
         "labels": "labels",
         "visibility": "visibility",
         "owner": lambda model: owners.get(model.owner_id or "", "installation"),
-        "inference servers": states,
     }
 
 

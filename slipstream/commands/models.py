@@ -35,7 +35,7 @@ from slipstream.commands.server_options import (
     TargetQueue,
     server_settings,
 )
-from slipstream.commands.tables import model_table
+from slipstream.commands.tables import model_list
 from slipstream.failures import ExitStatus
 from slipstream.session import open_session, validated
 
@@ -155,10 +155,13 @@ def _file_name(path: Path) -> str:
 
 @commands.command("list")
 def list_models(
-    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+    *,
+    wide: options.Wide = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
 ) -> None:
     """List the models by name."""
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         models = session.services.models
         page = ModelPage.of(session.fetch_all(partial(models.page, None)))
         owners = {
@@ -169,7 +172,7 @@ def list_models(
         servers = session.run(session.services.fleet.store.all())
         none = "There are no models: publish one with `slipstream models add PATH --name NAME`."
         session.terminal.show(
-            page, model_table(page.items, model_columns(servers, owners), empty=none)
+            page, model_list(page.items, model_columns(servers, owners), empty=none)
         )
 
 

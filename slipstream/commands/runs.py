@@ -15,6 +15,8 @@ from gateway.runs.schemas import RunPage, RunSummary, TimelineOut
 from gateway.runs.timeline import MAX_SPANS, SpanRequest
 from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
+from gateway.storage.run_tables import RunRow
+from gateway.storage.tables import ApiKey, Deployment, Flow
 from slipstream import options
 from slipstream.administration import RunAdmin
 from slipstream.commands.run_timeline import timeline_view
@@ -28,16 +30,27 @@ from slipstream.commands.run_views import (
     tail_line,
 )
 from slipstream.commands.run_watch import follow, wait_and_show
-from slipstream.commands.tables import model_table
+from slipstream.commands.tables import model_list
+from slipstream.id_prefix import whole_id
 from slipstream.session import open_session
 
 commands = typer.Typer(no_args_is_help=True)
 
-RunId = Annotated[str, typer.Argument(help="Id of the run.", metavar="ID")]
+RunId = Annotated[
+    str, typer.Argument(help="Id of the run.", metavar="ID", callback=whole_id(RunRow))
+]
 Timeout = Annotated[
     float | None, typer.Option(min=0, help="Seconds to wait at most. Default: no limit.")
 ]
-Deployment = Annotated[str | None, typer.Option(help="Only runs of this deployment.", metavar="ID")]
+OfDeployment = Annotated[
+    str | None,
+    typer.Option(
+        "--deployment",
+        help="Only runs of this deployment.",
+        metavar="ID",
+        callback=whole_id(Deployment),
+    ),
+]
 Status = Annotated[RunStatus | None, typer.Option(help="Only runs with this status.")]
 
 
@@ -49,15 +62,22 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 @commands.command("list")
 def list_runs(
     *,
-    deployment: Deployment = None,
+    deployment: OfDeployment = None,
     flow: Annotated[
         str | None,
-        typer.Option(help="Only runs of this flow, and tests of its drafts.", metavar="ID"),
+        typer.Option(
+            help="Only runs of this flow, and tests of its drafts.",
+            metavar="ID",
+            callback=whole_id(Flow),
+        ),
     ] = None,
     status: Status = None,
     version: Annotated[int | None, typer.Option(min=1, help="Only runs of this version.")] = None,
     key: Annotated[
-        str | None, typer.Option(help="Only runs that this API key started.", metavar="ID")
+        str | None,
+        typer.Option(
+            help="Only runs that this API key started.", metavar="ID", callback=whole_id(ApiKey)
+        ),
     ] = None,
     code: Annotated[str | None, typer.Option(help="Only runs with this error code.")] = None,
     mode: Annotated[ExecutionMode | None, typer.Option(help="Only runs of this mode.")] = None,
@@ -74,6 +94,7 @@ def list_runs(
     before: options.Before = None,
     limit: options.Limit = options.DEFAULT_LIMIT,
     cursor: options.Cursor = None,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -86,7 +107,7 @@ def list_runs(
     $ slipstream runs list --code flow_failed --min-seconds 5
     $ slipstream runs list --deployment 0b9c… --json | jq -r .items[].flow_run_id
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         which = RunFilter(
             profile_id=session.profile_id,
             deployment_id=deployment,
@@ -106,7 +127,7 @@ def list_runs(
         page = session.run(runs.page(which, request))
         shown = RunPage.of(page, session.run(runs.names(page.items)))
         none = "No runs match."
-        session.terminal.show(shown, model_table(shown.items, COLUMNS, empty=none))
+        session.terminal.show(shown, model_list(shown.items, COLUMNS, empty=none))
         session.terminal.note_next_page(page.next_cursor)
 
 
@@ -210,7 +231,7 @@ def delete(
             "--before", help="Only runs created before this time.", callback=options.local_time
         ),
     ],
-    deployment: Deployment = None,
+    deployment: OfDeployment = None,
     status: Status = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
@@ -233,7 +254,7 @@ def delete(
 @commands.command("tail")
 def tail(
     *,
-    deployment: Deployment = None,
+    deployment: OfDeployment = None,
     status: Status = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,

@@ -51,7 +51,7 @@ def test_without_json_the_key_alone_is_on_stdout(cli: Cli) -> None:
 
 def test_a_key_for_an_unknown_deployment_or_without_a_name_is_refused(cli: Cli) -> None:
     unknown = ("keys", "create", "--name", "x", "--deployment", "nowhere")
-    assert cli.refusal(*unknown) == (1, "validation_failed")
+    assert cli.refusal(*unknown) == (1, "not_found")
     assert cli.refusal("keys", "create", "--name", "") == (1, "validation_failed")
     assert cli.run("keys", "create").exit_code == 2
 
