@@ -34,6 +34,7 @@ from slipstream.commands import (
     deployment_watch,
     rollouts,
 )
+from slipstream.commands.deployment_call import call_lines
 from slipstream.commands.deployment_options import (
     CallbackUrl,
     CancelOnDisconnect,
@@ -124,20 +125,16 @@ def create(
         bool,
         typer.Option("--start-server", help="Start the inference servers of its models, too."),
     ] = False,
-    make_key: Annotated[
-        KeyChoice,
-        typer.Option(
-            help="Key to create: auto: one for all deployments, if none covers it; new: one for "
-            "this deployment only; or none."
-        ),
-    ] = KeyChoice.AUTO,
+    no_key: Annotated[
+        bool, typer.Option("--no-key", help="Create no API key for this deployment.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Make nothing: print what would be made.")
     ] = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Deploy a flow. If no API key covers it, one is created and printed once.
+    """Deploy a flow. An API key for this deployment is printed once, in a curl line that calls it.
 
     In mode fast an inference server is started for its model, unless it has been stopped.
 
@@ -162,7 +159,8 @@ def create(
             limits=limits_of(calls_per_minute, calls_per_day, concurrent_runs, polls_per_minute),
             cors_origins=cors_origin,
         )
-        given |= {"start_server": start_server, "api_key": make_key}
+        key = KeyChoice.NONE if no_key else KeyChoice.NEW
+        given |= {"start_server": start_server, "api_key": key}
         new = validated(DeploymentIn, flow_id=flow, **given)
         if dry_run:
             _show_plan(session, new)
@@ -176,8 +174,8 @@ def create(
         session.terminal.show(
             out,
             f"Deployment '{out.name}' {out.id}: POST {out.trigger_path}",
-            *([f"API key, shown only once: {out.api_key.key}"] if out.api_key else []),
             *secret_lines(out.webhook_secret),
+            *call_lines(session, out, state),
         )
         warn_about(session, out)
 

@@ -61,7 +61,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
     cli.answer("models", "add", str(onnx_models.mlp(folder / "mlp.onnx")), "--name", "classifier")
     (folder / "flow.json").write_text(json.dumps(transform_flow() | {"name": NAME}))
     flow = cli.answer("flows", "create", str(folder / "flow.json"))["id"]
-    create = ("deployments", "create", "--flow", flow, "--mode", "async", "--make-key", "none")
+    create = ("deployments", "create", "--flow", flow, "--mode", "async", "--no-key")
     url = "https://203.0.113.7/webhooks/of/the/shop"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIPSTREAM_WEBHOOK_ALLOW", "203.0.113.0/24")
