@@ -327,7 +327,7 @@ def serve(
         fleet = session.services.fleet
         work = fleet.serve_deployment(session.profile_id, deployment_id, **settings)
         server = session.run(work)
-        session.terminal.show(server_document(server), *started_lines(server, given))
+        session.terminal.show(server_document(server), *started_lines(session, server, given))
 
 
 @commands.command("pause")

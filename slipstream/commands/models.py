@@ -122,7 +122,7 @@ def add(
             if serve:
                 which = str(manifest.version)
                 started = services.fleet.serve_model(None, manifest.name, which)
-                lines += started_lines(session.run(started))
+                lines += started_lines(session, session.run(started))
             return manifest, lines
 
         with services.verifier.one_process():
@@ -324,7 +324,7 @@ def serve(
     with open_session(state, as_json=as_json) as session:
         settings = validated(ServerSettingsIn, **given).settings()
         server = session.run(session.services.fleet.serve_model(None, name, version, **settings))
-        session.terminal.show(server_document(server), *started_lines(server, given))
+        session.terminal.show(server_document(server), *started_lines(session, server, given))
 
 
 @commands.command("unserve")

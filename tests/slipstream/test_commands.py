@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from gateway.fleet.hosts import HostStore
 from gateway.fleet.store import FleetStore
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from slipstream.cli import NOUNS, build
+from slipstream.workspace import open_workspace, read_settings
 from tests import onnx_models
 from tests.slipstream.cli import Cli
 
@@ -77,6 +79,21 @@ def test_several_models_are_added_under_the_names_of_their_files(cli: Cli, tmp_p
     assert "Model 'two' version 2 is published." in again.stdout
     both = (str(tmp_path / "one.onnx"), str(tmp_path / "two.onnx"))
     assert cli.run("models", "add", *both, "--name", "x").exit_code == 2
+
+
+def test_a_server_is_said_to_start_only_where_a_host_runs(cli: Cli, model: str) -> None:
+    add = ("models", "add", model, "--name", "mlp", "--serve")
+    stopped = cli.run(*add).stdout
+    assert "`slipstream up` will start the inference server for mlp v1" in stopped
+    assert "Starting" not in stopped
+
+    async def claim() -> None:
+        async with open_workspace(read_settings(state=cli.state)) as workspace:
+            await HostStore(workspace.db).claim(name="h", owner="o", has_ended=lambda _: False)
+
+    asyncio.run(claim())
+    assert "Starting the inference server for mlp v2." in cli.run(*add).stdout
+    assert "Starting the inference server for mlp v2." in cli.run("models", "serve", "mlp").stdout
 
 
 def test_a_model_is_given_to_a_user_and_made_private(cli: Cli, model: str) -> None:
