@@ -43,8 +43,9 @@ class _Column:
 class ListTable:
     """A table with one line for each row.
 
-    Where the columns do not fit, ids are shortened to beginnings that name one row, then columns
-    are left out, the last ones first; never the first, a name or a state.
+    Where the columns do not fit, ids are shortened to beginnings that name one row, names and
+    states are cut, and each column is left out that does not fit beside those before it; never
+    the first, an id, a name or a state.
     """
 
     def __init__(self, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
