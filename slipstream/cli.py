@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
 from collections.abc import Mapping
 from importlib import import_module
@@ -38,10 +39,10 @@ NOUNS: Mapping[str, str] = {
 }
 
 _EPILOG = """
-[bold]Exit status[/]: 0 done; 1 refused, or something is wrong; 2 invalid command line;
+Exit status: 0 done; 1 refused, or something is wrong; 2 invalid command line;
 3 cannot run here: a port in use, a state folder or a database that cannot be used.
 
-[bold]--json[/] prints exactly one JSON document to stdout; after an error it is
+--json prints exactly one JSON document to stdout; after an error it is
 {"error": {"code": …, "message": …}}, with "errors" if a validation has found several.
 Everything else goes to stderr.
 """
@@ -55,7 +56,8 @@ def build(*, called: str) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
+        rich_markup_mode=None,  # Typer's panels cut the names of options at 80 columns
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     application.callback()(_first_level)
     for noun, text in NOUNS.items():
@@ -63,7 +65,19 @@ def build(*, called: str) -> typer.Typer:
             import_module(f"slipstream.commands.{noun}").register(application, noun, text)
         else:
             application.command(noun, help=text)(_not_called)
+    _complete_help(application)
     return application
+
+
+def _complete_help(application: typer.Typer) -> None:
+    """Indent examples, which begin with `$`, and keep their lines; list first sentences whole."""
+    groups = [each.typer_instance for each in application.registered_groups]
+    for group in filter(None, (application, *groups)):
+        for command in group.registered_commands:
+            text = inspect.cleandoc(command.help or inspect.getdoc(command.callback) or "")
+            unwrapped = text.replace("\n\n$ ", "\n\n\b\n$ ")  # click's mark of such a paragraph
+            command.help = unwrapped.replace("\n$ ", "\n    ")
+            command.short_help = text.partition("\n\n")[0]
 
 
 def _print_version(requested: bool) -> None:

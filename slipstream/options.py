@@ -16,11 +16,22 @@ State = Annotated[
         metavar="DIR",
         help="Folder with all persistent state of the installation.",
         show_default=True,
+        is_eager=True,  # `id_prefix` needs it
     ),
 ]
 DEFAULT_STATE = Path(".slipstream")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print one JSON document, for scripts.",
+        is_eager=True,  # as for --state
+    ),
+]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="All columns, whole, however wide the terminal is.")
+]
 
 Limit = Annotated[int, typer.Option(min=1, max=200, help="Maximum number of rows.")]
 DEFAULT_LIMIT = 20

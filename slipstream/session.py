@@ -51,10 +51,10 @@ class CommandSession:
 
 
 @contextmanager
-def open_session(state: Path, *, as_json: bool) -> Iterator[CommandSession]:
+def open_session(state: Path, *, as_json: bool, wide: bool = False) -> Iterator[CommandSession]:
     """Open the workspace of a state folder for one command; report errors and exit."""
     with exit_on_error(as_json=as_json), asyncio.Runner() as runner:
-        terminal = Terminal(as_json=as_json)
+        terminal = Terminal(as_json=as_json, wide=wide)
         installation = find_installation(state)
         installation.check()
         for note in installation.notes():

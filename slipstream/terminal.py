@@ -13,8 +13,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_PIPED_WIDTH = 250
-"""Columns without a terminal: piped output is not folded."""
+_WHOLE_WIDTH = 100_000
+"""Columns without a terminal, and with --wide: nothing is cut or folded."""
 _UNWRAPPED_COLUMNS = frozenset({"id", "key"})
 """Columns whose cells are copied, so never wrapped."""
 
@@ -22,10 +22,12 @@ _UNWRAPPED_COLUMNS = frozenset({"id", "key"})
 class Terminal:
     """stdout and stderr of a command."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, wide: bool = False) -> None:
+        """Write to stdout and stderr; `wide` does not fit tables to the width of the terminal."""
         self._as_json = as_json
-        width = None if sys.stdout.isatty() else _PIPED_WIDTH
-        self._out = Console(highlight=False, width=width)
+        self._out = Console(highlight=False)
+        if wide or not self._out.is_terminal:
+            self._out.width = _WHOLE_WIDTH
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def show(self, document: BaseModel | object, *views: RenderableType) -> None:
@@ -88,7 +90,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: st
     for column in columns:
         shown.add_column(column, no_wrap=column in _UNWRAPPED_COLUMNS, overflow="fold")
     for row in rows:
-        shown.add_row(*(_cell(value) for value in row))
+        shown.add_row(*(cell_text(value) for value in row))
     return shown
 
 
@@ -98,13 +100,14 @@ def facts(**values: object) -> Table:
     shown.add_column(style="bold")
     shown.add_column(overflow="fold")
     for name, value in values.items():
-        shown.add_row(name.replace("_", " "), _cell(value))
+        shown.add_row(name.replace("_", " "), cell_text(value))
     return shown
 
 
-def _cell(value: object) -> Text:
+def cell_text(value: object) -> Text:
+    """Return the text of a cell."""
     if isinstance(value, datetime):
-        return Text(value.astimezone().strftime("%Y-%m-%d %H:%M"))
+        return Text(value.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z"))
     if isinstance(value, list | tuple):
         return Text(", ".join(str(item) for item in value) or "-")
     return Text("-" if value is None or value == "" else str(value))

@@ -19,7 +19,7 @@ from gateway.storage.audit_events import AuditTarget
 from gateway.storage.audit_tables import MIN_RETENTION_DAYS
 from gateway.storage.paging import PageRequest
 from slipstream import options
-from slipstream.commands.tables import Columns, model_table
+from slipstream.commands.tables import Columns, model_list
 from slipstream.session import open_session
 
 commands = typer.Typer(no_args_is_help=True)
@@ -52,20 +52,21 @@ def list_events(
     before: options.Before = None,
     limit: options.Limit = options.DEFAULT_LIMIT,
     cursor: options.Cursor = None,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """List audit events of all users, newest first, a page at a time.
 
-    [dim]slipstream audit list --action api_key.delete --from 2026-01-31[/]
-    [dim]slipstream audit list --id 0b9c… --json | jq .items[].after[/]
+    $ slipstream audit list --action api_key.delete --from 2026-01-31
+    $ slipstream audit list --id 0b9c… --json | jq .items[].after
     """
     which = _filter(action, kind, subject_id, actor, since, before)
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         request = PageRequest(limit=limit, cursor=cursor)
         page = AuditEventPage.of(session.run(session.services.audit.page(which, request)))
         none = "No audit events match."
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
         session.terminal.note_next_page(page.next_cursor)
 
 
@@ -88,8 +89,8 @@ def export(
 ) -> None:
     """Export all matching audit events, newest first, as CSV or JSON lines.
 
-    [dim]slipstream audit export --format csv --output audit.csv[/]
-    [dim]slipstream audit export --from 2026-01-01 | gzip > audit.jsonl.gz[/]
+    $ slipstream audit export --format csv --output audit.csv
+    $ slipstream audit export --from 2026-01-01 | gzip > audit.jsonl.gz
     """
     which = _filter(action, kind, subject_id, actor, since, before)
     with open_session(state, as_json=False) as session, _opened(output) as file:
@@ -112,7 +113,7 @@ def prune(
 ) -> None:
     """Delete old audit events permanently; the deletion is itself recorded as an event.
 
-    [dim]slipstream audit prune --before 2025-01-01[/]
+    $ slipstream audit prune --before 2025-01-01
     """
     with open_session(state, as_json=as_json) as session:
         deleted = session.run(session.services.audit.prune(before))

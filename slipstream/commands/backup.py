@@ -18,7 +18,7 @@ _HELP = (
     "The backup is a state folder: `slipstream doctor --state FOLDER` checks it, and a copy of it "
     "is what `slipstream up --state` starts from. SQLite's database is in it, as it was at one "
     "moment; copy one on PostgreSQL with pg_dump, before. See docs/operations.md.",
-    "[dim]slipstream backup /var/backups/slipstream/monday[/]",
+    "$ slipstream backup /var/backups/slipstream/monday",
 )
 _MEBIBYTE = 2**20
 

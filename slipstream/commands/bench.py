@@ -36,12 +36,12 @@ _HELP = (
     "A deployment is looked up in the state folder and called where `slipstream up` listens, with "
     "its flow's test_data and, without --key, a temporary API key that is deleted afterwards. A "
     "URL needs --data, and --key unless it is public.",
-    "Ctrl-C stops and shows what was measured so far. [bold]Exit status[/]: 0 if every call got a "
+    "Ctrl-C stops and shows what was measured so far. Exit status: 0 if every call got a "
     "2xx response; 1 if any call failed; 2 and 3 as for every command.",
-    "[dim]slipstream bench 'Iris classifier'[/]",
-    "[dim]slipstream bench 0b9c… --concurrency 1,8 --seconds 10 --data @body.json[/]",
-    "[dim]slipstream bench http://127.0.0.1:8080/v2/models/iris/infer --key sk-… --data @x.json[/]",
-    "[dim]slipstream bench 'Iris classifier' --json | jq .results[].latency_seconds.p99[/]",
+    "$ slipstream bench 'Iris classifier'\n"
+    "$ slipstream bench 0b9c… --concurrency 1,8 --seconds 10 --data @body.json\n"
+    "$ slipstream bench http://127.0.0.1:8080/v2/models/iris/infer --key sk-… --data @x.json\n"
+    "$ slipstream bench 'Iris classifier' --json | jq .results[].latency_seconds.p99",
 )
 
 

@@ -14,12 +14,13 @@ from gateway.errors import GatewayError
 from gateway.flows.node_types.api_input import ApiInput
 from gateway.flows.spec import NodeType, parse_flow
 from gateway.ids import is_id
+from gateway.search.ids import IdRange
+from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode
 from slipstream.bench.target import BenchTarget
+from slipstream.commands.deployment_call import serve_options
+from slipstream.id_prefix import find_id
 from slipstream.session import CommandSession
-from slipstream.settings import ServeOptions
-from slipstream.supervisor.running_supervisor import running_supervisor
-from slipstream.workspace import read_settings
 
 _KEY_NAME = "slipstream bench"
 
@@ -34,7 +35,7 @@ def deployment_target(
         GatewayError: no deployment or several match, or the flow has no test data.
     """
     deployed = _find(session, which)
-    gateway = _gateway(state)
+    gateway = serve_options(state)
     url = f"{gateway.url}/node/deployment-trigger/{deployed.row.id}/"
     certificate = gateway.tls_certificate
     body = body or _test_body(session, deployed)
@@ -61,6 +62,9 @@ def _find(session: CommandSession, which: str) -> DeploymentView:
         return session.run(deployments.get(session.profile_id, which))
     page = session.fetch_all(lambda at: deployments.page(session.profile_id, at))
     found = [deployed for deployed in page.items if deployed.row.name == which]
+    if not found and IdRange.of(which) is not None:
+        which = session.run(find_id(session.workspace, Deployment, which))
+        return session.run(deployments.get(session.profile_id, which))
     if len(found) == 1:
         return found[0]
     if found:
@@ -79,21 +83,3 @@ def _test_body(session: CommandSession, deployed: DeploymentView) -> bytes:
             return orjson.dumps({"input_data": node.config.test_data})
     message = f"the api_input of flow '{flow.name}' has no test_data: give a body with --data"
     raise GatewayError(ErrorCode.INVALID_FLOW, f'{message}, such as {{"input_data": {{…}}}}')
-
-
-def _gateway(state: Path) -> ServeOptions:
-    """Return the gateway's address: that of `up` on the folder, else that of the settings."""
-    running = running_supervisor(state.absolute()) or read_settings(state=state.absolute())
-    certificate = running.tls_certificate
-    return ServeOptions(
-        host=running.host,
-        port=running.port,
-        grpc_port=running.grpc_port,
-        state=state,
-        tls_certificate=Path(certificate) if certificate else None,
-        tls_key=None,
-        # of no consequence for a client
-        grpc_server="native",
-        behind_proxy=False,
-        insecure=False,
-    )

@@ -27,7 +27,7 @@ def advice(
 
     What is advised is set with `slipstream deployments set`.
 
-    [dim]slipstream deployments advice 0b9c…[/]
+    $ slipstream deployments advice 0b9c…
     """
     with open_session(state, as_json=as_json) as session:
         found = session.run(session.services.advice.advice(session.profile_id, deployment_id))

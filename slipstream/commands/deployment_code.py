@@ -55,8 +55,8 @@ def code(
     Notes, and how to install and run it, are printed to stderr. Variants: wait for the answer,
     poll or follow the events of a run, send a batch, receive the webhook.
 
-    [dim]slipstream deployments code 0b9c… --language python > call_deployment.py[/]
-    [dim]slipstream deployments code 0b9c… --language javascript --variant poll --key environment[/]
+    $ slipstream deployments code 0b9c… --language python > call_deployment.py
+    $ slipstream deployments code 0b9c… --language javascript --variant poll --key environment
     """
     with open_session(state, as_json=as_json) as session:
         choices = ExampleChoices(

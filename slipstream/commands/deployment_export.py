@@ -39,8 +39,8 @@ def export(
 
     No file has a key in it: its variable SLIPSTREAM_API_KEY is empty. Existing files are replaced.
 
-    [dim]slipstream deployments export 0b9c… --format postman[/]
-    [dim]slipstream deployments export 0b9c… --format openapi --output iris.json[/]
+    $ slipstream deployments export 0b9c… --format postman
+    $ slipstream deployments export 0b9c… --format openapi --output iris.json
     """
     with open_session(state, as_json=as_json) as session:
         work = session.services.examples.export(

@@ -17,7 +17,7 @@ Type = Annotated[
 Timeout = Annotated[int | None, typer.Option(help="Timeout of a run, in seconds.")]
 CorsOrigins = Annotated[
     list[str] | None,
-    typer.Option(help="Origin whose pages may call it, or *; can be repeated."),
+    typer.Option(metavar="ORIGIN", help="Origin whose pages may call it, or *; can be repeated."),
 ]
 Format = Annotated[
     ResponseFormat | None,

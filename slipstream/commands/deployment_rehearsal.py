@@ -46,7 +46,7 @@ def rehearse(
     A running gateway executes the tests, which are kept for a day, send no webhook and count in no
     usage. The exit status is 1 if an answer differs, or the draft has none.
 
-    [dim]slipstream deployments rehearse 0b9c… --last 50[/]
+    $ slipstream deployments rehearse 0b9c… --last 50
     """
     with open_session(state, as_json=as_json) as session:
         asked = validated(RehearseIn, last=last, allow_requests=allow_requests)
@@ -65,7 +65,7 @@ def cancel_rehearsal(
 ) -> None:
     """End the rehearsal of a deployment, and show what it has compared. Ctrl-C ends your own.
 
-    [dim]slipstream deployments cancel-rehearsal 0b9c…[/]
+    $ slipstream deployments cancel-rehearsal 0b9c…
     """
     with open_session(state, as_json=as_json) as session:
         out = session.run(RunAdmin(session.workspace).cancel_rehearsal(deployment_id))

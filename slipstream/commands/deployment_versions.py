@@ -17,13 +17,18 @@ from gateway.deployments.version_schemas import (
     VersionSummary,
 )
 from gateway.deployments.versions import DRAFT, LIVE
+from gateway.storage.tables import Deployment
 from slipstream import options
-from slipstream.commands.tables import Columns, model_fields, model_table, short_json
+from slipstream.commands.tables import Columns, model_fields, model_list, short_json
 from slipstream.commands.version_diff import difference_views
+from slipstream.id_prefix import whole_id
 from slipstream.session import CommandSession, open_session, validated
 from slipstream.terminal import table
 
-DeploymentId = Annotated[str, typer.Argument(help="Id of the deployment.", metavar="ID")]
+DeploymentId = Annotated[
+    str,
+    typer.Argument(help="Id of the deployment.", metavar="ID", callback=whole_id(Deployment)),
+]
 Number = Annotated[int, typer.Argument(help="Number of the version.", metavar="VERSION", min=1)]
 
 
@@ -31,9 +36,9 @@ COLUMNS: Columns[VersionSummary] = {
     "version": "version",
     "": lambda version: "live" if version.live else None,
     "name": "name",
-    "description": "description",
-    "models": lambda version: models_text(version.models),
     "created": "created_at",
+    "models": lambda version: models_text(version.models),
+    "description": "description",
     "by key": lambda version: version.created_by_key or "command line",
 }
 
@@ -64,7 +69,7 @@ def redeploy(
 ) -> None:
     """Deploy the flow's current draft to the same URL, as a new version.
 
-    [dim]slipstream deployments redeploy 0b9c… --description "better features"[/]
+    $ slipstream deployments redeploy 0b9c… --description "better features"
     """
     with open_session(state, as_json=as_json) as session:
         note = validated(VersionNoteIn, name=name, description=description).note()
@@ -77,17 +82,18 @@ def redeploy(
 def versions(
     deployment_id: DeploymentId,
     *,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """List the versions, newest first."""
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         service = session.services.versions
         page = VersionPage.of(
             session.fetch_all(lambda at: service.page(session.profile_id, deployment_id, at))
         )
         none = "There are no versions."
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
 
 
 def describe(
@@ -121,7 +127,7 @@ def promote(
 ) -> None:
     """Make another version live, for example to roll a redeploy back.
 
-    [dim]slipstream deployments promote 0b9c… 3[/]
+    $ slipstream deployments promote 0b9c… 3
     """
     with open_session(state, as_json=as_json) as session:
         service = session.services.versions
@@ -142,8 +148,8 @@ def diff(
 ) -> None:
     """Show the differences between two versions: nodes, edges, models, and the input schema.
 
-    [dim]slipstream deployments diff 0b9c…[/]          what a redeploy would change
-    [dim]slipstream deployments diff 0b9c… 2 live[/]
+    $ slipstream deployments diff 0b9c…          # what a redeploy would change
+    $ slipstream deployments diff 0b9c… 2 live
     """
     with open_session(state, as_json=as_json) as session:
         service = session.services.versions

@@ -39,7 +39,7 @@ def watch(
 
     Ctrl-C stops. With --json each line is a document.
 
-    [dim]slipstream deployments watch 0b9c…[/]
+    $ slipstream deployments watch 0b9c…
     """
     with open_session(state, as_json=as_json) as session:
         session.terminal.note("Waiting for calls; Ctrl-C stops.")

@@ -25,6 +25,7 @@ from gateway.deployments.store import DeploymentFilter
 from gateway.fleet.schemas import ServerSettingsIn
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
+from gateway.storage.tables import Flow
 from slipstream import options
 from slipstream.commands import (
     deployment_advice,
@@ -33,6 +34,7 @@ from slipstream.commands import (
     deployment_watch,
     rollouts,
 )
+from slipstream.commands.deployment_call import call_lines
 from slipstream.commands.deployment_options import (
     CallbackUrl,
     CancelOnDisconnect,
@@ -63,7 +65,8 @@ from slipstream.commands.server_options import (
     TargetQueue,
     server_settings,
 )
-from slipstream.commands.tables import Columns, model_fields, model_table
+from slipstream.commands.tables import Columns, model_fields, model_list, model_table
+from slipstream.id_prefix import whole_id
 from slipstream.options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
 from slipstream.session import CommandSession, open_session, validated
 from slipstream.terminal import Terminal
@@ -73,12 +76,12 @@ commands = typer.Typer(no_args_is_help=True)
 COLUMNS: Columns[DeploymentOut] = {
     "id": "id",
     "name": "name",
-    "type": "deployment_type",
-    "mode": "execution_mode",
     "status": "status",
+    "mode": "execution_mode",
     "version": lambda out: f"{out.version}, draft differs" if out.draft_differs else out.version,
-    "models": lambda out: models_text(out.models),
     "created": "created_at",
+    "models": lambda out: models_text(out.models),
+    "type": "deployment_type",
 }
 PRESET_COLUMNS: Columns[PresetOut] = {
     "preset": "name",
@@ -96,7 +99,10 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 @commands.command("create")
 def create(
     *,
-    flow: Annotated[str, typer.Option(help="Id of the flow to deploy.", metavar="ID")],
+    flow: Annotated[
+        str,
+        typer.Option(help="Id of the flow to deploy.", metavar="ID", callback=whole_id(Flow)),
+    ],
     preset: Annotated[
         Preset | None,
         typer.Option(help="Use case that sets type and mode; see `deployments presets`."),
@@ -119,28 +125,24 @@ def create(
         bool,
         typer.Option("--start-server", help="Start the inference servers of its models, too."),
     ] = False,
-    make_key: Annotated[
-        KeyChoice,
-        typer.Option(
-            help="Key to create: auto: one for all deployments, if none covers it; new: one for "
-            "this deployment only; or none."
-        ),
-    ] = KeyChoice.AUTO,
+    no_key: Annotated[
+        bool, typer.Option("--no-key", help="Create no API key for this deployment.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Make nothing: print what would be made.")
     ] = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Deploy a flow. If no API key covers it, one is created and printed once.
+    """Deploy a flow. An API key for this deployment is printed once, in a curl line that calls it.
 
     In mode fast an inference server is started for its model, unless it has been stopped.
 
     Defaults: mode sync, type api, a timeout of 3600 seconds, response format auto.
 
-    [dim]slipstream deployments create --flow 0b9c… --mode fast[/]
-    [dim]slipstream deployments create --flow 0b9c… --preset background[/]
-    [dim]slipstream deployments create --flow 0b9c… --callback-url https://shop.example.com/hooks[/]
+    $ slipstream deployments create --flow 0b9c… --mode fast
+    $ slipstream deployments create --flow 0b9c… --preset background
+    $ slipstream deployments create --flow 0b9c… --callback-url https://shop.example.com/hooks
     """
     with open_session(state, as_json=as_json) as session:
         given = _given(
@@ -157,7 +159,8 @@ def create(
             limits=limits_of(calls_per_minute, calls_per_day, concurrent_runs, polls_per_minute),
             cors_origins=cors_origin,
         )
-        given |= {"start_server": start_server, "api_key": make_key}
+        key = KeyChoice.NONE if no_key else KeyChoice.NEW
+        given |= {"start_server": start_server, "api_key": key}
         new = validated(DeploymentIn, flow_id=flow, **given)
         if dry_run:
             _show_plan(session, new)
@@ -171,8 +174,8 @@ def create(
         session.terminal.show(
             out,
             f"Deployment '{out.name}' {out.id}: POST {out.trigger_path}",
-            *([f"API key, shown only once: {out.api_key.key}"] if out.api_key else []),
             *secret_lines(out.webhook_secret),
+            *call_lines(session, out, state),
         )
         warn_about(session, out)
 
@@ -189,21 +192,23 @@ def presets(*, as_json: options.Json = False) -> None:
 def list_deployments(
     *,
     flow: Annotated[
-        str | None, typer.Option(help="Only deployments of this flow.", metavar="ID")
+        str | None,
+        typer.Option(help="Only deployments of this flow.", metavar="ID", callback=whole_id(Flow)),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Only those whose name contains this.", metavar="TEXT")
     ] = None,
     mode: Annotated[ExecutionMode | None, typer.Option(help="Only those of this mode.")] = None,
     status: Annotated[ListedStatus | None, typer.Option(help="Only those of this status.")] = None,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """List the deployments, newest first.
 
-    [dim]slipstream deployments list --name iris --status paused[/]
+    $ slipstream deployments list --name iris --status paused
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         deployments = session.services.deployments
         wanted = DeploymentFilter(flow_id=flow, q=name, mode=mode, status=status)
         page = DeploymentPage.of(
@@ -214,7 +219,7 @@ def list_deployments(
             if wanted == DeploymentFilter()
             else "No deployment matches."
         )
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
 
 
 @commands.command("show")
@@ -268,9 +273,9 @@ def set_(
 
     The first --callback-url creates a webhook, whose secret is printed once.
 
-    [dim]slipstream deployments set 0b9c… --mode async --timeout 600[/]
-    [dim]slipstream deployments set 0b9c… --callback-url http://127.0.0.1:8765/[/]
-    [dim]slipstream deployments set 0b9c… --calls-per-minute 600 --concurrent-runs 4[/]
+    $ slipstream deployments set 0b9c… --mode async --timeout 600
+    $ slipstream deployments set 0b9c… --callback-url http://127.0.0.1:8765/
+    $ slipstream deployments set 0b9c… --calls-per-minute 600 --concurrent-runs 4
     """
     if no_webhook and callback_url:
         raise typer.BadParameter("--callback-url and --no-webhook exclude each other")
@@ -313,8 +318,8 @@ def serve(
     As `slipstream models serve`, for the model of the live version. The next version of the model
     starts with the same settings. Deployments of the same model version share the server.
 
-    [dim]slipstream deployments serve 0b9c… --replicas 3[/]
-    [dim]slipstream deployments serve 0b9c… --replicas 1..8 --on accelerator=gpu[/]
+    $ slipstream deployments serve 0b9c… --replicas 3
+    $ slipstream deployments serve 0b9c… --replicas 1..8 --on accelerator=gpu
     """
     given = server_settings(idle_timeout, replicas, target_queue, on, batching)
     with open_session(state, as_json=as_json) as session:
@@ -322,7 +327,7 @@ def serve(
         fleet = session.services.fleet
         work = fleet.serve_deployment(session.profile_id, deployment_id, **settings)
         server = session.run(work)
-        session.terminal.show(server_document(server), *started_lines(server, given))
+        session.terminal.show(server_document(server), *started_lines(session, server, given))
 
 
 @commands.command("pause")

@@ -22,8 +22,8 @@ _MORE = """
 
 Ctrl-C stops. With --json each line is a document.
 
-[dim]slipstream events --topic runs[/]
-[dim]slipstream events --topic servers --topic models --json[/]
+$ slipstream events --topic runs
+$ slipstream events --topic servers --topic models --json
 """
 _PAUSE_SECONDS = 0.25
 

@@ -17,12 +17,14 @@ from gateway.execution.draft_run import DraftRunner
 from gateway.flows.result import FlowResult
 from gateway.flows.schemas import FlowIn, FlowWarningOut
 from gateway.flows.service import Draft
-from gateway.ids import is_id
+from gateway.search.ids import IdRange
+from gateway.storage.tables import Flow
 from slipstream import options
 from slipstream.commands.json_arguments import file_content, json_argument, json_object
 from slipstream.commands.run_views import node_table, output_text
 from slipstream.commands.tables import Columns, elapsed, model_table
 from slipstream.failures import ExitStatus, UnusableError
+from slipstream.id_prefix import find_id
 from slipstream.session import CommandSession, open_session, validated
 from transport import TlsError
 
@@ -63,8 +65,8 @@ def validate(
 
     All errors are listed, each with its JSON pointer. Exit status: 0 valid; 1 invalid.
 
-    [dim]slipstream flows validate flow.json[/]
-    [dim]slipstream flows validate flow.json --deploy --json | jq -r '.error.errors[].pointer'[/]
+    $ slipstream flows validate flow.json
+    $ slipstream flows validate flow.json --deploy --json | jq -r '.error.errors[].pointer'
     """
     with open_session(state, as_json=as_json) as session:
         draft = read_flow(file.read())
@@ -84,8 +86,8 @@ def check(
     Errors keep the flow from being saved, warnings from being deployed. Exit status: 0 no errors;
     1 errors.
 
-    [dim]slipstream flows check flow.json[/]
-    [dim]slipstream flows check flow.json --json | jq '.problems[] | {pointer, detail}'[/]
+    $ slipstream flows check flow.json
+    $ slipstream flows check flow.json --json | jq '.problems[] | {pointer, detail}'
     """
     with open_session(state, as_json=as_json) as session:
         draft = validated(DraftIn, **json_object(file.read(), "the file"))
@@ -143,8 +145,8 @@ def run(
     requests, Python nodes run in a child of it, and models are called where they are served. No run
     is recorded. Exit status: 0 completed; 1 failed or refused.
 
-    [dim]slipstream flows run flow.json --input '{"x": [[5.1, 3.5, 1.4, 0.2]]}'[/]
-    [dim]slipstream flows run 0b9c… --input @input.json --json | jq .node_outputs[/]
+    $ slipstream flows run flow.json --input '{"x": [[5.1, 3.5, 1.4, 0.2]]}'
+    $ slipstream flows run 0b9c… --input @input.json --json | jq .node_outputs
     """
     with open_session(state, as_json=as_json) as session:
         definition = _definition(session, flow)
@@ -164,8 +166,9 @@ def run(
 
 
 def _definition(session: CommandSession, flow: str) -> Mapping[str, Any]:
-    if is_id(flow):
-        saved = session.run(session.services.flows.get(session.profile_id, flow))
+    if IdRange.of(flow) is not None:
+        flow_id = session.run(find_id(session.workspace, Flow, flow))
+        saved = session.run(session.services.flows.get(session.profile_id, flow_id))
         definition: Mapping[str, Any] = saved.definition
         return definition
     return read_flow(file_content(flow, "FLOW|FILE")).definition

@@ -9,8 +9,10 @@ import typer
 
 from gateway.flows.revision_schemas import FlowRevisionOut, FlowRevisionPage, FlowRevisionSummary
 from gateway.storage.paging import PageRequest
+from gateway.storage.tables import Flow
 from slipstream import options
-from slipstream.commands.tables import Columns, model_table
+from slipstream.commands.tables import Columns, model_list
+from slipstream.id_prefix import whole_id
 from slipstream.session import open_session
 
 COLUMNS: Columns[FlowRevisionSummary] = {
@@ -21,7 +23,9 @@ COLUMNS: Columns[FlowRevisionSummary] = {
     "first saved": "created_at",
     "last saved": "saved_at",
 }
-FlowId = Annotated[str, typer.Argument(help="Id of the flow.", metavar="ID")]
+FlowId = Annotated[
+    str, typer.Argument(help="Id of the flow.", metavar="ID", callback=whole_id(Flow))
+]
 
 
 def add_to(commands: typer.Typer) -> None:
@@ -35,19 +39,20 @@ def revisions(
     *,
     limit: options.Limit = options.DEFAULT_LIMIT,
     cursor: options.Cursor = None,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """List what a flow was, newest first: the first revision is the present draft.
 
-    [dim]slipstream flows revisions 0b9c…[/]
+    $ slipstream flows revisions 0b9c…
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         request = PageRequest(limit=limit, cursor=cursor)
         work = session.services.flow_revisions.page(session.profile_id, flow_id, request)
         page = FlowRevisionPage.of(session.run(work))
         none = "No revision is kept: the flow was last saved by a release without them."
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
         session.terminal.note_next_page(page.next_cursor)
 
 
@@ -60,8 +65,8 @@ def revision(
 ) -> None:
     """Print a revision as a flow, which `flows update` makes the draft again.
 
-    [dim]slipstream flows revision 0b9c… 12 > before.json[/]
-    [dim]slipstream flows update 0b9c… before.json[/]
+    $ slipstream flows revision 0b9c… 12 > before.json
+    $ slipstream flows update 0b9c… before.json
     """
     with open_session(state, as_json=as_json) as session:
         row = session.run(session.services.flow_revisions.get(session.profile_id, flow_id, number))

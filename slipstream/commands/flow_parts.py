@@ -39,8 +39,8 @@ def kinds(
 ) -> None:
     """List the types of nodes, or print the schema of one. --json has all that the console knows.
 
-    [dim]slipstream flows kinds[/]
-    [dim]slipstream flows kinds transform[/]
+    $ slipstream flows kinds
+    $ slipstream flows kinds transform
     """
     with open_session(state, as_json=as_json) as session:
         known = NodeKindList.of(node_kinds(), python_nodes())
@@ -75,7 +75,7 @@ def evaluate(
 ) -> None:
     """Evaluate an expression with given values, within the limits of runs. Exit status 1: an error.
 
-    [dim]slipstream flows evaluate 'input.x * 2' --values '{"input": {"x": 21}}'[/]
+    $ slipstream flows evaluate 'input.x * 2' --values '{"input": {"x": 21}}'
     """
     with open_session(state, as_json=as_json) as session:
         asked = validated(

@@ -59,8 +59,8 @@ def run_test(
     The run is kept for a day, sends no webhook and counts in no usage. With --wait, the exit status
     is that of `slipstream runs wait`. Without a gateway: `slipstream flows run`.
 
-    [dim]slipstream flows test flow.json --input '{"x": 20}'[/]
-    [dim]slipstream flows test flow.json --only output --pins '{"model": {"label": [1]}}'[/]
+    $ slipstream flows test flow.json --input '{"x": 20}'
+    $ slipstream flows test flow.json --only output --pins '{"model": {"label": [1]}}'
     """
     with open_session(state, as_json=as_json) as session:
         body = validated(

@@ -15,7 +15,7 @@ from slipstream.commands import flow_history, flow_parts
 from slipstream.commands.flow_checks import FlowFile, add_to, read_flow
 from slipstream.commands.flow_history import FlowId
 from slipstream.commands.flow_tests import run_test
-from slipstream.commands.tables import Columns, model_fields, model_table
+from slipstream.commands.tables import Columns, model_fields, model_list
 from slipstream.session import CommandSession, open_session
 from slipstream.terminal import table
 
@@ -40,7 +40,7 @@ def create(
 ) -> None:
     """Validate a flow and save it.
 
-    [dim]slipstream flows create flow.json[/]
+    $ slipstream flows create flow.json
     """
     with open_session(state, as_json=as_json) as session:
         new = read_flow(file.read())
@@ -57,19 +57,20 @@ def list_flows(
     sort: Annotated[
         FlowSort, typer.Option(help="The newest or the last saved first, or by name.")
     ] = FlowSort.CREATED,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """List the flows, newest first.
 
-    [dim]slipstream flows list --name iris --sort updated[/]
+    $ slipstream flows list --name iris --sort updated
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         flows = session.services.flows
         found = session.fetch_all(lambda at: flows.page(session.profile_id, at, q=name, sort=sort))
         page = FlowPage.of(found)
         none = "There are no flows: save one with `slipstream flows create FILE`."
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
 
 
 @commands.command("show")
@@ -106,7 +107,7 @@ def update(
 ) -> None:
     """Replace a flow's draft. Deployments keep their versions until they are redeployed.
 
-    [dim]slipstream flows update 0b9c… flow.json[/]
+    $ slipstream flows update 0b9c… flow.json
     """
     with open_session(state, as_json=as_json) as session:
         new = read_flow(file.read())

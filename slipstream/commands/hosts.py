@@ -13,7 +13,7 @@ from gateway.fleet.labels import format_labels
 from gateway.fleet.processes import ProcessStore
 from gateway.settings import SECRETS
 from slipstream import options
-from slipstream.commands.tables import Columns, model_table
+from slipstream.commands.tables import Columns, model_list
 from slipstream.failures import exit_on_error
 from slipstream.installation import environment_of, find_installation
 from slipstream.join_token import JoinToken, names_file
@@ -59,25 +59,25 @@ def _memory(host: HostOut) -> str:
 COLUMNS: Columns[HostOut] = {
     "name": "name",
     "state": "state",
-    "joined": lambda host: "yes" if host.joined else "",
     "version": "version",
-    "labels": lambda host: format_labels(host.labels),
     "replicas": "replicas",
     "memory": _memory,
     "since": "created_at",
+    "joined": lambda host: "yes" if host.joined else "",
+    "labels": lambda host: format_labels(host.labels),
 }
 
 
 PROCESS_COLUMNS: Columns[ProcessOut] = {
     "kind": "kind",
     "name": "name",
-    "host": "host",
     "state": "state",
+    "host": "host",
+    "since": "started_at",
     "version": "version",
+    "reason": "reason",
     "runs at a time": "concurrency",
     "address": "address",
-    "since": "started_at",
-    "reason": "reason",
 }
 
 
@@ -88,24 +88,30 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 
 @commands.command("list")
 def list_hosts(
-    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+    *,
+    wide: options.Wide = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
 ) -> None:
     """List the machines that run inference servers, oldest first."""
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         found = HostList.of(session.run(HostStore(session.workspace.db).all()))
         none = "No `slipstream up` has run on this database."
-        session.terminal.show(found, model_table(found.items, COLUMNS, empty=none))
+        session.terminal.show(found, model_list(found.items, COLUMNS, empty=none))
 
 
 @commands.command("processes")
 def list_processes(
-    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+    *,
+    wide: options.Wide = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
 ) -> None:
     """List the gateways and queue workers of all machines, and how they are."""
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         found = ProcessList.of(session.run(ProcessStore(session.workspace.db).all()))
         none = "No gateway and no worker of this database has announced itself."
-        session.terminal.show(found, model_table(found.items, PROCESS_COLUMNS, empty=none))
+        session.terminal.show(found, model_list(found.items, PROCESS_COLUMNS, empty=none))
 
 
 @commands.command("token")
@@ -114,8 +120,8 @@ def show_token(
 ) -> None:
     """Print the token with which further machines join. It is a secret: it contains all others.
 
-    [dim]slipstream hosts token | ssh gpu-1 "cat > slipstream.token"[/]
-    [dim]ssh gpu-1 SLIPSTREAM_INFERENCE_TCP=10.0.0.6:0 slipstream join slipstream.token[/]
+    $ slipstream hosts token | ssh gpu-1 "cat > slipstream.token"
+    $ ssh gpu-1 SLIPSTREAM_INFERENCE_TCP=10.0.0.6:0 slipstream join slipstream.token
     """
     with exit_on_error(as_json=as_json):
         terminal = Terminal(as_json=as_json)

@@ -12,7 +12,7 @@ from slipstream.session import open_session
 
 _MORE = """
 
-[dim]slipstream info --json | jq .limits[/]
+$ slipstream info --json | jq .limits
 """
 
 

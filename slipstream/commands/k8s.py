@@ -54,8 +54,8 @@ def render(
 
     The model store must be a bucket, which pods can reach.
 
-    [dim]slipstream k8s render resnet --image registry.example.com/slipstream:0.1.0[/]
-    [dim]slipstream k8s render resnet --image … | kubectl apply -n slipstream -f -[/]
+    $ slipstream k8s render resnet --image registry.example.com/slipstream:0.1.0
+    $ slipstream k8s render resnet --image … | kubectl apply -n slipstream -f -
     """
     _check("--image", image, _IMAGE)
     _check("--gateway", gateway, _URL)

@@ -23,16 +23,20 @@ from gateway.auth.schemas import (
     RotationIn,
 )
 from gateway.storage.clock import now
+from gateway.storage.tables import ApiKey, Deployment
 from slipstream import options
-from slipstream.commands.tables import Columns, model_fields, model_table
+from slipstream.commands.tables import Columns, model_fields, model_list
 from slipstream.failures import RefusedError, exit_on_error
+from slipstream.id_prefix import whole_id
 from slipstream.options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
 from slipstream.session import open_session, validated
 from slipstream.terminal import Terminal
 
 commands = typer.Typer(no_args_is_help=True)
 
-KeyId = Annotated[str, typer.Argument(help="Id of the key.", metavar="ID")]
+KeyId = Annotated[
+    str, typer.Argument(help="Id of the key.", metavar="ID", callback=whole_id(ApiKey))
+]
 Environment = Annotated[
     str | None, typer.Option(help="Where it is used, such as production; a label only.")
 ]
@@ -43,7 +47,10 @@ Days = Annotated[
 Deployments = Annotated[
     list[str] | None,
     typer.Option(
-        "--deployment", help="Id of a deployment it may call; can be repeated. Default: all."
+        "--deployment",
+        metavar="ID",
+        help="Id of a deployment it may call; can be repeated. Default: all.",
+        callback=whole_id(Deployment),
     ),
 ]
 
@@ -70,21 +77,22 @@ def _good_for(key: KeyOut) -> str:
     if key.deployments is None:
         scope = _GOOD_FOR[key.scope]
     else:
-        scope = f"{len(key.deployments)} deployments"
+        scope = f"{len(key.deployments)} deployment{'s' * (len(key.deployments) != 1)}"
     return f"{scope}, until the grace ends" if key.state is KeyState.ROTATING else scope
 
 
 COLUMNS: Columns[KeyOut] = {
     "id": "id",
     "name": "name",
-    "key": "masked",
-    "environment": "environment",
+    "state": "state",
     "good for": _good_for,
+    "expires": lambda key: key.grace_ends_at if key.state is KeyState.ROTATING else key.expires_at,
+    "key": "masked",
     "last used": "last_used_at",
-    "from": "last_address",
+    "environment": "environment",
     "uses": "total_uses",
     "refused": "refused_uses",
-    "expires": lambda key: key.grace_ends_at if key.state is KeyState.ROTATING else key.expires_at,
+    "from": "last_address",
     "warnings": lambda key: [warning.code for warning in key.warnings],
 }
 ADDRESS_COLUMNS: Columns[KeyAddressOut] = {
@@ -142,9 +150,9 @@ def create(
 ) -> None:
     """Create a key and print it once.
 
-    [dim]slipstream keys create --name shop --environment production --deployment 0b9c…[/]
-    [dim]slipstream keys create --name ci --manage --expires-in-days 30 --json | jq -r .key[/]
-    [dim]slipstream keys create --name pods --serve --json | jq -r .key > serve-key[/]
+    $ slipstream keys create --name shop --environment production --deployment 0b9c…
+    $ slipstream keys create --name ci --manage --expires-in-days 30 --json | jq -r .key
+    $ slipstream keys create --name pods --serve --json | jq -r .key > serve-key
     """
     with open_session(state, as_json=as_json) as session:
         new = validated(
@@ -167,14 +175,17 @@ def create(
 
 @commands.command("list")
 def list_keys(
-    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+    *,
+    wide: options.Wide = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
 ) -> None:
     """List the keys, newest first."""
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         keys = session.services.keys
         page = KeyPage.of(session.fetch_all(lambda at: keys.page(session.profile_id, at)))
         none = "There are no keys: create one with `slipstream keys create --name NAME`."
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
 
 
 @commands.command("show")
@@ -189,16 +200,20 @@ def show(
 
 @commands.command("addresses")
 def addresses(
-    key_id: KeyId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+    key_id: KeyId,
+    *,
+    wide: options.Wide = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
 ) -> None:
     """List the client addresses that a key was used from, the last one first; 50 are kept."""
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         rows = session.run(session.services.keys.addresses(session.profile_id, key_id))
         found = [KeyAddressOut.model_validate(row) for row in rows]
         none = "It was not used from any address yet."
         session.terminal.show(
             [address.model_dump(mode="json") for address in found],
-            model_table(found, ADDRESS_COLUMNS, empty=none),
+            model_list(found, ADDRESS_COLUMNS, empty=none),
         )
 
 
@@ -230,7 +245,7 @@ def set_(
 ) -> None:
     """Change a key immediately; omitted settings stay the same.
 
-    [dim]slipstream keys set 5d1e… --environment staging --expires-in-days 90[/]
+    $ slipstream keys set 5d1e… --environment staging --expires-in-days 90
     """
     if expires_in_days and never_expires:
         raise typer.BadParameter("--expires-in-days and --never-expires exclude each other")
@@ -271,7 +286,7 @@ def rotate(
 ) -> None:
     """Replace a key by a new one, and print that once.
 
-    [dim]slipstream keys rotate 5d1e… --grace-seconds 3600[/]
+    $ slipstream keys rotate 5d1e… --grace-seconds 3600
     """
     with open_session(state, as_json=as_json) as session:
         order = validated(RotationIn, grace_seconds=grace_seconds, force=force)
@@ -339,7 +354,7 @@ def check(
     This does not tell whether the key exists or is active. Give it on stdin to keep it out of the
     shell's history and of the process list.
 
-    [dim]slipstream keys check < key.txt[/]
+    $ slipstream keys check < key.txt
     """
     with exit_on_error(as_json=as_json):
         text = _read_key(key)

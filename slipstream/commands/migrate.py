@@ -20,7 +20,7 @@ _HELP = (
     "Everything that uses the database does so when it starts, so this is needed only where the "
     "role of the gateways may not alter tables: run it as one that may, before a new version "
     "starts. Others that migrate at the same moment wait.",
-    "[dim]SLIPSTREAM_DATABASE_URL=postgresql://admin@host/name slipstream migrate[/]",
+    "$ SLIPSTREAM_DATABASE_URL=postgresql://admin@host/name slipstream migrate",
 )
 
 

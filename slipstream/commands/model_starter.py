@@ -31,7 +31,7 @@ def starter(
 
     With --json also the schema of its input.
 
-    [dim]slipstream models starter churn | slipstream flows create -[/]
+    $ slipstream models starter churn | slipstream flows create -
     """
     with open_session(state, as_json=as_json) as session:
         pin = session.run(session.services.models.pin(None, name, version))

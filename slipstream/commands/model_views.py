@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from rich.console import RenderableType
 
+from gateway.fleet.hosts import HostStore
 from gateway.fleet.labels import format_labels
 from gateway.fleet.schemas import ServerOut
 from gateway.fleet.states import Batching, Desired, State
@@ -15,6 +16,7 @@ from gateway.models.schemas import ModelOut
 from gateway.storage.tables import InferenceServer
 from model_store.manifest import Manifest, TensorSpec
 from slipstream.commands.tables import Columns, shortened
+from slipstream.session import CommandSession
 from slipstream.terminal import facts, table
 
 _MAX_CLASSES_LENGTH = 60
@@ -41,10 +43,10 @@ def model_columns(
     return {
         "name": "name",
         "versions": "versions",
+        "inference servers": states,
         "labels": "labels",
         "visibility": "visibility",
         "owner": lambda model: owners.get(model.owner_id or "", "installation"),
-        "inference servers": states,
     }
 
 
@@ -69,7 +71,9 @@ def server_title(server: InferenceServer) -> str:
     return f"the inference server for {server.model} v{server.version}"
 
 
-def started_lines(server: InferenceServer, given: Mapping[str, object] | None = None) -> list[str]:
+def started_lines(
+    session: CommandSession, server: InferenceServer, given: Mapping[str, object] | None = None
+) -> list[str]:
     """Return what is said of a server that was told to start, with the settings `given`."""
     seconds = server.idle_timeout_seconds
     sleeps = "" if seconds is None else f"; it sleeps after {seconds} s without a call"
@@ -77,9 +81,10 @@ def started_lines(server: InferenceServer, given: Mapping[str, object] | None = 
     if server.scales:
         replicas = f" with {server.min_replicas} to {server.max_replicas} replicas"
     where = f" on hosts with {format_labels(server.host_labels)}" if server.host_labels else ""
-    started = (
-        f"Starting {server_title(server)}{replicas}{where}{sleeps}{_SHARING[server.batching]}."
-    )
+    rest = f"{replicas}{where}{sleeps}{_SHARING[server.batching]}"
+    if not any(host.is_alive for host in session.run(HostStore(session.workspace.db).all())):
+        return [f"`slipstream up` will start {server_title(server)}{rest}; it is not running."]
+    started = f"Starting {server_title(server)}{rest}."
     if not (given and "batching" in given and any(it.pid for it in server.replicas)):
         return [started]
     return [

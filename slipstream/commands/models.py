@@ -35,7 +35,7 @@ from slipstream.commands.server_options import (
     TargetQueue,
     server_settings,
 )
-from slipstream.commands.tables import model_table
+from slipstream.commands.tables import model_list
 from slipstream.failures import ExitStatus
 from slipstream.session import open_session, validated
 
@@ -96,8 +96,8 @@ def add(
 
     A new model belongs to the installation and is shared, unless options say otherwise.
 
-    [dim]slipstream models add resnet.onnx --name resnet --serve[/]
-    [dim]slipstream models add models/*.onnx[/]
+    $ slipstream models add resnet.onnx --name resnet --serve
+    $ slipstream models add models/*.onnx
     """
     is_one = len(paths) == 1
     if not is_one and (name is not None or version is not None):
@@ -122,7 +122,7 @@ def add(
             if serve:
                 which = str(manifest.version)
                 started = services.fleet.serve_model(None, manifest.name, which)
-                lines += started_lines(session.run(started))
+                lines += started_lines(session, session.run(started))
             return manifest, lines
 
         with services.verifier.one_process():
@@ -155,10 +155,13 @@ def _file_name(path: Path) -> str:
 
 @commands.command("list")
 def list_models(
-    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+    *,
+    wide: options.Wide = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
 ) -> None:
     """List the models by name."""
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         models = session.services.models
         page = ModelPage.of(session.fetch_all(partial(models.page, None)))
         owners = {
@@ -169,7 +172,7 @@ def list_models(
         servers = session.run(session.services.fleet.store.all())
         none = "There are no models: publish one with `slipstream models add PATH --name NAME`."
         session.terminal.show(
-            page, model_table(page.items, model_columns(servers, owners), empty=none)
+            page, model_list(page.items, model_columns(servers, owners), empty=none)
         )
 
 
@@ -225,7 +228,7 @@ def label(
 ) -> None:
     """Point a label at a version, or delete it.
 
-    [dim]slipstream models label resnet stable --version 3[/]
+    $ slipstream models label resnet stable --version 3
     """
     if (version is None) != delete:
         raise typer.BadParameter("give either --version or --delete")
@@ -257,7 +260,7 @@ def set_ownership(
     Deployments of others that call a model keep calling the version that they pinned when it
     becomes private.
 
-    [dim]slipstream models set resnet --private --owner ada@example.com[/]
+    $ slipstream models set resnet --private --owner ada@example.com
     """
     if private is None and owner is None and not no_owner:
         raise typer.BadParameter("give --private, --shared, --owner or --no-owner")
@@ -313,15 +316,15 @@ def serve(
     A running one starts or stops replicas at once. The labels of the machines are those of
     `slipstream hosts list`.
 
-    [dim]slipstream models serve resnet --replicas 2 --idle-timeout 300[/]
-    [dim]slipstream models serve resnet --replicas 1..8 --target-queue 2 --on accelerator=gpu[/]
-    [dim]slipstream models serve encoder --batching declared[/]
+    $ slipstream models serve resnet --replicas 2 --idle-timeout 300
+    $ slipstream models serve resnet --replicas 1..8 --target-queue 2 --on accelerator=gpu
+    $ slipstream models serve encoder --batching declared
     """
     given = server_settings(idle_timeout, replicas, target_queue, on, batching)
     with open_session(state, as_json=as_json) as session:
         settings = validated(ServerSettingsIn, **given).settings()
         server = session.run(session.services.fleet.serve_model(None, name, version, **settings))
-        session.terminal.show(server_document(server), *started_lines(server, given))
+        session.terminal.show(server_document(server), *started_lines(session, server, given))
 
 
 @commands.command("unserve")

@@ -32,9 +32,9 @@ replaced, which takes as long as the calls in flight, and at most the drain time
 Options of `slipstream up` after `--` replace all those that it was started with. Host, ports and
 state folder cannot change. See docs/restarts.md.
 
-    slipstream reload
-    slipstream reload --env-file /etc/slipstream.env
-    slipstream reload -- --workers 4 --worker-concurrency 8
+$ slipstream reload
+$ slipstream reload --env-file /etc/slipstream.env
+$ slipstream reload -- --workers 4 --worker-concurrency 8
 """
 _POLL_SECONDS = 0.1
 _ANSWER_SECONDS = 10.0

@@ -75,8 +75,8 @@ def canary(
 ) -> None:
     """Have a version answer a share of the calls; it is rolled back by itself if it is worse.
 
-    [dim]slipstream deployments canary 0b9c… --weight 5[/]
-    [dim]slipstream deployments canary 0b9c… --version 3 --promote-after 600[/]
+    $ slipstream deployments canary 0b9c… --weight 5
+    $ slipstream deployments canary 0b9c… --version 3 --promote-after 600
     """
     checks = _checks(tolerance, max_different, max_error_increase, max_latency_ratio)
     with open_session(state, as_json=as_json) as session:
@@ -100,7 +100,7 @@ def shadow(
 ) -> None:
     """Send a copy of a share of the calls to a version, and compare the outputs. Only in mode fast.
 
-    [dim]slipstream deployments shadow 0b9c… --weight 100 --tolerance 0.01 --max-different 1[/]
+    $ slipstream deployments shadow 0b9c… --weight 100 --tolerance 0.01 --max-different 1
     """
     checks = _checks(tolerance, max_different, max_error_increase, max_latency_ratio)
     with open_session(state, as_json=as_json) as session:
@@ -121,7 +121,7 @@ def rollout(
 ) -> None:
     """Show the last canary or shadow and what was seen of both versions; or change its weight.
 
-    [dim]slipstream deployments rollout 0b9c… --weight 50[/]
+    $ slipstream deployments rollout 0b9c… --weight 50
     """
     with open_session(state, as_json=as_json) as session:
         service = session.services.rollouts
@@ -142,7 +142,7 @@ def rollback(
 ) -> None:
     """End a canary or shadow: the live version gets all calls again.
 
-    [dim]slipstream deployments rollback 0b9c…[/]
+    $ slipstream deployments rollback 0b9c…
     """
     with open_session(state, as_json=as_json) as session:
         work = session.services.rollouts.end(session.profile_id, deployment_id)

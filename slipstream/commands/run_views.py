@@ -27,12 +27,13 @@ from slipstream.terminal import table
 COLUMNS: Columns[RunSummary] = {
     "id": "flow_run_id",
     "status": "status",
-    "deployment": "deployment_id",
+    "deployment": lambda run: "test of a draft" if run.test else run.deployment_name,
+    "created": "created_at",
+    "took": lambda run: elapsed(run.duration_seconds),
+    "error": lambda run: run.error.code if run.error else "",
     "version": "deployment_version",
     "mode": lambda run: f"{run.execution_mode} {run.deployment_type}",
-    "took": lambda run: elapsed(run.duration_seconds),
-    "created": "created_at",
-    "error": lambda run: run.error.code if run.error else "",
+    "deployment's id": "deployment_id",
 }
 
 _STYLES: Mapping[str, str] = {

@@ -15,6 +15,8 @@ from gateway.runs.schemas import RunPage, RunSummary, TimelineOut
 from gateway.runs.timeline import MAX_SPANS, SpanRequest
 from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
+from gateway.storage.run_tables import RunRow
+from gateway.storage.tables import ApiKey, Deployment, Flow
 from slipstream import options
 from slipstream.administration import RunAdmin
 from slipstream.commands.run_timeline import timeline_view
@@ -28,16 +30,27 @@ from slipstream.commands.run_views import (
     tail_line,
 )
 from slipstream.commands.run_watch import follow, wait_and_show
-from slipstream.commands.tables import model_table
+from slipstream.commands.tables import model_list
+from slipstream.id_prefix import whole_id
 from slipstream.session import open_session
 
 commands = typer.Typer(no_args_is_help=True)
 
-RunId = Annotated[str, typer.Argument(help="Id of the run.", metavar="ID")]
+RunId = Annotated[
+    str, typer.Argument(help="Id of the run.", metavar="ID", callback=whole_id(RunRow))
+]
 Timeout = Annotated[
     float | None, typer.Option(min=0, help="Seconds to wait at most. Default: no limit.")
 ]
-Deployment = Annotated[str | None, typer.Option(help="Only runs of this deployment.", metavar="ID")]
+OfDeployment = Annotated[
+    str | None,
+    typer.Option(
+        "--deployment",
+        help="Only runs of this deployment.",
+        metavar="ID",
+        callback=whole_id(Deployment),
+    ),
+]
 Status = Annotated[RunStatus | None, typer.Option(help="Only runs with this status.")]
 
 
@@ -49,15 +62,22 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 @commands.command("list")
 def list_runs(
     *,
-    deployment: Deployment = None,
+    deployment: OfDeployment = None,
     flow: Annotated[
         str | None,
-        typer.Option(help="Only runs of this flow, and tests of its drafts.", metavar="ID"),
+        typer.Option(
+            help="Only runs of this flow, and tests of its drafts.",
+            metavar="ID",
+            callback=whole_id(Flow),
+        ),
     ] = None,
     status: Status = None,
     version: Annotated[int | None, typer.Option(min=1, help="Only runs of this version.")] = None,
     key: Annotated[
-        str | None, typer.Option(help="Only runs that this API key started.", metavar="ID")
+        str | None,
+        typer.Option(
+            help="Only runs that this API key started.", metavar="ID", callback=whole_id(ApiKey)
+        ),
     ] = None,
     code: Annotated[str | None, typer.Option(help="Only runs with this error code.")] = None,
     mode: Annotated[ExecutionMode | None, typer.Option(help="Only runs of this mode.")] = None,
@@ -74,6 +94,7 @@ def list_runs(
     before: options.Before = None,
     limit: options.Limit = options.DEFAULT_LIMIT,
     cursor: options.Cursor = None,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -82,11 +103,11 @@ def list_runs(
     Where most runs do not match, a page ends after 10,000 of them and may be empty: the next one
     goes on.
 
-    [dim]slipstream runs list --status failed --from 2026-01-31[/]
-    [dim]slipstream runs list --code flow_failed --min-seconds 5[/]
-    [dim]slipstream runs list --deployment 0b9c… --json | jq -r .items[].flow_run_id[/]
+    $ slipstream runs list --status failed --from 2026-01-31
+    $ slipstream runs list --code flow_failed --min-seconds 5
+    $ slipstream runs list --deployment 0b9c… --json | jq -r .items[].flow_run_id
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         which = RunFilter(
             profile_id=session.profile_id,
             deployment_id=deployment,
@@ -106,7 +127,7 @@ def list_runs(
         page = session.run(runs.page(which, request))
         shown = RunPage.of(page, session.run(runs.names(page.items)))
         none = "No runs match."
-        session.terminal.show(shown, model_table(shown.items, COLUMNS, empty=none))
+        session.terminal.show(shown, model_list(shown.items, COLUMNS, empty=none))
         session.terminal.note_next_page(page.next_cursor)
 
 
@@ -131,7 +152,7 @@ def timeline(
 ) -> None:
     """Show what happened to a run and when: queue, nodes, end and webhooks, as bars.
 
-    [dim]slipstream runs timeline 0190…[/]
+    $ slipstream runs timeline 0190…
     """
     with open_session(state, as_json=as_json) as session:
         request = SpanRequest(limit=limit, cursor=cursor)
@@ -154,7 +175,7 @@ def wait(
 
     Exit status: 0 completed; 1 failed, cancelled, or not finished in time.
 
-    [dim]slipstream runs wait 0190… --timeout 60 && echo done[/]
+    $ slipstream runs wait 0190… --timeout 60 && echo done
     """
     with open_session(state, as_json=as_json) as session:
         wait_and_show(session, run_id, timeout)
@@ -191,7 +212,7 @@ def retry(
 
     With --wait, the exit status is that of `slipstream runs wait`.
 
-    [dim]slipstream runs retry 0190… --wait[/]
+    $ slipstream runs retry 0190… --wait
     """
     with open_session(state, as_json=as_json) as session:
         run = session.run(RunAdmin(session.workspace).retry(run_id, latest=latest))
@@ -210,14 +231,14 @@ def delete(
             "--before", help="Only runs created before this time.", callback=options.local_time
         ),
     ],
-    deployment: Deployment = None,
+    deployment: OfDeployment = None,
     status: Status = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """Delete finished runs, with their inputs and outputs.
 
-    [dim]slipstream runs delete --before 2026-01-31 --status failed[/]
+    $ slipstream runs delete --before 2026-01-31 --status failed
     """
     with open_session(state, as_json=as_json) as session:
         which = RunFilter(
@@ -233,7 +254,7 @@ def delete(
 @commands.command("tail")
 def tail(
     *,
-    deployment: Deployment = None,
+    deployment: OfDeployment = None,
     status: Status = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
@@ -244,8 +265,8 @@ def tail(
     stops. With --json each line is a document; those of nodes have `node_id` and `node` instead
     of `status`.
 
-    [dim]slipstream runs tail[/]
-    [dim]slipstream runs tail --status failed --json | jq -r .error.message[/]
+    $ slipstream runs tail
+    $ slipstream runs tail --status failed --json | jq -r .error.message
     """
     with open_session(state, as_json=as_json) as session:
         which = RunFilter(

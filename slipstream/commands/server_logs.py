@@ -41,7 +41,7 @@ def logs(
 ) -> None:
     """Show the last lines of the log of a version's inference server, also of one that has ended.
 
-    [dim]slipstream models logs churn --version 3 --follow[/]
+    $ slipstream models logs churn --version 3 --follow
     """
     if follow and as_json:
         raise typer.BadParameter("give either --follow or --json")

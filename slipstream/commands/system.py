@@ -25,7 +25,7 @@ _MORE = """
 
 It exits with 1 if something is wrong. `slipstream doctor` looks at this machine, too.
 
-[dim]slipstream system --json | jq -r '.problems[] | .text'[/]
+$ slipstream system --json | jq -r '.problems[] | .text'
 """
 
 

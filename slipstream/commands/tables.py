@@ -9,7 +9,9 @@ from typing import TypeVar
 import orjson
 from pydantic import BaseModel
 from rich.console import RenderableType
+from rich.text import Text
 
+from slipstream.list_table import ListTable
 from slipstream.terminal import facts, table
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -21,15 +23,23 @@ _MAX_JSON_LENGTH = 60
 
 
 def model_table(models: Sequence[Model], columns: Columns[Model], *, empty: str) -> RenderableType:
-    """Return a row for each model; `empty` is shown if there are none."""
-    rows = [
+    """Return a row for each model, folded where it is long; `empty` is shown if there are none."""
+    return table(list(columns), _rows(models, columns), empty=empty)
+
+
+def model_list(models: Sequence[Model], columns: Columns[Model], *, empty: str) -> RenderableType:
+    """Return a line for each model: as many of the columns as fit, the first before the later."""
+    return ListTable(list(columns), _rows(models, columns)) if models else Text(empty)
+
+
+def _rows(models: Sequence[Model], columns: Columns[Model]) -> list[list[object]]:
+    return [
         [
             _text(getattr(model, source) if isinstance(source, str) else source(model))
             for source in columns.values()
         ]
         for model in models
     ]
-    return table(list(columns), rows, empty=empty)
 
 
 def model_fields(

@@ -16,11 +16,13 @@ from rich.console import RenderableType
 
 from gateway.errors import GatewayError
 from gateway.storage.clock import now
+from gateway.storage.tables import ApiKey, Deployment
 from gateway.usage.schemas import HeatmapOut, UsageItem, UsageOut
 from gateway.usage.service import GroupBy, Step, UsageQuery
 from protos.errors import ErrorCode
 from slipstream import options
-from slipstream.commands.tables import Columns, elapsed, model_table
+from slipstream.commands.tables import Columns, elapsed, model_list
+from slipstream.id_prefix import whole_id
 from slipstream.session import open_session
 from slipstream.terminal import table
 
@@ -32,10 +34,10 @@ _SHADES = "░▒▓█"
 _HELP = (
     "The sparkline shows calls over time, oldest first; finished runs if there were no calls. "
     "Gateways write every 5 seconds.",
-    "[dim]slipstream usage --last 7d[/]",
-    "[dim]slipstream usage --by key --deployment 0b9c…[/]",
-    "[dim]slipstream usage --heatmap --last 1h[/]",
-    "[dim]slipstream usage --by code --json | jq '.items[] | {code, calls}'[/]",
+    "$ slipstream usage --last 7d\n"
+    "$ slipstream usage --by key --deployment 0b9c…\n"
+    "$ slipstream usage --heatmap --last 1h\n"
+    "$ slipstream usage --by code --json | jq '.items[] | {code, calls}'",
 )
 
 
@@ -47,10 +49,14 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 def usage(
     *,
     deployment: Annotated[
-        str | None, typer.Option(help="Only this deployment.", metavar="ID")
+        str | None,
+        typer.Option(help="Only this deployment.", metavar="ID", callback=whole_id(Deployment)),
     ] = None,
     version: Annotated[int | None, typer.Option(help="Only this version.", min=1)] = None,
-    key: Annotated[str | None, typer.Option(help="Only this API key.", metavar="ID")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Only this API key.", metavar="ID", callback=whole_id(ApiKey)),
+    ] = None,
     heatmap: Annotated[
         bool, typer.Option("--heatmap", help="Show how many calls took how long, over time.")
     ] = False,
@@ -58,11 +64,12 @@ def usage(
     last: Annotated[
         str, typer.Option(help="How far back: minutes, hours or days.", metavar="15m|24h|7d")
     ] = "24h",
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """Show calls, errors, runs and percentiles."""
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         until = now()
         query = UsageQuery(
             since=until - _length(last),
@@ -151,7 +158,7 @@ def _table(whole: UsageOut, series: UsageOut) -> RenderableType:
         **({} if whole.by is GroupBy.CODE else times),
         "over time": lambda item: sparkline(_volumes(steps.get(_group(item), ()), series)),
     }
-    return model_table(whole.items, columns, empty="No calls in that time.")
+    return model_list(whole.items, columns, empty="No calls in that time.")
 
 
 def _group(item: UsageItem) -> tuple[object, ...]:

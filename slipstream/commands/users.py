@@ -14,19 +14,19 @@ from gateway.auth.identity import Role
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
 from slipstream import options
-from slipstream.commands.tables import Columns, model_table
+from slipstream.commands.tables import Columns, model_list
 from slipstream.failures import RefusedError
 from slipstream.session import CommandSession, open_session
 
 commands = typer.Typer(no_args_is_help=True)
 
 COLUMNS: Columns[UserOut] = {
-    "id": "id",
     "e-mail": "email",
     "role": "role",
     "state": "state",
-    "password": lambda user: "set" if user.has_password else "none yet",
     "last login": "last_login_at",
+    "password": lambda user: "set" if user.has_password else "none yet",
+    "user's id": "id",
 }
 
 User = Annotated[str, typer.Argument(help="E-mail address or id of the user.", metavar="USER")]
@@ -58,8 +58,8 @@ def create(
 ) -> None:
     """Create a user. The password is prompted for, read from stdin, or generated.
 
-    [dim]slipstream users create ada@example.com --role admin[/]
-    [dim]slipstream users create ada@example.com --generate[/]
+    $ slipstream users create ada@example.com --role admin
+    $ slipstream users create ada@example.com --generate
     """
     with open_session(state, as_json=as_json) as session:
         password = None if no_password else _password(generated=generated)
@@ -70,13 +70,16 @@ def create(
 
 @commands.command("list")
 def list_users(
-    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+    *,
+    wide: options.Wide = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
 ) -> None:
     """List the users, newest first."""
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         page = UserPage.of(session.fetch_all(session.services.users.page))
         none = "There are no users."
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
 
 
 @commands.command("set-role")
@@ -105,7 +108,7 @@ def reset_password(
 
     The password is prompted for, read from stdin, or generated.
 
-    [dim]slipstream users reset-password admin@localhost[/]
+    $ slipstream users reset-password admin@localhost
     """
     with open_session(state, as_json=as_json) as session:
         session.run(session.services.users.find(user))
@@ -123,8 +126,8 @@ def invite(
 
     It ends the user's older links.
 
-    [dim]slipstream users create ada@example.com --no-password[/]
-    [dim]slipstream users invite ada@example.com[/]
+    $ slipstream users create ada@example.com --no-password
+    $ slipstream users invite ada@example.com
     """
     with open_session(state, as_json=as_json) as session:
         found = session.run(session.services.users.find(user))

@@ -10,6 +10,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from gateway.storage.paging import PageRequest
+from gateway.storage.run_tables import RunRow
+from gateway.storage.tables import Deployment
 from gateway.webhooks.events import TEST_EVENT, WebhookEvent
 from gateway.webhooks.listing import DeliveryFilter
 from gateway.webhooks.schemas import (
@@ -22,23 +24,24 @@ from gateway.webhooks.schemas import (
 from gateway.webhooks.states import AttemptResult, DeliveryStatus
 from slipstream import options
 from slipstream.administration import webhook_service
-from slipstream.commands.tables import Columns, elapsed, model_fields, model_table
+from slipstream.commands.tables import Columns, elapsed, model_fields, model_list, model_table
+from slipstream.id_prefix import whole_id
 from slipstream.session import open_session
 
 EVENTS = (*WebhookEvent, TEST_EVENT)
 COLUMNS: Columns[DeliverySummary] = {
     "id": "id",
-    "event": "event",
-    "run": "flow_run_id",
     "status": "status",
-    "attempts": "attempts",
+    "event": "event",
     "created": "created_at",
-    "next": lambda out: out.next_attempt_at if out.status is DeliveryStatus.PENDING else None,
+    "attempts": "attempts",
     "last answer": lambda out: out.last_error or out.last_status_code,
+    "next": lambda out: out.next_attempt_at if out.status is DeliveryStatus.PENDING else None,
+    "run": "flow_run_id",
 }
 ATTEMPT_COLUMNS: Columns[AttemptOut] = {
     "attempt": "number",
-    "at": lambda out: f"{out.started_at.astimezone():%Y-%m-%d %H:%M:%S}",
+    "at": "started_at",
     "took": lambda out: elapsed(out.seconds),
     "result": "result",
     "status": "status_code",
@@ -63,9 +66,13 @@ def add_to(commands: typer.Typer) -> None:
 def deliveries(
     *,
     deployment: Annotated[
-        str | None, typer.Option(help="Only of this deployment.", metavar="ID")
+        str | None,
+        typer.Option(help="Only of this deployment.", metavar="ID", callback=whole_id(Deployment)),
     ] = None,
-    run: Annotated[str | None, typer.Option(help="Only of this run.", metavar="ID")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(help="Only of this run.", metavar="ID", callback=whole_id(RunRow)),
+    ] = None,
     status: Annotated[
         DeliveryStatus | None, typer.Option(help="Only those with this status.")
     ] = None,
@@ -76,13 +83,14 @@ def deliveries(
     before: options.Before = None,
     limit: options.Limit = options.DEFAULT_LIMIT,
     cursor: options.Cursor = None,
+    wide: options.Wide = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
     """List events and their delivery status, newest first, a page at a time.
 
-    [dim]slipstream webhooks deliveries --status failed --from 2026-01-31[/]
-    [dim]slipstream webhooks deliveries --run 0190… --json | jq .items[].status[/]
+    $ slipstream webhooks deliveries --status failed --from 2026-01-31
+    $ slipstream webhooks deliveries --run 0190… --json | jq .items[].status
     """
     if event is not None and event not in EVENTS:
         raise typer.BadParameter(f"--event: expected one of {', '.join(EVENTS)}")
@@ -94,13 +102,13 @@ def deliveries(
         since=since,
         before=before,
     )
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         request = PageRequest(limit=limit, cursor=cursor)
         webhooks = webhook_service(session.workspace)
         found = session.run(webhooks.deliveries(session.profile_id, which, request))
         page = DeliveryPage.of(found)
         none = "No deliveries match."
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
         session.terminal.note_next_page(page.next_cursor)
 
 
@@ -124,7 +132,12 @@ def replay(
     ] = None,
     *,
     deployment: Annotated[
-        str | None, typer.Option(help="All of this deployment, since a time.", metavar="ID")
+        str | None,
+        typer.Option(
+            help="All of this deployment, since a time.",
+            metavar="ID",
+            callback=whole_id(Deployment),
+        ),
     ] = None,
     since: Annotated[
         datetime | None,
@@ -138,8 +151,8 @@ def replay(
 ) -> None:
     """Send events again with the same ids; running gateways do it.
 
-    [dim]slipstream webhooks replay msg_5yqQ…[/]
-    [dim]slipstream webhooks replay --deployment 0b9c… --since 2026-01-31T08:00:00[/]
+    $ slipstream webhooks replay msg_5yqQ…
+    $ slipstream webhooks replay --deployment 0b9c… --since 2026-01-31T08:00:00
     """
     if (delivery_id is None) == (deployment is None):
         raise typer.BadParameter("give either a delivery's id, or --deployment and --since")

@@ -48,9 +48,9 @@ def listen_(
     one printed by `deployments create --callback-url …` or `webhooks rotate`. With --json, each
     line is a document: the address, each delivery, and the totals.
 
-    [dim]slipstream webhooks listen --secret-file secret.txt[/]
-    [dim]slipstream webhooks listen --fail 0.3[/]
-    [dim]slipstream webhooks listen --forward-to http://localhost:3000/hooks --json | jq .event[/]
+    $ slipstream webhooks listen --secret-file secret.txt
+    $ slipstream webhooks listen --fail 0.3
+    $ slipstream webhooks listen --forward-to http://localhost:3000/hooks --json | jq .event
     """
     with exit_on_error(as_json=as_json):
         if forward_to is not None and not forward_to.startswith(("http://", "https://")):

@@ -57,8 +57,8 @@ def verify(
     To check your own code, pass the signature that it computed as --signature. Exit status: 0 if
     the signature is valid, else 1.
 
-    [dim]slipstream webhooks verify --secret-file s.txt --headers headers.txt --body body.json[/]
-    [dim]slipstream webhooks verify --id msg_5… --timestamp 1767323046 --signature v1,E… --body -[/]
+    $ slipstream webhooks verify --secret-file s.txt --headers headers.txt --body body.json
+    $ slipstream webhooks verify --id msg_5… --timestamp 1767323046 --signature v1,E… --body -
     """
     with exit_on_error(as_json=as_json):
         if [str(path) for path in (body, secret_file, headers)].count(_STDIN) > 1:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
+from gateway.storage.tables import Deployment
 from gateway.webhooks.events import WebhookEvent
 from gateway.webhooks.schemas import (
     DeliveryOut,
@@ -19,16 +20,22 @@ from gateway.webhooks.states import AttemptResult, DeliveryStatus, EndpointState
 from slipstream import options
 from slipstream.administration import webhook_service
 from slipstream.commands import webhook_deliveries
-from slipstream.commands.tables import Columns, model_fields, model_table
+from slipstream.commands.tables import Columns, model_fields, model_list
 from slipstream.commands.webhook_deliveries import delivery_views
 from slipstream.commands.webhook_listen import listen_
 from slipstream.commands.webhook_verify import verify
 from slipstream.failures import ExitStatus
+from slipstream.id_prefix import whole_id
 from slipstream.session import open_session, validated
 
 commands = typer.Typer(no_args_is_help=True)
 
-Deployment = Annotated[str, typer.Argument(help="Id of the deployment.", metavar="DEPLOYMENT")]
+DeploymentArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Id of the deployment.", metavar="DEPLOYMENT", callback=whole_id(Deployment)
+    ),
+]
 
 
 def _state(out: EndpointOut) -> str:
@@ -42,10 +49,10 @@ def _fields(out: EndpointOut) -> RenderableType:
 COLUMNS: Columns[EndpointOut] = {
     "id": "deployment_id",
     "deployment": "deployment_name",
-    "callback URL": "callback_url",
-    "events": "events",
     "state": _state,
+    "callback URL": "callback_url",
     "failures in a row": lambda out: out.failures or None,
+    "events": "events",
 }
 
 
@@ -60,22 +67,25 @@ commands.command("verify")(verify)
 
 @commands.command("list")
 def list_webhooks(
-    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+    *,
+    wide: options.Wide = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
 ) -> None:
     """List the deployments that have a webhook, newest first."""
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, wide=wide) as session:
         webhooks = webhook_service(session.workspace)
         page = EndpointPage.of(session.fetch_all(lambda at: webhooks.page(session.profile_id, at)))
         none = (
             "There are no webhooks: add one with "
             "`slipstream deployments set ID --callback-url URL`."
         )
-        session.terminal.show(page, model_table(page.items, COLUMNS, empty=none))
+        session.terminal.show(page, model_list(page.items, COLUMNS, empty=none))
 
 
 @commands.command("show")
 def show(
-    deployment: Deployment,
+    deployment: DeploymentArgument,
     *,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
@@ -89,7 +99,7 @@ def show(
 
 @commands.command("set")
 def set_(
-    deployment: Deployment,
+    deployment: DeploymentArgument,
     *,
     event: Annotated[
         list[WebhookEvent] | None,
@@ -108,8 +118,8 @@ def set_(
 
     Events are held while it is disabled: enable it, then replay them.
 
-    [dim]slipstream webhooks set 0b9c… --event run.started --event run.failed[/]
-    [dim]slipstream webhooks set 0b9c… --enable[/]
+    $ slipstream webhooks set 0b9c… --event run.started --event run.failed
+    $ slipstream webhooks set 0b9c… --enable
     """
     with open_session(state, as_json=as_json) as session:
         new_state = {True: EndpointState.ENABLED, False: EndpointState.DISABLED, None: None}[enable]
@@ -129,7 +139,7 @@ def set_(
 
 @commands.command("rotate")
 def rotate(
-    deployment: Deployment,
+    deployment: DeploymentArgument,
     *,
     force: Annotated[
         bool, typer.Option("--force", help="Even if the last rotation's overlap has not ended.")
@@ -139,7 +149,7 @@ def rotate(
 ) -> None:
     """Create a new secret and print it once. The old one also signs for another 24 hours.
 
-    [dim]slipstream webhooks rotate 0b9c… > secret.txt[/]
+    $ slipstream webhooks rotate 0b9c… > secret.txt
     """
     with open_session(state, as_json=as_json) as session:
         webhooks = webhook_service(session.workspace)
@@ -154,7 +164,7 @@ def rotate(
 
 @commands.command("end-overlap")
 def end_overlap(
-    deployment: Deployment,
+    deployment: DeploymentArgument,
     *,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
@@ -169,7 +179,7 @@ def end_overlap(
 
 @commands.command("resume")
 def resume(
-    deployment: Deployment,
+    deployment: DeploymentArgument,
     *,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
@@ -186,7 +196,7 @@ def resume(
 
 @commands.command("test")
 def send_test(
-    deployment: Deployment,
+    deployment: DeploymentArgument,
     *,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,

@@ -8,6 +8,7 @@ from datetime import timedelta
 from importlib.resources import as_file, files
 from typing import Any
 
+from gateway.deployments.plan import KeyChoice, Launch
 from gateway.deployments.settings import DeploymentSettings, ExecutionMode
 from gateway.errors import GatewayError
 from gateway.flows.schemas import FlowIn
@@ -55,10 +56,10 @@ async def first_start(workspace: Workspace, printer: StatusPrinter, *, demo: boo
         profile.id,
         flow_id,
         DeploymentSettings(name=draft.name, execution_mode=ExecutionMode.FAST),
+        launch=Launch(api_key=KeyChoice.NEW),
     )
+    assert deployed.key is not None
     printer.step("demo", f"fast deployment {deployed.row.id}, and an API key for it")
-    if deployed.key is None:  # another process has just created a key, and has shown it
-        return None
     # The key is printed, and what is printed ends up in journals.
     await workspace.services.keys.change(
         profile.id, deployed.key.row.id, expires_at=now() + _KEY_LIFETIME

@@ -136,6 +136,7 @@ def _record(options: UpOptions) -> RunningSupervisor:
         workers=options.workers,
         schema=newest_revision(),
         tls_certificate=str(certificate) if certificate else None,
+        tls_key=str(options.tls_key) if options.tls_key else None,
         settings=installation_variables(),
         pepper_in_environment=has_pepper(),
     )

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from slipstream.demo.bootstrap import Demo
-from slipstream.demo.call import DemoCall
 from slipstream.readiness import GatewayReadiness, fetch_readiness
 from slipstream.settings import UpOptions, reachable
 from slipstream.status_printer import StatusPrinter
+from slipstream.trigger_call import TriggerCall
 
 _READY_TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.05
@@ -128,13 +128,13 @@ class ReadyBanner:
         setup = f"setup#token={self.setup_token}" if self.setup_token else ""
         return f"{self._options.url}/console/{setup}"
 
-    def _call(self, demo: Demo) -> DemoCall:
+    def _call(self, demo: Demo) -> TriggerCall:
         return self._trigger_call(demo.deployment_id, demo.key, demo.input_data)
 
     def _trigger_call(
         self, deployment_id: str, key: str, input_data: Mapping[str, Any]
-    ) -> DemoCall:
-        return DemoCall(
+    ) -> TriggerCall:
+        return TriggerCall(
             host=reachable(self._options.host),
             port=self._options.port,
             deployment_id=deployment_id,

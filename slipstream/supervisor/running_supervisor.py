@@ -40,6 +40,8 @@ class RunningSupervisor:
     """Revision of the newest migration that its code has."""
     tls_certificate: str | None = None
     """The certificate's file, if it uses TLS."""
+    tls_key: str | None = None
+    """The file with its private key; None also from an older version."""
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Its environment variables that commands need, without the pepper. URLs contain passwords."""
     pepper_in_environment: bool = False

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
+import re
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from gateway.fleet.hosts import HostStore
 from gateway.fleet.store import FleetStore
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from slipstream.cli import NOUNS, build
+from slipstream.workspace import open_workspace, read_settings
 from tests import onnx_models
 from tests.slipstream.cli import Cli
 
@@ -51,7 +55,7 @@ def test_without_json_the_key_alone_is_on_stdout(cli: Cli) -> None:
 
 def test_a_key_for_an_unknown_deployment_or_without_a_name_is_refused(cli: Cli) -> None:
     unknown = ("keys", "create", "--name", "x", "--deployment", "nowhere")
-    assert cli.refusal(*unknown) == (1, "validation_failed")
+    assert cli.refusal(*unknown) == (1, "not_found")
     assert cli.refusal("keys", "create", "--name", "") == (1, "validation_failed")
     assert cli.run("keys", "create").exit_code == 2
 
@@ -75,6 +79,21 @@ def test_several_models_are_added_under_the_names_of_their_files(cli: Cli, tmp_p
     assert "Model 'two' version 2 is published." in again.stdout
     both = (str(tmp_path / "one.onnx"), str(tmp_path / "two.onnx"))
     assert cli.run("models", "add", *both, "--name", "x").exit_code == 2
+
+
+def test_a_server_is_said_to_start_only_where_a_host_runs(cli: Cli, model: str) -> None:
+    add = ("models", "add", model, "--name", "mlp", "--serve")
+    stopped = cli.run(*add).stdout
+    assert "`slipstream up` will start the inference server for mlp v1" in stopped
+    assert "Starting" not in stopped
+
+    async def claim() -> None:
+        async with open_workspace(read_settings(state=cli.state)) as workspace:
+            await HostStore(workspace.db).claim(name="h", owner="o", has_ended=lambda _: False)
+
+    asyncio.run(claim())
+    assert "Starting the inference server for mlp v2." in cli.run(*add).stdout
+    assert "Starting the inference server for mlp v2." in cli.run("models", "serve", "mlp").stdout
 
 
 def test_a_model_is_given_to_a_user_and_made_private(cli: Cli, model: str) -> None:
@@ -203,7 +222,7 @@ def test_a_flow_is_updated_and_deleted(cli: Cli, tmp_path: Path) -> None:
     assert cli.refusal("flows", "update", flow["id"], str(file)) == (1, "not_found")
 
 
-def test_a_flow_is_saved_and_deployed_with_its_first_key(cli: Cli, tmp_path: Path) -> None:
+def test_a_flow_is_saved_and_each_deployment_has_a_key_of_its_own(cli: Cli) -> None:
     iris = FLOW.with_name("iris.onnx")
     cli.answer("models", "add", str(iris), "--name", "iris")
     flow = cli.answer("flows", "create", str(FLOW))
@@ -213,7 +232,8 @@ def test_a_flow_is_saved_and_deployed_with_its_first_key(cli: Cli, tmp_path: Pat
     assert made["execution_mode"] == "fast"
     assert made["api_key"]["key"].startswith("sk-")
     second = cli.answer("deployments", "create", "--flow", flow["id"], "--name", "Again")
-    assert second["api_key"] is None
+    assert made["api_key"]["deployments"] == [made["id"]]
+    assert second["api_key"]["deployments"] == [second["id"]]
     listed = cli.answer("deployments", "list")["items"]
     assert {item["id"] for item in listed} == {made["id"], second["id"]}
     assert cli.answer("deployments", "show", made["id"])["models"] == made["models"]
@@ -248,10 +268,65 @@ def test_a_dry_run_makes_nothing_and_a_key_is_made_as_chosen(cli: Cli) -> None:
     assert (plan["deployable"], plan["creates_key"]) == (True, True)
     assert cli.answer("deployments", "list")["items"] == []
     assert "nothing was made" in " ".join(cli.run(*create, "--dry-run").stdout.split())
-    assert cli.answer(*create, "--make-key", "none")["api_key"] is None
-    made = cli.answer(*create, "--make-key", "new", "--start-server")
+    assert cli.answer(*create, "--no-key")["api_key"] is None
+    made = cli.answer(*create, "--start-server")
     assert made["api_key"]["deployments"] == [made["id"]]
     assert made["readiness"]["state"] == "booting"
+
+
+def test_a_new_deployment_prints_a_curl_line_that_calls_it(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.answer("models", "add", str(FLOW.with_name("iris.onnx")), "--name", "iris")
+    document = json.loads(FLOW.read_text())
+    flow = cli.answer("flows", "create", str(FLOW))["id"]
+    create = ("deployments", "create", "--flow", flow, "--mode", "fast")
+
+    made, words = made_and_called(cli.run(*create).stdout)
+    (test_data,) = (
+        node["config"]["test_data"] for node in document["nodes"] if node["type"] == "api_input"
+    )
+    assert words[:5] == ["curl", "-sS", "-X", "POST", f"http://127.0.0.1:8080{made['path']}"]
+    assert f"X-API-Key: {made['key']}" in words
+    assert json.loads(words[-1]) == {"input_data": test_data}
+
+    monkeypatch.setenv("SLIPSTREAM_PUBLIC_BASE_URL", "https://api.example.com")
+    made, words = made_and_called(cli.run(*create).stdout)
+    assert words[4] == f"https://api.example.com{made['path']}"
+    silent = cli.run(*create, "--no-key").stdout
+    assert "curl" not in silent
+    assert "sk-" not in silent
+
+
+@pytest.mark.parametrize(("rows", "body"), [(1, None), (2000, "@input.json")])
+def test_a_curl_line_has_a_derived_example_or_names_the_file_of_a_long_one(
+    cli: Cli, tmp_path: Path, rows: int, body: str | None
+) -> None:
+    cli.answer("models", "add", str(FLOW.with_name("iris.onnx")), "--name", "iris")
+    document = json.loads(FLOW.read_text())
+    for node in document["nodes"]:
+        if node["type"] == "api_input":
+            node["config"] = {"test_data": {"x": [[0.5] * 4] * rows}} if body else {}
+    (tmp_path / "flow.json").write_text(json.dumps(document))
+    flow = cli.answer("flows", "create", str(tmp_path / "flow.json"))["id"]
+    shown = cli.run("deployments", "create", "--flow", flow, "--mode", "fast").stdout
+    made, words = made_and_called(shown)
+    if body is None:
+        assert json.loads(words[-1]) == {"input_data": {"x": [[0.5, 0.5, 0.5, 0.5]]}}
+        return
+    assert words[-1] == body
+    code = cli.answer("deployments", "code", made["path"].split("/")[3])
+    assert f"deployments code {made['path'].split('/')[3]} --json" in shown
+    assert json.loads(code["input_file"]["content"]) == {"input_data": {"x": [[0.5] * 4] * rows}}
+
+
+def made_and_called(shown: str) -> tuple[dict[str, str], list[str]]:
+    """Return path and key of a new deployment, and the words of the curl line."""
+    (curl,) = (line for line in shown.splitlines() if line.startswith("curl "))
+    (path,) = re.findall(r"^Deployment '.*' \S+: POST (\S+)$", shown, re.MULTILINE)
+    (key,) = re.findall(r"^API key for this deployment, shown only once: (\S+)$", shown, re.M)
+    assert "slipstream up" in shown
+    return {"path": path, "key": key}, shlex.split(curl)
 
 
 def test_a_deployment_goes_through_its_versions(cli: Cli, tmp_path: Path) -> None:

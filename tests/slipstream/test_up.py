@@ -73,6 +73,7 @@ def test_the_first_start_prints_a_curl_line_that_works_and_the_second_no_secret(
     (shown,) = json.loads(keys.stdout)["items"]
     left = datetime.fromisoformat(shown["expires_at"]) - datetime.now(UTC)
     assert timedelta(hours=23) < left <= timedelta(days=1)
+    assert [f"/{id_}/" in curl for id_ in shown["deployments"]] == [True]
     assert run_curl(curl)["output_data"] == answer["output_data"]
     get_key = get_key.replace("slipstream", f"{sys.executable} -m slipstream", 1)
     script = f"{get_key}\n{call}"

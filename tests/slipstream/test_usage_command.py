@@ -17,6 +17,8 @@ from tests.gateway.usage.calls import DeploymentVersion, call
 from tests.slipstream.cli import Cli
 from tests.system.flow_documents import transform_flow
 
+NOWHERE = "00000000-0000-4000-8000-000000000000"
+
 
 @pytest.fixture
 def deployment(cli: Cli, tmp_path: Path) -> str:
@@ -76,7 +78,7 @@ def test_the_json_document_is_that_of_rest(cli: Cli, deployment: str) -> None:
     assert item["calls"] == 8
     (item,) = cli.answer("usage", "--last", "15m", "--by", "version")["items"]
     assert (item["calls"], item["version"]) == (3, 1)
-    assert cli.answer("usage", "--deployment", "0" * 36)["items"] == []
+    assert cli.answer("usage", "--deployment", NOWHERE)["items"] == []
 
 
 @pytest.mark.parametrize("by", ["deployment", "version", "key", "code", "all"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import socket
 import ssl
@@ -9,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import grpc
@@ -18,7 +20,9 @@ import pytest
 import requests
 from tritonclient import grpc as triton_grpc
 from tritonclient import http as triton_http
+from typer.testing import CliRunner
 
+from slipstream.cli import build
 from tests.authority import Authority, replace_file
 from tests.slipstream.running import NO_WORKER, Up
 from tests.slipstream.test_up_refusals import refused
@@ -46,11 +50,11 @@ class TlsInstallation:
         self.url = f"https://localhost:{up.port}"
         self.ca = str(authority.ca)
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """The demo's API key."""
-        header = next(word for word in self.curl if word.startswith("X-API-Key: "))
-        return header.removeprefix("X-API-Key: ")
+        """An API key that calls models: the demo's calls its deployment only."""
+        words = ["keys", "create", "--name", "models", "--state", str(self.up.state)]
+        return CliRunner().invoke(build(called="keys"), words).stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,22 @@ def test_the_printed_curl_command_uses_https_and_works(running: TlsInstallation)
         curl, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=True
     )
     assert "output" in answer.stdout
+
+
+def test_the_curl_line_of_a_new_deployment_uses_https_and_works(running: TlsInstallation) -> None:
+    state = ["--state", str(running.up.state)]
+    flows = CliRunner().invoke(build(called="flows"), ["flows", "list", "--json", *state])
+    flow = json.loads(flows.stdout)["items"][0]["id"]
+    create = ["deployments", "create", "--flow", flow, "--mode", "fast", *state]
+    shown = CliRunner().invoke(build(called="deployments"), create).stdout
+    (line,) = (line for line in shown.splitlines() if line.startswith("curl "))
+    assert "slipstream up" not in shown
+    curl = shlex.split(line)
+    curl[1:1] = ["--cacert", running.ca]
+    answer = subprocess.run(
+        curl, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=True
+    )
+    assert json.loads(answer.stdout)["status"] == "completed"
 
 
 def test_httpx_and_requests_reach_rest_but_not_with_another_ca_or_without_tls(

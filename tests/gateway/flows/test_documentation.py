@@ -12,6 +12,7 @@ import pytest
 from gateway.errors import GatewayError
 from gateway.flows.node_types.registry import HANDLERS
 from gateway.flows.ports import ModelCall
+from gateway.flows.schemas import FlowIn
 from gateway.outbound.messages import OutboundRequest, OutboundResponse
 from protos.errors import ErrorCode
 from tests.gateway.flows.fake_ports import FakePorts, reply
@@ -61,6 +62,11 @@ def test_every_node_type_has_an_example() -> None:
     for heading, flow, _ in EXAMPLES:
         if heading in HANDLERS:
             assert heading in {node["type"] for node in flow["nodes"]}
+
+
+def test_examples_are_complete_files_of_flows() -> None:
+    for _, flow, _ in EXAMPLES:
+        assert FlowIn.model_validate(flow).name
 
 
 @pytest.mark.parametrize(

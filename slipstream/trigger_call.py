@@ -1,4 +1,4 @@
-"""A call of the demo: as a curl line to copy, and made before the line is shown."""
+"""A call of a deployment: as a curl line to copy, and made before the demo's line is shown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STABLE_SECONDS = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DemoCall:
+class TriggerCall:
     """One trigger call."""
 
     host: str
@@ -32,22 +32,26 @@ class DemoCall:
     """Any: the test data of a flow is any JSON object."""
     tls: KeyPair | None = None
     """The gateway's certificate; None without TLS."""
+    public_url: str | None = None
+    """Where clients reach the gateway, if the operator has said so."""
 
     @property
     def path(self) -> str:
         """The path of the trigger."""
         return f"/node/deployment-trigger/{self.deployment_id}/"
 
-    def curl(self) -> str:
-        """Return the call as one line for a shell."""
+    def curl(self, file: str | None = None) -> str:
+        """Return the call as one line for a shell, with the body in it or in a file."""
         words = ["curl", "-sS", "-X", "POST"]
-        if self.tls is None:
+        if self.public_url is not None:
+            words.append(f"{self.public_url}{self.path}")
+        elif self.tls is None:
             words.append(f"http://{_in_url(self.host)}:{self.port}{self.path}")
         else:
             words += self._with_tls(self.tls)
         for name, value in self._headers().items():
             words += ["-H", f"{name}: {value}"]
-        return shlex.join([*words, "-d", self._body()])
+        return shlex.join([*words, "-d", self._body() if file is None else f"@{file}"])
 
     async def wait_until_answered(self) -> bool:
         """Call until the answers stay 200; return False after a minute.

@@ -1,0 +1,65 @@
+"""How a new deployment is called: a complete curl line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.text import Text
+
+from gateway.deployments.schemas import NewDeploymentOut
+from gateway.deployments.version_schemas import VersionOut
+from gateway.examples.generator import MAX_LITERAL_BYTES
+from gateway.examples.notes import INPUT_FILE
+from slipstream.session import CommandSession
+from slipstream.settings import ServeOptions, reachable
+from slipstream.supervisor.running_supervisor import running_supervisor
+from slipstream.trigger_call import TriggerCall
+from slipstream.workspace import read_settings
+
+
+def call_lines(session: CommandSession, out: NewDeploymentOut, state: Path) -> Iterator[Text]:
+    """Yield the key of a new deployment, and a curl line with it and an example of an input."""
+    if out.api_key is None:
+        return
+    service = session.services.versions
+    version = VersionOut.of(session.run(service.get(session.profile_id, out.id, out.version)))
+    gateway = serve_options(state)
+    settings = session.workspace.settings
+    call = TriggerCall(
+        host=reachable(gateway.host),
+        port=gateway.port,
+        deployment_id=out.id,
+        key=out.api_key.key,
+        input_data=version.input_example or {},
+        tls=gateway.tls,
+        public_url=settings.public_url if settings.public_base_url else None,
+    )
+    yield Text(f"API key for this deployment, shown only once: {out.api_key.key}")
+    is_long = len(json.dumps(call.input_data, ensure_ascii=False).encode()) > MAX_LITERAL_BYTES
+    # a Text, as the brackets of JSON look like markup
+    yield Text(f"\n{call.curl(INPUT_FILE if is_long else None)}\n")
+    if is_long:
+        code = f"slipstream deployments code {out.id} --json"
+        yield Text(f"To write {INPUT_FILE}: {code} | jq -r .input_file.content > {INPUT_FILE}")
+    if running_supervisor(state.absolute()) is None:
+        yield Text("Nothing answers there before it runs: slipstream up")
+
+
+def serve_options(state: Path) -> ServeOptions:
+    """Return the gateway's address: that of `up` on the folder, else that of the settings."""
+    running = running_supervisor(state.absolute()) or read_settings(state=state.absolute())
+    certificate, key = running.tls_certificate, running.tls_key
+    return ServeOptions(
+        host=running.host,
+        port=running.port,
+        grpc_port=running.grpc_port,
+        state=state,
+        tls_certificate=Path(certificate) if certificate else None,
+        tls_key=Path(key) if key else None,
+        # of no consequence for a client
+        grpc_server="native",
+        behind_proxy=False,
+        insecure=False,
+    )
