@@ -16,7 +16,6 @@ from tests.gateway.served_gateway import ServedGateway
         ("GET", "/node/flows/", 200),
         ("GET", "/node/flows/nowhere/", 404),
         ("PUT", "/node/flows/", 405),
-        ("GET", "/console/", 200),
         ("POST", "/node/deployment-trigger/nowhere/", 404),
         ("GET", "/v2", 200),
         ("GET", "/v2/models/mlp", 404),
