@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any, cast
 
 import anyio.to_thread
-from fastapi import Depends, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
@@ -77,6 +77,10 @@ _EXPOSITION: dict[int | str, dict[str, Any]] = {
         "content": {"text/plain": {"schema": {"type": "string"}}},
     }
 }
+
+
+operations = APIRouter(generate_unique_id_function=operation_id)
+"""Metrics and documentation: what reads the whole container."""
 
 
 class Gateway:
@@ -165,8 +169,9 @@ def build_fastapi(container: Container) -> FastAPI:
     ):
         # Not `include_router`, which builds each route again: 0.1 s of every start.
         app.router.routes.extend(router.routes)
-    _add_metrics(app, container)
-    _add_docs(app)
+    app.state.container = container
+    app.router.routes.extend(operations.routes)
+    app.mount("/docs/assets", StaticFiles(directory=swagger_ui_path))
     FastApiErrorHandlers(app, private=_SECRET_PATHS)
     return app
 
@@ -222,7 +227,18 @@ def _services(container: Container) -> dict[type[object], object]:
     return {**by_class, RunCanceller: cleanup, UserRunCanceller: cleanup}
 
 
-def _add_metrics(app: FastAPI, container: Container) -> None:
+@operations.get(
+    "/metrics",
+    operation_id="get_metrics",
+    tags=["Operations"],
+    response_class=Response,
+    responses=_EXPOSITION,
+    dependencies=[Depends(metrics_reader)],
+)
+async def metrics(request: Request) -> Response:
+    """Everything that is measured, over all gateway processes, for Prometheus."""
+    container: Container = request.app.state.container
+    container.accounting.drain()
     collectors = [
         container.shared,
         container.fleet_metrics,
@@ -231,43 +247,32 @@ def _add_metrics(app: FastAPI, container: Container) -> None:
         container.execution.metrics,
         container.webhook_dispatcher.metrics,
     ]
+    body = await anyio.to_thread.run_sync(render, collectors)
+    return Response(body, media_type=CONTENT_TYPE)
 
-    @app.get(
-        "/metrics",
-        operation_id="get_metrics",
-        tags=["Operations"],
-        response_class=Response,
-        responses=_EXPOSITION,
-        dependencies=[Depends(metrics_reader)],
+
+@operations.get("/metrics/targets", tags=["Operations"], dependencies=[Depends(metrics_reader)])
+async def targets(request: Request) -> list[dict[str, object]]:
+    """The inference servers' own metrics, for Prometheus' HTTP service discovery."""
+    return scrape_targets(request.app.state.container.servers)
+
+
+@operations.get("/openapi.json", include_in_schema=False)
+def document(request: Request) -> JSONResponse:  # in a thread: it is slow the first time
+    """The OpenAPI document."""
+    return JSONResponse(request.app.openapi())
+
+
+@operations.get("/docs", include_in_schema=False)
+async def docs() -> HTMLResponse:
+    """Swagger UI."""
+    page = get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="Slipstream API",
+        swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="/docs/assets/swagger-ui.css",
+        swagger_favicon_url="/docs/assets/favicon-32x32.png",
     )
-    async def metrics() -> Response:
-        """Everything that is measured, over all gateway processes, for Prometheus."""
-        container.accounting.drain()
-        body = await anyio.to_thread.run_sync(render, collectors)
-        return Response(body, media_type=CONTENT_TYPE)
-
-    @app.get("/metrics/targets", tags=["Operations"], dependencies=[Depends(metrics_reader)])
-    async def targets() -> list[dict[str, object]]:
-        """The inference servers' own metrics, for Prometheus' HTTP service discovery."""
-        return scrape_targets(container.servers)
-
-
-def _add_docs(app: FastAPI) -> None:
-    app.mount("/docs/assets", StaticFiles(directory=swagger_ui_path))
-
-    @app.get("/openapi.json", include_in_schema=False)
-    def document() -> JSONResponse:  # in a thread: it is slow the first time
-        return JSONResponse(app.openapi())
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        page = get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="Slipstream API",
-            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="/docs/assets/swagger-ui.css",
-            swagger_favicon_url="/docs/assets/favicon-32x32.png",
-        )
-        policy = content_security_policy(bytes(page.body).decode())
-        page.headers["content-security-policy"] = policy
-        return page
+    policy = content_security_policy(bytes(page.body).decode())
+    page.headers["content-security-policy"] = policy
+    return page

@@ -1,12 +1,18 @@
-"""Memory that large bodies have left behind, in a process of its own."""
+"""Memory that large bodies have left behind, in a process of its own, and that of a gateway."""
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 
 import pytest
+
+from gateway.settings import Settings
+from gateway.storage.database import Database
+from tests.gateway.in_process_gateway import InProcessGateway
 
 CODE = """
 import asyncio, json, random, sys
@@ -43,3 +49,15 @@ def test_memory_is_returned_when_no_more_large_bodies_come(large_bodies: str) ->
     )
     filled, left = json.loads(done.stdout)
     assert (filled - left > filled / 3) == (large_bodies == "came"), (filled, left)
+
+
+async def test_a_closed_gateway_is_freed(database: Database, settings: Settings) -> None:
+    gateway = InProcessGateway(settings)
+    user = await gateway.user()
+    assert (await user.get("/metrics")).status_code == 200
+    await user.aclose()
+    await gateway.close()
+    container = weakref.ref(gateway._container)
+    del gateway, user
+    gc.collect()
+    assert container() is None, "FastAPI keeps routes that it has seen, and what they refer to"
