@@ -46,6 +46,7 @@ def counter() -> Iterator[CountingServer]:
     server.close()
 
 
+@pytest.mark.long
 def test_a_long_run_runs_once_although_its_broker_restarts(
     tmp_path: Path, database: PostgresDatabase, redis: RedisServer, counter: CountingServer
 ) -> None:

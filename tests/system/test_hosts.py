@@ -246,6 +246,7 @@ def test_hosts_share_replicas_and_take_over_those_of_one_that_is_gone(site: Site
     assert "Traceback" not in again.errors
 
 
+@pytest.mark.long
 def test_a_database_that_freezes_moves_nothing(site: Site) -> None:
     first = site.up("first")
     path, key = demo_call(first)

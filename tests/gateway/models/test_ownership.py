@@ -188,6 +188,7 @@ async def test_deployments_of_others_keep_the_version_that_they_pinned(
     assert "theirs" not in used.text
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_only_administrators_give_a_model_to_another_user(
     private_model: PrivateModel,
 ) -> None:
