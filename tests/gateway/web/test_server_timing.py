@@ -1,4 +1,4 @@
-"""Every answer says how long it took."""
+"""Every answer but a probe's says how long it took."""
 
 from __future__ import annotations
 
