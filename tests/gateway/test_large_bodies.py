@@ -40,6 +40,7 @@ async def longest_pause(task: asyncio.Task[object]) -> float:
     return longest
 
 
+@pytest.mark.long
 async def test_a_large_body_of_a_run_is_parsed_off_the_loop(served_gateway: ServedGateway) -> None:
     ada = await served_gateway.user("ada@example.com")
     caller = await served_gateway.key_client(ada, Scope.MANAGE)

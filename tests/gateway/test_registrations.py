@@ -265,31 +265,29 @@ async def test_only_administrators_register_servers(private_model: PrivateModel)
     assert [each["is_registered"] for each in shown[0]["processes"]] == [False]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"tcp_address": "unix:/run/x"},
-        {"tcp_address": "grpcs://host"},
-        {"tcp_address": "a b:1"},
-        {"tcp_address": "host:99999"},
-        {"tcp_address": "a..b:80"},
-        {"tcp_address": f"{'a' * 64}.example:80"},
-        {"reason": "a\x00b"},
-        {"model": "a\x00b"},
-        {"version": 2**63},
-        {"metrics_address": "http://host:1"},
-        {"state": "stopped"},
-        {"pid": 0},
-        {"version": 0},
-        {"host_id": "x"},
-    ],
+NONSENSE: tuple[dict[str, Any], ...] = (
+    {"tcp_address": "unix:/run/x"},
+    {"tcp_address": "grpcs://host"},
+    {"tcp_address": "a b:1"},
+    {"tcp_address": "host:99999"},
+    {"tcp_address": "a..b:80"},
+    {"tcp_address": f"{'a' * 64}.example:80"},
+    {"reason": "a\x00b"},
+    {"model": "a\x00b"},
+    {"version": 2**63},
+    {"metrics_address": "http://host:1"},
+    {"state": "stopped"},
+    {"pid": 0},
+    {"version": 0},
+    {"host_id": "x"},
 )
-async def test_what_a_process_says_is_checked(
-    private_model: PrivateModel, change: dict[str, Any]
-) -> None:
-    body = {"model": PRIVATE, "version": 1, **asdict(seen()), **change}
+
+
+async def test_what_a_process_says_is_checked(private_model: PrivateModel) -> None:
     admin = await private_model.gateway.user("root@example.com", Role.ADMIN)
     client = await private_model.gateway.key_client(admin, Scope.SERVE)
-    answer = await client.put(f"{REGISTERED}{uuid4()}/", json=body)
-    assert answer.status_code == 422
-    assert next(iter(change)) in answer.text
+    for change in NONSENSE:
+        body = {"model": PRIVATE, "version": 1, **asdict(seen()), **change}
+        answer = await client.put(f"{REGISTERED}{uuid4()}/", json=body)
+        assert answer.status_code == 422, change
+        assert next(iter(change)) in answer.text

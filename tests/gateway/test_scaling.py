@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import update
 
@@ -10,6 +12,7 @@ from gateway.fleet.states import Desired, State
 from gateway.fleet.store import FleetStore, Measured, Observed, ServerSettings
 from gateway.storage.database import Database
 from gateway.storage.tables import Host, InferenceServer, Replica
+from tests.gateway.private_model import PRIVATE, SERVERS, PrivateModel
 from tests.gateway.test_fleet import revision
 from tests.gateway.test_placement import claim, host
 from tests.timing import Clock
@@ -298,3 +301,30 @@ async def test_rows_of_an_older_release_stay_as_they_are(
     await claim(a)
     assert (await store.get(server.id)).lead.host_id == a._host_id
     assert not await Scaling(database, a._host_id, down_seconds=60).decide([server.id])
+
+
+REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"replica_range": {"min": 3, "max": 2}}, "expected `min` up to `max`"),
+    ({"replica_range": {"min": 0, "max": 2}}, "#/replica_range/min"),
+    ({"replica_range": {"min": 1, "max": 1000}}, "#/replica_range/max"),
+    ({"replica_range": {"min": 1, "max": 2}, "replicas": 2}, "expected either `replicas` or"),
+    ({"replicas": 0}, "#/replicas"),
+    ({"replicas": 17}, "#/replicas"),
+    ({"replicas": "two"}, "#/replicas"),
+    ({"target_queue": 0}, "target_queue"),
+    ({"host_labels": {"a b": "c"}}, "host_labels"),
+    ({"host_labels": {"a": "c,d"}}, "host_labels"),
+    ({"host_labels": {f"n{number}": "x" for number in range(17)}}, "host_labels"),
+)
+
+
+async def test_what_is_no_number_range_or_label_is_refused(private_model: PrivateModel) -> None:
+    owner = private_model.owner.client
+    for body, expected in REFUSED:
+        made = await owner.post(SERVERS, json={"model": PRIVATE, **body})
+        changed = await owner.patch(f"{SERVERS}{private_model.server_id}/", json=body)
+        for answer in (made, changed):
+            assert answer.status_code == 422, (body, answer.text)
+            assert expected in answer.text
+    unset = await owner.patch(f"{SERVERS}{private_model.server_id}/", json={"replicas": None})
+    assert unset.status_code == 422

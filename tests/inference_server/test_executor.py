@@ -163,6 +163,7 @@ async def test_a_shape_that_ran_in_microseconds_is_quick(tmp_path: Path) -> None
     assert at_once.infer_seconds > 0
 
 
+@pytest.mark.long
 async def test_a_slow_model_is_never_quick(tmp_path: Path) -> None:
     setup = ExecutorSetup(loaded(lambda path: onnx_models.slow_to_run(path, 0.01), tmp_path))
     assert not setup.is_quick(x=np.zeros(1, "f4"))

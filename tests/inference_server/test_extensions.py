@@ -185,6 +185,7 @@ def test_an_unknown_model_is_not_found(shared_server: StartServer) -> None:
             client.get_model_config("")
 
 
+@pytest.mark.long
 async def test_a_booting_server_has_an_index_and_statistics_but_no_configuration(
     start_server: StartServer, connect: Connect
 ) -> None:

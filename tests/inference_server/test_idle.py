@@ -67,6 +67,7 @@ async def test_probes_and_metadata_do_not_keep_a_server_running(
     await asyncio.gather(asking, return_exceptions=True)
 
 
+@pytest.mark.long
 async def test_waiting_and_running_calls_keep_a_server_running(
     start_server: StartServer, connect: Connect
 ) -> None:
@@ -79,6 +80,7 @@ async def test_waiting_and_running_calls_keep_a_server_running(
     assert await ended(server) == ServerExitStatus.IDLE
 
 
+@pytest.mark.long
 async def test_a_refused_call_counts_as_a_call(start_server: StartServer, connect: Connect) -> None:
     server = start_server("mlp", "--idle-timeout", "1")
     stub = connect(server)

@@ -89,6 +89,7 @@ def test_probes_say_whether_the_model_is_ready(
     assert ready.json() == {"ready": status == 200, "state": state}
 
 
+@pytest.mark.long
 def test_a_server_that_boots_is_live_and_not_ready(start_server: StartServer) -> None:
     server = start_server("slow_to_load", until="listening")
     base = server.metrics_url.removesuffix("/metrics")

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import grpc
 import grpc.aio
 import numpy as np
+import pytest
 
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -152,6 +153,7 @@ async def test_waiting_calls_are_cancelled_when_their_client_leaves(
     assert "unexpected_error" not in server.log()
 
 
+@pytest.mark.long
 async def test_a_client_that_does_not_read_responses_is_paused(
     shared_server: StartServer, connect: Connect
 ) -> None:

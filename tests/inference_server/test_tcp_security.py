@@ -217,6 +217,7 @@ def server_methods() -> list[str]:
     return [*own, reflection, "/no.Such/Method"]
 
 
+@pytest.mark.long
 def test_tokens_rotate_without_a_restart(start_server: StartServer, tokens: Path) -> None:
     server = start_server("mlp", "--tcp", "127.0.0.1:0", "--token-file", str(tokens))
     address = address_of(server)

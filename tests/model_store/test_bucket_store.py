@@ -214,6 +214,7 @@ def test_missing_files_are_damage(store: BucketStore, s3: S3Server, tmp_path: Pa
     assert refusal.value.code is ErrorCode.INVALID_MODEL
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("store")
 def test_a_version_whose_publication_was_not_confirmed_is_whole(
     s3: S3Server, tmp_path: Path, verifier: Verifier
@@ -229,6 +230,7 @@ def test_a_version_whose_publication_was_not_confirmed_is_whole(
     assert direct.find_changes("heavy", 2) == []
 
 
+@pytest.mark.long
 def test_a_bucket_that_hangs_does_not_keep_what_is_here_from_being_served(
     store: BucketStore, s3: S3Server, tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def test_models_are_verified_by_one_process_that_none_of_them_harms(
     assert alone.inputs == store.manifest("three", 1).inputs
 
 
+@pytest.mark.long
 def test_a_slow_model_is_refused_in_time_and_the_next_is_verified(
     store: FolderStore, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,18 @@ class Cli:
         """Run commands on `state`; those that are `stateless` do not take one."""
         self.state = state
         self._stateless = stateless
+
+    @classmethod
+    def of_template(cls, state: Path, template: Path) -> Cli:
+        """Return commands on a new state folder whose database is a copy of `template`."""
+        state.mkdir(mode=0o700)
+        shutil.copy(template, state / "slipstream.db")
+        return cls(state)
+
+    def copy(self, state: Path) -> Cli:
+        """Return commands on a copy of the state folder, on which nothing may run meanwhile."""
+        shutil.copytree(self.state, state)
+        return Cli(state)
 
     def run(self, *words: str) -> Result:
         state = [] if self._stateless else ["--state", str(self.state)]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,4 @@ def new_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 @pytest.fixture
 def cli(new_cli: Cli, sqlite_template: Path) -> Cli:
     """Commands on a state folder of the test's own. Its tables are there: they take a second."""
-    new_cli.state.mkdir(mode=0o700)
-    shutil.copy(sqlite_template, new_cli.state / "slipstream.db")
-    return new_cli
+    return Cli.of_template(new_cli.state, sqlite_template)

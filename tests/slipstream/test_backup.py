@@ -17,15 +17,23 @@ from tests.slipstream.cli import Cli
 from tests.timing import TIMEOUT_SECONDS
 
 
-@pytest.fixture
-def filled(cli: Cli, tmp_path: Path) -> Cli:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Cli:
     """A state folder with two versions of a model, a label and a key."""
-    model = str(onnx_models.mlp(tmp_path / "mlp.onnx"))
+    folder = tmp_path_factory.mktemp("original")
+    cli = Cli.of_template(folder / "state", sqlite_template)
+    model = str(onnx_models.mlp(folder / "mlp.onnx"))
     cli.answer("models", "add", model, "--name", "mlp")
     cli.answer("models", "add", model, "--name", "mlp")
     cli.answer("models", "label", "mlp", "stable", "--version", "1")
     cli.answer("keys", "create", "--name", "shop")
     return cli
+
+
+@pytest.fixture
+def filled(original: Cli, new_cli: Cli) -> Cli:
+    """A copy of it."""
+    return original.copy(new_cli.state)
 
 
 def test_the_backup_is_a_state_folder(filled: Cli, tmp_path: Path) -> None:

@@ -233,6 +233,7 @@ def test_failures_under_load_are_counted_and_ctrl_c_shows_what_was_measured(
     assert failures == {(401, "api_key_deactivated"): result["failed"]}
 
 
+@pytest.mark.long
 def test_sigterm_deletes_the_temporary_key(installation: Installation) -> None:
     before = key_names(installation)
     answered = until_counted(installation, "200", -1)

@@ -13,14 +13,26 @@ from tests.slipstream.cli import Cli
 from tests.system.flow_documents import echo_flow
 
 
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> tuple[Cli, str]:
+    """A state folder to copy, and the id of its deployment of the documentation's flow."""
+    folder = tmp_path_factory.mktemp("deployed")
+    cli = Cli.of_template(folder / "state", sqlite_template)
+    (folder / "flow.json").write_text(json.dumps(echo_flow()))
+    flow = cli.answer("flows", "create", str(folder / "flow.json"))["id"]
+    return cli, cli.answer("deployments", "create", "--flow", flow)["id"]
+
+
 @pytest.fixture
-def deployment(cli: Cli, tmp_path: Path) -> str:
-    """A deployment of the documentation's flow."""
-    file = tmp_path / "flow.json"
-    file.write_text(json.dumps(echo_flow()))
-    flow = cli.answer("flows", "create", str(file))["id"]
-    made: str = cli.answer("deployments", "create", "--flow", flow)["id"]
-    return made
+def cli(deployed: tuple[Cli, str], new_cli: Cli) -> Cli:
+    """Commands on a copy."""
+    return deployed[0].copy(new_cli.state)
+
+
+@pytest.fixture
+def deployment(deployed: tuple[Cli, str]) -> str:
+    """The id of the deployment."""
+    return deployed[1]
 
 
 def test_the_first_output_is_the_documented_command(cli: Cli, deployment: str) -> None:

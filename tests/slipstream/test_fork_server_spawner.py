@@ -109,6 +109,7 @@ async def test_a_killed_fork_server_is_replaced_and_its_servers_go_on(
         assert running.answers("a", "c")
 
 
+@pytest.mark.long
 async def test_a_fork_server_that_hangs_is_replaced(store: Path) -> None:
     async with forked_group(store) as running:
         running.manager.set_desired({"a": 1})

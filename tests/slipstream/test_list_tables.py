@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,9 +53,7 @@ LISTS = {
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Cli:
     """Commands on a state folder with something in each list."""
-    cli = Cli(tmp_path_factory.mktemp("lists") / "state")
-    cli.state.mkdir(mode=0o700)
-    shutil.copy(sqlite_template, cli.state / "slipstream.db")
+    cli = Cli.of_template(tmp_path_factory.mktemp("lists") / "state", sqlite_template)
     folder = cli.state.parent
     cli.answer("models", "add", str(onnx_models.mlp(folder / "mlp.onnx")), "--name", "classifier")
     (folder / "flow.json").write_text(json.dumps(transform_flow() | {"name": NAME}))

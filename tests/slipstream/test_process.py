@@ -66,6 +66,7 @@ def test_a_child_ends_when_its_parent_is_killed() -> None:
     child.wait(timeout=TIMEOUT_SECONDS)
 
 
+@pytest.mark.long
 def test_the_children_of_a_child_end_with_it() -> None:
     leaving = "import subprocess\nsay(pid=subprocess.Popen(['sleep', '600']).pid)"
     child = ChildProcess.spawn(program(leaving), lifeline=Lifeline())

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import psutil
+import pytest
 
 from gateway.fleet.states import State
 from slipstream.supervisor.process import AdoptedProcess, ChildProcess, Lifeline
@@ -186,6 +187,7 @@ async def test_a_process_that_is_stopped_before_its_first_heartbeat_is_replaced(
         assert len(events.pids) == 2
 
 
+@pytest.mark.long
 async def test_a_process_without_heartbeats_or_with_regular_ones_is_left_alone() -> None:
     for command in (STEADY, BEATS):
         async with managing(command, unresponsive_seconds=1.0) as (manager, events):

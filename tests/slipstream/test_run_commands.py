@@ -48,13 +48,10 @@ NOWHERE = "00000000-0000-4000-8000-000000000000"
 class RunFixture:
     """The commands, and a deployment whose runs begin and end as a test says."""
 
-    def __init__(self, cli: Cli, folder: Path) -> None:
+    def __init__(self, cli: Cli, flow_id: str, deployment: str) -> None:
         self.cli = cli
-        file = folder / "flow.json"
-        file.write_text(json.dumps(transform_flow()))
-        self._flow_id = cli.answer("flows", "create", str(file))["id"]
-        made = cli.answer("deployments", "create", "--flow", self._flow_id, "--mode", "async")
-        self.deployment: str = made["id"]
+        self._flow_id = flow_id
+        self.deployment = deployment
 
     def begin(self) -> str:
         """Insert a queued run; return its id."""
@@ -123,9 +120,23 @@ class RunFixture:
         return asyncio.run(opened())
 
 
+@pytest.fixture(scope="module")
+def deployed(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> tuple[Cli, str, str]:
+    """A state folder to copy, and the ids of its flow and deployment: they take a second."""
+    folder = tmp_path_factory.mktemp("deployed")
+    cli = Cli.of_template(folder / "state", sqlite_template)
+    (folder / "flow.json").write_text(json.dumps(transform_flow()))
+    flow_id = cli.answer("flows", "create", str(folder / "flow.json"))["id"]
+    made = cli.answer("deployments", "create", "--flow", flow_id, "--mode", "async")
+    return cli, flow_id, made["id"]
+
+
 @pytest.fixture
-def runs(cli: Cli, tmp_path: Path) -> RunFixture:
-    return RunFixture(cli, tmp_path)
+def runs(deployed: tuple[Cli, str, str], new_cli: Cli) -> RunFixture:
+    cli, flow_id, deployment = deployed
+    return RunFixture(cli.copy(new_cli.state), flow_id, deployment)
 
 
 def test_runs_are_listed_newest_first_with_filters_and_pages(runs: RunFixture) -> None:

@@ -199,6 +199,7 @@ def _ready(url: str) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_doctor_compares_processes_and_inference_servers(up: Up, shell: Shell) -> None:
     found = shell.findings()
     assert set(found) == {"good"}

@@ -94,6 +94,7 @@ def lease_end(database_url: str) -> datetime:
     return asyncio.run(read())
 
 
+@pytest.mark.long
 def test_it_is_refused_and_the_first_goes_on(tmp_path: Path, database_url: str) -> None:
     first = start(tmp_path / "first", database_url)
     first.until("documentation")

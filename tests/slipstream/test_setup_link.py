@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.gateway.served_gateway import PASSWORD
 from tests.slipstream.running import NO_WORKER, Up
@@ -49,6 +50,7 @@ def files_with(folder: Path, text: str) -> list[Path]:
     return [path for path in files if text.encode() in path.read_bytes()]
 
 
+@pytest.mark.long
 def test_the_printed_link_sets_the_first_password_once(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", *OPTIONS)
     first = token_of(up, link(up))

@@ -190,6 +190,7 @@ def own_memory(process: psutil.Process) -> int:
     return int(process.memory_full_info().uss)
 
 
+@pytest.mark.long
 async def test_a_stopped_server_releases_its_memory_and_threads(tmp_path: Path) -> None:
     model_bytes, store = 4 * MIB, publish(tmp_path)
     FolderStore(store).publish(

@@ -147,6 +147,7 @@ def test_a_second_signal_does_not_wait_for_calls_in_flight(tmp_path: Path) -> No
         assert timer.seconds < 3
 
 
+@pytest.mark.long
 def test_no_process_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     up = Up(tmp_path / "state")
     up.until("documentation")

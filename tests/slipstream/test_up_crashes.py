@@ -123,6 +123,7 @@ def test_a_killed_gateway_is_restarted_and_no_connection_is_refused(running: Run
     assert successor.pid != gateway.pid
 
 
+@pytest.mark.long
 def test_a_stopped_inference_server_is_replaced(running: Running) -> None:
     (server,) = running.up.servers()
     server.suspend()
@@ -135,6 +136,7 @@ def test_a_stopped_inference_server_is_replaced(running: Running) -> None:
     assert "was killed: no heartbeat for" in running.up.until("was killed")
 
 
+@pytest.mark.long
 def test_the_only_gateway_is_replaced_when_it_is_stopped(running: Running) -> None:
     (gateway,) = running.up.gateways()
     gateway.suspend()
@@ -159,6 +161,7 @@ def test_no_process_is_replaced_because_all_of_them_were_stopped(running: Runnin
     assert (running.up.gateways(), running.up.servers()) == (gateways, servers)
 
 
+@pytest.mark.long
 def test_a_failed_server_is_restarted_only_on_request(running: Running, tmp_path: Path) -> None:
     model = onnx_models.identity(tmp_path / "sequence.onnx")
     running.command("models", "add", str(model), "--name", "sequence")

@@ -101,6 +101,7 @@ def test_a_state_folder_in_use_is_reported_with_its_process(tmp_path: Path) -> N
     assert up.stop() == 0
 
 
+@pytest.mark.long
 def test_a_corrupt_database_is_reported_and_no_process_is_left(tmp_path: Path) -> None:
     (tmp_path / "slipstream.db").write_bytes(b"no database, whatever it may be " * 100)
     ports = ["--port", str(free_port()), "--grpc-port", str(free_port())]

@@ -20,15 +20,27 @@ from tests.system.flow_documents import transform_flow
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 
-@pytest.fixture
-def deployment(cli: Cli, tmp_path: Path) -> str:
-    """A deployment that is called `Adder`."""
-    file = tmp_path / "flow.json"
-    file.write_text(json.dumps(transform_flow()))
-    flow = cli.answer("flows", "create", str(file))["id"]
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> tuple[Cli, str]:
+    """A state folder to copy, and the id of its deployment, which is called `Adder`."""
+    folder = tmp_path_factory.mktemp("deployed")
+    cli = Cli.of_template(folder / "state", sqlite_template)
+    (folder / "flow.json").write_text(json.dumps(transform_flow()))
+    flow = cli.answer("flows", "create", str(folder / "flow.json"))["id"]
     words = ("deployments", "create", "--flow", flow, "--mode", "async", "--name", "Adder")
-    made: str = cli.answer(*words)["id"]
-    return made
+    return cli, cli.answer(*words)["id"]
+
+
+@pytest.fixture
+def cli(deployed: tuple[Cli, str], new_cli: Cli) -> Cli:
+    """Commands on a copy."""
+    return deployed[0].copy(new_cli.state)
+
+
+@pytest.fixture
+def deployment(deployed: tuple[Cli, str]) -> str:
+    """The id of the deployment."""
+    return deployed[1]
 
 
 def count(

@@ -129,6 +129,7 @@ def test_a_share_of_the_deliveries_fails_and_the_summary_counts_them() -> None:
     }
 
 
+@pytest.mark.long
 def test_sigterm_ends_it_as_ctrl_c_does() -> None:
     listener = Listener(secret=SECRET)
     send(listener.url)

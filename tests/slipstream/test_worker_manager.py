@@ -217,6 +217,7 @@ def test_an_invalid_option_is_refused(
     assert options[0] in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_an_unknown_broker_url_is_reported_in_one_line(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo", SLIPSTREAM_BROKER_URL="kafka://secret@host")
     assert up.ended() == 3

@@ -125,16 +125,8 @@ def test_without_the_bucket_a_first_start_says_what_is_wrong(s3: S3Server, tmp_p
     assert "the model store s3://models/installation cannot be reached" in said
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://models",
-        *(
-            pytest.param(url, marks=pytest.mark.long)
-            for url in ("s3:models", "file:models", "/models")
-        ),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("url", ["http://models", "s3:models", "file:models", "/models"])
 def test_other_urls_are_refused(tmp_path: Path, url: str) -> None:
     said = refusal(tmp_path / "state", SLIPSTREAM_MODEL_STORE=url)
     assert "expected file:///folder, s3://bucket/" in said

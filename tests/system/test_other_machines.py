@@ -154,6 +154,7 @@ def test_a_remote_gateway_reaches_inference_servers_with_a_token(
     assert TOKEN not in up.errors
 
 
+@pytest.mark.long
 def test_inference_servers_without_authentication_are_refused(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo", SLIPSTREAM_INFERENCE_TCP="0.0.0.0:0")
     assert up.ended() == 3

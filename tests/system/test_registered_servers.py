@@ -167,6 +167,7 @@ def test_a_server_is_found_called_and_replaced_without_a_failed_call(site: Site)
     assert "inference server echo version 1" in str(ready.json()["degraded"])
 
 
+@pytest.mark.long
 def test_a_killed_server_fails_what_it_had_and_is_gone_with_its_lease(site: Site) -> None:
     first, second = site.start("first"), site.start("second")
     site.until_ready(2)
@@ -202,6 +203,7 @@ def test_a_server_that_hangs_gets_no_calls_and_returns_by_itself(site: Site) -> 
     second.stop()
 
 
+@pytest.mark.long
 def test_a_server_outlives_the_gateway(site: Site) -> None:
     server = site.start("only")
     site.until_ready(1)
@@ -222,6 +224,7 @@ def test_a_server_outlives_the_gateway(site: Site) -> None:
     server.stop()
 
 
+@pytest.mark.long
 def test_a_server_says_why_it_cannot_register(site: Site) -> None:
     trigger = site.installation.command("keys", "create", "--name", "calls")["key"]
     site.key_file.write_text(trigger)
@@ -277,6 +280,7 @@ def test_a_server_shares_only_the_bucket(tmp_path: Path) -> None:
         s3.end()
 
 
+@pytest.mark.long
 def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     base = ("--store", "models", "--model", "echo", "--version", "1")
     for options, reason in (

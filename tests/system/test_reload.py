@@ -44,12 +44,12 @@ def test_no_call_fails_while_everything_is_replaced(installation: Installation) 
     up = installation.up
     target = target_of(installation)
     before = up.children()
-    load = Load(target, clients=2, pause_seconds=0.05)
+    load = Load(target, clients=1, pause_seconds=0.05)
     with load.running() as outcome:
-        load.until(200)
+        load.until(50)
         assert reload(up.state) == {"reloaded": True, "pid": up.process.pid}
         calls = outcome.calls
-        load.until(calls + 200)
+        load.until(calls + 50)
     assert not outcome.bad
     assert set(outcome.good) == {"fast, connection kept", "fast, new connection", "sync", "gRPC"}
     after = up.children()
@@ -69,6 +69,7 @@ def until_replaced(up: Up, before: set[int]) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_wrong_options_and_settings_change_nothing(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo", *NO_WORKER)
     up.until("ready at")

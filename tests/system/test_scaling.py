@@ -78,24 +78,3 @@ def test_replicas_follow_the_load_and_sleep_without_any(installation: Installati
     lines = [line for line in installation.up.output if "slow 1" in line and "instead of" in line]
     assert "replicas: 3 instead of 1" in lines[0] or "replicas: 2 instead of 1" in lines[0]
     assert "replicas: 1 instead of" in lines[-1]
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ({"replica_range": {"min": 3, "max": 2}}, "expected `min` up to `max`"),
-        ({"replica_range": {"min": 0, "max": 2}}, "#/replica_range/min"),
-        ({"replica_range": {"min": 1, "max": 1000}}, "#/replica_range/max"),
-        ({"replica_range": {"min": 1, "max": 2}, "replicas": 2}, "expected either `replicas` or"),
-        ({"target_queue": 0}, "target_queue"),
-        ({"host_labels": {"a b": "c"}}, "host_labels"),
-        ({"host_labels": {"a": "c,d"}}, "host_labels"),
-        ({"host_labels": {f"n{number}": "x" for number in range(17)}}, "host_labels"),
-    ],
-)
-def test_what_is_no_range_and_no_label_is_refused(
-    installation: Installation, body: Json, expected: str
-) -> None:
-    answer = installation.http.post("/node/inference-servers/", json={"model": "slow", **body})
-    assert answer.status_code == 422
-    assert expected in answer.text

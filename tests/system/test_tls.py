@@ -235,6 +235,7 @@ def test_an_inference_server_registers_only_where_the_ca_is_its_own(
     assert f"--register-ca {key}: expected a PEM file" in refused.log()
 
 
+@pytest.mark.long
 def test_certificates_change_under_load_without_a_failed_call(running: TlsInstallation) -> None:
     over = threading.Event()
     statuses: list[int] = []
@@ -263,6 +264,7 @@ def test_certificates_change_under_load_without_a_failed_call(running: TlsInstal
     assert set(statuses) == {200}
 
 
+@pytest.mark.long
 def test_an_invalid_certificate_pair_is_logged_and_not_used(
     running: TlsInstallation, authority: Authority
 ) -> None:
@@ -274,6 +276,7 @@ def test_an_invalid_certificate_pair_is_logged_and_not_used(
     eventually(lambda: served_certificate(running), lambda after: after != before)
 
 
+@pytest.mark.long
 def test_an_unfinished_handshake_times_out_and_does_not_delay_others(
     running: TlsInstallation,
 ) -> None:

@@ -44,6 +44,7 @@ def trigger(local_runs: Runs, made: Json) -> str:
     return run_id
 
 
+@pytest.mark.long
 def test_a_call_is_printed_and_verified_and_a_replay_is_a_duplicate(
     local_runs: Runs, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ ALL = ["run.started", "run.completed", "run.failed"]
 LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
 PREDICTED = {"x": [[5.1, 3.5, 1.4, 0.2]]}
 
-kinds = pytest.mark.parametrize("kind", ["api", "server"])
+kinds = pytest.mark.parametrize("kind", ["api", pytest.param("server", marks=pytest.mark.long)])
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -118,6 +118,7 @@ def test_a_failed_run_is_reported_with_its_error(open_runs: Runs, receiver: Rece
     assert failed.data["error"]["node_id"] == "compute"
 
 
+@pytest.mark.long
 def test_the_secret_is_in_no_log_and_no_state_file(open_runs: Runs, receiver: Receiver) -> None:
     made = deploy(open_runs, receiver, transform_flow(), execution_mode="sync")
     secret = made["webhook_secret"].removeprefix("whsec_").encode()

@@ -119,6 +119,7 @@ def real_password_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_TIME_COST", 3)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("real_password_hashes")
 async def test_rejecting_an_unknown_user_takes_as_long(
     served_gateway: ServedGateway, ada: Profile

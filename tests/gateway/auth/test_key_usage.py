@@ -217,6 +217,7 @@ async def test_a_deleted_key_does_not_keep_others_from_being_counted(
     assert (await show(user, kept["id"]))["total_uses"] == 1
 
 
+@pytest.mark.long
 async def test_uses_of_more_keys_than_one_statement_takes_are_all_written(
     in_process_gateway: InProcessGateway,
 ) -> None:

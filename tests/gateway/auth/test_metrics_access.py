@@ -94,6 +94,7 @@ async def test_with_tokens_everyone_needs_one(serve: Serve, tmp_path: Path) -> N
         assert await statuses(served.client(**headers)) == [401, 401], headers
 
 
+@pytest.mark.long
 async def test_tokens_are_reloaded_when_their_file_changes(serve: Serve, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text(TOKEN)

@@ -87,6 +87,7 @@ async def test_a_call_at_one_gateway_is_streamed_by_another(watched: Watched) ->
     assert watched.key not in str(item)
 
 
+@pytest.mark.long
 async def test_refused_calls_are_reported_with_the_reason(watched: Watched) -> None:
     masked = watched.there.client(**{"x-api-key": watched.mask})
     keyless = watched.there.client()
@@ -149,6 +150,7 @@ async def test_a_watch_reports_twenty_calls_in_all_gateways_together(watched: Wa
     assert len({item["id"] for item in items}) == MAX_CALLS
 
 
+@pytest.mark.long
 async def test_a_watch_ends_by_itself(watched: Watched) -> None:
     await watched.begin(seconds=3)
     await watched.until_ended()

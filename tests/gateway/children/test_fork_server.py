@@ -191,6 +191,7 @@ async def test_a_process_that_cannot_be_forked_is_unavailable() -> None:
         await pool.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hangs", [False, True])
 def test_evaluators_end_with_their_parent_even_if_their_fork_server_hangs(hangs: bool) -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT], cwd=Path(__file__).parents[3])

@@ -74,6 +74,7 @@ async def test_a_line_cannot_pretend_to_be_another() -> None:
     assert line["text"].startswith("\ufffd[2K\ufffdlevel=error\ufffd")
 
 
+@pytest.mark.long
 async def test_long_lines_are_shortened() -> None:
     long, short = await written(b"x" * 3_000_000 + b"\nshort\n")
     assert len(long["text"]) < 600

@@ -221,6 +221,7 @@ async def test_a_request_that_ends_two_evaluators_fails(patient: ChildPool) -> N
     assert await work is ChildFailure.CRASH
 
 
+@pytest.mark.long
 async def test_a_request_survives_an_evaluator_that_is_stopped_meanwhile(
     patient: ChildPool,
 ) -> None:
@@ -266,6 +267,7 @@ async def test_only_a_program_that_allows_it_loses_priority(patient: ChildPool) 
     work.cancel()
 
 
+@pytest.mark.long
 async def test_an_idle_evaluator_that_is_stopped_delays_its_next_request_only(
     patient: ChildPool,
 ) -> None:
@@ -327,6 +329,7 @@ async def test_closing_ends_busy_evaluators() -> None:
     assert await work is ChildFailure.CLOSED
 
 
+@pytest.mark.long
 async def test_what_happens_is_measured() -> None:
     registry = Registry()
     pool = pool_of(registry, cpu_seconds=1.0)

@@ -112,6 +112,7 @@ async def test_idle_connections_are_closed_in_time_and_not_before(serve: Serve) 
     assert (await reading.answer()).status == 200
 
 
+@pytest.mark.long
 async def test_a_connection_in_use_lives_longer_than_an_idle_one(serve: Serve) -> None:
     served = await serve(timeout_keep_alive=IDLE_SECONDS)
     client = await served.client()

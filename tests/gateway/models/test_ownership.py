@@ -130,7 +130,13 @@ async def test_a_shared_model_is_used_by_all_and_managed_by_its_owner(
         assert private_model.ada.id not in answer.text
 
 
-@pytest.mark.parametrize("has_row", [True, False], ids=["with a row", "from before ownership"])
+@pytest.mark.parametrize(
+    "has_row",
+    [
+        pytest.param(True, id="with a row"),
+        pytest.param(False, id="from before ownership", marks=pytest.mark.long),
+    ],
+)
 async def test_only_administrators_publish_versions_of_the_installations_models(
     private_model: PrivateModel, tmp_path: Path, *, has_row: bool
 ) -> None:

@@ -296,6 +296,7 @@ async def test_a_rehearsal_is_kept_for_a_day(author: Author, database: Database)
     assert await kept.prune(now() + timedelta(seconds=60)) == 1
 
 
+@pytest.mark.long
 @pytest.mark.databases("sqlite", "postgresql")
 async def test_another_gateway_shows_and_tells_how_far_it_is(
     database: Database, settings: Settings

@@ -49,7 +49,7 @@ async def test_a_write_that_fails_leaves_nothing(database: Database) -> None:
     assert await _count(database) == 0
 
 
-@pytest.mark.parametrize("cancellations", [1, 3])
+@pytest.mark.parametrize("cancellations", [1, pytest.param(3, marks=pytest.mark.long)])
 async def test_a_query_cancelled_while_it_connects_leaves_no_connection_open(
     url: str, cancellations: int
 ) -> None:

@@ -102,6 +102,7 @@ async def test_a_killed_server_fails_all_its_calls_at_once_and_is_found_again(
         assert arrays(await again.infer(quick(), TIMEOUT_SECONDS))["y"].shape == (1, 3)
 
 
+@pytest.mark.long
 async def test_a_stopping_server_answers_its_pending_calls(
     start_server: StartServer, watch: Watch
 ) -> None:
@@ -127,6 +128,7 @@ async def test_a_server_that_boots_is_waited_for(start_server: StartServer, watc
     assert arrays(await stream.infer(quick(), TIMEOUT_SECONDS))["y"].shape == (1, 3)
 
 
+@pytest.mark.long
 async def test_a_stopped_server_is_not_ready_and_an_idle_one_is(
     start_server: StartServer, watch: Watch
 ) -> None:

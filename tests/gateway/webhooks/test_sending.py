@@ -130,6 +130,7 @@ async def test_a_throttling_receiver_pauses_its_endpoint(
     assert endpoint["paused_until"] is not None
 
 
+@pytest.mark.long
 async def test_a_silent_receiver_times_out(
     harness: WebhookHarness,
 ) -> None:

@@ -40,6 +40,7 @@ def test_long_runs_never_block_a_sync_run(broker: Broker, start: Start) -> None:
     assert worker.stop() == 0
 
 
+@pytest.mark.long
 def test_sync_runs_also_use_the_other_children(folder_broker: Broker, start: Start) -> None:
     worker = start(folder_broker, "--concurrency", "3")
     worker.send(Queue.SYNC, *names("hold", 2))
@@ -50,6 +51,7 @@ def test_sync_runs_also_use_the_other_children(folder_broker: Broker, start: Sta
     assert worker.stop() == 0
 
 
+@pytest.mark.long
 def test_a_run_that_crashes_its_executor_does_not_affect_other_runs(
     folder_broker: Broker, start: Start
 ) -> None:
@@ -60,6 +62,7 @@ def test_a_run_that_crashes_its_executor_does_not_affect_other_runs(
     assert worker.stop() == 0
 
 
+@pytest.mark.long
 def test_a_worker_can_take_runs_of_one_queue_only(folder_broker: Broker, start: Start) -> None:
     worker = start(folder_broker, "--queues", "async", "--concurrency", "1")
     worker.send(Queue.SYNC, "left")
@@ -69,6 +72,7 @@ def test_a_worker_can_take_runs_of_one_queue_only(folder_broker: Broker, start: 
     assert "left" not in worker.runs("began")
 
 
+@pytest.mark.long
 def test_a_stopping_worker_finishes_its_runs_and_starts_no_more(
     broker: Broker, start: Start
 ) -> None:
@@ -123,6 +127,7 @@ def test_a_killed_child_is_replaced_and_its_run_is_not_delivered_again(
     assert worker.stop() == 0
 
 
+@pytest.mark.long
 def test_a_killed_queue_worker_is_replaced_and_the_other_goes_on(
     broker: Broker, start: Start
 ) -> None:
@@ -181,6 +186,7 @@ def test_a_worker_reconnects_to_its_broker_while_its_run_goes_on(
     cable.close()
 
 
+@pytest.mark.long
 def test_a_run_waits_until_its_executor_has_started(folder_broker: Broker, start: Start) -> None:
     closed = folder_broker.folder.parent / "closed"
     closed.touch()
@@ -218,6 +224,7 @@ def test_a_stopped_queue_worker_is_replaced(folder_broker: Broker, start: Start)
     assert worker.stop() == 0
 
 
+@pytest.mark.long
 def test_a_child_that_is_blocked_or_stopped_is_replaced(
     folder_broker: Broker, start: Start
 ) -> None:
@@ -235,6 +242,7 @@ def test_a_child_that_is_blocked_or_stopped_is_replaced(
     assert worker.stop() == 0
 
 
+@pytest.mark.long
 def test_heartbeat_files_show_how_busy_a_worker_is(folder_broker: Broker, start: Start) -> None:
     worker = start(folder_broker, "--concurrency", "3")
     run = worker.folder / "run"

@@ -52,6 +52,7 @@ def test_a_broken_rule_is_noticed(report: Mapping[str, Any], name: str) -> None:
     assert name in report["caught"]
 
 
+@pytest.mark.long
 def test_what_is_claimed_of_the_tests_of_operators_is_true() -> None:
     found = _checked("--nodes")
     assert found["violations"] == []

@@ -41,7 +41,7 @@ CHECKS = [
     unsupported_method,
     allow_header_conformance,
 ]
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
 # the same requests in each run, without replays: the second response may differ
 SETTINGS = settings(
     max_examples=EXAMPLES,

@@ -14,12 +14,18 @@ _BY_BROKER = {"test_kills.py", "test_without_workers.py"}
 _BY_DATABASE = {"test_run_lifecycle.py", "test_idempotency.py", "test_usage.py"}
 """Files about what each database does in its own way: on PostgreSQL any broker will do."""
 
+_BOTH_KINDS = "test_modes.py"
+
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Leave the rest to `make test-long`, but for the embedded installation."""
+    """Leave the rest to `make test-long`.
+
+    On the embedded installation all runs of type api, which pass the queue, and modes of both.
+    """
     chosen, file = item.callspec.params, item.path.name
+    embedded, on_server = chosen["backend"] == EMBEDDED, chosen.get("kind") == "server"
     differs = file in _BY_BROKER or (file in _BY_DATABASE and chosen["backend"] == RABBITMQ)
-    if chosen["backend"] != EMBEDDED and (not differs or chosen.get("kind") == "server"):
+    if (on_server and file != _BOTH_KINDS) or (not embedded and (on_server or not differs)):
         item.add_marker(pytest.mark.long)
 
 

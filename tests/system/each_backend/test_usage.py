@@ -49,6 +49,7 @@ def test_the_heartbeats_of_workers_are_measured(runs: Runs) -> None:
     eventually(lambda: runs.http.get("/metrics").text, lambda text: name in text)
 
 
+@pytest.mark.long
 def test_a_batch_counts_as_one_call_and_each_item_as_a_run(runs: Runs) -> None:
     sync = runs.deploy(transform_flow(), "sync", "server")
     answer = runs.http.post(

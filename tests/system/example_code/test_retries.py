@@ -41,6 +41,7 @@ def test_a_program_waits_as_long_as_it_is_told_and_else_for_a_doubling_second(
     assert len(set(proxy.keys)) == 1
 
 
+@pytest.mark.long
 @programs
 def test_a_program_gives_up_at_other_statuses(examples: Examples, language: str) -> None:
     example = examples.one(examples.deploy(), language, "wait")
@@ -71,6 +72,7 @@ def test_without_retry_a_program_calls_once(examples: Examples, language: str) -
     assert proxy.keys == [None]
 
 
+@pytest.mark.long
 @programs
 def test_a_repeated_fast_call_has_no_run_to_join_and_says_so(
     examples: Examples, language: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from tests import onnx_models
 from tests.older_release import make_unservable
 from tests.system.installation import Installation, chain
@@ -52,6 +54,7 @@ def test_a_slow_model_reports_its_progress_and_does_not_disturb_others(
     installation.http.post(f"/node/inference-servers/{server['id']}/stop/")
 
 
+@pytest.mark.long
 def test_a_model_that_cannot_be_served_fails_with_its_reason(
     installation: Installation, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def schema_flow(schema: dict[str, Any]) -> dict[str, Any]:
     )
 
 
+@pytest.mark.long
 def test_an_endless_expression_ends_at_its_deadline(installation: Installation) -> None:
     flow = transform_flow("round(input.x, input.d)")
     deployment = installation.deploy(flow, **QUICK)

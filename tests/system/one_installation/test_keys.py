@@ -59,6 +59,7 @@ def ask_all(callers: list[httpx.Client], path: str, key: str) -> list[tuple[int,
         return list(threads.map(ask, callers))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "end",
     [
@@ -81,6 +82,7 @@ def test_a_revoked_key_is_rejected_by_every_gateway_within_a_second(
     assert ask_all(callers, path, made["key"]) == [(401, code)] * CONNECTIONS
 
 
+@pytest.mark.long
 def test_an_expired_key_is_rejected_by_every_gateway_at_once(
     installation: Installation, path: str, callers: list[httpx.Client]
 ) -> None:

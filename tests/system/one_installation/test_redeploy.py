@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests import onnx_models
 from tests.system.installation import Installation, chain
 from tests.timing import pause
@@ -42,6 +44,7 @@ def test_redeploying_and_promoting_fail_no_call(installation: Installation, tmp_
     assert set(answers) == {(200, "")}, answers
 
 
+@pytest.mark.long
 def test_a_paused_deployment_answers_409_in_every_gateway_and_a_deleted_one_410(
     installation: Installation,
 ) -> None:

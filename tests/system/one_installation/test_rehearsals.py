@@ -16,6 +16,7 @@ from tests.system.runs import Runs
 pytestmark = pytest.mark.processes
 
 
+@pytest.mark.long
 def test_a_draft_is_rehearsed_and_its_difference_is_the_exit_status(
     installation: Installation,
 ) -> None:

@@ -158,6 +158,7 @@ def test_concurrent_calls_wake_a_server_once(
     assert starts() == before + 1
 
 
+@pytest.mark.long
 def test_a_v2_call_wakes_a_server(
     installation: Installation, sleeping_model: SleepingModel
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_v2_call_wakes_a_server(
     assert until_it_answers(infer).status_code == 200
 
 
+@pytest.mark.long
 def test_a_grpc_call_wakes_a_server(
     installation: Installation, sleeping_model: SleepingModel
 ) -> None:
@@ -213,7 +215,8 @@ def worker(installation: Installation) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize("kind", [pytest.param("api", marks=pytest.mark.long), "server"])
+@pytest.mark.parametrize("kind", ["api", "server"])
+@pytest.mark.long
 def test_a_sync_run_wakes_a_server_and_waits_for_it(
     installation: Installation, sleeping_model: SleepingModel, kind: str
 ) -> None:

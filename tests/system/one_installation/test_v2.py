@@ -99,6 +99,7 @@ def anonymous(tmp_path: Path) -> Iterator[Up]:
     assert up.stop() == 0
 
 
+@pytest.mark.long
 def test_v2_can_be_opened_to_clients_without_a_key(anonymous: Up) -> None:
     inputs = [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [5.1, 3.5, 1.4, 0.2]}]
     url = f"{anonymous.url}/v2/models/iris/infer"
@@ -110,6 +111,7 @@ def test_v2_can_be_opened_to_clients_without_a_key(anonymous: Up) -> None:
     assert "WITHOUT A KEY" in anonymous.errors
 
 
+@pytest.mark.long
 def test_v2_is_never_opened_to_other_machines(tmp_path: Path) -> None:
     exposed = ("--host", "0.0.0.0", "--insecure")
     up = Up(tmp_path / "state", *exposed, *NO_WORKER, SLIPSTREAM_ANONYMOUS_V2="1")

@@ -29,6 +29,7 @@ def test_by_default_a_failed_call_is_answered_with_the_id_of_its_run(recording: 
     assert (run["status"], run["error"]["code"]) == ("failed", "inference_failed")
 
 
+@pytest.mark.long
 def test_the_sample_is_bounded_and_the_rest_is_counted(recording: Recording) -> None:
     deployment = recording.deploy()
     before = recording.metric("sample_rate")
@@ -39,6 +40,7 @@ def test_the_sample_is_bounded_and_the_rest_is_counted(recording: Recording) -> 
     eventually(lambda: len(recording.ids_of(deployment)), lambda n: n == 300 - unrecorded)
 
 
+@pytest.mark.long
 def test_failures_beyond_their_rate_have_no_id_and_are_counted_and_reported(
     recording: Recording,
 ) -> None:

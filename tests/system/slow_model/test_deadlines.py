@@ -82,6 +82,7 @@ def test_an_invalid_timeout_header_is_refused(slow: SlowServer, text: str) -> No
     assert f"got '{text}'" in answer.json()["message"]
 
 
+@pytest.mark.long
 def test_a_deployment_limits_the_duration_of_its_calls(slow: SlowServer) -> None:
     seconds = 2 + math.ceil(3 * slow.settle())
     hurried = slow.installation.deploy(chain(MODEL), timeout_seconds=seconds)
@@ -94,6 +95,7 @@ def test_a_deployment_limits_the_duration_of_its_calls(slow: SlowServer) -> None
     assert slow.counts().since(before).runs == queued
 
 
+@pytest.mark.long
 def test_a_v2_call_sets_its_timeout_in_microseconds(slow: SlowServer) -> None:
     slow.settle()
     timer = Timer()
