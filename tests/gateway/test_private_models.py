@@ -62,7 +62,6 @@ def comparable(answer: httpx.Response, model: str) -> tuple[object, ...]:
     return answer.status_code, said, kept
 
 
-@pytest.mark.databases("sqlite", "postgresql")
 async def test_every_route_answers_as_for_a_name_that_no_model_has(
     private_model: PrivateModel,
 ) -> None:

@@ -88,6 +88,7 @@ def test_the_first_start_prints_a_curl_line_that_works_and_the_second_no_secret(
     assert running_supervisor(tmp_path / "state") is None
 
 
+@pytest.mark.long
 @pytest.mark.services
 def test_json_output_is_one_document_even_from_a_deep_folder_with_two_workers(
     tmp_path: Path,

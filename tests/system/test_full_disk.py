@@ -100,6 +100,7 @@ def test_a_full_disk_of_sqlite_refuses_what_it_cannot_store(disk: SmallDisk) -> 
     installation.stop()
 
 
+@pytest.mark.long
 def test_a_full_disk_of_postgresql_refuses_runs(
     tmp_path: Path, disk: SmallDisk, database: PostgresDatabase
 ) -> None:

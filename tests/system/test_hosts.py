@@ -318,6 +318,7 @@ def test_what_cannot_be_joined_says_why(site: Site, tmp_path: Path) -> None:
     assert "expected the value in the token" in refusal("join", token, *state, **other)
 
 
+@pytest.mark.long
 def test_replicas_of_several_hosts_sleep_and_wake_together(site: Site) -> None:
     first = site.up("first")
     path, key = demo_call(first)
@@ -337,6 +338,7 @@ def test_replicas_of_several_hosts_sleep_and_wake_together(site: Site) -> None:
         host.stop()
 
 
+@pytest.mark.long
 def test_a_server_runs_on_the_host_with_its_labels(site: Site) -> None:
     first = site.up("first")
     path, key = demo_call(first)

@@ -126,6 +126,7 @@ def test_a_remote_gateway_reaches_inference_servers_with_mutual_tls(
     assert up.stop() == 0
 
 
+@pytest.mark.long
 @pytest.mark.services
 def test_a_remote_gateway_reaches_inference_servers_with_a_token(
     state: Path, tmp_path: Path, database: PostgresDatabase

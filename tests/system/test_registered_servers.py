@@ -245,6 +245,7 @@ def test_a_model_that_cannot_be_served_is_shown_with_the_reason(site: Site) -> N
     server.stop()
 
 
+@pytest.mark.long
 @pytest.mark.services
 def test_a_server_shares_only_the_bucket(tmp_path: Path) -> None:
     s3 = S3Server(tmp_path)

@@ -22,7 +22,9 @@ PREDICTED = {"x": [[5.1, 3.5, 1.4, 0.2]]}
 kinds = pytest.mark.parametrize("kind", ["api", pytest.param("server", marks=pytest.mark.long)])
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)]
+)
 def open_runs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Runs]:

@@ -28,6 +28,7 @@ def machine() -> Iterator[NetworkMachine]:
         yield network.add("database")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)  # it waits until no browser loads pages
 async def test_a_statement_ends_when_packets_are_dropped(machine: NetworkMachine) -> None:
     server = PostgresServer(None, machine)

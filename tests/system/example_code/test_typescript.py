@@ -66,6 +66,7 @@ def test_every_example_compiles_and_runs(examples: Examples, node_folder: Path) 
             assert re.search(expected, output), (name, output)
 
 
+@pytest.mark.long
 def test_types_are_those_of_the_schema(examples: Examples, node_folder: Path) -> None:
     flow = echo_flow({"param1": CASES})
     flow["nodes"][0]["config"]["schema"] = {

@@ -259,6 +259,7 @@ def postgresql() -> Iterator[PostgresDatabase]:
     database.drop()
 
 
+@pytest.mark.long
 @pytest.mark.services
 def test_a_sleeping_server_of_a_shared_process_survives_a_restart_on_postgresql(
     tmp_path: Path, postgresql: PostgresDatabase
