@@ -175,7 +175,7 @@ def create(
             out,
             f"Deployment '{out.name}' {out.id}: POST {out.trigger_path}",
             *secret_lines(out.webhook_secret),
-            *call_lines(session, out, state),
+            *call_lines(session, out),
         )
         warn_about(session, out)
 

@@ -411,6 +411,26 @@ def test_without_json_lists_are_tables(cli: Cli, model: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("keys", "list", "--nope"), "No such option: --nope"),
+        (("keys", "nope"), "No such command 'nope'"),
+        (("keys", "create"), "Missing option '--name'"),
+        (("runs", "list", "--limit", "x"), "Invalid value for '--limit'"),
+    ],
+)
+def test_an_invalid_command_line_is_one_json_document_too(
+    new_cli: Cli, words: tuple[str, ...], expected: str
+) -> None:
+    result = new_cli.run(*words, "--json")
+    assert result.exit_code == 2
+    error = json.loads(result.stdout)["error"]
+    assert error["code"] == "usage"
+    assert expected in error["message"]
+    assert expected in result.stderr
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ("deployments", "list"),
