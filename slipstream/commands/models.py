@@ -318,7 +318,7 @@ def serve(
     `slipstream hosts list`.
 
     $ slipstream models serve resnet --replicas 2 --idle-timeout 300
-    $ slipstream models serve resnet --replicas 1..8 --target-queue 2 --on accelerator=gpu
+    $ slipstream models serve resnet --replicas 1..8 --target-queue 2 --on zone=b
     $ slipstream models serve encoder --batching declared
     """
     given = server_settings(idle_timeout, replicas, target_queue, on, batching)
