@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from model_store import files
 from model_store.errors import MissingDataError, invalid_request
+from model_store.foreign_formats import describe_folder
 from model_store.manifest import File, Inspection
 from model_store.names import MODEL_FILE, check_location
 from model_store.verification import Verifier
@@ -109,7 +110,11 @@ def _copy_model(base: Path, name: str, staged: Path) -> File:
     try:
         copy = files.copy_into(base, PurePosixPath(name), staged)
     except FileNotFoundError:
-        raise invalid_request(f"there is no file '{base / name}'") from None
+        missing = f"there is no file '{base / name}'"
+        description = describe_folder(base) if base.is_dir() and name == MODEL_FILE else None
+        if description is not None:
+            missing += f": the folder is {description}"
+        raise invalid_request(missing) from None
     (staged / name).rename(staged / MODEL_FILE)
     return File(path=MODEL_FILE, sha256=copy.sha256, size=copy.size)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 NOUNS: Mapping[str, str] = {
     "up": "Run everything on this machine: gateway, worker, inference servers; first with a demo.",
@@ -48,6 +53,32 @@ Everything else goes to stderr.
 """
 
 
+class _Application(TyperGroup):
+    """Also says on stdout what is wrong with a command line, if that asks for JSON."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> Any:
+        """Parse the words before the command. Any: as for `invoke`."""
+        self._as_json = "--json" in args
+        with self._reported():
+            return super().make_context(info_name, args, *rest, **more)
+
+    def invoke(self, ctx: Any) -> object:  # Any: Typer does not export the class
+        """Parse the rest, and run the command."""
+        with self._reported():
+            return super().invoke(ctx)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except TyperException as error:  # printed to stderr, with the usage, where it arrives
+            if self._as_json:
+                message = getattr(error, "format_message", error.__str__)()
+                document = {"code": "usage", "message": " ".join(message.split())}
+                typer.echo(json.dumps({"error": document}))
+            raise
+
+
 def build(*, called: str) -> typer.Typer:
     """Return the application: complete for the called command, the others only with their help."""
     application = typer.Typer(
@@ -58,6 +89,7 @@ def build(*, called: str) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # Typer's panels cut the names of options at 80 columns
         context_settings={"help_option_names": ["-h", "--help"]},
+        cls=_Application,
     )
     application.callback()(_first_level)
     for noun, text in NOUNS.items():

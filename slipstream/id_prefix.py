@@ -17,7 +17,7 @@ from gateway.storage.tables import ApiKey, Deployment, Flow
 from protos.errors import ErrorCode
 from slipstream.failures import exit_on_error
 from slipstream.installation import find_installation
-from slipstream.supervisor.state_folder import ensure_state_folder
+from slipstream.state_location import Absent, locate
 from slipstream.workspace import Workspace, open_workspace
 
 Given = str | list[str] | None
@@ -74,8 +74,9 @@ async def find_id(workspace: Workspace, table: Table, text: str) -> str:
 
 
 async def _find_all(state: Path, table: Table, texts: Sequence[str]) -> list[str]:
-    installation = find_installation(state)
+    located = locate(state, Absent.REFUSE)
+    assert located is not None
+    installation = find_installation(located)
     installation.check()
-    ensure_state_folder(installation.settings.state)
     async with open_workspace(installation.settings) as workspace:
         return [await find_id(workspace, table, text) for text in texts]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +17,7 @@ from gateway.storage.paging import Page, PageRequest
 from protos.errors import ErrorCode
 from slipstream.failures import exit_on_error, expectation
 from slipstream.installation import find_installation
+from slipstream.state_location import Absent, locate, say_where
 from slipstream.supervisor.state_folder import ensure_state_folder
 from slipstream.terminal import Terminal
 from slipstream.workspace import Workspace, open_workspace
@@ -51,11 +53,23 @@ class CommandSession:
 
 
 @contextmanager
-def open_session(state: Path, *, as_json: bool, wide: bool = False) -> Iterator[CommandSession]:
-    """Open the workspace of a state folder for one command; report errors and exit."""
-    with exit_on_error(as_json=as_json), asyncio.Runner() as runner:
+def open_session(
+    state: Path, *, as_json: bool, wide: bool = False, absent: Absent = Absent.REFUSE
+) -> Iterator[CommandSession]:
+    """Open the workspace of a state folder for one command; report errors and exit.
+
+    `absent` says what to do where there is no installation.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(exit_on_error(as_json=as_json))
+        runner = stack.enter_context(asyncio.Runner())
         terminal = Terminal(as_json=as_json, wide=wide)
-        installation = find_installation(state)
+        located = locate(state, absent)
+        if located is None:
+            located = Path(stack.enter_context(TemporaryDirectory(prefix="slipstream-")))
+        else:
+            say_where(located, state, terminal)
+        installation = find_installation(located)
         installation.check()
         for note in installation.notes():
             terminal.note(note)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -89,8 +91,8 @@ class ServeOptions:
 
     @property
     def url(self) -> str:
-        """The URL of REST, as this machine reaches it."""
-        host = reachable(self.host)
+        """The URL of REST, by which others reach it, too."""
+        host = address_for_others(self.host)
         scheme = "https" if self.tls_certificate else "http"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
@@ -236,6 +238,25 @@ def reachable(host: str) -> str:
     if not anywhere:
         return host
     return "::1" if ":" in host else "127.0.0.1"
+
+
+def address_for_others(host: str) -> str:
+    """Return the host by which other machines reach what listens on `host`.
+
+    On an unspecified address (0.0.0.0) it is the address with which this machine calls others: the
+    first that comes to mind, although there may be more.
+    """
+    local = reachable(host)
+    if local == host:
+        return host
+    family, beyond = (
+        (socket.AF_INET6, "2001:db8::1") if ":" in host else (socket.AF_INET, "192.0.2.1")
+    )  # of RFC 3849 and RFC 5737, for documentation: nothing is sent
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((beyond, 9))
+        address: str = probe.getsockname()[0]
+        return address
+    return local
 
 
 def installation_variables() -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipstream.readiness import gateway_connection
+from slipstream.settings import address_for_others, reachable
 from transport.certificates import CertificateInfo, KeyPair
 
 _TIMEOUT_SECONDS = 60.0
@@ -25,6 +26,7 @@ class TriggerCall:
     """One trigger call."""
 
     host: str
+    """What the gateway listens on."""
     port: int
     deployment_id: str
     key: str
@@ -34,6 +36,10 @@ class TriggerCall:
     """The gateway's certificate; None without TLS."""
     public_url: str | None = None
     """Where clients reach the gateway, if the operator has said so."""
+
+    @property
+    def _address(self) -> str:
+        return address_for_others(self.host)
 
     @property
     def path(self) -> str:
@@ -46,7 +52,7 @@ class TriggerCall:
         if self.public_url is not None:
             words.append(f"{self.public_url}{self.path}")
         elif self.tls is None:
-            words.append(f"http://{_in_url(self.host)}:{self.port}{self.path}")
+            words.append(f"http://{_in_url(self._address)}:{self.port}{self.path}")
         else:
             words += self._with_tls(self.tls)
         for name, value in self._headers().items():
@@ -72,7 +78,7 @@ class TriggerCall:
 
     def _status(self) -> int | None:
         shown = self.tls.certificate if self.tls else None
-        connection = gateway_connection(self.host, self.port, shown, timeout=5)
+        connection = gateway_connection(reachable(self.host), self.port, shown, timeout=5)
         try:
             connection.request("POST", self.path, self._body(), self._headers())
             return connection.getresponse().status
@@ -86,9 +92,9 @@ class TriggerCall:
         facts = CertificateInfo.from_files(pair)
         words = ["--cacert", str(pair.certificate)] if facts.self_signed else []
         names = [name for name in facts.names if not name.startswith("*.")]
-        name = self.host if self.host in names or not names else names[0]
-        if name != self.host:
-            words += ["--resolve", f"{name}:{self.port}:{_in_url(self.host)}"]
+        name = self._address if self._address in names or not names else names[0]
+        if name != self._address:
+            words += ["--resolve", f"{name}:{self.port}:{_in_url(self._address)}"]
         return [*words, f"https://{_in_url(name)}:{self.port}{self.path}"]
 
     def _headers(self) -> dict[str, str]:

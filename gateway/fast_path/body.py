@@ -24,17 +24,22 @@ MAX_BATCH_ITEMS = 1_000
 
 
 def parse_body(body: bytes, headers: Mapping[bytes, bytes], *, plain: bool = False) -> InputData:
-    """Return `input_data`; `plain` with lists where large arrays would be NumberArrays.
+    """Return `input_data`, `{}` where there is none and nothing that may be meant for it.
+
+    With `plain`, large arrays are lists, else NumberArrays.
 
     Raises:
         GatewayError: UNSUPPORTED_MEDIA_TYPE, INVALID_JSON or INVALID_REQUEST.
     """
     if not body:
         return {}
-    input_data = _parse(body, headers, plain=plain).get("input_data", _ABSENT)
+    document = _parse(body, headers, plain=plain)
+    input_data = document.get("input_data", _ABSENT)
     if type(input_data) is dict:
         return input_data
     if input_data is _ABSENT:
+        if document:
+            raise GatewayError(ErrorCode.INVALID_REQUEST, _outside(next(iter(document))))
         return {}
     message = f"input_data: expected an object, got {_kind(input_data)}"
     raise GatewayError(ErrorCode.INVALID_REQUEST, message)
@@ -61,6 +66,7 @@ def parse_batch(body: bytes, headers: Mapping[bytes, bytes]) -> list[bytes]:
 
 
 _ABSENT = object()
+_MAX_SHOWN = 80
 
 
 def _parse(body: bytes, headers: Mapping[bytes, bytes], *, plain: bool) -> dict[str, Any]:
@@ -92,6 +98,15 @@ _KINDS: Mapping[type, str] = {
     int: "a number",
     float: "a number",
 }
+
+
+def _outside(member: str) -> str:
+    """Return what to do with a member where `input_data` is missing."""
+    shown = member[:_MAX_SHOWN]
+    return (
+        f"input_data: missing, and the body has '{shown}', which belongs inside it: "
+        f'{{"input_data": {{"{shown}": …}}}}'
+    )
 
 
 def _kind(value: object) -> str:

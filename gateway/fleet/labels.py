@@ -21,7 +21,7 @@ def parse_labels(text: str) -> Labels:
     for pair in filter(None, text.split(",")):
         name, equals, value = (part.strip() for part in pair.partition("="))
         if not (equals and _LABEL.match(name) and _LABEL.match(value)):
-            raise ValueError(f"expected NAME=VALUE,..., such as accelerator=gpu, got {text!r}")
+            raise ValueError(f"expected NAME=VALUE,..., such as zone=b, got {text!r}")
         labels[name] = value
     if len(labels) > MAX_LABELS:
         raise ValueError(f"expected up to {MAX_LABELS} labels, got {len(labels)}")

@@ -79,7 +79,7 @@ class ServerSettingsIn(BaseModel):
     """In a range: how many calls are to wait or run in each replica, on average. The more, the
     fewer replicas, and the longer calls wait."""
     host_labels: dict[_Label, _Label] = Field(default_factory=dict, max_length=MAX_LABELS)
-    """The labels that a machine must have to run it, such as `{"accelerator": "gpu"}`; see
+    """The labels that a machine must have to run it, such as `{"zone": "b"}`; see
     `slipstream hosts list`. Replicas that run move one after the other."""
     batching: Batching = Batching.AUTO
     """Which calls share runs of the model. `auto`: all, if it is proved that no row of the model

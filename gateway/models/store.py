@@ -41,7 +41,9 @@ async def users_of(session: AsyncSession, model: str, version: int, user: ModelU
         InferenceServer.version == version,
         InferenceServer.desired != "stopped",
     )
-    found = [f"inference server {row}" for row in (await session.execute(servers)).scalars()]
+    stops = f"`slipstream models unserve {model} --version {version}` stops it"
+    rows = (await session.execute(servers)).scalars()
+    found = [f"inference server {row} ({stops})" for row in rows]
     using = [each for each in await _callers_of(session, model) if each.version == version]
     own = [each for each in using if user.profile_id in (None, each.profile_id)]
     found += [f"deployment '{each.name}'" for each in own]

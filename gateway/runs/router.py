@@ -24,11 +24,10 @@ from gateway.runs.responses import (
 )
 from gateway.runs.run import Run, RunStatus
 from gateway.runs.schemas import (
-    AcceptedOut,
+    Accepted,
     DeletedRuns,
-    EnvelopeOut,
+    Polled,
     RetriedVersion,
-    RunOut,
     RunPage,
     TimelineOut,
 )
@@ -136,7 +135,7 @@ async def delete_runs(
     return DeletedRuns(deleted=await service.delete(manager, which))
 
 
-@router.get("/{run_id}/", response_model=RunOut | EnvelopeOut, responses=NOT_MODIFIED)
+@router.get("/{run_id}/", response_model=Polled, responses=NOT_MODIFIED)
 async def show(  # noqa: PLR0917 - as above
     service: Service,
     poller: Poller,
@@ -169,7 +168,7 @@ async def show(  # noqa: PLR0917 - as above
     return Response(body, media_type="application/json", headers=headers)
 
 
-@router.post("/{run_id}/cancel/", status_code=202, response_model=RunOut | EnvelopeOut)
+@router.post("/{run_id}/cancel/", status_code=202, response_model=Polled)
 async def cancel(
     service: Service, actor: Caller, run_id: str, sec_fetch_mode: FetchMode = None
 ) -> Response:
@@ -179,7 +178,7 @@ async def cancel(
     return _accepted(run, poll_body(run, form))
 
 
-@router.post("/{run_id}/retry/", status_code=202, response_model=AcceptedOut | EnvelopeOut)
+@router.post("/{run_id}/retry/", status_code=202, response_model=Accepted)
 async def retry(
     service: Service,
     actor: Caller,

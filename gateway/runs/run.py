@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.ids import new_run_id
@@ -38,6 +38,10 @@ class RunStatus(StrEnum):
     """It has an error."""
     CANCELLED = "cancelled"
     """It was cancelled on request."""
+
+
+ShownStatus = Literal["queued", "running", "cancelling", "completed", "failed", "cancelled"]
+"""What callers see of a RunStatus; see `Run.shown_status`."""
 
 
 class FailureCode(StrEnum):
@@ -182,7 +186,7 @@ class Run:
         return self.finished_at is not None
 
     @property
-    def shown_status(self) -> str:
+    def shown_status(self) -> ShownStatus:
         """The public status: `cancelling` until the executor has stopped a cancelled run."""
         if self.cancel_requested and self.status is RunStatus.RUNNING:
             return "cancelling"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
-from gateway.runs.run import Run
+from gateway.runs.run import Run, ShownStatus
 from gateway.runs.timeline import NOTES, NoteCode, SpanKind, TimelinePage
 from gateway.storage.paging import Page
 
@@ -45,8 +45,8 @@ class RunSummary(BaseModel):
     flow_id: str
     execution_mode: ExecutionMode
     deployment_type: DeploymentType
-    status: str
-    """`queued`, `running`, `cancelling`, `completed`, `failed` or `cancelled`."""
+    status: ShownStatus
+    """`cancelling` until what executes it has stopped."""
     attempt: int
     """How often the run was started: more than once if a worker was lost."""
     error: RunErrorOut | None
@@ -126,7 +126,7 @@ class RunOut(BaseModel):
     flow_id: str
     execution_mode: ExecutionMode
     deployment_type: DeploymentType
-    status: str
+    status: ShownStatus
     attempt: int
     error: RunErrorOut | None
     duration_seconds: float | None
@@ -228,10 +228,16 @@ class AcceptedOut(BaseModel):
     """A run that continues in the background."""
 
     flow_run_id: str
-    status: str
+    status: ShownStatus
     message: str
     # Any: id and status repeated
     data: dict[str, Any]
+
+
+Accepted = Annotated[AcceptedOut | EnvelopeOut, Field(discriminator="status")]
+"""The answer of a call whose run goes on."""
+Polled = Annotated[RunOut | EnvelopeOut, Field(discriminator="status")]
+"""The answer of a poll."""
 
 
 class RetriedVersion(StrEnum):

@@ -5,7 +5,7 @@ They also make other methods answer 405.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Header, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +15,7 @@ from gateway.deployments.settings import ResponseFormat
 from gateway.errors import GatewayError
 from gateway.fast_path.body import MAX_BATCH_ITEMS
 from gateway.operations import DocumentedRouter
-from gateway.runs.schemas import AcceptedOut, EnvelopeOut
+from gateway.runs.schemas import Accepted, EnvelopeOut
 from gateway.web.openapi import EXECUTES_FLOWS
 from protos.errors import ErrorCode
 
@@ -43,7 +43,7 @@ class FinishedOut(BaseModel):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    status: str = "completed"
+    status: Literal["completed"] = "completed"
     # Any: the flow's own
     output_data: dict[str, Any] | None
     node_outputs: dict[str, Any] | None = None
@@ -61,11 +61,13 @@ class FinishedOut(BaseModel):
 class BatchOut(BaseModel):
     """The answer to a batch: a result for each item, in their order."""
 
-    status: str
+    status: Literal["queued", "completed"]
     results: list[dict[str, Any]]
     failed: int
 
 
+Finished = Annotated[FinishedOut | EnvelopeOut, Field(discriminator="status")]
+Batch = Annotated[BatchOut | EnvelopeOut, Field(discriminator="status")]
 Version = Annotated[
     int | None, Query(ge=1, description="A version other than the live one, such as 3.")
 ]
@@ -81,7 +83,7 @@ IdempotencyKey = Annotated[
 # Any, here and below: as FastAPI has it
 _CALL: dict[str, Any] = {"security": ANY_SECURITY, **EXECUTES_FLOWS}
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
-    202: {"model": AcceptedOut | EnvelopeOut, "description": "The run goes on: ask for it later"}
+    202: {"model": Accepted, "description": "The run goes on: ask for it later"}
 }
 router = DocumentedRouter(tags=["Trigger"])
 
@@ -100,7 +102,7 @@ async def trigger(
     response_format: Format = None,  # noqa: ARG001 - likewise
     prefer: Prefer = None,  # noqa: ARG001 - likewise
     idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
-) -> FinishedOut | EnvelopeOut:
+) -> Finished:
     """Call a deployment: sync and fast answer with the result, async with the run's id."""
     raise _starting()
 
@@ -109,7 +111,7 @@ async def trigger(
     "/node/deployment-trigger/{deployment_id}/batch/",
     operation_id="trigger_deployment_batch",
     openapi_extra=_CALL,
-    responses={202: {"model": BatchOut | EnvelopeOut, "description": "Runs were queued"}},
+    responses={202: {"model": Batch, "description": "Runs were queued"}},
 )
 async def trigger_batch(
     *,
@@ -119,7 +121,7 @@ async def trigger_batch(
     response_format: Format = None,  # noqa: ARG001 - likewise
     prefer: Prefer = None,  # noqa: ARG001 - likewise
     idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
-) -> BatchOut | EnvelopeOut:
+) -> Batch:
     """Call a deployment with many inputs: each has its own result or error."""
     raise _starting()
 

@@ -124,6 +124,21 @@ def has_locale(name: str = STRING_NORMALIZER_LOCALE) -> bool:
     return True
 
 
+def installation_of_locale(name: str = STRING_NORMALIZER_LOCALE) -> str:
+    """Return the commands that install a locale such as en_US.UTF-8 on Debian and Ubuntu."""
+    language, _, charset = name.partition(".")
+    return f"apt-get install locales && localedef -i {language} -f {charset or 'UTF-8'} {name}"
+
+
+def no_locale(name: str) -> str:
+    """Return why a model does not load whose operator StringNormalizer names a missing locale."""
+    return (
+        f"its operator StringNormalizer needs the locale {name}, which this machine does not have: "
+        f"install it with `{installation_of_locale(name)}`, or set the attribute `locale` of the "
+        "operator to C.UTF-8 in the model"
+    )
+
+
 def _cpu_affinity() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

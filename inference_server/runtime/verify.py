@@ -25,15 +25,18 @@ from onnx import ModelProto, TensorProto, TypeProto
 
 from inference_server.runtime.child_limits import limit_process
 from inference_server.runtime.class_labels import class_labels
+from inference_server.runtime.host import no_locale
 from inference_server.runtime.rows.proof import prove
 from inference_server.runtime.shape_bounds import bounded_by_shapes
 from inference_server.runtime.signature import read_signature
 from model_store.errors import MissingDataError, StoreError, invalid_model
+from model_store.foreign_formats import describe_file
 from model_store.manifest import Inspection
 from model_store.names import check_location
 
 _STANDARD_OPERATORS = "ai.onnx"
 _MAX_REASON_LENGTH = 600
+_NO_LOCALE = re.compile(r"Failed to construct locale with name:\s*([\w.@-]+)")
 _RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
@@ -130,6 +133,8 @@ def _reason(error: Exception, model: Path) -> str:
     message = " ".join(str(error).split()).replace(f"{model.parent}/", "")
     if isinstance(error, MemoryError) or "bad_alloc" in message:
         return "loading it needs more memory than the verifier is allowed to use"
+    if missing := _NO_LOCALE.search(message):
+        return no_locale(missing[1])
     return _RUNTIME_PREFIX.sub("", message)[:_MAX_REASON_LENGTH]
 
 
@@ -137,14 +142,19 @@ def _parsed(model: Path) -> ModelProto:
     try:
         proto = onnx.load(model, format="protobuf", load_external_data=False)
     except DecodeError as error:
-        raise invalid_model("not a valid ONNX model, or the file is truncated") from error
+        raise _no_model(model) from error
     present = {field.name for field, _ in proto.ListFields()}
     for field in ("ir_version", "graph", "opset_import"):
         # A file cut between two fields still parses, and so do some files of other formats.
         if field not in present:
-            message = f"not a valid ONNX model, or the file is truncated: it has no {field}"
-            raise invalid_model(message)
+            raise _no_model(model, f": it has no {field}")
     return proto
+
+
+def _no_model(model: Path, reason: str = "") -> StoreError:
+    if (description := describe_file(model)) is not None:
+        return invalid_model(f"not an ONNX model, but {description}")
+    return invalid_model(f"not a valid ONNX model, or the file is truncated{reason}")
 
 
 def _external_data(proto: ModelProto, folder: Path) -> tuple[str, ...]:

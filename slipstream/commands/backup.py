@@ -12,6 +12,7 @@ from slipstream import options
 from slipstream.backup import back_up
 from slipstream.failures import exit_on_error
 from slipstream.installation import find_installation
+from slipstream.state_location import locate_existing
 from slipstream.terminal import Terminal
 
 _HELP = (
@@ -41,7 +42,7 @@ def backup(
     """Make the backup."""
     with exit_on_error(as_json=as_json):
         terminal = Terminal(as_json=as_json)
-        installation = find_installation(state)
+        installation = find_installation(locate_existing(state, terminal))
         installation.check(any_version=True)
         for note in installation.notes():
             terminal.note(note)

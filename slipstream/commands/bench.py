@@ -135,7 +135,7 @@ def _target(
             return
         with (
             open_session(state, as_json=as_json) as session,
-            deployment_target(session, what, state, body=body, key=key) as target,
+            deployment_target(session, what, body=body, key=key) as target,
         ):
             yield target
     except BenchTargetError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import orjson
 
@@ -27,7 +26,7 @@ _KEY_NAME = "slipstream bench"
 
 @contextmanager
 def deployment_target(
-    session: CommandSession, which: str, state: Path, *, body: bytes | None, key: str | None
+    session: CommandSession, which: str, *, body: bytes | None, key: str | None
 ) -> Iterator[BenchTarget]:
     """Yield the call to measure; without `key`, a temporary key for this deployment is created.
 
@@ -35,7 +34,7 @@ def deployment_target(
         GatewayError: no deployment or several match, or the flow has no test data.
     """
     deployed = _find(session, which)
-    gateway = serve_options(state)
+    gateway = serve_options(session.workspace.settings.state)
     url = f"{gateway.url}/node/deployment-trigger/{deployed.row.id}/"
     certificate = gateway.tls_certificate
     body = body or _test_body(session, deployed)

@@ -13,22 +13,22 @@ from gateway.deployments.version_schemas import VersionOut
 from gateway.examples.generator import MAX_LITERAL_BYTES
 from gateway.examples.notes import INPUT_FILE
 from slipstream.session import CommandSession
-from slipstream.settings import ServeOptions, reachable
+from slipstream.settings import ServeOptions
 from slipstream.supervisor.running_supervisor import running_supervisor
 from slipstream.trigger_call import TriggerCall
 from slipstream.workspace import read_settings
 
 
-def call_lines(session: CommandSession, out: NewDeploymentOut, state: Path) -> Iterator[Text]:
+def call_lines(session: CommandSession, out: NewDeploymentOut) -> Iterator[Text]:
     """Yield the key of a new deployment, and a curl line with it and an example of an input."""
     if out.api_key is None:
         return
     service = session.services.versions
     version = VersionOut.of(session.run(service.get(session.profile_id, out.id, out.version)))
-    gateway = serve_options(state)
     settings = session.workspace.settings
+    gateway = serve_options(settings.state)
     call = TriggerCall(
-        host=reachable(gateway.host),
+        host=gateway.host,
         port=gateway.port,
         deployment_id=out.id,
         key=out.api_key.key,
@@ -43,7 +43,7 @@ def call_lines(session: CommandSession, out: NewDeploymentOut, state: Path) -> I
     if is_long:
         code = f"slipstream deployments code {out.id} --json"
         yield Text(f"To write {INPUT_FILE}: {code} | jq -r .input_file.content > {INPUT_FILE}")
-    if running_supervisor(state.absolute()) is None:
+    if running_supervisor(settings.state) is None:
         yield Text("Nothing answers there before it runs: slipstream up")
 
 

@@ -175,7 +175,7 @@ def create(
             out,
             f"Deployment '{out.name}' {out.id}: POST {out.trigger_path}",
             *secret_lines(out.webhook_secret),
-            *call_lines(session, out, state),
+            *call_lines(session, out),
         )
         warn_about(session, out)
 
@@ -319,7 +319,7 @@ def serve(
     starts with the same settings. Deployments of the same model version share the server.
 
     $ slipstream deployments serve 0b9c… --replicas 3
-    $ slipstream deployments serve 0b9c… --replicas 1..8 --on accelerator=gpu
+    $ slipstream deployments serve 0b9c… --replicas 1..8 --on zone=b
     """
     given = server_settings(idle_timeout, replicas, target_queue, on, batching)
     with open_session(state, as_json=as_json) as session:

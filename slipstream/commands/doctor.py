@@ -16,14 +16,15 @@ from slipstream.doctor.running import check_running
 from slipstream.doctor.state import check_state
 from slipstream.failures import ExitStatus, exit_on_error
 from slipstream.installation import find_installation
+from slipstream.state_location import Absent, locate, say_where
 from slipstream.terminal import Terminal
 
 _MORE = """
 
 Checks ports, database and everything else: as `slipstream up` has configured it on the state
 folder, or as the SLIPSTREAM_… variables say where nothing runs. Compares what runs with the
-database and with this shell, and changes nothing. The exit status is 1 if something is wrong, and
-0 with warnings only.
+database and with this shell, and changes nothing. The exit status is 1 if something is wrong, as
+where nothing runs although `slipstream up` has run there, and 0 with warnings only.
 """
 _SIGNS = {Level.GOOD: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.WRONG: ("✗", "red")}
 
@@ -37,7 +38,9 @@ def doctor(*, state: options.State = options.DEFAULT_STATE, as_json: options.Jso
     """Run all checks and print the findings."""
     with exit_on_error(as_json=as_json):
         terminal = Terminal(as_json=as_json)
-        installation = find_installation(state)
+        located = locate(state, Absent.TEMPORARY) or state
+        say_where(located, state, terminal)
+        installation = find_installation(located)
         with terminal.progress("Checking the machine, the database and the files of every model"):
             persistent = [*check_state(installation.settings)]
             findings = [

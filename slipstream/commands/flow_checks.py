@@ -26,6 +26,7 @@ from slipstream.commands.tables import Columns, elapsed, model_table
 from slipstream.failures import ExitStatus, UnusableError
 from slipstream.id_prefix import find_id
 from slipstream.session import CommandSession, open_session, validated
+from slipstream.state_location import Absent
 from transport import TlsError
 
 FlowFile = Annotated[
@@ -68,7 +69,7 @@ def validate(
     $ slipstream flows validate flow.json
     $ slipstream flows validate flow.json --deploy --json | jq -r '.error.errors[].pointer'
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, absent=Absent.TEMPORARY) as session:
         draft = read_flow(file.read())
         flows = session.services.flows
         found = session.run(flows.check(session.profile_id, draft, to_deploy=deploy))
@@ -89,7 +90,7 @@ def check(
     $ slipstream flows check flow.json
     $ slipstream flows check flow.json --json | jq '.problems[] | {pointer, detail}'
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, absent=Absent.TEMPORARY) as session:
         draft = validated(DraftIn, **json_object(file.read(), "the file"))
         checks = session.services.draft_checks
         found = session.run(checks.check(session.profile_id, draft.definition))
@@ -148,7 +149,7 @@ def run(
     $ slipstream flows run flow.json --input '{"x": [[5.1, 3.5, 1.4, 0.2]]}'
     $ slipstream flows run 0b9c… --input @input.json --json | jq .node_outputs
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, absent=Absent.TEMPORARY) as session:
         definition = _definition(session, flow)
         input_data = None if data is None else json_argument(data, "--input")
         workspace, services = session.workspace, session.services

@@ -18,6 +18,7 @@ from slipstream.commands.json_arguments import json_argument
 from slipstream.commands.tables import Columns, model_table
 from slipstream.failures import ExitStatus
 from slipstream.session import open_session, validated
+from slipstream.state_location import Absent
 
 COLUMNS: Columns[NodeKindOut] = {"type": "type", "title": "title", "what it does": "description"}
 
@@ -42,7 +43,7 @@ def kinds(
     $ slipstream flows kinds
     $ slipstream flows kinds transform
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, absent=Absent.TEMPORARY) as session:
         known = NodeKindList.of(node_kinds(), python_nodes())
         if kind is None:
             session.terminal.show(known, model_table(known.items, COLUMNS, empty=""))
@@ -77,7 +78,7 @@ def evaluate(
 
     $ slipstream flows evaluate 'input.x * 2' --values '{"input": {"x": 21}}'
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, absent=Absent.TEMPORARY) as session:
         asked = validated(
             ExpressionIn,
             expression=expression,

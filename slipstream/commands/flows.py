@@ -17,6 +17,7 @@ from slipstream.commands.flow_history import FlowId
 from slipstream.commands.flow_tests import run_test
 from slipstream.commands.tables import Columns, model_fields, model_list
 from slipstream.session import CommandSession, open_session
+from slipstream.state_location import Absent
 from slipstream.terminal import table
 
 commands = typer.Typer(no_args_is_help=True)
@@ -42,7 +43,7 @@ def create(
 
     $ slipstream flows create flow.json
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, absent=Absent.CREATE) as session:
         new = read_flow(file.read())
         flow = session.run(session.services.flows.create(session.profile_id, new))
         made = f"Flow '{flow.name}' {flow.id} is saved."

@@ -24,6 +24,7 @@ from slipstream.settings import (
     is_vendor_variable,
     own_environment,
 )
+from slipstream.state_location import locate_existing
 from slipstream.terminal import Terminal
 
 commands = typer.Typer(no_args_is_help=True)
@@ -125,7 +126,7 @@ def show_token(
     """
     with exit_on_error(as_json=as_json):
         terminal = Terminal(as_json=as_json)
-        installation = find_installation(state)
+        installation = find_installation(locate_existing(state, terminal))
         installation.check()
         running = installation.running
         own = own_environment() if running is None else environment_of(running)

@@ -30,6 +30,7 @@ from slipstream.failures import RefusedError, exit_on_error
 from slipstream.id_prefix import whole_id
 from slipstream.options import ConcurrentRuns, PerDay, PerMinute, PollsPerMinute, limits_of
 from slipstream.session import open_session, validated
+from slipstream.state_location import Absent
 from slipstream.terminal import Terminal
 
 commands = typer.Typer(no_args_is_help=True)
@@ -154,7 +155,7 @@ def create(
     $ slipstream keys create --name ci --manage --expires-in-days 30 --json | jq -r .key
     $ slipstream keys create --name pods --serve --json | jq -r .key > serve-key
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, absent=Absent.CREATE) as session:
         new = validated(
             NewKey,
             name=name,

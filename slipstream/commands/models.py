@@ -38,6 +38,7 @@ from slipstream.commands.server_options import (
 from slipstream.commands.tables import model_list
 from slipstream.failures import ExitStatus
 from slipstream.session import open_session, validated
+from slipstream.state_location import Absent
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -103,7 +104,7 @@ def add(
     if not is_one and (name is not None or version is not None):
         raise typer.BadParameter("--name and --version are for one model")
     published, refused = [], []
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, absent=Absent.CREATE) as session:
         services, terminal = session.services, session.terminal
         owner_id = None if owner is None else session.run(services.users.find(owner)).id
 
@@ -317,7 +318,7 @@ def serve(
     `slipstream hosts list`.
 
     $ slipstream models serve resnet --replicas 2 --idle-timeout 300
-    $ slipstream models serve resnet --replicas 1..8 --target-queue 2 --on accelerator=gpu
+    $ slipstream models serve resnet --replicas 1..8 --target-queue 2 --on zone=b
     $ slipstream models serve encoder --batching declared
     """
     given = server_settings(idle_timeout, replicas, target_queue, on, batching)

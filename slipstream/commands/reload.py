@@ -13,6 +13,7 @@ import typer
 from slipstream import options
 from slipstream.failures import RefusedError, UnusableError, exit_on_error
 from slipstream.settings import PREFIX
+from slipstream.state_location import locate_existing
 from slipstream.supervisor.reload_files import (
     ReloadFiles,
     ReloadRequest,
@@ -70,7 +71,7 @@ def reload(
     """Ask the supervisor to reload, and wait for the end."""
     with exit_on_error(as_json=as_json):
         terminal = Terminal(as_json=as_json)
-        folder = state.absolute()
+        folder = locate_existing(state, terminal).absolute()
         running = running_supervisor(folder)
         if running is None:
             raise UnusableError(f"nothing runs on the state folder {folder}: start `slipstream up`")

@@ -17,6 +17,7 @@ from slipstream import options
 from slipstream.commands.tables import Columns, model_list
 from slipstream.failures import RefusedError
 from slipstream.session import CommandSession, open_session
+from slipstream.state_location import Absent
 
 commands = typer.Typer(no_args_is_help=True)
 
@@ -61,7 +62,7 @@ def create(
     $ slipstream users create ada@example.com --role admin
     $ slipstream users create ada@example.com --generate
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, absent=Absent.CREATE) as session:
         password = None if no_password else _password(generated=generated)
         user = session.run(session.services.users.create(email, role, password, by=None))
         session.terminal.note(f"User {user.email} {user.id}, role {user.role}.")
@@ -129,7 +130,7 @@ def invite(
     $ slipstream users create ada@example.com --no-password
     $ slipstream users invite ada@example.com
     """
-    with open_session(state, as_json=as_json) as session:
+    with open_session(state, as_json=as_json, absent=Absent.CREATE) as session:
         found = session.run(session.services.users.find(user))
         invitation = session.run(session.services.invitations.invite(found.id, by=None))
         url = invitation.url(session.workspace.settings.public_url)

@@ -10,7 +10,12 @@ from gateway.broker.broker import Broker, BrokerKind
 from gateway.broker.celery_app import connection_error
 from gateway.broker.worker_files import read_heartbeats
 from gateway.settings import Settings
-from inference_server.runtime.host import STRING_NORMALIZER_LOCALE, has_locale, plan_threads
+from inference_server.runtime.host import (
+    STRING_NORMALIZER_LOCALE,
+    has_locale,
+    installation_of_locale,
+    plan_threads,
+)
 from slipstream.doctor.finding import Finding, good, warning, wrong
 from slipstream.installation import Installation
 from slipstream.readiness import fetch_readiness
@@ -68,7 +73,7 @@ def _check_locale() -> Finding:
     return warning(
         "locale",
         f"{STRING_NORMALIZER_LOCALE} is missing: models that normalise strings do not load",
-        f"apt-get install locales && localedef -i en_US -f UTF-8 {STRING_NORMALIZER_LOCALE}",
+        installation_of_locale(),
     )
 
 

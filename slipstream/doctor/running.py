@@ -19,7 +19,7 @@ from slipstream.doctor.state import read_servers
 from slipstream.installation import Installation
 from slipstream.readiness import fetch_readiness, gateway_connection
 from slipstream.settings import reachable
-from slipstream.supervisor.running_supervisor import RunningSupervisor
+from slipstream.supervisor.running_supervisor import RunningSupervisor, lock_file
 from transport.certificates import TlsError
 
 _TIMEOUT_SECONDS = 5.0
@@ -39,6 +39,12 @@ def check_running(installation: Installation, found: list[Finding]) -> Iterator[
     running, settings = installation.running, installation.settings
     yield from _check_settings(installation)
     if running is None:
+        if lock_file(settings.state).exists():
+            yield wrong(
+                "processes",
+                f"nothing runs on {settings.state}, where `slipstream up` has run before",
+                "start it: `slipstream up`",
+            )
         return
     yield _check_readiness(running)
     yield _check_gateways(running)

@@ -135,7 +135,7 @@ class ReadyBanner:
         self, deployment_id: str, key: str, input_data: Mapping[str, Any]
     ) -> TriggerCall:
         return TriggerCall(
-            host=reachable(self._options.host),
+            host=self._options.host,
             port=self._options.port,
             deployment_id=deployment_id,
             key=key,

@@ -72,7 +72,7 @@ def _missing_locale(path: Path) -> Path:
         (_name_not_utf8, "not valid UTF-8"),
         (_missing_data, "'weights.bin', which is missing"),
         (_truncated_data, "out of bounds"),
-        (_missing_locale, "xx_XX.UTF-8"),
+        (_missing_locale, "`apt-get install locales && localedef -i xx_XX -f UTF-8 xx_XX.UTF-8`"),
         (onnx_models.unknown_operator, "Frobnicate"),
     ],
 )

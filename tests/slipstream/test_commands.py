@@ -410,6 +410,55 @@ def test_without_json_lists_are_tables(cli: Cli, model: str) -> None:
     assert "no deployments" in cli.run("deployments", "list").stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("keys", "list", "--nope"), "No such option: --nope"),
+        (("keys", "nope"), "No such command 'nope'"),
+        (("keys", "create"), "Missing option '--name'"),
+        (("runs", "list", "--limit", "x"), "Invalid value for '--limit'"),
+    ],
+)
+def test_an_invalid_command_line_is_one_json_document_too(
+    new_cli: Cli, words: tuple[str, ...], expected: str
+) -> None:
+    result = new_cli.run(*words, "--json")
+    assert result.exit_code == 2
+    error = json.loads(result.stdout)["error"]
+    assert error["code"] == "usage"
+    assert expected in error["message"]
+    assert expected in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("deployments", "list"),
+        ("models", "list"),
+        ("runs", "show", "12345678"),
+        ("keys", "delete", "12345678"),
+        ("usage",),
+        ("backup", "copy"),
+        ("reload",),
+    ],
+)
+def test_a_command_without_an_installation_says_where_it_looked_and_makes_none(
+    new_cli: Cli, words: tuple[str, ...]
+) -> None:
+    result = new_cli.run(*words, "--json")
+    assert result.exit_code == 3
+    error = json.loads(result.stdout)["error"]
+    assert error["code"] == "unusable"
+    assert f"{new_cli.state} does not exist. Start one with `slipstream up`" in error["message"]
+    assert not new_cli.state.exists()
+
+
+def test_a_flow_is_checked_without_an_installation(new_cli: Cli) -> None:
+    assert new_cli.answer("flows", "validate", str(FLOW))["valid"] is True
+    assert new_cli.answer("flows", "kinds")["items"]
+    assert not new_cli.state.exists()
+
+
 def test_doctor_reports_a_fresh_folder_as_healthy_and_creates_nothing(new_cli: Cli) -> None:
     assert new_cli.answer("doctor")["healthy"] is True
     assert not new_cli.state.exists()

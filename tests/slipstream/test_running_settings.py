@@ -17,6 +17,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from slipstream import state_location
 from slipstream.cli import build
 from slipstream.failures import UnusableError
 from slipstream.supervisor.running_supervisor import lock_file, running_supervisor
@@ -39,6 +40,11 @@ class Shell:
         unset = {name: None for name in os.environ if name.startswith("SLIPSTREAM_")}
         command = [*words, "--state", str(self.state)]
         return CliRunner().invoke(build(called=words[0]), command, env={**unset, **settings})
+
+    def without_folder(self, *words: str) -> Result:
+        """Run a command that is not told the state folder."""
+        unset = {name: None for name in os.environ if name.startswith("SLIPSTREAM_")}
+        return CliRunner().invoke(build(called=words[0]), words, env=unset)
 
     def new_key(self) -> str:
         made = self.run("keys", "create", "--name", "shell", "--manage", "--json")
@@ -92,6 +98,24 @@ def test_a_key_made_in_a_shell_without_settings_opens_the_running_installation(
     assert PEPPER not in made.stderr
     assert not list(up.state.glob("*.db"))
     assert not (up.state / "pepper").exists()
+
+
+def test_a_command_in_another_folder_finds_the_running_installation(
+    up: Up, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [*state_location.running_states()]
+    assert up.state in found
+    # other tests' installations run, too
+    monkeypatch.setattr(state_location, "running_states", lambda: [up.state])
+    for words in (("deployments", "list"), ("keys", "create", "--name", "here"), ("doctor",)):
+        done = shell.without_folder(*words)
+        assert done.exit_code == 0, done.output
+        assert f"Uses the installation that runs in {up.state}; --state" in done.stderr
+    monkeypatch.setattr(state_location, "running_states", lambda: [up.state, tmp_path])
+    refused = shell.without_folder("deployments", "list")
+    assert refused.exit_code == 3
+    assert f"several installations of yours run, in {up.state}" in refused.stderr
+    assert not (tmp_path / ".slipstream").exists()
 
 
 @pytest.mark.services

@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from slipstream.supervisor.running_supervisor import running_supervisor
+from tests.slipstream.cli import Cli
 from tests.slipstream.running import NO_WORKER, Up, environment
 from tests.timing import Timer
 
@@ -30,6 +31,12 @@ def run_curl(line: str) -> dict[str, Any]:
     )
     answer: dict[str, Any] = json.loads(result.stdout)
     return answer
+
+
+def doctor(up: Up) -> tuple[int, list[dict[str, str]]]:
+    """Return the exit status of `slipstream doctor`, and what it finds."""
+    result = Cli(up.state).run("doctor", "--json")
+    return result.exit_code, json.loads(result.stdout)["findings"]
 
 
 @pytest.mark.services
@@ -130,6 +137,10 @@ def test_a_signal_during_start_up_leaves_no_process(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo")
     up.until("listens")
     assert up.stop() == 0
+    status, found = doctor(up)
+    assert status == 1
+    (down,) = (finding for finding in found if finding["subject"] == "processes")
+    assert f"nothing runs on {up.state}, where `slipstream up` has run" in down["message"]
 
 
 @pytest.mark.long
