@@ -189,9 +189,7 @@ async def until_timeout(world: FakePorts, function: str, seconds: float) -> tupl
     return running.result(), turns
 
 
-@pytest.mark.parametrize(
-    "function", ["hang", pytest.param("hang_async", marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("function", ["hang", pytest.param("hang_async", marks=pytest.mark.long)])
 async def test_a_function_that_never_returns_ends_at_the_deadline(
     world: FakePorts, function: str
 ) -> None:
@@ -223,9 +221,7 @@ async def test_an_import_does_not_count_as_time_of_a_call(
     assert (shown["process"], shown["calls"]) == (child.pid, 1)
 
 
-@pytest.mark.parametrize(
-    "with_fork_server", [pytest.param(False, marks=pytest.mark.long), True]
-)
+@pytest.mark.parametrize("with_fork_server", [pytest.param(False, marks=pytest.mark.long), True])
 async def test_what_a_function_has_started_ends_with_it(
     world: FakePorts, tmp_path: Path, with_fork_server: bool
 ) -> None:
