@@ -48,13 +48,9 @@ _PROBLEM: Json = {
         "title": {"type": "string"},
         "status": {"type": "integer", "description": "The answer's HTTP status."},
         "detail": {"type": "string", "description": "The same as `message`."},
-        "code": {
-            "type": "string",
-            "enum": [code.value for code in ErrorCode],
-            "description": "The stable name: programs decide by this one.",
-        },
+        "code": {"$ref": "#/components/schemas/ErrorCode"},
         "message": {"type": "string", "description": "What was expected, what came, what to do."},
-        "request_id": {"type": "string", "description": "As in `X-Request-ID` and in the log."},
+        "request_id": {"type": "string", "description": "As in `X-Request-ID`."},
         "retryable": {"type": "boolean", "description": "Whether the same call may yet succeed."},
         "docs_url": {
             "type": "string",
@@ -80,6 +76,12 @@ _PROBLEM: Json = {
             },
         },
     },
+}
+_ERROR_CODE: Json = {
+    "type": "string",
+    "title": "ErrorCode",
+    "description": "The stable name: programs decide by this one.",
+    "enum": [code.value for code in ErrorCode],
 }
 _V2_ERROR: Json = {
     "type": "object",
@@ -133,6 +135,7 @@ def complete_document(document: Json) -> None:
     for replaced in ("HTTPValidationError", "ValidationError"):
         schemas.pop(replaced, None)
     schemas["Problem"] = _PROBLEM
+    schemas["ErrorCode"] = _ERROR_CODE
     schemas["V2Error"] = _V2_ERROR
     answers = components.setdefault("responses", {})
     for path, item in document["paths"].items():
