@@ -72,6 +72,7 @@ def test_a_refused_call_is_explained_and_the_first_success_is_marked(
     logged_in.check_accessibility()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("at_flows")
 def test_seven_tabs_have_one_stream_and_another_tab_takes_it_over(logged_in: WatchedPage) -> None:
     first = logged_in.page

@@ -48,6 +48,7 @@ def add_model(api: httpx.Client, name: str, path: Path) -> None:
     assert answer.status_code == 201, answer.text
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("at_flows")
 def test_an_upload_shows_its_progress_and_can_be_cancelled(
     logged_in: WatchedPage, tmp_path: Path

@@ -75,6 +75,7 @@ def test_a_mode_has_its_code_and_its_answer(
     try_it(logged_in, deployment)
 
 
+@pytest.mark.long
 def test_code_and_answers_follow_a_change_of_the_mode(
     logged_in: WatchedPage, caller: Caller
 ) -> None:

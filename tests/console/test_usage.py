@@ -60,6 +60,7 @@ def cell_at(grid: Locator) -> str:
     return active.get_attribute("aria-label") or ""
 
 
+@pytest.mark.long
 def test_a_heat_map_is_read_by_keyboard(
     logged_in: WatchedPage, http: httpx.Client, divided: Json
 ) -> None:

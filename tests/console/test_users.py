@@ -281,6 +281,7 @@ def test_what_a_member_sees_and_can_do_is_what_the_routes_allow(
     watched.dialog("Save your API key").wait_for()
 
 
+@pytest.mark.long
 def test_ids_of_others_are_unknown_on_each_screen(
     new_browser: Callable[[], WatchedPage], running: Up, member: str, tmp_path: Path
 ) -> None:
