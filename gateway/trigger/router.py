@@ -43,7 +43,7 @@ class FinishedOut(BaseModel):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    status: Literal["completed"] = "completed"
+    status: Literal["completed"]
     # Any: the flow's own
     output_data: dict[str, Any] | None
     node_outputs: dict[str, Any] | None = None
