@@ -230,9 +230,9 @@ class DifferenceOut(BaseModel):
     same: bool
     """Whether both behave the same."""
     nodes: NodesOut
-    """How the nodes differ."""
+    """Nodes that were added, removed or changed."""
     edges: EdgesOut
-    """How the edges differ."""
+    """Edges that were added or removed."""
     models: list[ModelChangeOut]
     """The nodes with another model version; empty also where those of the draft cannot be
     resolved."""
