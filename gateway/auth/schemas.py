@@ -170,7 +170,7 @@ class KeyOut(BaseModel):
     refused_uses: int
     """Requests that were refused because it, or its user, was not valid at the time."""
     last_refused_at: datetime | None
-    """When the last of these requests came (UTC); null: there was none."""
+    """When a request was last refused because it, or its user, was not valid (UTC); null: never."""
     rotated_at: datetime | None
     """When it was replaced."""
     grace_ends_at: datetime | None
@@ -178,7 +178,7 @@ class KeyOut(BaseModel):
     calls_since_rotation: int | None
     """Requests made with it since it was rotated; null: not rotated."""
     last_call_since_rotation: datetime | None
-    """When the last of these requests came (UTC); null: there was none."""
+    """When it was last used since it was rotated (UTC); null: it was not."""
     replaces: str | None
     """Id of the key that it replaced, which may have been deleted."""
     replaced_by: str | None
@@ -214,7 +214,7 @@ class KeyAddressOut(BaseModel):
     address: str
     """The client address, IPv4 or IPv6."""
     first_at: datetime
-    """When the first of these requests came (UTC)."""
+    """When the first request came from this address (UTC)."""
     last_at: datetime
     """Accurate to a few seconds, as is the count."""
     calls: int

@@ -312,7 +312,7 @@ class DeploymentOut(BaseModel):
     calls_by_hour: list[int]
     """The same calls by hour of the clock: 25 numbers, the present hour last."""
     errors_24h: int
-    """How many of these calls were answered with an error."""
+    """How many calls of the last 24 hours were answered with an error."""
     p95_seconds: float | None
     """Of the newest minutes with calls in the last 24 hours."""
     models: list[PinnedModel]

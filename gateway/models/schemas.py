@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, with_config
 
 from gateway.auth.model_access import Visibility
 from gateway.models.ownership import ChangedModel, ModelEntry, OwnershipChange
@@ -17,7 +17,7 @@ from gateway.storage.tables import InferenceServer
 from gateway.upstream.seen_state import SeenState
 from gateway.upstream.servers import InferenceServers
 from model_store.graph import GraphEdge, GraphNode, ModelGraph
-from model_store.manifest import Manifest, TensorSpec
+from model_store.manifest import PLATFORM, File, Manifest, RowProof, TensorSpec
 from model_store.servable import ModelWarning, warnings_of
 
 
@@ -253,11 +253,45 @@ class ModelPatch(BaseModel):
         return change
 
 
+@with_config(use_attribute_docstrings=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestOut(Manifest):
     """A version: its manifest, and what of the model is not served."""
 
+    # The members of Manifest once more: Pydantic reads the descriptions of this class only.
+    name: str
+    """Name of the model."""
+    version: int
+    """Number of the model version."""
+    created_at: str
+    """When it was published (UTC, ISO 8601)."""
+    sha256: str
+    """Of model.onnx, in hexadecimal."""
+    files: tuple[File, ...]
+    """model.onnx first, then its external data."""
+    inputs: tuple[TensorSpec, ...]
+    """The tensors that calls give."""
+    outputs: tuple[TensorSpec, ...]
+    """The tensors that calls get."""
+    unsupported_inputs: Mapping[str, str]
+    """Inputs that calls cannot give: name → ONNX type, such as `seq(tensor(float))`."""
+    unsupported_outputs: Mapping[str, str]
+    """Outputs that calls do not get: name → ONNX type, such as `seq(tensor(float))`."""
+    opset: Mapping[str, int]
+    """Operator set → version; the standard set is `ai.onnx`."""
+    ir_version: int
+    """The version of the ONNX format in which the file is written."""
+    producer: str
+    """The tool that wrote the model, with its version if known; may be empty."""
+    bounded_by_shapes: bool = False
+    """Whether the shapes of the inputs bound the work of a run, whatever the inputs' values are;
+    false also where that is not known."""
+    rows: RowProof | None = None
+    """Whether calls can share a run; null: it was not checked."""
+    platform: str = PLATFORM
+    """The platform's name in the Open Inference Protocol."""
     warnings: Sequence[ModelWarning] = ()
+    """What of the model is not served."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:

@@ -16,7 +16,7 @@ class SearchItemOut(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     kind: SearchKind
-    """What it is."""
+    """Which kind of object it is."""
     id: str
     """As its routes take it; of a model, its name."""
     title: str

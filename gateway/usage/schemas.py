@@ -45,28 +45,28 @@ class UsageItem(Percentiles):
     deployment_id: str | None
     """Null, like the following fields, unless items are grouped by it."""
     deployment_name: str | None
-    """Name of the deployment."""
+    """Name of the deployment; null unless items are grouped by it."""
     version: int | None
-    """Number of the deployment's version."""
+    """Number of the deployment's version; null unless items are grouped by it."""
     api_key_id: str | None
     """`other` for keys beyond the number counted separately; empty for calls without a key."""
     api_key_name: str | None
-    """Name of the key; null also for a deleted one, and if the caller's key has not the scope
-    `manage`."""
+    """Name of the key; null unless items are grouped by it, for a deleted one, and if the caller's
+    key lacks the scope `manage`."""
     code: str | None
     """An error code or `ok`, if items are grouped by code."""
     calls: int
     """Answered calls, with or without an error."""
     errors: int
-    """How many of these calls were answered with an error."""
+    """How many calls were answered with an error."""
     errors_by_code: dict[str, int]
-    """Error code → how many of these calls had it."""
+    """Error code → how many calls had it."""
     runs: int
     """Sync and async runs that have ended."""
     run_errors: int
-    """How many of these runs failed or were cancelled."""
+    """How many runs failed or were cancelled."""
     run_errors_by_code: dict[str, int]
-    """Error code → how many of these runs had it."""
+    """Error code → how many runs had it."""
     stages: dict[str, Percentiles]
     """`auth`, `parse`, `queue`, `boot`, `infer`, `serialise`, `run`, as far as they occurred."""
 

@@ -99,7 +99,7 @@ class EndpointOut(BaseModel):
     failures: int
     """Consecutive failed attempts."""
     failing_since: datetime | None
-    """When the first of these attempts failed (UTC); null: there are none."""
+    """When the consecutive failures began (UTC); null: there are none."""
     paused_until: datetime | None
     """Nothing is sent before: the receiver throttles, or keeps failing."""
     overlap_until: datetime | None

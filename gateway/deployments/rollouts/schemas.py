@@ -73,11 +73,12 @@ class CallsOut(BaseModel):
     answered: int
     """How many were answered, with or without an error."""
     failed: int
-    """How many of these were answered with an error."""
+    """How many were answered with an error."""
     p50_ms: float | None
     """The median of the others; null: there are none."""
     p90_ms: float | None
-    """What nine of ten of the others took at most, in milliseconds; null: there are none."""
+    """What nine of ten calls without an error took at most, in milliseconds; null: there are
+    none."""
 
     @classmethod
     def of(cls, calls: Calls) -> Self:
@@ -120,7 +121,7 @@ class RolloutOut(BaseModel):
     compared: int
     """Calls of which both outputs were compared."""
     different: int
-    """How many of these differ by more than the tolerance of `checks`."""
+    """How many of the compared calls differ by more than the tolerance of `checks`."""
     example: str | None
     """A difference between two outputs, with the values; null: there was none."""
     started_at: datetime
