@@ -232,7 +232,7 @@ class ReadinessOut(BaseModel):
     elapsed_seconds: float | None
     """Since it began to boot."""
     expected_seconds: float | None
-    """How long its last boot took."""
+    """The median of its last 20 boots; null: it has had none."""
     server_id: str | None
     """Null: the model version has no inference server."""
 

@@ -165,7 +165,7 @@ class ReplicaOut(BaseModel):
     metrics_address: str | None
     """Of its `/metrics`: `host:port`, or `https://host:port`; null: none."""
     restarts: int
-    """How often its process has ended without being told to, since it was last stopped."""
+    """How often its process has ended without being told to."""
     memory_bytes: int | None
     """Memory that it uses, as last measured, in bytes; null: not known."""
     reason: str | None
@@ -220,7 +220,7 @@ class ServerOut(BaseModel):
     ready_replicas: int
     """How many replicas are ready, with those that have registered themselves."""
     restarts: int
-    """How often its processes have ended without being told to, since they were last stopped."""
+    """How often its processes have ended without being told to."""
     memory_bytes: int | None
     """Memory that its replicas use, as last measured, in bytes; null: not known."""
     reason: str | None

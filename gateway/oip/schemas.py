@@ -42,16 +42,12 @@ class ServerLive(BaseModel):
 
 
 class ServerReady(BaseModel):
-    """Whether the gateway is ready, and if not, why."""
+    """Whether the gateway is ready; `/readyz` says why it is not."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     ready: bool
     """Whether the gateway is ready to answer calls."""
-    reasons: list[str] | None = None
-    """Absent here: `/readyz` says why the gateway is not ready."""
-    degraded: list[str] | None = None
-    """Absent here: `/readyz` says what is degraded."""
 
 
 class ModelReady(BaseModel):

@@ -57,6 +57,16 @@ def test_the_document_is_valid_and_says_where_its_server_is(
     assert [server["url"] for server in document["servers"]] == ["/"]
 
 
+def test_every_property_is_described(in_process_gateway: InProcessGateway) -> None:
+    schemas = in_process_gateway.openapi()["components"]["schemas"]
+    assert not [
+        f"{name}.{property_name}"
+        for name, schema in schemas.items()
+        for property_name, described in schema.get("properties", {}).items()
+        if not described.get("description")
+    ]
+
+
 def test_headers_are_what_generators_of_clients_understand(
     in_process_gateway: InProcessGateway,
 ) -> None:
