@@ -147,6 +147,11 @@ def complete_document(document: Json) -> None:
     schemas["Problem"] = _PROBLEM
     schemas["ErrorCode"] = _ERROR_CODE
     schemas["V2Error"] = _V2_ERROR
+    for item in document.get("webhooks", {}).values():
+        for operation in item.values():
+            _summarise(operation)
+            # What receivers answer is up to them: 2xx is success.
+            operation["responses"] = {"2XX": {"description": "The event was received."}}
     answers = components.setdefault("responses", {})
     for path, item in document["paths"].items():
         v2 = path.startswith(_V2)
