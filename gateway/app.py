@@ -59,6 +59,7 @@ from gateway.web.middleware import RestMiddleware
 from gateway.web.openapi import DocumentedFastAPI
 from gateway.web.problem_pages import router as problems
 from gateway.web.security_headers import content_security_policy
+from gateway.webhooks.event_schemas import webhooks as webhook_events
 from gateway.webhooks.router import router as webhooks
 from telemetry.instruments import CONTENT_TYPE, render
 
@@ -129,6 +130,7 @@ def build_fastapi(container: Container) -> FastAPI:
         version=SERVER_VERSION,
         description=DESCRIPTION,
         openapi_tags=TAGS,
+        webhooks=webhook_events,
         generate_unique_id_function=operation_id,
         redirect_slashes=False,
         openapi_url=None,  # _add_docs: FastAPI's own route builds the document on the event loop

@@ -30,6 +30,7 @@ class GraphNode:
     kind: str
     """`input`, `operator` or `output`."""
     name: str
+    """Its name in the model; may be empty."""
     op: str
     """The operator; empty for inputs and outputs."""
 
@@ -39,8 +40,11 @@ class GraphEdge:
     """A tensor that leads from one node to another, each by its place among the nodes."""
 
     source: int
+    """Place of the node that gives it, in `nodes`, from 0 on."""
     target: int
+    """Place of the node that takes it, in `nodes`, from 0 on."""
     tensor: str
+    """Name of the tensor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

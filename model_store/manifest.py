@@ -22,15 +22,16 @@ class TensorSpec:
     """An input or output of a model."""
 
     name: str
+    """Name of the tensor."""
     datatype: str
     """Of the Open Inference Protocol: FP32, INT64, BYTES…"""
     shape: tuple[int, ...] | None
-    """-1 is any size, () a scalar, None a tensor of any rank."""
+    """-1 is any size, an empty shape a scalar, null a tensor of any rank."""
     optional: bool = False
     """Whether a request may omit this input."""
     class_labels: ClassLabels | None = None
     """The class of each column, of an output with probabilities by class; it is a map in the model
-    (ZipMap), and served as a tensor [N, classes]."""
+    (ZipMap), and served as a tensor [N, classes]. Null for all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class File:
     path: str
     """Relative to the version's folder, with forward slashes."""
     sha256: str
+    """Of its content, in hexadecimal."""
     size: int
     """In bytes."""
 
@@ -54,7 +56,7 @@ class RowProof:
     version: int
     """Of the rules that it was checked with."""
     reason: str | None
-    """Why that is not known, with the first node in which rows may meet; None: it is proved."""
+    """Why that is not known, with the first node in which rows may meet; null: it is proved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,10 +26,14 @@ class ModelWarning:
     """An input or output that is not served."""
 
     code: ModelWarningCode
+    """`unsupported_input`: an optional input that calls cannot give; `unsupported_output`: an
+    output that calls do not get."""
     name: str
+    """Name of the input or output."""
     type: str
     """Its ONNX type, such as `seq(tensor(float))`."""
     message: str
+    """The warning as a sentence for people."""
 
 
 def warnings_of(model: Inspection | Manifest) -> Sequence[ModelWarning]:

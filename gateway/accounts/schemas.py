@@ -24,7 +24,10 @@ class UserIn(BaseModel):
     model_config = _IN
 
     email: str = Field(max_length=254)
+    """The e-mail address, with which the user logs in."""
     role: Role = Role.MEMBER
+    """`member`: manages what is theirs; `admin`: also all models, members and admins; `owner`: also
+    owners."""
     password: str | None = None
     """At least 12 characters, hard to guess. Omitted: the user cannot log in yet."""
 
@@ -35,7 +38,10 @@ class UserPatch(BaseModel):
     model_config = _IN
 
     email: str | None = Field(default=None, max_length=254)
+    """The e-mail address, with which the user logs in."""
     role: Role | None = None
+    """`member`: manages what is theirs; `admin`: also all models, members and admins; `owner`: also
+    owners."""
     state: UserState | None = None
     """`deactivated`: the user's keys and sessions are rejected within a second."""
     password: str | None = None
@@ -54,13 +60,20 @@ class UserOut(BaseModel):
     model_config = _OUT
 
     id: str
+    """Id of the user, as its routes take it."""
     email: str
+    """The e-mail address, with which the user logs in."""
     role: Role
+    """`member`: manages what is theirs; `admin`: also all models, members and admins; `owner`: also
+    owners."""
     state: UserState
+    """`active`, or `deactivated`: the user's keys and sessions are rejected."""
     has_password: bool
     """Without a password the user cannot log in."""
     created_at: datetime
+    """When it was created (UTC)."""
     last_login_at: datetime | None
+    """When the user last logged in (UTC); null: never."""
 
     @classmethod
     def of(cls, row: Profile) -> Self:
@@ -79,8 +92,12 @@ class UserOut(BaseModel):
 class UserPage(BaseModel):
     """A page of users."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[UserOut]
+    """The users of this page, the newest first."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[Profile]) -> Self:
@@ -94,7 +111,9 @@ class LoginIn(BaseModel):
     model_config = _IN
 
     email: str
+    """The e-mail address, with which the user logs in."""
     password: str
+    """The user's password."""
 
 
 class SetupIn(BaseModel):
@@ -105,6 +124,7 @@ class SetupIn(BaseModel):
     token: str = Field(max_length=MAX_TOKEN_LENGTH)
     """Behind `#token=` in the link that `slipstream up` prints."""
     email: str = Field(max_length=254)
+    """The e-mail address, with which the user logs in."""
     password: str
     """At least 12 characters, hard to guess."""
 
@@ -128,6 +148,7 @@ class InvitationOut(BaseModel):
     url: str
     """The page of the console where the user sets a password. It works once."""
     expires_at: datetime
+    """When the link stops working (UTC)."""
 
 
 class PasswordIn(BaseModel):
@@ -136,6 +157,7 @@ class PasswordIn(BaseModel):
     model_config = _IN
 
     old_password: str
+    """The present password."""
     new_password: str
     """At least 12 characters, hard to guess."""
 
@@ -146,7 +168,9 @@ class LoggedInOut(BaseModel):
     model_config = _OUT
 
     session_id: str
+    """Id of the session, as its routes take it."""
     user: UserOut
+    """The user who is logged in."""
     csrf_token: str
     """Send it as `X-CSRF-Token` with every request except GET."""
     expires_at: datetime
@@ -161,13 +185,17 @@ class SessionOut(BaseModel):
     model_config = _OUT
 
     id: str
+    """Id of the session, as its routes take it."""
     created_at: datetime
+    """When it was created (UTC)."""
     last_seen_at: datetime
     """Accurate to the minute."""
     expires_at: datetime
+    """The end of the session, even if it is in use."""
     address: str | None
     """The client address at login."""
     user_agent: str | None
+    """The `User-Agent` at login; null: there was none."""
     current: bool
     """Whether it is the session of this request."""
 
@@ -188,8 +216,12 @@ class SessionOut(BaseModel):
 class SessionPage(BaseModel):
     """A page of sessions."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[SessionOut]
+    """The sessions of this page, the newest first."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[ConsoleSession], current: str | None) -> Self:

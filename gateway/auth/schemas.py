@@ -63,9 +63,12 @@ class NewKey(LabelsIn):
     name: DisplayName
     """Its name in lists."""
     scope: Scope = Scope.TRIGGER
+    """`trigger`: it calls deployments and reads their runs; `manage`: everything that its user may
+    do; `serve`: it only registers inference servers."""
     deployments: DeploymentIds | None = None
     """Ids of the deployments it may trigger; omitted: all, including later ones."""
     limits: LimitsBody | None = None
+    """How much may be used with it."""
 
     # Any: the columns have several types
     def columns(self) -> dict[str, Any]:
@@ -88,13 +91,19 @@ class KeyPatch(BaseModel):
     )
 
     name: DisplayName = ""
+    """Its name in lists."""
     environment: Environment | None = None
+    """A label for where it is used, such as `production`; null: none."""
     expires_at: Expiry | None = None
     """null: never."""
     scope: Scope = Scope.TRIGGER
+    """`trigger`: it calls deployments and reads their runs; `manage`: everything that its user may
+    do; `serve`: it only registers inference servers."""
     deployments: DeploymentIds | None = None
     """null: all, including later ones."""
     all_runs: bool = False
+    """Whether a trigger key reads, cancels and retries all runs of its deployments, not only those
+    that it starts. A manage key does anyway."""
     limits: LimitsBody | None = None
     """Changes the limits that it contains; null removes all."""
 
@@ -117,10 +126,13 @@ class RotationIn(BaseModel):
 class KeyWarningOut(BaseModel):
     """A warning about a key."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     code: WarningCode
+    """`shared`: it covers several deployments; `old`: it was created long ago; `expires_soon`: it
+    expires within seven days."""
     message: str
+    """The warning as a sentence for people."""
 
 
 class KeyOut(BaseModel):
@@ -129,17 +141,26 @@ class KeyOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     id: str
+    """Id of the key, as its routes take it."""
     name: str
+    """Its name in lists."""
     environment: str | None
+    """A label for where it is used, such as `production`; null: none."""
     scope: Scope
+    """`trigger`: it calls deployments and reads their runs; `manage`: everything that its user may
+    do; `serve`: it only registers inference servers."""
     deployments: list[str] | None
+    """Ids of the deployments it may trigger; null: all, including later ones."""
     all_runs: bool
     """Whether a trigger key reads all runs of its deployments, not only those that it starts."""
     masked: str
+    """Its first eight and last five characters, with `********` between them."""
     state: KeyState
     """`active` and `rotating` keys are valid; the others answer 401."""
     created_at: datetime
+    """When it was created (UTC)."""
     expires_at: datetime | None
+    """When it stops being valid (UTC); null: never."""
     last_used_at: datetime | None
     """Accurate to a few seconds, as are the counts."""
     last_address: str | None
@@ -149,6 +170,7 @@ class KeyOut(BaseModel):
     refused_uses: int
     """Requests that were refused because it, or its user, was not valid at the time."""
     last_refused_at: datetime | None
+    """When a request was last refused because it, or its user, was not valid (UTC); null: never."""
     rotated_at: datetime | None
     """When it was replaced."""
     grace_ends_at: datetime | None
@@ -156,12 +178,15 @@ class KeyOut(BaseModel):
     calls_since_rotation: int | None
     """Requests made with it since it was rotated; null: not rotated."""
     last_call_since_rotation: datetime | None
+    """When it was last used since it was rotated (UTC); null: it was not."""
     replaces: str | None
     """Id of the key that it replaced, which may have been deleted."""
     replaced_by: str | None
     """Id of its replacement, which may have been deleted."""
     warnings: list[KeyWarningOut]
+    """What its owner should change; none for a key that is not valid."""
     limits: LimitsBody
+    """How much may be used with it."""
 
     @classmethod
     def of(cls, key: KeyView) -> Self:
@@ -173,6 +198,7 @@ class IssuedKeyOut(KeyOut):
     """A key that was just created. `key` is not shown again."""
 
     key: str
+    """The key itself, shown this once: send it as `X-API-Key`, or as a bearer token."""
 
     @classmethod
     def of_issued(cls, issued: IssuedKey) -> Self:
@@ -186,7 +212,9 @@ class KeyAddressOut(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     address: str
+    """The client address, IPv4 or IPv6."""
     first_at: datetime
+    """When the first request came from this address (UTC)."""
     last_at: datetime
     """Accurate to a few seconds, as is the count."""
     calls: int
@@ -198,8 +226,12 @@ class KeyAddressOut(BaseModel):
 class KeyPage(BaseModel):
     """A page of keys."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[KeyOut]
+    """The keys of this page, the newest first."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[KeyView]) -> Self:

@@ -41,6 +41,7 @@ class InstallationLimits(BaseModel):
     user_model_bytes: int
     """Bytes of the models that one user may have uploaded."""
     user_model_versions: int
+    """Model versions that one user may have uploaded."""
     user_run_storage_bytes: int
     """Bytes of the stored runs and webhook events of one user."""
     infer_timeout_seconds: float
@@ -48,15 +49,19 @@ class InstallationLimits(BaseModel):
     request_timeout_seconds: float
     """Time until the response to a management request begins."""
     key_calls_per_minute: int | None
-    """This and the next: of keys without a limit of their own."""
+    """Limit of keys that have no `calls_per_minute` of their own."""
     key_calls_per_day: int | None
+    """Limit of keys that have no `calls_per_day` of their own."""
     key_concurrent_runs: int | None
+    """Limit of keys that have no `concurrent_runs` of their own."""
     key_polls_per_minute: int
-    """0: unlimited."""
+    """Limit of keys that have no `polls_per_minute` of their own; 0: unlimited."""
     deployment_calls_per_minute: int | None
-    """This and the next: of deployments without a limit of their own."""
+    """Limit of deployments that have no `calls_per_minute` of their own."""
     deployment_calls_per_day: int | None
+    """Limit of deployments that have no `calls_per_day` of their own."""
     deployment_concurrent_runs: int | None
+    """Limit of deployments that have no `concurrent_runs` of their own."""
 
 
 class DeploymentDefaults(SettingsIn):
@@ -78,8 +83,11 @@ class InfoOut(BaseModel):
     """Host and port. The host is that of `public_base_url`, or else the address on which the port
     listens; 0.0.0.0 and [::] stand for all addresses of the machine."""
     features: list[Feature] | None = None
+    """What the operator has turned on."""
     limits: InstallationLimits | None = None
+    """What the operator allows."""
     deployment_defaults: DeploymentDefaults | None = None
+    """The settings that a deployment has where it is created without them."""
     retention_days: int | None = None
     """Days that finished runs are kept."""
 

@@ -71,8 +71,11 @@ class SettingsIn(BaseModel):
     timeout_seconds: Seconds = _DEFAULTS.timeout_seconds
     """Maximum duration of a run."""
     notification_method: NotificationMethod = _DEFAULTS.notification_method
+    """How events of runs are delivered: `none`, or `webhook`: to `callback_url`."""
     callback_url: CallbackUrl | None = _DEFAULTS.callback_url
+    """Where a webhook's events are sent; null: there is no webhook."""
     webhook_events: list[WebhookEvent] = list(_DEFAULTS.webhook_events)
+    """The events that the webhook sends; a cancelled run counts as failed."""
     response_format: ResponseFormat = _DEFAULTS.response_format
     """`auto`: `envelope` for callers that use JavaScript's `fetch`, `flat` for all others."""
     non_finite: NonFinite = _DEFAULTS.non_finite
@@ -108,6 +111,7 @@ class DeploymentIn(SettingsIn):
     """A flow to deploy, with settings."""
 
     flow_id: str
+    """Id of the flow whose draft becomes version 1."""
     name: DisplayName | None = None
     """Defaults to the flow's name and " Deployment"."""
     preset: Preset | None = None
@@ -147,6 +151,7 @@ class DeploymentPatch(SettingsIn):
     model_config = ConfigDict(json_schema_extra=without_defaults)
 
     name: DisplayName = ""
+    """Its name for people; calls use the id."""
 
     def change(self) -> SettingsChange:
         """Return the members that were sent."""
@@ -159,9 +164,13 @@ class PresetOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     name: Preset
+    """What `preset` of a new deployment may be."""
     situation: str
+    """When to choose it, for people."""
     deployment_type: DeploymentType
+    """The type that a new deployment gets if it says none."""
     execution_mode: ExecutionMode
+    """The mode that a new deployment gets if it says none."""
     alternatives: list[ExecutionMode]
     """Other suitable modes."""
 
@@ -169,7 +178,10 @@ class PresetOut(BaseModel):
 class PresetList(BaseModel):
     """All presets."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[PresetOut]
+    """All presets, in the order of the documentation."""
 
     @classmethod
     def listed(cls) -> Self:
@@ -181,20 +193,29 @@ class PresetList(BaseModel):
 class PinnedModel(BaseModel):
     """A model version that a deployment runs."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     node: str
+    """Id of the node that calls the model."""
     model: str
+    """Name of the model."""
     version: int
+    """Number of the model version."""
 
 
 class DeploymentWarningOut(BaseModel):
     """A warning about a deployment, with the model version that it is about."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     code: DeploymentWarningCode
+    """`model_not_served`: no inference server is meant to run for the model, so that calls fail."""
     model: str
+    """Name of the model."""
     version: int
+    """Number of the model version."""
     message: str
+    """The warning as a sentence for people."""
 
 
 class ReadinessOut(BaseModel):
@@ -211,7 +232,7 @@ class ReadinessOut(BaseModel):
     elapsed_seconds: float | None
     """Since it began to boot."""
     expected_seconds: float | None
-    """How long its last boot took."""
+    """The median of its last 20 boots; null: it has had none."""
     server_id: str | None
     """Null: the model version has no inference server."""
 
@@ -222,34 +243,62 @@ class DeploymentOut(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     id: str
+    """Id of the deployment, as its routes take it."""
     flow_id: str
+    """Id of the flow that its versions were made of."""
     name: str
+    """Its name for people; calls use the id."""
     version: int
     """The live version."""
     newest_version: int
+    """The highest number of its versions, live or not."""
     draft_differs: bool
     """Whether the flow was edited since, so that a redeploy would change the graph."""
     execution_mode: ExecutionMode
+    """How the API answers. `fast` requires one `api_input`, one `inference`, one `api_output`."""
     deployment_type: DeploymentType
+    """Where the flow runs; any mode can be combined with any type."""
     timeout_seconds: int
+    """Maximum duration of a run."""
     notification_method: NotificationMethod
+    """How events of runs are delivered: `none`, or `webhook`: to `callback_url`."""
     callback_url: str | None
+    """Where a webhook's events are sent; null: there is no webhook."""
     webhook_events: list[WebhookEvent]
+    """The events that the webhook sends; a cancelled run counts as failed."""
     response_format: ResponseFormat
+    """`auto`: `envelope` for callers that use JavaScript's `fetch`, `flat` for all others."""
     non_finite: NonFinite
+    """What stands for NaN and infinities in `output_data`: the strings "NaN", "Infinity" and
+    "-Infinity", null, or an error."""
     queue_timeout_seconds: int | None
+    """How long a run may wait for a worker before it fails; null: unlimited."""
     cold_start_wait_seconds: int
+    """How long a sync call waits for a worker before it is answered 503."""
     on_timeout: OnTimeout
+    """What happens to a sync run after `timeout_seconds`: `stop` it, or `detach` and continue."""
     include_node_outputs: bool
+    """Whether responses include the output of each node."""
     retry_safe: bool
+    """Whether a run may be restarted after its worker was lost: it must be idempotent."""
     require_idempotency_key: bool
+    """Whether calls without the header Idempotency-Key are refused."""
     record_runs: RecordRuns
+    """Which fast calls are recorded as runs: `all`, each before its answer, which contains its
+    `flow_run_id`; `errors`; or `sample`: errors, and a share of the others, up to 60 a minute."""
     record_sample: float
+    """With `record_runs: sample`, the share of successful calls that are recorded."""
     cancel_on_disconnect: bool
+    """Whether a sync run is cancelled when its caller disconnects. Not for calls with an
+    Idempotency-Key, as they can be repeated."""
     limits: LimitsBody
+    """Shared by all keys; limits of a key apply in addition."""
     cors_origins: list[str] | None
+    """Origins whose pages may call it, such as `https://app.example.com`; or `*`. Null: none."""
     status: DeploymentStatus
+    """`active`, or `paused`: calls are answered 409 until it is resumed."""
     trigger_path: str
+    """The path of `trigger_url`."""
     trigger_url: str
     """The address that is called, below the operator's public URL."""
     created_by: str
@@ -259,18 +308,23 @@ class DeploymentOut(BaseModel):
     last_call_at: datetime | None
     """The minute of the last call in the last 24 hours; counts are some seconds late."""
     calls_24h: int
+    """Calls in the last 24 hours; a batch is one."""
     calls_by_hour: list[int]
     """The same calls by hour of the clock: 25 numbers, the present hour last."""
     errors_24h: int
+    """How many calls of the last 24 hours were answered with an error."""
     p95_seconds: float | None
     """Of the newest minutes with calls in the last 24 hours."""
     models: list[PinnedModel]
+    """The model versions that the live version pins."""
     warnings: list[DeploymentWarningOut]
     """Why calls of the live version fail as things are, and what to do."""
     rollout: RolloutOut | None
     """The last version that is, or was, tried beside the live one."""
     created_at: datetime
+    """When it was created (UTC)."""
     updated_at: datetime
+    """When it was last changed (UTC)."""
 
     @classmethod
     def of(cls, view: DeploymentView) -> Self:
@@ -296,9 +350,11 @@ class CheckOut(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     code: CheckCode
+    """What was checked."""
     result: CheckResult
     """`warning`: it can be deployed, and calls may fail; `error`: it cannot."""
     message: str
+    """What was found, as a sentence for people."""
     field: str | None
     """The setting that it is about."""
 
@@ -309,6 +365,7 @@ class FastOut(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     possible: bool
+    """Whether the flow can be deployed with the mode `fast`."""
     reason: str | None
     """Why not."""
 
@@ -316,9 +373,14 @@ class FastOut(BaseModel):
 class CoveringKeyOut(BaseModel):
     """An active key that can call a deployment."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     id: str
+    """Id of the key, as its routes take it."""
     name: str
+    """Its name in lists."""
     masked: str
+    """Its first eight and last five characters, with `********` between them."""
 
 
 class DeploymentPlanOut(BaseModel):
@@ -329,14 +391,23 @@ class DeploymentPlanOut(BaseModel):
     deployable: bool
     """Whether no check has found an error."""
     name: str
+    """The name that it would have."""
     execution_mode: ExecutionMode
+    """The mode that it would have."""
     models: list[PinnedModel]
+    """The model versions that it would pin."""
     warnings: list[DeploymentWarningOut]
+    """Why calls would fail as things are, and what to do."""
     checks: list[CheckOut]
+    """What was checked before it is made, with the results."""
     fast: FastOut
+    """Whether mode `fast` is possible, and if not, why."""
     readiness: ReadinessOut | None
+    """How the inference servers of these models are; null: it calls no model."""
     creates_key: bool
+    """Whether an API key would be created with it."""
     covering_keys: list[CoveringKeyOut]
+    """The active keys that can call it already."""
 
     @classmethod
     def of(cls, plan: DeploymentPlan) -> Self:
@@ -381,16 +452,23 @@ class AdviceOut(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     code: AdviceCode
+    """`long_calls`: they take longer than proxies wait; `fast_possible`: the flow fits mode `fast`;
+    `waits_for_workers`: runs mostly wait; `rate_limited`: its own limit refuses calls."""
     text: str
+    """The advice as a sentence for people."""
     evidence: dict[str, float]
     """The numbers that it is based on."""
     fix: AdviceFixOut
+    """The setting to change, and its new value."""
 
 
 class AdviceList(BaseModel):
     """Advice about a deployment."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[AdviceOut]
+    """Empty: there is no advice, or there were fewer than 20 calls in the last 24 hours."""
 
     @classmethod
     def of(cls, advice: Sequence[Advice]) -> Self:
@@ -402,10 +480,13 @@ class NewDeploymentOut(DeploymentOut):
     """A new deployment, with the key and the webhook secret created with it, if any."""
 
     api_key: IssuedKeyOut | None
+    """The key that was created with it, shown this once; null: none was."""
     webhook_secret: str | None
     """Shown this once: what signs the events."""
     checks: list[CheckOut]
+    """What was checked before it is made, with the results."""
     fast: FastOut
+    """Whether mode `fast` is possible, and if not, why."""
 
     @classmethod
     def of(cls, view: DeploymentView) -> Self:
@@ -426,8 +507,12 @@ class NewDeploymentOut(DeploymentOut):
 class DeploymentPage(BaseModel):
     """A page of deployments."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[DeploymentOut]
+    """The deployments of this page, the newest first."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[DeploymentView]) -> Self:

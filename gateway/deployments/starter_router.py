@@ -19,8 +19,13 @@ router = DocumentedRouter(prefix="/node/models/{name}/versions/{version}", tags=
 class StarterFlowOut(BaseModel):
     """Nodes and edges of a flow to save. Any: as in `FlowIn`."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     nodes: list[dict[str, Any]]
+    """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: list[dict[str, Any]]
+    """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`
+    where the source is a `branch`."""
 
 
 class StarterOut(BaseModel):

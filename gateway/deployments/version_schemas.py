@@ -23,10 +23,12 @@ Json = dict[str, Any]
 class VersionNoteIn(BaseModel):
     """Name and description of a version; omitted members are unchanged."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     name: DisplayName | None = None
+    """A short name of the version, for people; null: none."""
     description: Description | None = None
+    """What the version is for or has changed, for people; null: nothing."""
 
     def note(self) -> VersionNote:
         """Return the note of a new version."""
@@ -43,15 +45,21 @@ class VersionSummary(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     version: int
+    """Its number: 1, 2, 3 … within the deployment."""
     live: bool
+    """Whether calls run it that do not ask for another version."""
     name: str | None
+    """A short name of the version, for people; null: none."""
     description: str | None
+    """What the version is for or has changed, for people; null: nothing."""
     models: list[PinnedModel]
+    """The model versions that it pins."""
     created_by: str | None
     """The profile."""
     created_by_key: str | None
     """The API key; null for the command line."""
     created_at: datetime
+    """When it was created (UTC)."""
 
     @classmethod
     def of(cls, version: VersionView) -> Self:
@@ -63,7 +71,10 @@ class VersionOut(VersionSummary):
     """A version with its graph."""
 
     nodes: list[Json]
+    """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: list[Json]
+    """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`
+    where the source is a `branch`."""
     input_schema: Json | None
     """The JSON Schema of `input_data`: the flow's, or else one that is derived from the models."""
     input_schema_source: SchemaSource | None
@@ -89,8 +100,12 @@ class VersionOut(VersionSummary):
 class VersionPage(BaseModel):
     """A page of versions."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[VersionSummary]
+    """The versions of this page, the newest first."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[VersionView]) -> Self:
@@ -102,39 +117,62 @@ class VersionPage(BaseModel):
 class FieldChangeOut(BaseModel):
     """A member with another value; an absent value is null."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     pointer: str
+    """JSON pointer (RFC 6901) within the node, such as `/config/model`."""
     before: Any
+    """The value in the first version; null: it is absent there."""
     after: Any
+    """The value in the second version; null: it is absent there."""
 
 
 class NodeChangeOut(BaseModel):
     """A node that is in both versions."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     id: str
+    """Id of the node."""
     type: str
+    """The node's type in the second version, such as `inference`."""
     fields: list[FieldChangeOut]
+    """The members of the node that differ."""
 
 
 class NodesOut(BaseModel):
     """How the nodes differ."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     added: list[Json]
+    """The nodes that only the second version has."""
     removed: list[Json]
+    """The nodes that only the first version has."""
     changed: list[NodeChangeOut]
+    """The nodes that differ in more than their layout."""
 
 
 class EdgesOut(BaseModel):
     """How the edges differ."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     added: list[Json]
+    """The edges that only the second version has."""
     removed: list[Json]
+    """The edges that only the first version has."""
 
 
 class ModelVersionOut(BaseModel):
     """A version of a model."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     model: str
+    """Name of the model."""
     version: int
+    """Number of the model version."""
 
 
 class ModelChangeOut(BaseModel):
@@ -143,8 +181,11 @@ class ModelChangeOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     node: str
+    """Id of the node."""
     before: ModelVersionOut | None
+    """What the node calls in the first version; null: no model."""
     after: ModelVersionOut | None
+    """What the node calls in the second version; null: no model."""
     signature_changed: bool
     """Whether the tensors differ."""
 
@@ -152,11 +193,18 @@ class ModelChangeOut(BaseModel):
 class SchemaChangeOut(BaseModel):
     """A keyword of the input schema with another value; an absent value is null."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     pointer: str
+    """JSON pointer (RFC 6901) into the schema, such as `/properties/x/type`."""
     before: Any
+    """The value in the first version; null: it is absent there."""
     after: Any
+    """The value in the second version; null: it is absent there."""
     breaking: bool
+    """Whether a previously valid body may be refused."""
     reason: str
+    """Why it is breaking or not, for people."""
 
 
 class InputSchemaOut(BaseModel):
@@ -167,6 +215,7 @@ class InputSchemaOut(BaseModel):
     breaking: bool
     """Whether a previously valid body may be refused."""
     changes: list[SchemaChangeOut]
+    """The keywords and properties that differ."""
 
 
 class DifferenceOut(BaseModel):
@@ -177,12 +226,18 @@ class DifferenceOut(BaseModel):
     before: str
     """The number of a version, or `draft`."""
     after: str
+    """The number of a version, or `draft`."""
     same: bool
     """Whether both behave the same."""
     nodes: NodesOut
+    """Nodes that were added, removed or changed."""
     edges: EdgesOut
+    """Edges that were added or removed."""
     models: list[ModelChangeOut]
+    """The nodes with another model version; empty also where those of the draft cannot be
+    resolved."""
     input_schema: InputSchemaOut
+    """How the schemas of `input_data` differ."""
     problem: str | None
     """Why the draft cannot be deployed."""
 

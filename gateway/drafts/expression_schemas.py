@@ -20,7 +20,9 @@ class ExpressionIn(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     expression: str = Field(max_length=_MAX_CHARACTERS)
+    """What is evaluated: an expression (CEL), or a template."""
     kind: ExpressionKind = ExpressionKind.EXPRESSION
+    """`expression`, or `template`: text with expressions in `{{ }}`."""
     values: dict[str, Any] = {}
     """Node id → output."""
 
@@ -31,18 +33,26 @@ class ExpressionStepOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     expression: str
+    """The path or expression, as it is written."""
     start: int = Field(serialization_alias="from", description=f"Where it begins. {_UTF_16}")
     end: int = Field(serialization_alias="to")
+    """Where it ends: the offset behind its last character."""
     value: Any
+    """Its value."""
     type: str
+    """Of CEL, such as `int`, `double`, `list` or `timestamp`."""
 
 
 class ExpressionErrorOut(BaseModel):
     """Why there is no value."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     message: str
+    """What is wrong, for people."""
     start: int = Field(serialization_alias="from", description=f"What it is about. {_UTF_16}")
     end: int = Field(serialization_alias="to")
+    """Where it ends: the offset behind its last character."""
 
 
 class ExpressionCheckOut(BaseModel):
@@ -51,6 +61,7 @@ class ExpressionCheckOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     ok: bool
+    """Whether there is a value."""
     value: Any
     """NaN and infinities are strings. All values share 256 KiB; one that exceeds the remainder is
     replaced by `{"truncated": true, "bytes": …, "preview": …}`."""
@@ -60,6 +71,7 @@ class ExpressionCheckOut(BaseModel):
     """The paths that the expression reads, or the expressions of the template: the first 50 that
     have a value."""
     error: ExpressionErrorOut | None
+    """Why there is no value; null: there is one."""
 
     @classmethod
     def of(cls, check: ExpressionCheck) -> Self:

@@ -32,6 +32,7 @@ class FlowTestIn(DraftIn):
     pins: Annotated[dict[str, Any], Field(default_factory=dict)]
     """Node id → output, in place of running the node."""
     timeout_seconds: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_SECONDS)] = DEFAULT_TIMEOUT_SECONDS
+    """Maximum duration of the run."""
 
     def test(self) -> FlowTest:
         """Convert to the service's type."""

@@ -46,15 +46,21 @@ class NodeKindOut(_Model):
     """A node type."""
 
     type: str
+    """The `type` of such a node."""
     title: str
+    """What it is called, for people."""
     description: str
+    """What it does, for people."""
     icon: str
     """The name of a Lucide icon."""
     group: NodeGroup
+    """The group of node types in which an editor lists it."""
     config_schema: Json
     """JSON Schema (2020-12) of `config`. What depends on other nodes is found by a check."""
     ui: NodeFormOut
+    """How an editor shows the members of `config`."""
     ports: NodePortsOut
+    """Where edges lead to and away from such a node."""
     defaults: Json
     """The `config` of a new node."""
     docs_url: str
@@ -81,8 +87,11 @@ class FunctionOut(_Model):
     """A function or macro of expressions."""
 
     name: str
+    """The function's or macro's name in expressions."""
     signature: str
+    """How it is called, with the types of arguments and result."""
     description: str
+    """What it returns, for people."""
 
 
 class PythonNodeOut(_Model):
@@ -100,16 +109,22 @@ class NodePoliciesOut(_Model):
     """JSON Schemas of the members that every node may have beside its `config`."""
 
     retry: Json
+    """JSON Schema of `retry`: how often a node that failed is tried again."""
     on_error: Json
+    """JSON Schema of `on_error`: what happens if the node has failed."""
 
 
 class NodeKindList(_Model):
     """The node types, and what their configurations may refer to."""
 
     items: list[NodeKindOut]
+    """The node types."""
     policies: NodePoliciesOut
+    """What every node may have beside its `config`."""
     functions: list[FunctionOut]
+    """The functions and macros of expressions."""
     python: list[PythonNodeOut]
+    """The installed functions of `python` nodes."""
 
     @classmethod
     def of(cls, kinds: list[NodeKind], python: list[PythonNode]) -> Self:
@@ -125,8 +140,13 @@ class NodeKindList(_Model):
 class DraftIn(BaseModel):
     """A flow that may have errors."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     nodes: Elements
+    """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: Elements = []
+    """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`
+    where the source is a `branch`."""
 
     @property
     def definition(self) -> Json:
@@ -144,14 +164,18 @@ class ProblemOut(_Model):
     pointer: str
     """JSON pointer into the sent document, such as `#/nodes/2/config/model`."""
     code: ProblemCode
+    """A stable name for what is wrong, such as `invalid_expression`."""
     detail: str
+    """The problem as a sentence for people."""
 
 
 class ModelUseOut(_Model):
     """A model that a node calls."""
 
     node_id: str
+    """Id of the node."""
     model: str
+    """Name of the model."""
     version: str
     """As written: `latest`, a number or a label."""
     resolved: int | None
@@ -167,7 +191,9 @@ class DraftCheckOut(_Model):
     """JSON Schema of `input_data`: the flow's own, or derived from its models if the flow has no
     problems."""
     fast: FastOut
+    """Whether mode `fast` is possible, and if not, why."""
     models: list[ModelUseOut]
+    """The models that its nodes call."""
 
     @classmethod
     def of(cls, check: DraftCheck) -> Self:

@@ -20,10 +20,13 @@ class FlowDeploymentOut(_Model):
     """A deployment of a flow."""
 
     id: str
+    """Id of the deployment, as its routes take it."""
     name: str
+    """Its name for people; calls use the id."""
     version: int
     """The live one."""
     execution_mode: ExecutionMode
+    """How the API answers. `fast` requires one `api_input`, one `inference`, one `api_output`."""
     status: str
     """`active` or `paused`."""
     differs: bool
@@ -34,6 +37,7 @@ class FlowDeploymentsOut(_Model):
     """The deployments of a flow."""
 
     count: int
+    """How many there are."""
     live: list[FlowDeploymentOut]
     """The newest ten."""
     differs: bool
@@ -44,31 +48,45 @@ class LastRunOut(_Model):
     """A run."""
 
     id: str
+    """Id of the run, as its routes take it."""
     deployment_id: str
+    """Id of the deployment, as its routes take it."""
     status: str
+    """`queued`, `running`, `completed`, `failed` or `cancelled`."""
     error_code: str | None
+    """The stable name of the reason why it failed or was cancelled; null: it did not, or has not
+    ended."""
     duration_seconds: float | None
+    """From its start to its end; null: it has not ended, or was never started."""
     created_at: datetime
+    """When it was created (UTC)."""
 
 
 class FlowSummaryOut(_Model):
     """A flow without its graph."""
 
     id: str
+    """Id of the flow, as its routes take it."""
     name: str
+    """The flow's name, for people."""
     nodes: int
+    """How many nodes it has."""
     kinds: dict[str, int]
     """Node type → count."""
     models: list[str]
     """The models that it calls."""
     deployments: FlowDeploymentsOut
+    """Its deployments: how many there are, and the newest ten."""
     last_run: LastRunOut | None
     """Of the deployments in `live`, without fast calls that were not recorded."""
     created_at: datetime
+    """When it was created (UTC)."""
     updated_at: datetime
+    """When it was last changed (UTC)."""
     updated_by: str | None
     """The e-mail address of the user who saved it last; null: not known."""
     etag: str
+    """The `ETag` of the flow, for `If-Match`."""
 
     @classmethod
     def of(cls, summary: FlowSummary) -> Self:
@@ -98,8 +116,12 @@ class FlowSummaryOut(_Model):
 class FlowSummaryPage(BaseModel):
     """A page of flows without their graphs."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[FlowSummaryOut]
+    """The flows of this page, in the order of `sort`."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[FlowSummary]) -> Self:

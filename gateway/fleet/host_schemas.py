@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from gateway.fleet.hosts import SeenHost
 from gateway.fleet.service_process import ProcessKind
@@ -17,13 +17,18 @@ from gateway.storage.tables import ServiceProcess
 class HostOut(BaseModel):
     """A machine whose supervisor runs inference servers."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     id: str
+    """Id of the host, which replicas and processes name as `host_id`."""
     name: str
+    """The name of the machine, for people."""
     state: Literal["alive", "gone"]
     """`gone`: its lease has ended, and others take its replicas."""
     joined: bool
     """Whether it runs `slipstream join`."""
     version: str | None
+    """Version of Slipstream that its supervisor runs; null: not known."""
     labels: dict[str, str]
     """Which inference servers can require."""
     replicas: int
@@ -33,6 +38,7 @@ class HostOut(BaseModel):
     memory_bytes: int | None
     """What they may use together; null: a host of an older release does not say."""
     created_at: datetime
+    """When it was first seen (UTC)."""
 
     @classmethod
     def of(cls, seen: SeenHost) -> Self:
@@ -55,7 +61,10 @@ class HostOut(BaseModel):
 class HostList(BaseModel):
     """All of them, oldest first."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[HostOut]
+    """The hosts, the oldest first."""
 
     @classmethod
     def of(cls, hosts: Iterable[SeenHost]) -> Self:
@@ -66,9 +75,14 @@ class HostList(BaseModel):
 class ProcessOut(BaseModel):
     """A gateway or a queue worker."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     id: str
+    """Id of the process in this list."""
     kind: ProcessKind
+    """`gateway`, or `worker`: it executes runs of the queues."""
     name: str
+    """What tells it from the others of its machine."""
     host: str
     """The name of its machine."""
     host_id: str | None
@@ -76,12 +90,15 @@ class ProcessOut(BaseModel):
     state: Literal["booting", "ready", "unresponsive", "draining", "failed", "stopped", "gone"]
     """`stopped`: it sleeps. `gone`: its lease, or that of its host, has ended."""
     reason: str | None
+    """Why it is in this state, such as an error; null: there is nothing to say."""
     address: str | None
     """The URL of its REST port, or of its probes and metrics."""
     version: str
+    """Version of Slipstream that it runs."""
     concurrency: int | None
     """How many runs a queue worker executes at a time."""
     pid: int | None
+    """Id of the process on its machine; null: there is none."""
     started_at: datetime | None
     """When the process was first seen."""
 
@@ -107,7 +124,10 @@ class ProcessOut(BaseModel):
 class ProcessList(BaseModel):
     """All of them: the gateways first, by their machines."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[ProcessOut]
+    """The gateways, then the queue workers, each by their machines."""
 
     @classmethod
     def of(cls, found: Iterable[tuple[ServiceProcess, bool]]) -> Self:

@@ -51,7 +51,9 @@ class ReplicaRange(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     min: int = Field(ge=1, le=MAX_REPLICAS)
+    """The least number of replicas."""
     max: int = Field(ge=1, le=MAX_REPLICAS)
+    """The greatest number of replicas; at least `min`."""
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -140,27 +142,42 @@ class ServerIn(ServerSettingsIn):
 class ReplicaOut(BaseModel):
     """The last observed state of one process of an inference server."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     slot: int
+    """Its number within the server, from 0; from 1000 on if it has registered itself."""
     host_id: str | None
     """Of the machine that runs it; null: none yet, or it has registered itself. See
     `slipstream hosts list`."""
     is_registered: bool
     """Whether it has registered itself: no machine of the installation has started it."""
     state: State
+    """`stopped`, `booting`, `ready`, `unresponsive`, `draining` or `failed`, as last observed."""
     phase: Phase | None
+    """Of a boot: `fetching`, `spawning`, `loading` or `warming`; null: it does not boot."""
     pid: int | None
+    """Id of the process on its machine; null: there is none."""
     address: str | None
+    """Of its gRPC port on its own machine, such as `unix:/run/iris-3.sock`; null: none."""
     tcp_address: str | None
+    """Of its gRPC port, for gateways and workers: `host:port`, or `grpcs://host:port` with TLS;
+    null: none."""
     metrics_address: str | None
+    """Of its `/metrics`: `host:port`, or `https://host:port`; null: none."""
     restarts: int
+    """How often its process has ended without being told to."""
     memory_bytes: int | None
+    """Memory that it uses, as last measured, in bytes; null: not known."""
     reason: str | None
+    """Why it is in this state, such as an error; null: there is nothing to say."""
     boot_seconds: float | None
+    """How long the last boot took."""
     started_at: datetime | None
+    """When its last boot began (UTC); null: it has not been started."""
     phase_started_at: datetime | None
+    """When the present phase of a boot began."""
     ready_at: datetime | None
+    """When it became ready (UTC); null: it has not, since its last boot began."""
     load: float | None
     """How many calls waited or ran in it on average of late. Measured where the server scales."""
 
@@ -174,13 +191,22 @@ class ServerOut(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     id: str
+    """Id of the inference server, as its routes take it."""
     model: str
+    """Name of the model."""
     version: int
+    """Number of the model version."""
     flow_id: str | None
+    """Id of the flow that it was started for; null: it was started for no flow."""
     desired: Desired
+    """`running`, `stopped` by a user, or `asleep`: the next call starts it."""
     state: State
+    """`stopped`, `booting`, `ready`, `unresponsive`, `draining` or `failed`; of several replicas,
+    that of the one closest to answering calls."""
     phase: Phase | None
+    """Of a boot: `fetching`, `spawning`, `loading` or `warming`; null: it does not boot."""
     idle_timeout_seconds: int | None
+    """Seconds without an inference call after which the server is put to sleep; null: never."""
     replicas: int = Field(validation_alias="replica_count")
     """How many processes are to run it now, beside those that have registered themselves."""
     replica_range: ReplicaRange | None
@@ -192,9 +218,13 @@ class ServerOut(BaseModel):
     batching: Batching
     """Which calls share runs of the model."""
     ready_replicas: int
+    """How many replicas are ready, with those that have registered themselves."""
     restarts: int
+    """How often its processes have ended without being told to."""
     memory_bytes: int | None
+    """Memory that its replicas use, as last measured, in bytes; null: not known."""
     reason: str | None
+    """Why it is in this state, such as an error; null: there is nothing to say."""
     boot_seconds: float | None
     """How long the last boot took."""
     expected_boot_seconds: float | None
@@ -204,11 +234,15 @@ class ServerOut(BaseModel):
     boot_elapsed_seconds: float | None = None
     """How long it has been booting, by the gateway's clock. Null: it does not boot."""
     started_at: datetime | None
+    """When its last boot began (UTC); null: it has not been started."""
     phase_started_at: datetime | None
     """When the present phase of a boot began."""
     ready_at: datetime | None
+    """When it became ready (UTC); null: it has not, since its last boot began."""
     created_at: datetime
+    """When it was created (UTC)."""
     updated_at: datetime
+    """When it was last changed (UTC)."""
     processes: list[ReplicaOut] = Field(validation_alias="replicas")
     """One for each replica; its state is `stopped` where there is none. Those that have registered
     themselves follow."""
@@ -232,7 +266,9 @@ class LogLineOut(BaseModel):
     slot: int
     """Of the replica."""
     at: datetime
+    """When it was written (UTC)."""
     level: str
+    """`debug`, `info`, `warning`, `error` or `critical`."""
     text: str
     """API keys in it are masked."""
 
@@ -243,6 +279,7 @@ class LogOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     lines: list[LogLineOut]
+    """The lines of all replicas, by time."""
     next: str
     """Send it as `follow` to get only later lines."""
 
@@ -292,8 +329,11 @@ class RegistrationIn(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     model: str = Field(min_length=1, max_length=128, pattern=_TEXT)
+    """Name of the model."""
     version: int = Field(ge=1, lt=10**18)
+    """Number of the model version."""
     state: Literal[State.BOOTING, State.READY, State.DRAINING, State.FAILED]
+    """`booting`, `ready`, `draining` or `failed`."""
     phase: Phase | None = None
     """While it boots."""
     tcp_address: Address
@@ -301,9 +341,11 @@ class RegistrationIn(BaseModel):
     metrics_address: MetricsAddress | None = None
     """Of its `/metrics`: `host:port`, or `https://host:port`."""
     pid: int = Field(ge=1, le=2**31 - 1)
+    """Id of the process on its machine."""
     reason: str | None = Field(default=None, max_length=2_000, pattern=_TEXT)
     """Why it failed."""
     boot_seconds: float | None = Field(default=None, ge=0, le=86_400)
+    """How long the last boot took."""
 
     def seen(self) -> Seen:
         """Return what the row gets."""
@@ -332,8 +374,12 @@ class RegisteredOut(BaseModel):
 class ServerPage(BaseModel):
     """A page of inference servers."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[ServerOut]
+    """The inference servers of this page, the newest first."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[InferenceServer], servers: InferenceServers) -> Self:

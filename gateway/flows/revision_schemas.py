@@ -16,7 +16,10 @@ from gateway.storage.paging import Page
 class RevisionNameIn(BaseModel):
     """A name for the present draft."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     name: DisplayName
+    """What the present draft is called in the list of revisions."""
 
 
 class FlowRevisionSummary(BaseModel):
@@ -60,7 +63,10 @@ class FlowRevisionOut(FlowRevisionSummary):
     """A state of a flow."""
 
     nodes: Elements
+    """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: Elements
+    """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`
+    where the source is a `branch`."""
 
     @classmethod
     def of_whole(cls, row: FlowRevision) -> Self:
@@ -73,8 +79,12 @@ class FlowRevisionOut(FlowRevisionSummary):
 class FlowRevisionPage(BaseModel):
     """A page of revisions."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[FlowRevisionSummary]
+    """The revisions of this page, the newest first."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[FlowRevision]) -> Self:

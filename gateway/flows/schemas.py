@@ -21,9 +21,15 @@ Elements = list[dict[str, Any]]
 class FlowIn(BaseModel):
     """A flow to save."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     name: DisplayName
+    """The flow's name, for people."""
     nodes: Elements
+    """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: Elements = []
+    """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`
+    where the source is a `branch`."""
 
     def draft(self) -> Draft:
         """Convert to the service's type."""
@@ -33,20 +39,35 @@ class FlowIn(BaseModel):
 class FlowPatch(BaseModel):
     """The members to change."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     name: DisplayName | None = None
+    """The flow's name, for people."""
     nodes: Elements | None = None
+    """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: Elements | None = None
+    """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`
+    where the source is a `branch`."""
 
 
 class FlowOut(BaseModel):
     """A flow."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     id: str
+    """Id of the flow, as its routes take it."""
     name: str
+    """The flow's name, for people."""
     nodes: Elements
+    """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: Elements
+    """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`
+    where the source is a `branch`."""
     created_at: datetime
+    """When it was created (UTC)."""
     updated_at: datetime
+    """When it was last changed (UTC)."""
 
     @classmethod
     def of(cls, flow: Flow) -> Self:
@@ -67,15 +88,18 @@ class FlowWarningOut(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     code: FlowWarningCode
+    """`unknown_model`: there is no such model, version or label that the user may use."""
     pointer: str
     """JSON pointer to the value that it is about, such as `#/nodes/2/config/model`."""
     message: str
+    """The warning as a sentence for people."""
 
 
 class SavedFlowOut(FlowOut):
     """A flow that was saved, with what keeps it from being deployed as things are."""
 
     warnings: list[FlowWarningOut]
+    """What keeps it from being deployed as things are; empty: nothing."""
 
     @classmethod
     def of_saved(cls, flow: Flow, warnings: Sequence[FlowWarning]) -> Self:
@@ -87,8 +111,12 @@ class SavedFlowOut(FlowOut):
 class FlowPage(BaseModel):
     """A page of flows."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[FlowOut]
+    """The flows of this page, in the order of `sort`."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[Flow]) -> Self:

@@ -48,7 +48,10 @@ class LimitsBody(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, frozen=True)
 
     calls_per_minute: _Limit = None
+    """Triggers, with each item of a batch, and retries; of keys also inference under `/v2` and
+    gRPC."""
     calls_per_day: _Limit = None
+    """The same calls, by day."""
     concurrent_runs: _Limit = None
     """Unfinished runs; in mode fast, calls in progress."""
     polls_per_minute: _Limit = None

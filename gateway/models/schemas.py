@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, with_config
 
 from gateway.auth.model_access import Visibility
 from gateway.models.ownership import ChangedModel, ModelEntry, OwnershipChange
@@ -17,7 +17,7 @@ from gateway.storage.tables import InferenceServer
 from gateway.upstream.seen_state import SeenState
 from gateway.upstream.servers import InferenceServers
 from model_store.graph import GraphEdge, GraphNode, ModelGraph
-from model_store.manifest import Manifest, TensorSpec
+from model_store.manifest import PLATFORM, File, Manifest, RowProof, TensorSpec
 from model_store.servable import ModelWarning, warnings_of
 
 
@@ -29,9 +29,13 @@ class ModelOut(BaseModel):
     id: str
     """The name; models have no other id."""
     name: str
+    """The name that flows and calls refer to."""
     versions: list[int]
+    """The numbers of its versions, ascending."""
     latest: int
+    """The highest of its version numbers, which `latest` stands for."""
     labels: dict[str, int]
+    """Label → number of the version that it points to."""
     visibility: Visibility
     """`shared`: every user may use it; `private`: its owner, and admins and owners."""
     owner_id: str | None
@@ -59,8 +63,12 @@ class ChangedModelOut(ModelOut):
 class ModelPage(BaseModel):
     """A page of models."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[ModelOut]
+    """The models of this page, by name."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[ModelEntry]) -> Self:
@@ -72,10 +80,16 @@ class ModelPage(BaseModel):
 class VersionSummaryOut(BaseModel):
     """A version of a model, in short."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     version: int
+    """Number of the model version."""
     size: int
+    """Bytes of all its files."""
     created_at: datetime
+    """When it was published (UTC)."""
     warnings: list[ModelWarning]
+    """What of the model is not served."""
 
 
 class ServingOut(BaseModel):
@@ -84,14 +98,24 @@ class ServingOut(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     id: str
+    """Id of the inference server, as its routes take it."""
     version: int
+    """Number of the model version."""
     desired: str
+    """`running`, `stopped` by a user, or `asleep`: the next call starts it."""
     state: str
+    """`stopped`, `booting`, `ready`, `unresponsive`, `draining` or `failed`; of several replicas,
+    that of the one closest to answering calls."""
     phase: str | None
+    """Of a boot: `fetching`, `spawning`, `loading` or `warming`; null: it does not boot."""
     reason: str | None
+    """Why it is in this state, such as an error; null: there is nothing to say."""
     ready_replicas: int
+    """How many replicas are ready, with those that have registered themselves."""
     replicas: int = Field(validation_alias="replica_count")
+    """How many processes are to run it now, beside those that have registered themselves."""
     memory_bytes: int | None
+    """Memory that its replicas use, as last measured, in bytes; null: not known."""
     expected_boot_seconds: float | None
     """How long a boot takes: the median of the last 20. Null: it has not been ready yet."""
     slow_boot_seconds: float | None
@@ -111,18 +135,25 @@ class ServingOut(BaseModel):
 class UsedByOut(BaseModel):
     """A deployment that calls a model, in its live version or in one that a rollout tries."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     deployment_id: str
+    """Id of the deployment, as its routes take it."""
     name: str
+    """Name of the deployment."""
     version: int
+    """Number of the model version that it calls."""
 
 
 class SignatureOut(BaseModel):
     """What a model takes and returns."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     inputs: list[TensorSpec]
+    """The tensors that calls give."""
     outputs: list[TensorSpec]
+    """The tensors that calls get."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
@@ -136,18 +167,25 @@ class ModelSummaryOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     id: str
+    """The name; models have no other id."""
     name: str
+    """The name that flows and calls refer to."""
     latest: int
+    """The highest of its version numbers, which `latest` stands for."""
     version_count: int
+    """How many versions it has."""
     versions: list[VersionSummaryOut]
     """The newest five, the newest first."""
     labels: dict[str, int]
+    """Label → number of the version that it points to."""
     visibility: Visibility
+    """`shared`: every user may use it; `private`: its owner, and admins and owners."""
     owner_id: str | None
     """As in `ModelOut`."""
     signature: SignatureOut | None
     """Of the latest version; null: its manifest is damaged."""
     serving: list[ServingOut]
+    """Its inference servers, those of the newest versions first."""
     used_by: list[UsedByOut]
     """Your deployments."""
     used_by_others: int
@@ -181,8 +219,12 @@ class ModelSummaryOut(BaseModel):
 class ModelSummaryPage(BaseModel):
     """A page of summaries."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[ModelSummaryOut]
+    """The models of this page, by name."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[ModelSummary], servers: InferenceServers) -> Self:
@@ -211,11 +253,45 @@ class ModelPatch(BaseModel):
         return change
 
 
+@with_config(use_attribute_docstrings=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestOut(Manifest):
     """A version: its manifest, and what of the model is not served."""
 
+    # The members of Manifest once more: Pydantic reads the descriptions of this class only.
+    name: str
+    """Name of the model."""
+    version: int
+    """Number of the model version."""
+    created_at: str
+    """When it was published (UTC, ISO 8601)."""
+    sha256: str
+    """Of model.onnx, in hexadecimal."""
+    files: tuple[File, ...]
+    """model.onnx first, then its external data."""
+    inputs: tuple[TensorSpec, ...]
+    """The tensors that calls give."""
+    outputs: tuple[TensorSpec, ...]
+    """The tensors that calls get."""
+    unsupported_inputs: Mapping[str, str]
+    """Inputs that calls cannot give: name → ONNX type, such as `seq(tensor(float))`."""
+    unsupported_outputs: Mapping[str, str]
+    """Outputs that calls do not get: name → ONNX type, such as `seq(tensor(float))`."""
+    opset: Mapping[str, int]
+    """Operator set → version; the standard set is `ai.onnx`."""
+    ir_version: int
+    """The version of the ONNX format in which the file is written."""
+    producer: str
+    """The tool that wrote the model, with its version if known; may be empty."""
+    bounded_by_shapes: bool = False
+    """Whether the shapes of the inputs bound the work of a run, whatever the inputs' values are;
+    false also where that is not known."""
+    rows: RowProof | None = None
+    """Whether calls can share a run; null: it was not checked."""
+    platform: str = PLATFORM
+    """The platform's name in the Open Inference Protocol."""
     warnings: Sequence[ModelWarning] = ()
+    """What of the model is not served."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
@@ -249,7 +325,10 @@ class ModelGraphOut(BaseModel):
 class LabelIn(BaseModel):
     """The version that a label points to."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     version: int = Field(ge=1)
+    """Number of the model version."""
 
 
 # Any: the members of ModelOut

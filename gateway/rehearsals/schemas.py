@@ -42,6 +42,7 @@ class RehearsalDifference(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     run_id: str
+    """Id of the run whose input was taken."""
     test_run_id: str
     """The run of the draft."""
     pointer: str
@@ -59,10 +60,13 @@ class RehearsalFailure(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     run_id: str
+    """Id of the run whose input was taken."""
     test_run_id: str | None
     """null: the input was refused, so that there is no run of the draft."""
     code: str
+    """The stable name of the reason, such as `invalid_input` or `flow_failed`."""
     detail: str
+    """What happened, for people."""
 
 
 class RehearsalOut(BaseModel):
@@ -71,20 +75,30 @@ class RehearsalOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     id: str
+    """Id of the rehearsal, which a conflict names as `rehearsal_id`."""
     deployment_id: str
+    """Id of the deployment, as its routes take it."""
     state: RehearsalState
+    """`running`; `completed`: all runs are compared, or failed; `stopped`: it was cancelled, or its
+    process has ended."""
     created_at: datetime
+    """When it was created (UTC)."""
     finished_at: datetime | None
+    """When it ended (UTC); null: it has not, or its process was lost."""
     drafted_at: datetime
     """When the draft was saved that is rehearsed."""
     total: int
     """Runs; fewer than asked for if fewer have kept their input."""
     done: int
+    """Runs that are compared, or failed."""
     equal: int
+    """Runs that the draft answers in the same way."""
     differing: int
     """Runs with entries in `different`."""
     different: list[RehearsalDifference]
+    """Where the answers differ, up to five places of each run."""
     failed: list[RehearsalFailure]
+    """The inputs that the draft refuses or fails on."""
 
     @classmethod
     def of(cls, found: FoundRehearsal) -> Self:
@@ -105,7 +119,10 @@ class RehearsalOut(BaseModel):
 class RehearsalList(BaseModel):
     """The rehearsals of a deployment that are kept: the last one, for a day."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[RehearsalOut]
+    """The last rehearsal; empty: there was none in the last day."""
 
     @classmethod
     def of(cls, found: Sequence[FoundRehearsal]) -> Self:

@@ -16,6 +16,7 @@ class SearchItemOut(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     kind: SearchKind
+    """Which kind of object it is."""
     id: str
     """As its routes take it; of a model, its name."""
     title: str
@@ -29,7 +30,10 @@ class SearchItemOut(BaseModel):
 class SearchOut(BaseModel):
     """What was found, by kind."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[SearchItemOut]
+    """The objects that were found, kind by kind."""
 
     @classmethod
     def of(cls, items: Iterable[FoundItem]) -> Self:

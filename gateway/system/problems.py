@@ -35,9 +35,11 @@ class SystemProblem:
     """One problem."""
 
     area: Area
+    """The part of the installation that is concerned."""
     subject: str
     """The name of the part."""
     text: str
+    """What is wrong, for people."""
     advice: str
     """What to do."""
 

@@ -28,15 +28,23 @@ class SystemOut(BaseModel):
     problems: list[SystemProblem]
     """What is wrong, each with what to do about it. Empty: nothing is."""
     hosts: list[HostState]
+    """The machines that run inference servers, the oldest first."""
     gateways: list[ProcessState]
+    """The gateways, by machine and name."""
     workers: list[ProcessState]
+    """The queue workers, by machine and name."""
     busy: dict[str, int]
     """How many runs the workers of each machine execute, by its name; those of `slots`."""
     queues: list[QueueState]
+    """Runs that wait, by what executes them."""
     database: DatabaseState
+    """How the database is, for the gateway that answers."""
     broker: BrokerState
+    """How the broker is, for the gateway that answers."""
     store: StoreState
+    """How full the model store is."""
     servers: ServersState
+    """How the inference servers are."""
 
     @classmethod
     def of(cls, system: SystemState) -> Self:

@@ -13,13 +13,19 @@ class ProcessState:
     """A gateway or a queue worker."""
 
     id: str
+    """Id of the process in `/node/processes/`."""
     kind: ProcessKind
+    """`gateway`, or `worker`: it executes runs of the queues."""
     name: str
+    """What tells it from the others of its machine."""
     host: str
+    """The name of its machine."""
     state: str
     """As of an inference server, or `gone`: its lease has ended."""
     reason: str | None
+    """Why it is in this state, such as an error; null: there is nothing to say."""
     version: str
+    """Version of Slipstream that it runs."""
     slots: int | None
     """How many runs a queue worker executes at a time."""
     heartbeat_age_seconds: float | None
@@ -31,12 +37,17 @@ class HostState:
     """A machine."""
 
     id: str
+    """Id of the host, which replicas and processes name as `host_id`."""
     name: str
+    """The name of the machine, for people."""
     state: str
     """`alive` or `gone`."""
     replicas: int
+    """How many replicas of inference servers it runs."""
     used_memory_bytes: int
+    """Memory that its replicas use, as last measured."""
     memory_bytes: int | None
+    """What its replicas may use together; null: a host of an older release does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +57,9 @@ class QueueState:
     name: str
     """`sync` and `async` are of workers; `gateway` is of runs in the gateways' own processes."""
     depth: int
+    """How many runs wait."""
     oldest_seconds: float | None
-    """For how long the oldest one waits; None: none does."""
+    """For how long the oldest one waits; null: none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +67,11 @@ class DatabaseState:
     """The database."""
 
     kind: str
+    """`sqlite` or `postgresql`."""
     answer_seconds: float
     """How long it took for a small question."""
     problem: str | None
+    """What is wrong with its disk, for people; null: nothing is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +79,11 @@ class BrokerState:
     """The broker."""
 
     kind: str
+    """`folder`, `redis` or `amqp`."""
     address: str
     """Without its password."""
     connected: bool
+    """Whether the gateway that answers is connected to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +93,9 @@ class StoreState:
     remote: bool
     """Whether it is a bucket."""
     bytes: int | None
-    """Of all versions. None: it does not answer."""
+    """Of all versions. Null: it does not answer."""
     limit_bytes: int | None
+    """What all versions may take, as the operator has set it; null: what the disk holds."""
     free_bytes: int
     """On the disk where it is, or where uploads are received."""
     room_bytes: int
@@ -90,10 +107,15 @@ class ServerState:
     """An inference server that is to run and does not answer calls."""
 
     id: str
+    """Id of the inference server, as its routes take it."""
     model: str
+    """Name of the model."""
     version: int
+    """Number of the model version."""
     state: str
+    """`booting`, `draining`, `unresponsive`, `failed` or `stopped`."""
     reason: str | None
+    """Why it is in this state, such as an error; null: there is nothing to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +125,7 @@ class ServersState:
     by_state: Mapping[str, int]
     """State, or `asleep` → how many there are."""
     memory_bytes: int
+    """Memory that their replicas use, as last measured."""
     waiting: Sequence[ServerState]
     """Those that are to run and are not ready; up to 50."""
 

@@ -25,17 +25,23 @@ _ROW = [[5.1, 3.5, 1.4, 0.2]]
 class TriggerIn(BaseModel):
     """What a flow is called with."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     # Any: the flow's own schema describes it
     input_data: dict[str, Any] = Field(default_factory=dict, examples=[{"x": _ROW}])
+    """What the flow takes; the version's `input_schema` describes it."""
 
 
 class BatchIn(BaseModel):
     """What a flow is called with, many times."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     # Any: as above
     input_data: list[dict[str, Any]] = Field(
         min_length=1, max_length=MAX_BATCH_ITEMS, examples=[[{"x": _ROW}, {"x": _ROW}]]
     )
+    """The inputs, each as in a call of its own."""
 
 
 class FinishedOut(BaseModel):
@@ -44,16 +50,21 @@ class FinishedOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     status: Literal["completed"]
+    """Always `completed`: failures are answered as problems."""
     # Any: the flow's own
     output_data: dict[str, Any] | None
+    """What the flow returned."""
     node_outputs: dict[str, Any] | None = None
     """Of mode `sync`: what each node gave, by its id."""
     fast_mode: bool | None = None
     """Of mode `fast`: true."""
     duration_seconds: float
+    """Of mode `sync`: how long the run took from its start; of mode `fast`: how long the call
+    took."""
     flow_run_id: str | None = None
     """Of mode `sync`, and of mode `fast` if the run is recorded before the answer."""
     message: str
+    """A sentence for people."""
     data: dict[str, Any] | None = None
     """The same fields once more, without `message`; absent if the outputs exceed 64 KiB."""
 
@@ -61,9 +72,15 @@ class FinishedOut(BaseModel):
 class BatchOut(BaseModel):
     """The answer to a batch: a result for each item, in their order."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     status: Literal["queued", "completed"]
+    """`queued`: the run of at least one item goes on; `completed`: none does."""
     results: list[dict[str, Any]]
+    """For each item its `index`, and what a call of its own would be answered; a failed one has the
+    status `failed`, `error` with `code` and `message`, and `retryable`."""
     failed: int
+    """How many items have failed."""
 
 
 Finished = Annotated[FinishedOut | EnvelopeOut, Field(discriminator="status")]

@@ -16,9 +16,14 @@ from gateway.usage.service import GroupBy, Step, UsageEntry, UsageGroup, UsageRe
 class Percentiles(BaseModel):
     """Percentiles of durations in seconds, accurate to 3.2 %; null without durations."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     p50_seconds: float | None
+    """The median; null: there are no durations."""
     p95_seconds: float | None
+    """What 95 % took at most; null: there are no durations."""
     p99_seconds: float | None
+    """What 99 % took at most; null: there are no durations."""
 
     @classmethod
     def of(cls, counts: Counts, stage: str) -> Self:
@@ -34,24 +39,34 @@ class UsageItem(Percentiles):
     model_config = ConfigDict(use_attribute_docstrings=True, serialize_by_alias=True)
 
     since: datetime = Field(serialization_alias="from")
+    """When the span of time begins (UTC)."""
     until: datetime = Field(serialization_alias="to")
+    """When the span of time ends, exclusive (UTC)."""
     deployment_id: str | None
     """Null, like the following fields, unless items are grouped by it."""
     deployment_name: str | None
+    """Name of the deployment; null unless items are grouped by it."""
     version: int | None
+    """Number of the deployment's version; null unless items are grouped by it."""
     api_key_id: str | None
     """`other` for keys beyond the number counted separately; empty for calls without a key."""
     api_key_name: str | None
+    """Name of the key; null unless items are grouped by it, for a deleted one, and if the caller's
+    key lacks the scope `manage`."""
     code: str | None
     """An error code or `ok`, if items are grouped by code."""
     calls: int
     """Answered calls, with or without an error."""
     errors: int
+    """How many calls were answered with an error."""
     errors_by_code: dict[str, int]
+    """Error code → how many calls had it."""
     runs: int
     """Sync and async runs that have ended."""
     run_errors: int
+    """How many runs failed or were cancelled."""
     run_errors_by_code: dict[str, int]
+    """Error code → how many runs had it."""
     stages: dict[str, Percentiles]
     """`auth`, `parse`, `queue`, `boot`, `infer`, `serialise`, `run`, as far as they occurred."""
 
@@ -83,13 +98,18 @@ class UsageItem(Percentiles):
 class UsageOut(BaseModel):
     """Usage of a profile's deployments."""
 
-    model_config = ConfigDict(serialize_by_alias=True)
+    model_config = ConfigDict(serialize_by_alias=True, use_attribute_docstrings=True)
 
     since: datetime = Field(serialization_alias="from")
+    """When the report begins, rounded down to a whole step (UTC)."""
     until: datetime = Field(serialization_alias="to")
+    """When the report ends, exclusive (UTC)."""
     by: GroupBy
+    """What the items are grouped by."""
     step: Step
+    """How long the span of time of an item is."""
     items: list[UsageItem]
+    """By time and group; spans without a call or a run are left out."""
 
     @classmethod
     def of(cls, usage: UsageReport) -> Self:

@@ -44,11 +44,19 @@ _PROBLEM: Json = {
         "docs_url",
     ],
     "properties": {
-        "type": {"type": "string", "format": "uri-reference", "examples": ["/problems/not-found"]},
-        "title": {"type": "string"},
+        "type": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "What kind of problem it is (RFC 9457); programs decide by `code`.",
+            "examples": ["/problems/not-found"],
+        },
+        "title": {"type": "string", "description": "The kind of problem in a few words."},
         "status": {"type": "integer", "description": "The answer's HTTP status."},
         "detail": {"type": "string", "description": "The same as `message`."},
-        "code": {"$ref": "#/components/schemas/ErrorCode"},
+        "code": {
+            "$ref": "#/components/schemas/ErrorCode",
+            "description": "What went wrong, as a stable name.",
+        },
         "message": {"type": "string", "description": "What was expected, what came, what to do."},
         "request_id": {"type": "string", "description": "As in `X-Request-ID`."},
         "retryable": {"type": "boolean", "description": "Whether the same call may yet succeed."},
@@ -70,7 +78,7 @@ _PROBLEM: Json = {
                 "type": "object",
                 "required": ["detail", "pointer"],
                 "properties": {
-                    "detail": {"type": "string"},
+                    "detail": {"type": "string", "description": "What was expected, what came."},
                     "pointer": {"type": "string", "description": "Where, as `#/field/0`."},
                 },
             },
@@ -88,7 +96,9 @@ _V2_ERROR: Json = {
     "title": "V2Error",
     "description": "Why a call of the Open Inference Protocol failed.",
     "required": ["error"],
-    "properties": {"error": {"type": "string"}},
+    "properties": {
+        "error": {"type": "string", "description": "What was expected, what came, what to do."}
+    },
 }
 _RETRY_AFTER: Json = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
 _SCHEME: Json = {"description": "What to authenticate with.", "schema": {"type": "string"}}
@@ -137,6 +147,11 @@ def complete_document(document: Json) -> None:
     schemas["Problem"] = _PROBLEM
     schemas["ErrorCode"] = _ERROR_CODE
     schemas["V2Error"] = _V2_ERROR
+    for item in document.get("webhooks", {}).values():
+        for operation in item.values():
+            _summarise(operation)
+            # What receivers answer is up to them: 2xx is success.
+            operation["responses"] = {"2XX": {"description": "The event was received."}}
     answers = components.setdefault("responses", {})
     for path, item in document["paths"].items():
         v2 = path.startswith(_V2)

@@ -42,6 +42,7 @@ class ProblemTypeOut(BaseModel):
     code: str
     """As in the bodies of errors."""
     title: str
+    """What it is called, for people."""
     status: int
     """The HTTP status; a few differ under `/v2`."""
     retryable: bool

@@ -42,6 +42,7 @@ class EndpointPatch(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     events: list[WebhookEvent] | None = None
+    """The events that the webhook sends; a cancelled run counts as failed."""
     state: EndpointState | None = None
     """`enabled` sends new events; held ones are sent by a replay."""
 
@@ -69,7 +70,10 @@ class ReplayIn(BaseModel):
 class ReplayedOut(BaseModel):
     """Number of events that are sent again."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     replayed: int
+    """How many events are sent again."""
 
 
 class EndpointOut(BaseModel):
@@ -78,21 +82,32 @@ class EndpointOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     deployment_id: str
+    """Id of the deployment, as its routes take it."""
     deployment_name: str
+    """Name of the deployment."""
     callback_url: str | None
+    """Where a webhook's events are sent; null: there is no webhook."""
     events: list[WebhookEvent]
+    """The events that the webhook sends; a cancelled run counts as failed."""
     state: EndpointState
+    """`enabled`; or `disabled`: events are held until it is enabled and they are replayed."""
     disabled_reason: DisabledReason | None
+    """`by_user`; `gone`: the receiver answered 410; `failing`: it only failed for five days; null:
+    it is enabled."""
     disabled_at: datetime | None
+    """When it was disabled (UTC); null: it is enabled."""
     failures: int
     """Consecutive failed attempts."""
     failing_since: datetime | None
+    """When the consecutive failures began (UTC); null: there are none."""
     paused_until: datetime | None
     """Nothing is sent before: the receiver throttles, or keeps failing."""
     overlap_until: datetime | None
     """Until then the previous secret also signs."""
     rotated_at: datetime | None
+    """When its secret was last rotated (UTC); null: never."""
     created_at: datetime
+    """When it was created (UTC)."""
 
     @classmethod
     def of(cls, endpoint: EndpointDetail) -> Self:
@@ -104,6 +119,7 @@ class EndpointSecretOut(EndpointOut):
     """An endpoint with its new secret, shown this once."""
 
     secret: str
+    """The new secret, such as `whsec_…`, shown this once."""
 
     @classmethod
     def of(cls, endpoint: EndpointDetail) -> Self:
@@ -114,8 +130,12 @@ class EndpointSecretOut(EndpointOut):
 class EndpointPage(BaseModel):
     """A page of endpoints."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[EndpointOut]
+    """The webhooks of this page, the newest first."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[EndpointDetail]) -> Self:
@@ -132,17 +152,30 @@ class DeliverySummary(BaseModel):
     id: str
     """The `webhook-id` that the receiver sees."""
     deployment_id: str
+    """Id of the deployment, as its routes take it."""
     flow_run_id: str | None
     """Null for a test."""
     event: str
+    """`run.started`, `run.completed`, `run.failed` or `webhook.test`."""
     status: DeliveryStatus
+    """`pending`: in flight, or waiting for an attempt; `delivered`; `failed`: out of attempts, or
+    aborted by the receiver; `held`: the webhook is disabled; `superseded`: the end of the run was
+    delivered before its start; `cancelled`: the webhook was removed."""
     attempts: int
+    """How many attempts have begun."""
     created_at: datetime
+    """When it was created (UTC)."""
     next_attempt_at: datetime | None
+    """When the next attempt is due (UTC); null: there is none."""
     last_attempt_at: datetime | None
+    """When the last attempt began (UTC); null: there was none."""
     delivered_at: datetime | None
+    """When the receiver answered 2xx (UTC); null: it has not."""
     last_status_code: int | None
+    """The HTTP status that the last attempt got; null: none."""
     last_error: str | None
+    """A stable name for what went wrong in the last attempt, such as `http_503`, `timeout` or
+    `unreachable`; null: nothing."""
 
     @classmethod
     def of(cls, row: WebhookDelivery) -> Self:
@@ -153,8 +186,12 @@ class DeliverySummary(BaseModel):
 class DeliveryPage(BaseModel):
     """A page of deliveries."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     items: list[DeliverySummary]
+    """The deliveries of this page, the newest first."""
     next_cursor: str | None
+    """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
     def of(cls, page: Page[WebhookDelivery]) -> Self:
@@ -171,15 +208,25 @@ class AttemptOut(BaseModel):
     number: int
     """Numbers may be missing: the process of that attempt died before recording it."""
     started_at: datetime
+    """When it began (UTC)."""
     seconds: float
+    """How long it took."""
     result: AttemptResult
+    """`delivered`: 2xx; `throttled`: 429, 502 or 504; `gone`: 410; `aborted`: the receiver wants no
+    retry; `blocked`: the address is not allowed; `failed`: anything else."""
     url: str
+    """The URL that was called."""
     request_headers: dict[str, str]
+    """The headers that were sent."""
     status_code: int | None
+    """The HTTP status of the answer; null: there was none."""
     response_body: str | None
     """The first KiB; null for targets in private networks, and for redirects."""
     error_code: str | None
+    """A stable name for what went wrong, such as `http_503`, `timeout` or `unreachable`; null:
+    nothing."""
     error_message: str | None
+    """What went wrong, for people; null: there is nothing beside `error_code`."""
 
     @classmethod
     def of(cls, row: WebhookAttempt) -> Self:
@@ -195,7 +242,9 @@ class DeliveryOut(DeliverySummary):
 
     # Any: the event, as events.py writes it
     payload: dict[str, Any]
+    """The event, as it is sent."""
     attempt_log: list[AttemptOut]
+    """The attempts, the oldest first."""
 
     @classmethod
     def of_shown(cls, shown: DeliveryDetail) -> Self:

@@ -44,6 +44,7 @@ class FindingOut(BaseModel):
     code: str
     """Stable identifier, such as `signature_mismatch`."""
     place: RequestPart
+    """What it is about: the secret, the body, or a header."""
     message: str
     """What was expected, what was found, what to do. Contains no secret."""
 
@@ -54,6 +55,7 @@ class VerdictOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     good: bool
+    """Whether the signature is valid."""
     findings: list[FindingOut]
     """Empty for a valid signature."""
     expected: str | None

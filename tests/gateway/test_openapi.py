@@ -13,6 +13,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.auth.identity import Role, Scope
 from gateway.operations import operation_id
+from gateway.webhooks.events import WebhookEvent
+from gateway.webhooks.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tests.gateway.in_process_gateway import InProcessGateway
 from tests.gateway.routes import Route, routes_of
 from tests.gateway.served_gateway import ServedGateway
@@ -55,6 +57,24 @@ def test_the_document_is_valid_and_says_where_its_server_is(
     document = in_process_gateway.openapi()
     assert not list(OpenAPIV31SpecValidator(document).iter_errors())
     assert [server["url"] for server in document["servers"]] == ["/"]
+
+
+def test_events_of_webhooks_are_described(in_process_gateway: InProcessGateway) -> None:
+    document = in_process_gateway.openapi()
+    assert set(document["webhooks"]) == {event.value for event in WebhookEvent}
+    for item in document["webhooks"].values():
+        headers = {each["name"] for each in item["post"]["parameters"]}
+        assert headers == {ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER}
+
+
+def test_every_property_is_described(in_process_gateway: InProcessGateway) -> None:
+    schemas = in_process_gateway.openapi()["components"]["schemas"]
+    assert not [
+        f"{name}.{property_name}"
+        for name, schema in schemas.items()
+        for property_name, described in schema.get("properties", {}).items()
+        if not described.get("description")
+    ]
 
 
 def test_headers_are_what_generators_of_clients_understand(

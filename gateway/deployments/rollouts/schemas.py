@@ -59,9 +59,10 @@ class RolloutIn(BaseModel):
 class RolloutPatch(BaseModel):
     """What can be changed while a rollout is running."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     weight: Weight
+    """Per cent of the calls that the candidate gets; at most 99 for a canary."""
 
 
 class CallsOut(BaseModel):
@@ -70,10 +71,14 @@ class CallsOut(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     answered: int
+    """How many were answered, with or without an error."""
     failed: int
+    """How many were answered with an error."""
     p50_ms: float | None
     """The median of the others; null: there are none."""
     p90_ms: float | None
+    """What nine of ten calls without an error took at most, in milliseconds; null: there are
+    none."""
 
     @classmethod
     def of(cls, calls: Calls) -> Self:
@@ -91,7 +96,10 @@ class RolloutOut(BaseModel):
     model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
     strategy: Strategy
+    """`canary`: it answers a share of the calls; `shadow`: it gets a copy of a share of them."""
     state: RolloutState
+    """`running`; `promoted`: the candidate is live; `rolled_back`: it failed a check, or a person
+    ended the rollout; `superseded`: another version went live."""
     cause: Cause | None
     """Which check the candidate has failed; null: none."""
     reason: str | None
@@ -103,16 +111,23 @@ class RolloutOut(BaseModel):
     weight: int
     """Per cent of the calls that the candidate gets."""
     checks: Checks
+    """When it is rolled back."""
     promote_after_seconds: int | None
+    """When it goes live if it has passed every check until then; null: a person promotes it."""
     baseline_calls: CallsOut
+    """The latest calls of the version that was live when it began."""
     candidate_calls: CallsOut
+    """The latest calls of the candidate."""
     compared: int
     """Calls of which both outputs were compared."""
     different: int
+    """How many of the compared calls differ by more than the tolerance of `checks`."""
     example: str | None
     """A difference between two outputs, with the values; null: there was none."""
     started_at: datetime
+    """When it began (UTC)."""
     ended_at: datetime | None
+    """When it ended (UTC); null: it has not."""
 
     @classmethod
     def of(cls, row: Rollout) -> Self:

@@ -11,10 +11,16 @@ import pytest
 
 from gateway.runs import rows
 from gateway.runs.run import Run, RunError, RunStatus
+from gateway.webhooks.event_schemas import CompletedEvent, FailedEvent, StartedEvent
 from gateway.webhooks.events import MAX_PAYLOAD_BYTES, RunEvent, payload_of
 from tests.gateway.runs.builders import new_run
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
+DOCUMENTED = {
+    "run.started": StartedEvent,
+    "run.completed": CompletedEvent,
+    "run.failed": FailedEvent,
+}
 URL = "https://flows.example.com/node/flow-runs/x/"
 
 
@@ -33,6 +39,8 @@ def run(**changes: Any) -> Run:
 def parse(event: RunEvent, **options: Any) -> dict[str, Any]:
     """Return an event parsed as a receiver does. Any: JSON."""
     found: dict[str, Any] = json.loads(payload_of(event, result_url=URL, **options))
+    documented = DOCUMENTED[found["type"]].model_validate(found)
+    assert found["data"].keys() <= type(documented.data).model_fields.keys()
     return found
 
 
