@@ -150,6 +150,7 @@ def complete_document(document: Json) -> None:
     for item in document.get("webhooks", {}).values():
         for operation in item.values():
             _summarise(operation)
+            operation["security"] = []  # the signature says who sends it
             # What receivers answer is up to them: 2xx is success.
             operation["responses"] = {"2XX": {"description": "The event was received."}}
     answers = components.setdefault("responses", {})

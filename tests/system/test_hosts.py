@@ -293,6 +293,8 @@ def test_what_cannot_be_joined_says_why(site: Site, tmp_path: Path) -> None:
 
     state = ("--state", str(tmp_path / "state"))
     assert "expected TOKEN first" in refusal("join", *state, status=2)
+    assert "there is no installation" in refusal("hosts", "token", *state)
+    (tmp_path / "state").mkdir()
     assert "got SQLite" in refusal("hosts", "token", *state)
     database = {"SLIPSTREAM_DATABASE_URL": site.variables["SLIPSTREAM_DATABASE_URL"]}
     assert "SLIPSTREAM_BROKER_URL" in refusal("hosts", "token", *state, **database)
