@@ -8,9 +8,20 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict
 
-from gateway.deployments.settings import ExecutionMode
 from gateway.operations import operation_id
-from gateway.runs.schemas import RunErrorOut
+
+
+class RunFailure(BaseModel):
+    """Why a run has no result."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    code: str
+    """The stable name of the reason, such as `flow_failed`, `timeout` or `worker_lost`."""
+    message: str
+    """What happened, for people."""
+    node_id: str | None
+    """Id of the node that it is about; null: it is about none."""
 
 
 class _EventRun(BaseModel):
@@ -24,7 +35,7 @@ class _EventRun(BaseModel):
     """Number of the version of the deployment that it runs."""
     flow_id: str
     """Id of the flow that it runs a version of."""
-    execution_mode: ExecutionMode
+    execution_mode: Literal["sync", "async", "fast"]
     """How the call was answered."""
     created_at: datetime
     """When it was created (UTC)."""
@@ -55,7 +66,7 @@ class EndedRun(_EventRun):
     """Node id → what the node gave; empty if the deployment leaves them out, null as above."""
     output_truncated: Literal[True] | None = None
     """Whether outputs were left out because of their size; else absent."""
-    error: RunErrorOut | None
+    error: RunFailure | None
     """Why it failed or was cancelled; null: it did not."""
     duration_seconds: float | None
     """From its start to its end; null: it was never started."""
