@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
-from gateway.fleet.hosts import HostStore
+from gateway.fleet.hosts import HostLease, HostStore
 from gateway.ids import new_run_id
 from gateway.runs.run import NewRun, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore
@@ -81,9 +81,11 @@ async def _fill(state: Path, flow: str, deployed: list[str]) -> None:
         outbox = WebhookOutbox(ChangeFeed(workspace.db), public_url="")
         hosts, runs = HostStore(workspace.db), RunStore(workspace.db, outbox=outbox)
         labels = {"accelerator": "none", "zone": "eu-central-1b"}
-        await hosts.claim(
+        lease = await hosts.claim(
             name="inference-host-17", owner="one", has_ended=lambda _: False, labels=labels
         )
+        assert isinstance(lease, HostLease)
+        await hosts.release(lease)  # else it ends between two listings that are compared
         meter = UsageMeter()
         millisecond = new_run_id()[:19]
         for number, deployment in enumerate(deployed):
