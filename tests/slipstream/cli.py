@@ -27,6 +27,13 @@ class Cli:
         shutil.copy(template, state / "slipstream.db")
         return cls(state)
 
+    def deploy(self, flow: dict[str, Any], *options: str) -> tuple[str, str]:
+        """Save a flow and deploy it; return the ids of both. It takes a second."""
+        file = self.state.parent / "flow.json"
+        file.write_text(json.dumps(flow))
+        flow_id: str = self.answer("flows", "create", str(file))["id"]
+        return flow_id, self.answer("deployments", "create", "--flow", flow_id, *options)["id"]
+
     def copy(self, state: Path) -> Cli:
         """Return commands on a copy of the state folder, on which nothing may run meanwhile."""
         shutil.copytree(self.state, state)

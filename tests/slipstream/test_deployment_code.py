@@ -16,11 +16,8 @@ from tests.system.flow_documents import echo_flow
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> tuple[Cli, str]:
     """A state folder to copy, and the id of its deployment of the documentation's flow."""
-    folder = tmp_path_factory.mktemp("deployed")
-    cli = Cli.of_template(folder / "state", sqlite_template)
-    (folder / "flow.json").write_text(json.dumps(echo_flow()))
-    flow = cli.answer("flows", "create", str(folder / "flow.json"))["id"]
-    return cli, cli.answer("deployments", "create", "--flow", flow)["id"]
+    cli = Cli.of_template(tmp_path_factory.mktemp("deployed") / "state", sqlite_template)
+    return cli, cli.deploy(echo_flow())[1]
 
 
 @pytest.fixture

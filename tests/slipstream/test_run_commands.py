@@ -124,13 +124,9 @@ class RunFixture:
 def deployed(
     tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> tuple[Cli, str, str]:
-    """A state folder to copy, and the ids of its flow and deployment: they take a second."""
-    folder = tmp_path_factory.mktemp("deployed")
-    cli = Cli.of_template(folder / "state", sqlite_template)
-    (folder / "flow.json").write_text(json.dumps(transform_flow()))
-    flow_id = cli.answer("flows", "create", str(folder / "flow.json"))["id"]
-    made = cli.answer("deployments", "create", "--flow", flow_id, "--mode", "async")
-    return cli, flow_id, made["id"]
+    """A state folder to copy, and the ids of its flow and deployment."""
+    cli = Cli.of_template(tmp_path_factory.mktemp("deployed") / "state", sqlite_template)
+    return cli, *cli.deploy(transform_flow(), "--mode", "async")
 
 
 @pytest.fixture

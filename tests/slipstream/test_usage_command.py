@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,12 +22,8 @@ NOWHERE = "00000000-0000-4000-8000-000000000000"
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> tuple[Cli, str]:
     """A state folder to copy, and the id of its deployment, which is called `Adder`."""
-    folder = tmp_path_factory.mktemp("deployed")
-    cli = Cli.of_template(folder / "state", sqlite_template)
-    (folder / "flow.json").write_text(json.dumps(transform_flow()))
-    flow = cli.answer("flows", "create", str(folder / "flow.json"))["id"]
-    words = ("deployments", "create", "--flow", flow, "--mode", "async", "--name", "Adder")
-    return cli, cli.answer(*words)["id"]
+    cli = Cli.of_template(tmp_path_factory.mktemp("deployed") / "state", sqlite_template)
+    return cli, cli.deploy(transform_flow(), "--mode", "async", "--name", "Adder")[1]
 
 
 @pytest.fixture
