@@ -16,7 +16,6 @@ from gateway.auth.pepper import load_pepper
 from gateway.auth.service import ApiKeyService
 from gateway.children.metrics import ChildMetrics
 from gateway.deployments.advice_service import AdviceService
-from gateway.deployments.deployment_view import DeploymentViews
 from gateway.deployments.planner import DeploymentPlanner
 from gateway.deployments.rollouts.service import RolloutService
 from gateway.deployments.server_preparation import ServerPreparation
@@ -97,8 +96,7 @@ class Services:
         self.users = UserService(db, self.passwords, webhook_endpoints.delete)
         self.invitations = InvitationService(db, self.hasher)
         self.snapshots = snapshots = Snapshotter(db, self.models, self.flow_processes)
-        views = DeploymentViews(settings.public_url)
-        self.deployments = DeploymentService(db, self.keys, snapshots, webhook_endpoints, views)
+        self.deployments = DeploymentService(db, self.keys, snapshots, webhook_endpoints)
         self.planner = DeploymentPlanner(db, snapshots, webhook_endpoints)
         self.fleet = InferenceServerService(
             db,
@@ -110,7 +108,7 @@ class Services:
         self.usage = UsageService(db)
         self.advice = AdviceService(db, self.usage)
         servers = ServerPreparation(self.fleet.store)
-        self.versions = VersionService(db, snapshots, servers, views)
+        self.versions = VersionService(db, snapshots, servers)
         self.rollouts = RolloutService(db, snapshots, servers)
         self.examples = ExampleService(db, settings)
         self.audit = AuditLog(db)

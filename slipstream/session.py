@@ -16,6 +16,7 @@ from gateway.errors import GatewayError, StorageError
 from gateway.storage.paging import Page, PageRequest
 from protos.errors import ErrorCode
 from slipstream.failures import exit_on_error, expectation
+from slipstream.gateway_address import public_url
 from slipstream.installation import find_installation
 from slipstream.state_location import Absent, locate, say_where
 from slipstream.supervisor.state_folder import ensure_state_folder
@@ -38,6 +39,11 @@ class CommandSession:
         self.terminal = terminal
         self.profile_id = workspace.profile.id
         self._runner = runner
+
+    @property
+    def public_url(self) -> str:
+        """Where callers reach the gateway."""
+        return public_url(self.workspace.settings)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine and return its result. Any: nothing is sent into it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import signal
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator
@@ -28,6 +29,10 @@ for _what in ("connect", "read", "write", "pool"):  # what a client waits for by
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control starts `make test &` so: what tests interrupt would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # until all tests are collected: that creates millions of objects that stay
 garbage_collection.pause()

@@ -40,7 +40,7 @@ class IssuedInvitation:
 
     def url(self, base: str) -> str:
         """Return the link below the gateway's address `base`; fragments reach no log."""
-        return f"{base.rstrip('/')}/console/invite#token={self.token}"
+        return f"{base}/console/invite#token={self.token}"
 
 
 class InvitationService:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Response
 
 from gateway.accounts.invitations import InvitationService
 from gateway.accounts.schemas import InvitationOut, UserIn, UserOut, UserPage, UserPatch
@@ -13,13 +13,12 @@ from gateway.auth.access import Administrator, administrator
 from gateway.auth.sessions import SessionService
 from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
-from gateway.settings import Settings
 from gateway.storage.paging import PageRequest
+from gateway.web.public_url import PublicUrl
 
 Service = Annotated[UserService, from_app(UserService)]
 Sessions = Annotated[SessionService, from_app(SessionService)]
 Invitations = Annotated[InvitationService, from_app(InvitationService)]
-GatewaySettings = Annotated[Settings, from_app(Settings)]
 Canceller = Annotated[UserRunCanceller, from_app(UserRunCanceller)]
 router = DocumentedRouter(
     prefix="/node/users", tags=["Users"], dependencies=[Depends(administrator)]
@@ -72,10 +71,9 @@ async def end_sessions(
 async def invite(
     *,
     invitations: Invitations,
-    settings: GatewaySettings,
     actor: Administrator,
     user_id: str,
-    request: Request,
+    url: PublicUrl,
     response: Response,
 ) -> InvitationOut:
     """Make a link with which a user sets a password and logs in, once, within 72 hours.
@@ -83,6 +81,5 @@ async def invite(
     It ends the user's older links. Only this response shows it.
     """
     invitation = await invitations.invite(user_id, by=actor)
-    base = settings.public_url if settings.public_base_url else str(request.base_url)
     response.headers["cache-control"] = "no-store"
-    return InvitationOut(url=invitation.url(base), expires_at=invitation.expires_at)
+    return InvitationOut(url=invitation.url(url), expires_at=invitation.expires_at)

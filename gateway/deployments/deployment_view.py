@@ -36,7 +36,6 @@ class DeploymentView:
     warnings: Sequence[DeploymentWarning]
     rollout: Rollout | None
     """The last one, running or ended."""
-    trigger_url: str
     readiness: Readiness | None
     """Of its inference servers; None: it calls no model."""
     usage: RecentUsage
@@ -48,41 +47,35 @@ class DeploymentView:
     """What was found out when it was made, if it was just now."""
 
 
-class DeploymentViews:
-    """Loads the views of deployments, which are called at `public_url`."""
+async def load_deployment_views(
+    session: AsyncSession, rows: Sequence[Deployment]
+) -> list[DeploymentView]:
+    """Load the views of deployments, in the same order."""
+    ids = [row.id for row in rows]
+    facts = await _view_rows(session, ids)
+    models = {model for each in facts.values() for model, _ in models_in(each.models)}
+    servers = await load_servers(session, models)
+    rollouts = await _rollouts(session, ids)
+    usage = await load_recent(session, ids)
+    return [
+        DeploymentView(
+            row=row,
+            models=facts[row.id].models,
+            newest_version=facts[row.id].newest,
+            draft_differs=await _draft_differs(session, facts[row.id]),
+            warnings=warnings_of(facts[row.id].models, servers),
+            rollout=rollouts.get(row.id),
+            readiness=readiness_of(facts[row.id].models, servers),
+            usage=usage.get(row.id, NO_USAGE),
+        )
+        for row in rows
+    ]
 
-    def __init__(self, public_url: str) -> None:
-        self._public_url = public_url
 
-    async def load_all(
-        self, session: AsyncSession, rows: Sequence[Deployment]
-    ) -> list[DeploymentView]:
-        """Load the views of deployments, in the same order."""
-        ids = [row.id for row in rows]
-        facts = await _view_rows(session, ids)
-        models = {model for each in facts.values() for model, _ in models_in(each.models)}
-        servers = await load_servers(session, models)
-        rollouts = await _rollouts(session, ids)
-        usage = await load_recent(session, ids)
-        return [
-            DeploymentView(
-                row=row,
-                models=facts[row.id].models,
-                newest_version=facts[row.id].newest,
-                draft_differs=await _draft_differs(session, facts[row.id]),
-                warnings=warnings_of(facts[row.id].models, servers),
-                rollout=rollouts.get(row.id),
-                trigger_url=f"{self._public_url}/node/deployment-trigger/{row.id}/",
-                readiness=readiness_of(facts[row.id].models, servers),
-                usage=usage.get(row.id, NO_USAGE),
-            )
-            for row in rows
-        ]
-
-    async def load(self, session: AsyncSession, row: Deployment) -> DeploymentView:
-        """Load the view of one deployment."""
-        (view,) = await self.load_all(session, [row])
-        return view
+async def load_deployment_view(session: AsyncSession, row: Deployment) -> DeploymentView:
+    """Load the view of one deployment."""
+    (view,) = await load_deployment_views(session, [row])
+    return view
 
 
 async def _rollouts(session: AsyncSession, ids: Sequence[str]) -> dict[str, Rollout]:

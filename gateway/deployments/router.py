@@ -37,6 +37,7 @@ from gateway.deployments.settings import RunsOnDelete
 from gateway.deployments.store import DeploymentFilter
 from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
+from gateway.web.public_url import PublicUrl
 
 Service = Annotated[DeploymentService, from_app(DeploymentService)]
 Planner = Annotated[DeploymentPlanner, from_app(DeploymentPlanner)]
@@ -52,8 +53,9 @@ async def create(
     planner: Planner,
     actor: Manager,
     response: Response,
-    body: DeploymentIn,
     *,
+    url: PublicUrl,
+    body: DeploymentIn,
     dry_run: bool = False,
 ) -> NewDeploymentOut | DeploymentPlanOut:
     """Deploy a flow. A key that is created with it is shown once.
@@ -72,13 +74,14 @@ async def create(
         launch=body.launch(),
     )
     set_etag(response, view.row)
-    return NewDeploymentOut.of(view)
+    return NewDeploymentOut.of(view, url)
 
 
 @router.get("/")
 async def list_deployments(
     service: Service,
     actor: Manager,
+    url: PublicUrl,
     page: PageRequest = Depends(),
     wanted: DeploymentFilter = Depends(),
 ) -> DeploymentPage:
@@ -87,7 +90,7 @@ async def list_deployments(
     With `flow_id` those of one flow, with `q` those whose name contains it, with `mode` those that
     answer so, with `status` those that are active or paused.
     """
-    return DeploymentPage.of(await service.page(actor.profile_id, page, wanted))
+    return DeploymentPage.of(await service.page(actor.profile_id, page, wanted), url)
 
 
 @router.get("/presets/", dependencies=[Depends(manager)])
@@ -101,12 +104,14 @@ async def show(
     service: Service,
     actor: Manager,
     response: Response,
+    *,
+    url: PublicUrl,
     deployment_id: str,
     if_none_match: IfNoneMatch,
 ) -> DeploymentOut | Response:
     """Show one deployment."""
     view = await service.get(actor.profile_id, deployment_id)
-    return unless_matched(DeploymentOut.of(view), view.row, response, if_none_match)
+    return unless_matched(DeploymentOut.of(view, url), view.row, response, if_none_match)
 
 
 @router.patch("/{deployment_id}/", responses=CHANGED)
@@ -115,6 +120,7 @@ async def change(
     actor: Manager,
     response: Response,
     *,
+    url: PublicUrl,
     deployment_id: str,
     if_match: IfMatch,
     body: DeploymentPatch,
@@ -122,7 +128,7 @@ async def change(
     """Change settings, without a new version. The secret of a new webhook is shown once."""
     view = await service.change(actor.profile_id, deployment_id, if_match=if_match, **body.change())
     set_etag(response, view.row)
-    return ChangedDeploymentOut.of(view)
+    return ChangedDeploymentOut.of(view, url)
 
 
 @router.get("/{deployment_id}/advice/")
@@ -132,15 +138,19 @@ async def advice(service: Adviser, actor: Manager, deployment_id: str) -> Advice
 
 
 @router.post("/{deployment_id}/pause/")
-async def pause(service: Service, actor: Manager, deployment_id: str) -> DeploymentOut:
+async def pause(
+    service: Service, actor: Manager, url: PublicUrl, deployment_id: str
+) -> DeploymentOut:
     """Refuse calls with 409 until it is resumed; accepted runs continue."""
-    return DeploymentOut.of(await service.pause(actor.profile_id, deployment_id))
+    return DeploymentOut.of(await service.pause(actor.profile_id, deployment_id), url)
 
 
 @router.post("/{deployment_id}/resume/")
-async def resume(service: Service, actor: Manager, deployment_id: str) -> DeploymentOut:
+async def resume(
+    service: Service, actor: Manager, url: PublicUrl, deployment_id: str
+) -> DeploymentOut:
     """Accept calls again."""
-    return DeploymentOut.of(await service.resume(actor.profile_id, deployment_id))
+    return DeploymentOut.of(await service.resume(actor.profile_id, deployment_id), url)
 
 
 @router.post("/{deployment_id}/api-keys/", status_code=201)

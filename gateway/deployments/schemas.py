@@ -300,7 +300,8 @@ class DeploymentOut(BaseModel):
     trigger_path: str
     """The path of `trigger_url`."""
     trigger_url: str
-    """The address that is called, below the operator's public URL."""
+    """The address that is called: below the operator's public URL, else where this answer was
+    asked for."""
     created_by: str
     """The profile."""
     readiness: ReadinessOut | None
@@ -327,9 +328,9 @@ class DeploymentOut(BaseModel):
     """When it was last changed (UTC)."""
 
     @classmethod
-    def of(cls, view: DeploymentView) -> Self:
-        """Convert a view."""
-        return cls.model_validate(_shown(view))
+    def of(cls, view: DeploymentView, public_url: str) -> Self:
+        """Convert a view of a deployment that is called at `public_url`."""
+        return cls.model_validate(_shown(view, public_url))
 
 
 class ChangedDeploymentOut(DeploymentOut):
@@ -339,9 +340,10 @@ class ChangedDeploymentOut(DeploymentOut):
     """Shown this once: what signs the events."""
 
     @classmethod
-    def of(cls, view: DeploymentView) -> Self:
+    def of(cls, view: DeploymentView, public_url: str) -> Self:
         """Convert a view, with its secret."""
-        return cls.model_validate({**_shown(view), "webhook_secret": view.webhook_secret})
+        shown = _shown(view, public_url)
+        return cls.model_validate({**shown, "webhook_secret": view.webhook_secret})
 
 
 class CheckOut(BaseModel):
@@ -489,7 +491,7 @@ class NewDeploymentOut(DeploymentOut):
     """Whether mode `fast` is possible, and if not, why."""
 
     @classmethod
-    def of(cls, view: DeploymentView) -> Self:
+    def of(cls, view: DeploymentView, public_url: str) -> Self:
         """Convert a view, with its key and secret."""
         key = view.key
         plan = view.plan
@@ -501,7 +503,7 @@ class NewDeploymentOut(DeploymentOut):
             "checks": plan.checks,
             "fast": plan.fast,
         }
-        return cls.model_validate({**_shown(view), **once})
+        return cls.model_validate({**_shown(view, public_url), **once})
 
 
 class DeploymentPage(BaseModel):
@@ -515,23 +517,24 @@ class DeploymentPage(BaseModel):
     """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
-    def of(cls, page: Page[DeploymentView]) -> Self:
+    def of(cls, page: Page[DeploymentView], public_url: str) -> Self:
         """Convert a page of views."""
-        items = [DeploymentOut.of(view) for view in page.items]
+        items = [DeploymentOut.of(view, public_url) for view in page.items]
         return cls(items=items, next_cursor=page.next_cursor)
 
 
-def _shown(view: DeploymentView) -> dict[str, object]:
+def _shown(view: DeploymentView, public_url: str) -> dict[str, object]:
     row = view.row
+    path = f"/node/deployment-trigger/{row.id}/"
     columns = {
         name: getattr(row, name) for name in DeploymentOut.model_fields if hasattr(row, name)
     }
     return {
         **columns,
         "version": row.live_version,
-        "trigger_path": f"/node/deployment-trigger/{row.id}/",
+        "trigger_path": path,
         "newest_version": view.newest_version,
-        "trigger_url": view.trigger_url,
+        "trigger_url": f"{public_url}{path}",
         "created_by": row.profile_id,
         "readiness": view.readiness,
         "last_call_at": view.usage.last_call_at,

@@ -13,7 +13,11 @@ from gateway.auth.key_view import IssuedKey
 from gateway.auth.service import ApiKeyService, covering_keys, deactivate_keys_of
 from gateway.deployments import store
 from gateway.deployments.audit_events import record_deployment
-from gateway.deployments.deployment_view import DeploymentView, DeploymentViews
+from gateway.deployments.deployment_view import (
+    DeploymentView,
+    load_deployment_view,
+    load_deployment_views,
+)
 from gateway.deployments.live_deployment import build_live_deployment
 from gateway.deployments.new_deployment import check_webhook, new_row
 from gateway.deployments.plan import KeyChoice, Launch, creates_key, plan_deployment
@@ -58,10 +62,8 @@ class DeploymentService:
         keys: ApiKeyService,
         snapshots: Snapshotter,
         webhook_endpoints: EndpointLifecycle,
-        views: DeploymentViews,
     ) -> None:
         self._db = db
-        self._views = views
         self._webhook_endpoints = webhook_endpoints
         self._keys = keys
         self._snapshots = snapshots
@@ -104,7 +106,7 @@ class DeploymentService:
             key = await self._first_key(session, row, launch, covering)
             secret = await self._webhook_endpoints.sync(session, row)
             await _start_servers(session, row, version, launch)
-            view = await self._views.load(session, row)
+            view = await load_deployment_view(session, row)
             record_change(session, ChangeKind.DEPLOYMENT, row.id)
         plan = plan_deployment(
             row,
@@ -122,14 +124,14 @@ class DeploymentService:
         """Return a page of the profile's deployments that match, newest first."""
         async with self._db.read() as session:
             page = await store.deployment_page(session, profile_id, request, wanted)
-            items = await self._views.load_all(session, page.items)
+            items = await load_deployment_views(session, page.items)
         return Page(items=items, next_cursor=page.next_cursor)
 
     async def get(self, profile_id: str, deployment_id: str) -> DeploymentView:
         """Return one deployment; raise NOT_FOUND, or GONE for a deleted one."""
         async with self._db.read() as session:
             row = await store.find_deployment(session, profile_id, deployment_id)
-            return await self._views.load(session, row)
+            return await load_deployment_view(session, row)
 
     async def models_of(self, profile_id: str, deployment_id: str) -> set[tuple[str, int]]:
         """Return the model versions that the live version calls; raise NOT_FOUND or GONE."""
@@ -173,7 +175,7 @@ class DeploymentService:
             await record_deployment(session, "update", row, before=before, after=row_snapshot(row))
             if before["execution_mode"] != row.execution_mode:
                 await _start_servers(session, row, version, Launch())
-            view = await self._views.load(session, row)
+            view = await load_deployment_view(session, row)
             record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return replace(view, webhook_secret=secret)
 
@@ -249,7 +251,7 @@ class DeploymentService:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             before = row_snapshot(row)
             changed, row.status = row.status != status, status
-            view = await self._views.load(session, row)
+            view = await load_deployment_view(session, row)
             if changed:
                 verb = "pause" if status is DeploymentStatus.PAUSED else "resume"
                 await record_deployment(session, verb, row, before=before, after=row_snapshot(row))

@@ -22,6 +22,7 @@ from gateway.deployments.version_schemas import (
 from gateway.deployments.versions import DRAFT, LIVE, VersionService
 from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
+from gateway.web.public_url import PublicUrl
 
 Number = Annotated[int, Path(ge=1, le=999_999_999)]
 
@@ -32,7 +33,11 @@ router = DocumentedRouter(prefix="/node/deployments/{deployment_id}", tags=["Dep
 
 @router.post("/redeploy/")
 async def redeploy(
-    service: Service, actor: Manager, deployment_id: str, body: VersionNoteIn | None = None
+    service: Service,
+    actor: Manager,
+    url: PublicUrl,
+    deployment_id: str,
+    body: VersionNoteIn | None = None,
 ) -> DeploymentOut:
     """Deploy the flow's current draft to the same URL, as a new version."""
     view = await service.redeploy(
@@ -41,7 +46,7 @@ async def redeploy(
         key_id=actor.key_id,
         note=VersionNote() if body is None else body.note(),
     )
-    return DeploymentOut.of(view)
+    return DeploymentOut.of(view, url)
 
 
 @router.get("/diff/")
@@ -78,7 +83,8 @@ async def describe(
 
 @router.post("/versions/{number}/promote/")
 async def promote(
-    service: Service, actor: Manager, deployment_id: str, number: Number
+    service: Service, actor: Manager, url: PublicUrl, deployment_id: str, number: Number
 ) -> DeploymentOut:
     """Make a version live, for example to roll back a redeploy."""
-    return DeploymentOut.of(await service.promote(actor.profile_id, deployment_id, number))
+    view = await service.promote(actor.profile_id, deployment_id, number)
+    return DeploymentOut.of(view, url)

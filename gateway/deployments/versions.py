@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.deployments import store
 from gateway.deployments.audit_events import live as seen
 from gateway.deployments.audit_events import record_deployment, record_version_note, version_note
-from gateway.deployments.deployment_view import DeploymentView, DeploymentViews
+from gateway.deployments.deployment_view import DeploymentView, load_deployment_view
 from gateway.deployments.diff import Difference, Side, compare
 from gateway.deployments.live_deployment import build_live_deployment
 from gateway.deployments.server_preparation import ServerPreparation
@@ -50,10 +50,8 @@ class VersionService:
         db: Database,
         snapshots: Snapshotter,
         servers: ServerPreparation,
-        views: DeploymentViews,
     ) -> None:
         self._db = db
-        self._views = views
         self._snapshots = snapshots
         self._servers = servers
 
@@ -87,7 +85,7 @@ class VersionService:
             build_live_deployment(row, version)
             session.add(version)
             await _end_rollout(session, row)
-            view = await self._views.load(session, row)
+            view = await load_deployment_view(session, row)
             old, new = seen(was), seen(version)
             await record_deployment(session, "redeploy", row, before=old, after=new)
             record_change(session, ChangeKind.DEPLOYMENT, row.id)
@@ -114,7 +112,7 @@ class VersionService:
             changed, row.live_version = row.live_version != number, number
             if changed:
                 await _end_rollout(session, row)
-            view = await self._views.load(session, row)
+            view = await load_deployment_view(session, row)
             if changed:
                 old, new = seen(was), seen(version)
                 await record_deployment(session, "promote", row, before=old, after=new)

@@ -10,6 +10,11 @@ _WAITING_FOR_ASYNC = (
     "the mode is async: calls are answered with the id of a run, before it ends. Use the variant "
     "poll or events, or set the mode to sync"
 )
+_START_OF_SYNC = (
+    "the mode is sync: calls are answered with the result. Use the variant wait, or poll for a run "
+    "that may take long"
+)
+_PROGRAMS_FOLLOW = "a program starts its run and follows it: use the variant poll or events"
 _RUN_OF_FAST = (
     "the mode is fast: calls are answered with the result, and there is no run to follow. Use the "
     "variant wait"
@@ -41,10 +46,18 @@ def reason_for_absence(spec: ExampleSpec) -> str | None:
         reason = _reason_of_command(spec)
         if reason is not None:
             return reason
+    elif spec.variant is Variant.START:
+        return _PROGRAMS_FOLLOW
+    return _reason_of_mode(spec)
+
+
+def _reason_of_mode(spec: ExampleSpec) -> str | None:
     mode = spec.target.mode
     if spec.variant is Variant.WAIT and mode is ExecutionMode.ASYNC:
         return _WAITING_FOR_ASYNC
-    if spec.follows and mode is ExecutionMode.FAST:
+    if spec.variant is Variant.START and mode is ExecutionMode.SYNC:
+        return _START_OF_SYNC
+    if (spec.follows or spec.variant is Variant.START) and mode is ExecutionMode.FAST:
         return _RUN_OF_FAST
     return None
 

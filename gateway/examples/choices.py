@@ -24,6 +24,8 @@ class Variant(StrEnum):
 
     WAIT = "wait"
     """In the response to the call."""
+    START = "start"
+    """Not at all: a command starts a run, and its answer is the run's id."""
     POLL = "poll"
     """By polls of the run that the call has started."""
     EVENTS = "events"

@@ -23,6 +23,7 @@ MAX_LITERAL_BYTES = 4096
 """Of `input_data` as JSON in code; code reads what is longer from INPUT_FILE."""
 _SUMMARIES: Mapping[Variant, str] = {
     Variant.WAIT: "waits for completion and returns results",
+    Variant.START: "starts a run and returns its id",
     Variant.POLL: "starts a run and polls for its result",
     Variant.EVENTS: "starts a run and follows its events until it ends",
     Variant.BATCH: "sends several inputs in one call",

@@ -73,6 +73,8 @@ def _about_retries(spec: ExampleSpec) -> Iterator[str]:
 
 
 def _about_time(spec: ExampleSpec) -> Iterator[str]:
+    if spec.variant is Variant.START:
+        yield "The answer comes before the run ends: curl's variants poll and events wait."
     waits = not spec.follows and spec.target.mode is not ExecutionMode.ASYNC
     if waits and spec.target.mode is ExecutionMode.SYNC and spec.seconds > _PROXY_SECONDS:
         yield (

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
-from fastapi import Query, Request, Response
+from fastapi import Query, Response
 
 from gateway.auth.access import Manager
 from gateway.dependencies import from_app
@@ -14,11 +13,10 @@ from gateway.examples.exports import DeploymentExportFormat
 from gateway.examples.schemas import ExampleList
 from gateway.examples.service import ExampleService
 from gateway.operations import DocumentedRouter
+from gateway.web.public_url import PublicUrl
 
 Service = Annotated[ExampleService, from_app(ExampleService)]
 Number = Annotated[int | None, Query(ge=1, le=999_999_999)]
-_HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?")
-"""What may stand in code of every language without quotes."""
 # Any: OpenAPI's own form
 _EXPORT: dict[int | str, dict[str, Any]] = {
     200: {
@@ -34,9 +32,9 @@ router = DocumentedRouter(prefix="/node/deployments/{deployment_id}", tags=["Dep
 
 @router.get("/examples/")
 async def list_examples(
-    request: Request,
     service: Service,
     actor: Manager,
+    url: PublicUrl,
     deployment_id: str,
     *,
     language: Language | None = None,
@@ -53,15 +51,15 @@ async def list_examples(
     choices = ExampleChoices(
         language=language, variant=variant, key=key, retry=retry, version=version
     )
-    examples = await service.examples(actor.profile_id, deployment_id, choices, host=_host(request))
+    examples = await service.examples(actor.profile_id, deployment_id, choices, url=url)
     return ExampleList.of(examples)
 
 
 @router.get("/export/", response_class=Response, responses=_EXPORT)
 async def export_deployment(
-    request: Request,
     service: Service,
     actor: Manager,
+    url: PublicUrl,
     deployment_id: str,
     *,
     form: Annotated[DeploymentExportFormat, Query(alias="format")] = DeploymentExportFormat.POSTMAN,
@@ -71,16 +69,9 @@ async def export_deployment(
 
     None of them has a key in it: its variable is empty.
     """
-    export = await service.export(
-        actor.profile_id, deployment_id, form, version=version, host=_host(request)
-    )
+    export = await service.export(actor.profile_id, deployment_id, form, version=version, url=url)
     headers = {
         "content-disposition": f'attachment; filename="{export.filename}"',
         "cache-control": "no-store",
     }
     return Response(export.content, media_type=export.media_type, headers=headers)
-
-
-def _host(request: Request) -> str | None:
-    host = request.url.netloc
-    return host if _HOST.fullmatch(host) else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from gateway.auth import store as key_store
 from gateway.auth.keys import mask
@@ -36,9 +35,6 @@ class ExampleService:
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
-        self._public_url = settings.public_url
-        self._has_public_url = settings.public_base_url is not None
-        self._scheme = "https" if settings.secure_cookies else urlsplit(settings.public_url).scheme
         self._grpc_address = settings.public_grpc_address
         self._uses_tls = settings.tls_certificate is not None
         self._turn = asyncio.Lock()
@@ -49,18 +45,15 @@ class ExampleService:
         deployment_id: str,
         choices: ExampleChoices,
         *,
-        host: str | None = None,
+        url: str,
     ) -> ExampleSet:
-        """Write the examples of a deployment.
-
-        They call `host`, where the caller has reached a gateway, unless the operator has set a
-        public URL.
+        """Write the examples of a deployment, which call the gateway at `url`.
 
         Raises:
             GatewayError: NOT_FOUND for the deployment or the version, GONE; INVALID_FLOW if the
                 version no longer compiles.
         """
-        return await self._written(profile_id, deployment_id, choices, host, write_examples)
+        return await self._written(profile_id, deployment_id, choices, url, write_examples)
 
     async def export(
         self,
@@ -69,7 +62,7 @@ class ExampleService:
         form: DeploymentExportFormat,
         *,
         version: int | None = None,
-        host: str | None = None,
+        url: str,
     ) -> Export:
         """Write a deployment as a file for another program; with the errors of `examples`."""
 
@@ -77,14 +70,14 @@ class ExampleService:
             return write_export(target, choices, form)
 
         choices = ExampleChoices(version=version)
-        return await self._written(profile_id, deployment_id, choices, host, write)
+        return await self._written(profile_id, deployment_id, choices, url, write)
 
     async def _written(
         self,
         profile_id: str,
         deployment_id: str,
         choices: ExampleChoices,
-        host: str | None,
+        url: str,
         write: Callable[[CallTarget, ExampleChoices], Written],
     ) -> Written:
         async with self._db.read() as session:
@@ -92,8 +85,6 @@ class ExampleService:
             number = row.live_version if choices.version is None else choices.version
             version = await store.find_version(session, row, number)
             keys = await key_store.trigger_keys(session, profile_id)
-        is_known = host is None or self._has_public_url
-        url = self._public_url if is_known else f"{self._scheme}://{host}"
 
         def work() -> Written:
             return write(self._target(row, version, keys, url), choices)

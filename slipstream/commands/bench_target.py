@@ -17,7 +17,7 @@ from gateway.search.ids import IdRange
 from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode
 from slipstream.bench.target import BenchTarget
-from slipstream.commands.deployment_call import serve_options
+from slipstream.gateway_address import serve_options
 from slipstream.id_prefix import find_id
 from slipstream.session import CommandSession
 

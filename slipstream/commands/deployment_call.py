@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.text import Text
 
@@ -12,11 +11,10 @@ from gateway.deployments.schemas import NewDeploymentOut
 from gateway.deployments.version_schemas import VersionOut
 from gateway.examples.generator import MAX_LITERAL_BYTES
 from gateway.examples.notes import INPUT_FILE
+from slipstream.gateway_address import serve_options
 from slipstream.session import CommandSession
-from slipstream.settings import ServeOptions
 from slipstream.supervisor.running_supervisor import running_supervisor
 from slipstream.trigger_call import TriggerCall
-from slipstream.workspace import read_settings
 
 
 def call_lines(session: CommandSession, out: NewDeploymentOut) -> Iterator[Text]:
@@ -45,21 +43,3 @@ def call_lines(session: CommandSession, out: NewDeploymentOut) -> Iterator[Text]
         yield Text(f"To write {INPUT_FILE}: {code} | jq -r .input_file.content > {INPUT_FILE}")
     if running_supervisor(settings.state) is None:
         yield Text("Nothing answers there before it runs: slipstream up")
-
-
-def serve_options(state: Path) -> ServeOptions:
-    """Return the gateway's address: that of `up` on the folder, else that of the settings."""
-    running = running_supervisor(state.absolute()) or read_settings(state=state.absolute())
-    certificate, key = running.tls_certificate, running.tls_key
-    return ServeOptions(
-        host=running.host,
-        port=running.port,
-        grpc_port=running.grpc_port,
-        state=state,
-        tls_certificate=Path(certificate) if certificate else None,
-        tls_key=Path(key) if key else None,
-        # of no consequence for a client
-        grpc_server="native",
-        behind_proxy=False,
-        insecure=False,
-    )

@@ -31,7 +31,7 @@ def code(
     ] = None,
     variant: Annotated[
         Variant | None,
-        typer.Option(help="Default: wait, or poll in mode async; with --json all."),
+        typer.Option(help="Default: wait; in mode async start, in programs poll. With --json all."),
     ] = None,
     retry: Annotated[
         bool | None,
@@ -53,7 +53,7 @@ def code(
     """Print code that calls a deployment, with the test data of its flow.
 
     Notes, and how to install and run it, are printed to stderr. Variants: wait for the answer,
-    poll or follow the events of a run, send a batch, receive the webhook.
+    start a run, poll it or follow its events, send a batch, receive the webhook.
 
     $ slipstream deployments code 0b9c… --language python > call_deployment.py
     $ slipstream deployments code 0b9c… --language javascript --variant poll --key environment
@@ -62,7 +62,9 @@ def code(
         choices = ExampleChoices(
             language=language, variant=variant, key=key, retry=retry, version=version
         )
-        work = session.services.examples.examples(session.profile_id, deployment_id, choices)
+        work = session.services.examples.examples(
+            session.profile_id, deployment_id, choices, url=session.public_url
+        )
         written = session.run(work)
         if as_json:
             session.terminal.show(ExampleList.of(written))

@@ -44,7 +44,7 @@ def export(
     """
     with open_session(state, as_json=as_json) as session:
         work = session.services.examples.export(
-            session.profile_id, deployment_id, form, version=version
+            session.profile_id, deployment_id, form, version=version, url=session.public_url
         )
         written = session.run(work)
         file = output or Path(written.filename)

@@ -76,7 +76,7 @@ def redeploy(
         service = session.services.versions
         with session.terminal.progress("Deploying the draft"):
             deployed = session.run(service.redeploy(session.profile_id, deployment_id, note=note))
-        _show_live(session, DeploymentOut.of(deployed))
+        _show_live(session, DeploymentOut.of(deployed, session.public_url))
 
 
 def versions(
@@ -133,7 +133,7 @@ def promote(
         service = session.services.versions
         with session.terminal.progress(f"Promoting version {number}"):
             deployed = session.run(service.promote(session.profile_id, deployment_id, number))
-        _show_live(session, DeploymentOut.of(deployed))
+        _show_live(session, DeploymentOut.of(deployed, session.public_url))
 
 
 def diff(

@@ -170,7 +170,7 @@ def create(
                 session.profile_id, new.flow_id, new.settings(), launch=new.launch()
             )
         )
-        out = NewDeploymentOut.of(deployed)
+        out = NewDeploymentOut.of(deployed, session.public_url)
         session.terminal.show(
             out,
             f"Deployment '{out.name}' {out.id}: POST {out.trigger_path}",
@@ -212,7 +212,8 @@ def list_deployments(
         deployments = session.services.deployments
         wanted = DeploymentFilter(flow_id=flow, q=name, mode=mode, status=status)
         page = DeploymentPage.of(
-            session.fetch_all(lambda at: deployments.page(session.profile_id, at, wanted))
+            session.fetch_all(lambda at: deployments.page(session.profile_id, at, wanted)),
+            session.public_url,
         )
         none = (
             "There are no deployments: create one with `slipstream deployments create --flow ID`."
@@ -238,7 +239,8 @@ def show(
             show_version(session, deployment_id, version)
             return
         deployments = session.services.deployments
-        out = DeploymentOut.of(session.run(deployments.get(session.profile_id, deployment_id)))
+        view = session.run(deployments.get(session.profile_id, deployment_id))
+        out = DeploymentOut.of(view, session.public_url)
         session.terminal.show(out, _fields(out), *_server_lines(session, out))
         warn_about(session, out)
         if out.draft_differs:
@@ -296,7 +298,7 @@ def set_(
         given |= {"notification_method": "none", "callback_url": None} if no_webhook else {}
         change = validated(DeploymentPatch, **given).change()
         work = session.services.deployments.change(session.profile_id, deployment_id, **change)
-        out = ChangedDeploymentOut.of(session.run(work))
+        out = ChangedDeploymentOut.of(session.run(work), session.public_url)
         session.terminal.show(out, _fields(out), *secret_lines(out.webhook_secret))
         warn_about(session, out)
 
@@ -340,7 +342,8 @@ def pause(
     """Reject calls until the deployment is resumed; URL and keys stay the same."""
     with open_session(state, as_json=as_json) as session:
         deployments = session.services.deployments
-        out = DeploymentOut.of(session.run(deployments.pause(session.profile_id, deployment_id)))
+        view = session.run(deployments.pause(session.profile_id, deployment_id))
+        out = DeploymentOut.of(view, session.public_url)
         session.terminal.show(out, f"Deployment '{out.name}' is paused: its URL answers 409.")
 
 
@@ -354,7 +357,8 @@ def resume(
     """Accept calls again."""
     with open_session(state, as_json=as_json) as session:
         deployments = session.services.deployments
-        out = DeploymentOut.of(session.run(deployments.resume(session.profile_id, deployment_id)))
+        view = session.run(deployments.resume(session.profile_id, deployment_id))
+        out = DeploymentOut.of(view, session.public_url)
         session.terminal.show(out, f"Deployment '{out.name}' is active.")
 
 

@@ -133,7 +133,7 @@ def invite(
     with open_session(state, as_json=as_json, absent=Absent.CREATE) as session:
         found = session.run(session.services.users.find(user))
         invitation = session.run(session.services.invitations.invite(found.id, by=None))
-        url = invitation.url(session.workspace.settings.public_url)
+        url = invitation.url(session.public_url)
         out = InvitationOut(url=url, expires_at=invitation.expires_at)
         session.terminal.show(out, out.url)
         session.terminal.note(

@@ -1,4 +1,7 @@
-"""Every screen: accessible, under its policy, and deaf to what is injected into it."""
+"""Every screen: accessible, under its policy, and deaf to what is injected into it.
+
+Dialogs and menus give the focus back to what has opened them.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.console.conftest import start
 from tests.console.watched_page import WatchedPage
 from tests.screenshots.content import Content, fill
-from tests.screenshots.screens import SCREENS, Screen
+from tests.screenshots.screens import SCREENS, Click, Screen
 from tests.slipstream.running import Up
 
 pytestmark = pytest.mark.services
@@ -36,6 +39,8 @@ _INJECT_LATER = """() => {
   document.head.append(style);
   return refused;
 }"""
+_KEPT_OPEN = ("save-key", "invitation-link")
+"""Screens whose dialog first asks whether it may close: what it shows is not shown again."""
 _COLOURS = """() => [...document.querySelectorAll("h1, #injected-style")]
   .map((element) => getComputedStyle(element).color)"""
 
@@ -97,6 +102,26 @@ def test_a_screen_is_accessible_and_has_its_policy(
     watched = open_screen(screen)
     watched.check_screen(everywhere=everywhere)
     assert not watched.faults, "\n".join(watched.faults)
+    if screen.name not in _KEPT_OPEN and (opener := opener_of(screen)):
+        assert_focus_returns(watched.page, opener)
+
+
+def opener_of(screen: Screen) -> Click | None:
+    """Return what of the page opens the dialog or menu of a screen, if something is clicked."""
+    clicks = [step for step in screen.steps if isinstance(step, Click) and step.role != "menuitem"]
+    return clicks[-1] if clicks else None
+
+
+def assert_focus_returns(page: Page, opener: Click) -> None:
+    """Close what lies over the page by keyboard: the focus is where it was before."""
+    over = page.get_by_role("dialog").or_(page.get_by_role("menu")).filter(visible=True)
+    if not over.count():
+        return
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.keyboard.press("Escape")
+    over.first.wait_for(state="hidden")
+    button = page.get_by_role(opener.role, name=opener.name).filter(visible=True).first
+    expect(button).to_be_focused()
 
 
 def test_an_injected_script_or_style_does_nothing(

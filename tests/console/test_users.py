@@ -24,6 +24,7 @@ pytestmark = pytest.mark.services
 _NEW_PASSWORD = "vier bunte heften pferde"
 _LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
 _SECRET = "Secret plan"
+_ONLY_OWNERS = "Only owners can manage owners. You are an admin."
 _numbers = count(1)
 
 
@@ -36,9 +37,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 @pytest.fixture
 def member(running: Up) -> str:
     """The address of a new member, whose password is PASSWORD."""
-    email = f"member{next(_numbers)}@example.com"
+    return user_with("member", running)
+
+
+def user_with(role: str, running: Up) -> str:
+    """Make a user whose password is PASSWORD; return the address."""
+    email = f"{role}{next(_numbers)}@example.com"
     with owner_of(running) as owner:
-        body = {"email": email, "password": PASSWORD, "role": "member"}
+        body = {"email": email, "password": PASSWORD, "role": role}
         owner.post("/node/users/", json=body).raise_for_status()
     return email
 
@@ -279,6 +285,45 @@ def test_what_a_member_sees_and_can_do_is_what_the_routes_allow(
     watched.press("Deploy")
     watched.dialog("Create Deployment").get_by_role("button", name="Deploy").click()
     watched.dialog("Save your API key").wait_for()
+
+
+def test_an_admin_manages_all_but_owners_and_sees_what_the_routes_allow(
+    new_browser: Callable[[], WatchedPage], running: Up, member: str
+) -> None:
+    watched = new_browser()
+    admin = user_with("admin", running)
+    log_in(watched, running, admin)
+    page = watched.page
+    page.get_by_role("link", name="System", exact=True).click()
+    watched.heading("System").wait_for()
+    page.get_by_text("Gateways").first.wait_for()
+    watched.open("/models/iris/versions/1")
+    delete = watched.button("Delete version")
+    expect(delete).not_to_have_attribute("aria-disabled", "true")
+
+    watched.follow("Users")
+    row = page.get_by_role("row").filter(has_text=EMAIL)
+    change = row.get_by_role("button", name="Change role")
+    expect(change).to_have_attribute("aria-disabled", "true")
+    expect(change).to_have_accessible_description(_ONLY_OWNERS)
+    watched.press("Invite user")
+    owner_role = page.get_by_role("radio", name="Owner")
+    expect(owner_role).to_be_disabled()
+    page.get_by_text(_ONLY_OWNERS).filter(visible=True).first.wait_for()
+    page.keyboard.press("Escape")
+    choose(watched, member, "Deactivate")
+    page.get_by_role("row").filter(has_text=member).get_by_text("Deactivated").wait_for()
+
+    with session_of(running, admin) as client:
+        users = {user["email"]: user["id"] for user in client.get("/node/users/").json()["items"]}
+        for method, path, body in (
+            ("PATCH", f"/node/users/{users[EMAIL]}/", {"state": "deactivated"}),
+            ("DELETE", f"/node/users/{users[EMAIL]}/", None),
+            ("POST", "/node/users/", {"email": "dan@example.com", "role": "owner"}),
+        ):
+            answer = client.request(method, path, json=body)
+            assert answer.json()["code"] == "role_forbidden", (method, path, answer.text)
+        assert client.get("/node/system/").status_code == 200
 
 
 @pytest.mark.long

@@ -149,6 +149,22 @@ def test_held_events_are_sent_when_the_webhook_is_enabled(
     page.get_by_text("run.started, run.completed, run.failed").wait_for()
 
 
+def test_a_paused_webhook_is_resumed(
+    logged_in: WatchedPage, receiver: Receiver, inbox: Callable[[str], tuple[str, str]]
+) -> None:
+    page = logged_in.page
+    inbox("later/600/429")
+    received(receiver, 1)
+    logged_in.open("/webhooks/endpoints")
+    row = page.get_by_role("row", name="To later/600/429")
+    row.get_by_text("nothing is sent for").wait_for()
+    logged_in.check_accessibility()
+    choose(page, "To later/600/429", "Resume sending")
+    page.get_by_text("What waits for To later/600/429 is sent now.").first.wait_for()
+    first, second = received(receiver, 2)
+    assert first.id == second.id
+
+
 def test_failed_deliveries_are_replayed(
     logged_in: WatchedPage, receiver: Receiver, inbox: Callable[[str], tuple[str, str]]
 ) -> None:

@@ -1,10 +1,12 @@
 /** The texts of the flow editor. */
 export const editorTexts = {
   rail: "Parts of the flow",
-  graph: "Graph",
-  deployments: "Deploy",
-  history: "History",
-  runs: "Runs",
+  parts: {
+    graph: { label: "Graph", description: "The graph of the flow" },
+    deployments: { label: "Deploy", description: "Deployments of this flow" },
+    runs: { label: "Runs", description: "Runs of this flow" },
+    history: { label: "History", description: "Earlier states of this flow" },
+  },
   runsOf: (flow: string) => `Runs of ${flow}`,
   rename: "Rename the flow",
   renameTitle: "Rename the flow",

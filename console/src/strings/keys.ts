@@ -22,6 +22,7 @@ export const keyTexts = {
     expired: "Expired",
     deactivated: "Deactivated",
   } as Record<string, string>,
+  warnings: { shared: "shared", old: "old", expires_soon: "expires soon" } as Record<string, string>,
   left: (state: string) => `${state}, `,
   leftEnd: " left",
   create: "Create key",

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from gateway.deployments.deployment_view import DeploymentViews
 from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.settings import DeploymentSettings, ExecutionMode
 from gateway.deployments.snapshots import Snapshotter
@@ -73,9 +72,7 @@ class Site:
     def versions(self, ready_timeout: float = 60.0) -> VersionService:
         """Return the service, which waits for servers up to `ready_timeout` seconds."""
         servers = ServerPreparation(self.fleet, ready_timeout=ready_timeout, connect_seconds=0)
-        return VersionService(
-            self.in_process_gateway.db, self.snapshots, servers, DeploymentViews("http://office")
-        )
+        return VersionService(self.in_process_gateway.db, self.snapshots, servers)
 
 
 _INPUT = {"id": "input", "type": "api_input", "config": {}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from gateway.settings import Settings
 from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 
@@ -21,7 +22,7 @@ async def test_all_pairs_are_examples_or_absent(in_process_gateway: InProcessGat
     assert answer.status_code == 200, answer.text
     body = answer.json()
     pairs = [(it["language"], it["variant"]) for it in (*body["items"], *body["absent"])]
-    assert len(pairs) == len(set(pairs)) == 7 * 5
+    assert len(pairs) == len(set(pairs)) == 7 * 6
     assert body["input_file"] is None
     for item in body["items"]:
         assert item["title"]
@@ -82,7 +83,7 @@ async def test_errors_name_the_parameter_and_what_was_expected(
     made = await deploy(user, flow_json())
     for name, value, expected in (
         ("language", "cobol", "'curl', 'python'"),
-        ("variant", "now", "'wait', 'poll'"),
+        ("variant", "now", "'wait', 'start'"),
         ("key", "complete", "'masked' or 'environment'"),
         ("retry", "often", "boolean"),
         ("version", "0", "greater than or equal to 1"),
@@ -135,5 +136,28 @@ async def test_calls_go_where_the_reader_has_reached_the_gateway(
     user = await in_process_gateway.user()
     made = await deploy(user, flow_json())
     user.headers["host"] = host
-    (item,) = (await fetched(user, made["id"], language="curl", variant="wait")).json()["items"]
-    assert f"curl -X POST {called}node/deployment-trigger/" in item["code"]
+    assert await called_urls(user, made["id"]) == {f"{called}node/deployment-trigger/{made['id']}/"}
+
+
+@pytest.mark.usefixtures("database")
+async def test_calls_go_to_the_public_url_where_the_operator_has_set_one(
+    settings: Settings,
+) -> None:
+    public = settings.model_copy(update={"public_base_url": "https://api.example.com/ml/"})
+    gateway = InProcessGateway(public)
+    user = await gateway.user()
+    made = await deploy(user, flow_json())
+    user.headers["host"] = "10.0.0.1:8080"
+    expected = f"https://api.example.com/ml/node/deployment-trigger/{made['id']}/"
+    assert await called_urls(user, made["id"]) == {expected}
+    assert made["trigger_url"] == expected
+    await gateway.close()
+
+
+async def called_urls(user: httpx.AsyncClient, deployment: str) -> set[str]:
+    """Return where code calls a deployment, and where it says that it is called: one URL."""
+    (item,) = (await fetched(user, deployment, language="curl", variant="wait")).json()["items"]
+    shown = (await user.get(f"{DEPLOYMENTS}{deployment}/")).json()
+    (listed,) = (await user.get(DEPLOYMENTS)).json()["items"]
+    code = item["code"].split()[3]
+    return {code, shown["trigger_url"], listed["trigger_url"]}

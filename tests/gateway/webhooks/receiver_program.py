@@ -5,7 +5,7 @@
 It prints its port. `/ok` accepts everything, `/status/CODE` answers CODE, `/flaky/N` accepts a
 message at its N-th attempt, `/sometimes/SHARE` fails that share, `/hang` never answers, `/wakes/N`
 answers from the N-th attempt on, `/moved` redirects to `/ok`, `/abort` aborts further retries,
-`/later/SECONDS` answers 503 with Retry-After.
+`/later/SECONDS` answers 503 with Retry-After, `/later/SECONDS/CODE` another status.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
             case "abort":
                 self._respond(500, ("webhook-delivery", "abort-message"))
             case "later":
-                self._respond(503, ("retry-after", rest[0]))
+                self._respond(int(*(rest[1:] or ["503"])), ("retry-after", rest[0]))
             case _:
                 self._respond(200)
 

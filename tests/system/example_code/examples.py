@@ -20,10 +20,10 @@ COMPLETE_KEY = re.compile(r"sk-[0-9A-Za-z]{46}")
 ROW = [[5.1, 3.5, 1.4, 0.2]]
 SECONDS = 60
 
-ALL_VARIANTS = ("wait", "poll", "events", "batch", "webhook")
+ALL_VARIANTS = ("wait", "start", "poll", "events", "batch", "webhook")
 VARIANTS = {
-    "sync": ALL_VARIANTS,
-    "async": ("poll", "events", "batch", "webhook"),
+    "sync": ("wait", "poll", "events", "batch", "webhook"),
+    "async": ("start", "poll", "events", "batch", "webhook"),
     "fast": ("wait", "batch", "webhook"),
 }
 """By mode: those that a deployment has."""
@@ -32,7 +32,11 @@ RESULT = [r"completed", VALUE]
 FOLLOWED = {"wait": RESULT, "poll": RESULT, "events": RESULT}
 EXPECTED = {
     "sync": {**FOLLOWED, "batch": [rf"(?s){VALUE}.*{VALUE}"]},
-    "async": {**FOLLOWED, "batch": [r"(?s)(queued|running).*(queued|running)"]},
+    "async": {
+        **FOLLOWED,
+        "start": [r"flow_run_id"],
+        "batch": [r"(?s)(queued|running).*(queued|running)"],
+    },
     "fast": {"wait": [r"completed", r"label"], "batch": [r"(?s)label.*label"]},
 }
 """By mode and variant: what an example prints, whatever its language."""

@@ -21,7 +21,11 @@ from tests.system.example_code.examples import (
 )
 from tests.system.installation import chain
 
-IMPOSSIBLE = {"curl": ("webhook",), "httpie": ("poll", "events", "webhook")}
+IMPOSSIBLE = {
+    "curl": ("webhook",),
+    "httpie": ("poll", "events", "webhook"),
+    **dict.fromkeys(("python", "javascript", "go"), ("start",)),
+}
 """By language: the variants that it has never."""
 
 COVERING = {

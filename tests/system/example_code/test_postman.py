@@ -14,12 +14,14 @@ from tests.system.example_code.test_literals import CASES
 pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 
 
-@pytest.mark.parametrize("variant", ["wait", "batch"])
+@pytest.mark.parametrize(
+    ("mode", "variant"), [("sync", "wait"), ("sync", "batch"), ("async", "start")]
+)
 @pytest.mark.parametrize("choices", [{}, {"retry": "true"}, {"version": 1}], ids=str)
 def test_the_importer_fills_in_the_request(
-    examples: Examples, node_folder: Path, variant: str, choices: dict[str, object]
+    examples: Examples, node_folder: Path, mode: str, variant: str, choices: dict[str, object]
 ) -> None:
-    deployment = examples.runs.deploy(echo_flow({"param1": CASES}), "sync", "server")
+    deployment = examples.runs.deploy(echo_flow({"param1": CASES}), mode, "server")
     code = examples.one(deployment, "curl", variant, **choices)["code"]
     ran = subprocess.run(
         ["node", "import_into_postman.cjs"],

@@ -16,6 +16,7 @@ import styles from "./deployment.module.css";
 import { type Example, useExamples } from "./examples";
 import { ExportMenu } from "./export-menu";
 import { inCode, MAX_FILLED, useFilled } from "./filled-example";
+import { GenerateKey } from "./generate-key";
 import { LANGUAGES } from "./languages";
 import { RunThis } from "./run-this";
 import { useTried } from "./tries";
@@ -140,6 +141,7 @@ function Choices({ deploymentId }: { deploymentId: string }) {
           onChange={(value) => choose(value === "" ? {} : { retry: value === "true" }, "retry")}
         />
       </Field>
+      <GenerateKey deploymentId={deploymentId} />
     </div>
   );
 }

@@ -15,12 +15,13 @@ export function FlowRail({ flowId, children }: FlowRailProps) {
     <div className={styles.rail}>
       <nav aria-label={editorTexts.rail}>
         <ul className={styles.links}>
-          {PARTS.map(({ to, label, Icon }) => (
+          {PARTS.map(({ to, label, description, Icon }) => (
             <li key={to}>
               <Link
                 to={to}
                 params={{ flowId }}
                 className={styles.link}
+                title={description}
                 activeProps={{ "aria-current": "page" }}
               >
                 <Icon size={16} aria-hidden />
@@ -36,8 +37,8 @@ export function FlowRail({ flowId, children }: FlowRailProps) {
 }
 
 const PARTS = [
-  { to: "/flows/$flowId/edit", label: editorTexts.graph, Icon: Workflow },
-  { to: "/flows/$flowId/deploy", label: editorTexts.deployments, Icon: Rocket },
-  { to: "/flows/$flowId/runs", label: editorTexts.runs, Icon: ListChecks },
-  { to: "/flows/$flowId/history", label: editorTexts.history, Icon: History },
+  { to: "/flows/$flowId/edit", ...editorTexts.parts.graph, Icon: Workflow },
+  { to: "/flows/$flowId/deploy", ...editorTexts.parts.deployments, Icon: Rocket },
+  { to: "/flows/$flowId/runs", ...editorTexts.parts.runs, Icon: ListChecks },
+  { to: "/flows/$flowId/history", ...editorTexts.parts.history, Icon: History },
 ] as const;

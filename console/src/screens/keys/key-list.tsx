@@ -9,7 +9,7 @@ import { ButtonLink } from "../../ui/button";
 import { List } from "../../ui/list";
 import { EmptyState, Page } from "../../ui/page";
 import { KeyMenu } from "./key-actions";
-import { KeyState } from "./key-state";
+import { KeyStateWithWarnings } from "./key-state";
 import styles from "./keys.module.css";
 import { OpenedDeployments } from "./opened-deployments";
 import { type Key, useKeys } from "./queries";
@@ -68,7 +68,7 @@ function columns(onRotate: (apiKey: Key) => void) {
     { title: keyTexts.key, cell: (key: Key) => <code>{key.masked}</code> },
     { title: keyTexts.opens, cell: (key: Key) => <OpenedDeployments apiKey={key} /> },
     { title: keyTexts.environment, cell: (key: Key) => key.environment ?? t.common.unknown },
-    { title: keyTexts.state, cell: (key: Key) => <KeyState apiKey={key} /> },
+    { title: keyTexts.state, cell: (key: Key) => <KeyStateWithWarnings apiKey={key} /> },
     { title: keyTexts.used, cell: (key: Key) => <LastUse apiKey={key} /> },
     { title: keyTexts.made, cell: (key: Key) => <Time iso={key.created_at} /> },
     { title: keyTexts.actions, cell: (key: Key) => <KeyMenu apiKey={key} onRotate={onRotate} /> },

@@ -6,7 +6,7 @@ import { useAction } from "../../ui/action";
 import { ActionMenu, type MenuAction } from "../../ui/menu";
 import { toast } from "../../ui/toast";
 import { EventsDialog } from "./events-dialog";
-import { type Endpoint, WEBHOOKS } from "./queries";
+import { type Endpoint, isPaused, WEBHOOKS } from "./queries";
 import { TestDialog } from "./test-dialog";
 import { useWebhookSwitch } from "./webhook-switch";
 
@@ -27,12 +27,17 @@ export function EndpointMenu({ endpoint, onRotate }: EndpointMenuProps) {
     () => api.POST("/node/webhooks/endpoints/{deployment_id}/end-overlap/", { params }),
     { reloads: [WEBHOOKS], onDone: () => toast(webhookTexts.overlapEnded) },
   );
+  const resume = useAction(() => api.POST("/node/webhooks/endpoints/{deployment_id}/resume/", { params }), {
+    reloads: [WEBHOOKS],
+    onDone: () => toast(webhookTexts.isResumed(name)),
+  });
   const actions: MenuAction[] = [
     { label: webhookTexts.test, onSelect: () => setOpen("test") },
     { label: webhookTexts.choose, onSelect: () => setOpen("events") },
     { label: webhookTexts.rotate, onSelect: () => onRotate(endpoint) },
   ];
   if (endpoint.overlap_until) actions.push({ label: webhookTexts.endOverlap, onSelect: endOverlap });
+  if (isPaused(endpoint)) actions.push({ label: webhookTexts.resume, onSelect: resume });
   actions.push(toggle);
   return (
     <>

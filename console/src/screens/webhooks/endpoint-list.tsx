@@ -8,7 +8,7 @@ import { List } from "../../ui/list";
 import { EmptyState } from "../../ui/page";
 import { Status } from "../../ui/status";
 import { EndpointMenu } from "./endpoint-actions";
-import { type Endpoint, useEndpoints } from "./queries";
+import { type Endpoint, isPaused, useEndpoints } from "./queries";
 import { RotateSecretDialog } from "./rotate-secret";
 import styles from "./webhooks.module.css";
 
@@ -49,6 +49,12 @@ function EndpointState({ endpoint }: { endpoint: Endpoint }) {
         <span>
           {webhookTexts.failing(endpoint.failures)}
           <Time iso={endpoint.failing_since} />
+        </span>
+      ) : null}
+      {isPaused(endpoint) ? (
+        <span>
+          {webhookTexts.paused}
+          <TimeLeft iso={endpoint.paused_until} />
         </span>
       ) : null}
       {endpoint.overlap_until && new Date(endpoint.overlap_until) > new Date() ? (

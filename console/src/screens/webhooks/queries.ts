@@ -9,6 +9,11 @@ export type DeliveryWithAttempts = components["schemas"]["DeliveryOut"];
 export type Attempt = components["schemas"]["AttemptOut"];
 export type Endpoint = components["schemas"]["EndpointOut"];
 
+/** Whether nothing is sent at present: the receiver throttles, or keeps failing. */
+export function isPaused(endpoint: Endpoint): endpoint is Endpoint & { paused_until: string } {
+  return endpoint.paused_until !== null && new Date(endpoint.paused_until) > new Date();
+}
+
 /** What the keys of queries start with. */
 export const WEBHOOKS = "/node/webhooks/";
 const DELIVERIES = "/node/webhooks/deliveries/";
