@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from playwright.sync_api import expect
 
-from tests.console.caller import Caller
+from tests.console.caller import Caller, until_answered
 from tests.console.watched_page import KEY, WatchedPage
 from tests.slipstream.running import Up, environment
 from tests.system.each_backend.test_documented_samples import DEPLOYMENT, HOST, SAMPLES
@@ -147,19 +147,34 @@ def test_a_documented_sample_runs_for_the_first_caller_that_was_chosen(
         assert "value1" in ran.stdout
 
 
-def test_a_deployment_without_a_secret_opens_at_once(
+def test_a_flow_is_deployed_in_its_rocket_section_and_gets_a_key_later(
     logged_in: WatchedPage, caller: Caller
 ) -> None:
+    page = logged_in.page
     flow = caller.make_rules({"y": "input.a"}, {"a": 1})
-    logged_in.open(f"/flows/{flow}/deploy/new")
+    logged_in.open(f"/flows/{flow}/edit")
+    parts = page.get_by_role("navigation", name="Parts of the flow")
+    rocket = parts.get_by_role("link", name="Deploy")
+    expect(rocket).to_have_attribute("title", "Deployments of this flow")
+    rocket.click()
+    page.get_by_text("No deployments yet. Create one").wait_for()
+    create = page.get_by_role("link", name="Create Deployment").first
+    create.click()
     dialog = logged_in.dialog("Create Deployment")
+    expect(dialog.get_by_role("radio", name="Short, result inline")).to_be_checked()
+    page.keyboard.press("Escape")
+    expect(create).to_be_focused()
+    create.click()
     dialog.get_by_role("radio", name="No key").or_(
         dialog.get_by_role("radio", name="A key that covers it already")
     ).click()
     logged_in.press("Deploy")
     logged_in.heading("Rules Deployment").wait_for()
     dialog.wait_for(state="hidden")
-    assert len(caller.ask("GET", f"/node/deployments/?flow_id={flow}")["items"]) == 1
+    [made] = caller.ask("GET", f"/node/deployments/?flow_id={flow}")["items"]
+    logged_in.press("Generate API key")
+    key = logged_in.take_key()
+    until_answered(caller, {**made, "api_key": {"key": key}}, {"a": 5}, {"y": 5})
 
 
 def test_a_dry_run_refuses_a_blocked_webhook_before_it_is_made(
@@ -292,11 +307,16 @@ def test_usage_is_shown_as_charts_with_tables(logged_in: WatchedPage, caller: Ca
     )
     answers = [caller.call_by_key(made, {"a": 1, "b": b}).json() for b in (1, 1, 0)]
     code = answers[-1]["code"]
-    counted = f"/node/usage/?deployment={made['id']}"  # within seconds
-    eventually(
-        lambda: sum(each["calls"] for each in caller.ask("GET", counted)["items"]),
-        lambda calls: calls == len(answers),
-    )
+
+    def until_counted(calls: int) -> None:  # within seconds
+        path = f"/node/usage/?deployment={made['id']}"
+        eventually(
+            lambda: sum(each["calls"] for each in caller.ask("GET", path)["items"]),
+            lambda counted: counted == calls,
+        )
+
+    until_counted(3)
+    page.clock.install()
     logged_in.open(f"/deployments/{made['id']}/usage?range=1h")
     page.get_by_text("3 calls, 1 of them failed.").wait_for()
     page.get_by_role("img", name="3 calls, 1 of them failed").wait_for()
@@ -305,6 +325,10 @@ def test_usage_is_shown_as_charts_with_tables(logged_in: WatchedPage, caller: Ca
     page.get_by_text("Show as a table").first.click()
     page.get_by_role("table", name="Calls and errors").wait_for()
     logged_in.check_accessibility()
+    caller.call_by_key(made, {"a": 1, "b": 1})
+    until_counted(4)
+    page.clock.fast_forward(60_000)
+    page.get_by_text("4 calls, 1 of them failed.").wait_for()
 
     logged_in.open("/usage?by=version&range=1h")
     page.get_by_role("link", name="Rules used v1").wait_for()

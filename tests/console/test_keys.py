@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.console.conftest import owner_of
-from tests.console.watched_page import KEY, WatchedPage
+from tests.console.watched_page import WatchedPage
 from tests.slipstream.running import Up, environment
 
 pytestmark = pytest.mark.services
@@ -57,24 +57,13 @@ def choose(watched: WatchedPage, of: Locator, action: str) -> None:
     watched.page.get_by_role("menuitem", name=action, exact=True).click()
 
 
-def take_key(watched: WatchedPage) -> str:
-    """Copy the key that a dialog shows, and close it."""
-    dialog = watched.dialog("Save your API key")
-    key = watched.copied_by(watched.button("Copy key"))
-    assert KEY.fullmatch(key)
-    dialog.get_by_role("checkbox", name="I saved it").click()
-    dialog.get_by_role("button", name="Close").last.click()
-    dialog.wait_for(state="hidden")
-    return key
-
-
 def create(watched: WatchedPage, name: str) -> str:
     """Create a key for all deployments and return it."""
     watched.follow("API keys")
     watched.follow("Create key")
     watched.dialog("Create an API key").get_by_label("Name").fill(name)
     watched.press("Create key")
-    return take_key(watched)
+    return watched.take_key()
 
 
 @pytest.mark.usefixtures("at_flows")
@@ -93,7 +82,7 @@ def test_a_leaked_key_is_stopped_replaced_and_deleted(logged_in: WatchedPage, de
     choose(logged_in, row(logged_in, "shop", "Active"), "Rotate")
     logged_in.dialog("Rotate shop").get_by_role("radio", name="In 24 hours").wait_for()
     logged_in.press("Rotate")
-    new = take_key(logged_in)
+    new = logged_in.take_key()
     row(logged_in, "shop", "Rotating, 23 h left").wait_for()
     until(demo, new, 200)
     assert curl(demo, key) == 200
@@ -152,7 +141,7 @@ def test_a_key_for_one_deployment_has_limits_that_can_be_changed(
     dialog.get_by_label("Environment").fill("staging")
     logged_in.press("Create key")
     page.get_by_text("Call it: paste this into a terminal").wait_for()
-    key = take_key(logged_in)
+    key = logged_in.take_key()
     until(demo, key, 200)
     until(demo, key, 429)
 

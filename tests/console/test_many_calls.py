@@ -28,7 +28,6 @@ MAX_TAB = 150 * 2**20
 Record = Callable[[str, object], None]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("seconds", [1, pytest.param(15, marks=pytest.mark.long)])
 def test_focus_scroll_and_memory_stay_while_runs_are_made(
     browser: Browser, running: Up, record_property: Record, seconds: int

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import onnx_models
-from tests.console.conftest import installation
+from tests.console.conftest import installation, owner_of
 from tests.console.editing import EMAIL, PASSWORD, tab_to
 from tests.console.watched_page import WatchedPage
 from tests.slipstream.running import Up
@@ -96,6 +96,31 @@ def test_pages_stay_while_the_gateway_is_away(logged_in: WatchedPage) -> None:
 
 
 @pytest.mark.usefixtures("at_flows")
+def test_what_cannot_be_loaded_again_stays_and_is_said_to_be_old(
+    logged_in: WatchedPage, running: Up
+) -> None:
+    page = logged_in.page
+    page.get_by_role("link", name="Iris classifier").wait_for()
+    logged_in.announce("/node/flows/", 503)
+    problem = {"code": "storage_unavailable", "message": "the database is away", "retryable": False}
+    page.route(
+        "**/node/flows/?*",
+        lambda route: route.fulfill(status=503, json={"status": 503, "title": "", **problem}),
+    )
+    with owner_of(running) as owner:
+        [flow, *_] = owner.get("/node/flows/").json()["items"]
+        shown = owner.get(f"/node/flows/{flow['id']}/").raise_for_status().json()
+        copy = {name: shown[name] for name in ("nodes", "edges")}
+        made = owner.post("/node/flows/", json={"name": "Made meanwhile", **copy})
+        made.raise_for_status()
+    page.get_by_text("could not be loaded again: the database is away").first.wait_for()
+    assert page.get_by_role("link", name="Iris classifier").first.is_visible()
+    page.unroute("**/node/flows/?*")
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_role("link", name="Made meanwhile").wait_for()
+
+
+@pytest.mark.usefixtures("at_flows")
 def test_a_request_after_the_end_of_the_session_is_sent_again_after_the_log_in(
     logged_in: WatchedPage,
 ) -> None:
@@ -135,7 +160,7 @@ def test_an_async_call_is_followed_until_its_run_has_ended(logged_in: WatchedPag
     logged_in.press("Deploy")
     page.get_by_role("radio", name="Long, fire and forget").click()
     page.get_by_text("Deployment Type").first.click()
-    page.get_by_role("radio", name="Server Production").click()
+    page.get_by_role("radio", name="Server Mode Production").click()
     logged_in.press("Deploy")
     page.get_by_role("checkbox", name="I saved it").click()
     logged_in.dialog("Save your API key").get_by_role("button", name="Close").last.click()

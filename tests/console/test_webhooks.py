@@ -74,10 +74,13 @@ def choose(page: Page, name: str, action: str) -> None:
 
 @pytest.mark.usefixtures("at_flows")
 def test_a_delivery_is_followed_sent_again_and_signed_with_a_new_secret(
-    logged_in: WatchedPage, receiver: Receiver, inbox: Callable[[str], tuple[str, str]]
+    logged_in: WatchedPage,
+    running: Up,
+    receiver: Receiver,
+    inbox: Callable[[str], tuple[str, str]],
 ) -> None:
     page = logged_in.page
-    _, old = inbox("flaky/2")
+    deployment, old = inbox("flaky/2")
     logged_in.follow("Webhooks")
     page.get_by_role("link", name="run.completed").first.wait_for()
     page.get_by_role("link", name="run.completed").first.click()
@@ -100,6 +103,11 @@ def test_a_delivery_is_followed_sent_again_and_signed_with_a_new_secret(
     logged_in.check_accessibility()
     new = logged_in.copied_by(logged_in.button("Copy secret"))
     assert WEBHOOK_SECRET.fullmatch(new)
+    variable = logged_in.copied_by(logged_in.button("Copy line")).removesuffix(f"={new}")
+    receivers = {"language": "python", "variant": "webhook"}
+    with owner_of(running) as owner:
+        code = owner.get(f"/node/deployments/{deployment}/examples/", params=receivers).text
+    assert f'os.environ.get(\\"{variable}\\")' in code
     page.get_by_role("checkbox", name="I saved it").click()
     logged_in.dialog("Save your webhook secret").get_by_role("button", name="Close").last.click()
     page.get_by_text("both secrets sign for").wait_for()

@@ -131,6 +131,16 @@ class WatchedPage:
             self.page.wait_for_timeout(20)
         return text
 
+    def take_key(self) -> str:
+        """Copy the key that a dialog shows, and close it."""
+        dialog = self.dialog("Save your API key")
+        key = self.copied_by(self.button("Copy key"))
+        assert KEY.fullmatch(key)
+        dialog.get_by_role("checkbox", name="I saved it").click()
+        dialog.get_by_role("button", name="Close").last.click()
+        dialog.wait_for(state="hidden")
+        return key
+
     def clipboard(self) -> str:
         """Return the text on the clipboard."""
         text: str = self.page.evaluate("navigator.clipboard.readText()")

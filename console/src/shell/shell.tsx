@@ -1,14 +1,16 @@
+import { useQueryClient } from "@tanstack/react-query";
 import { Outlet, useLocation, useRouter } from "@tanstack/react-router";
 import { Menu as MenuIcon, X } from "lucide-react";
 import { useEffect, useState } from "react";
 import { useSession } from "../api/session";
 import { t } from "../strings";
-import { navigationTexts } from "../strings/shell";
+import { connectionTexts, navigationTexts } from "../strings/shell";
 import { IconButton } from "../ui/button";
 import { usePageTitle } from "../ui/page";
-import { Toasts } from "../ui/toast";
+import { Toasts, toast } from "../ui/toast";
 import { AccountMenu } from "./account-menu";
 import { Breadcrumbs } from "./breadcrumbs";
+import { watchReloads } from "./failed-reloads";
 import { GatewayBanner } from "./gateway-banner";
 import { useShortcuts } from "./keyboard/use-shortcuts";
 import { LiveIndicator } from "./live-indicator";
@@ -28,6 +30,7 @@ export function Shell() {
   useScreensInAdvance();
   useShortcuts();
   useRecentObjects();
+  useFailedReloads();
   return (
     <div className={styles.shell}>
       <a href="#content" className={styles.skip}>
@@ -72,6 +75,18 @@ function PageAnnouncement() {
     <p role="status" className={styles.announcement}>
       {title}
     </p>
+  );
+}
+
+/** Says when what is shown is not up to date. */
+function useFailedReloads() {
+  const queries = useQueryClient();
+  useEffect(
+    () =>
+      watchReloads(queries, (message, retry) =>
+        toast(connectionTexts.notUpToDate(message), { label: t.common.retry, onPress: retry }),
+      ),
+    [queries],
   );
 }
 

@@ -5,6 +5,8 @@ export const connectionTexts = {
   next: (seconds: number) => `Next try in ${seconds} s`,
   trying: "Trying now",
   now: "Try now",
+  notUpToDate: (message: string) =>
+    `What you see may be out of date, it could not be loaded again: ${message}`,
 };
 
 export const navigationTexts = {

@@ -1,6 +1,6 @@
 import { Dialog as BaseDialog } from "@base-ui/react/dialog";
 import { X } from "lucide-react";
-import { type ReactNode, useRef } from "react";
+import { type ReactNode, useRef, useState } from "react";
 import { t } from "../strings";
 import { IconButton } from "./button";
 import styles from "./dialog.module.css";
@@ -18,9 +18,16 @@ interface DialogProps {
 /** What takes the focus when a dialog opens: the first control of its content, not the button that closes it. */
 const CONTROLS = "[role=radio][data-checked], input:not([aria-hidden], [readonly]), select, textarea, button";
 
+/** The button of the menu whose item has the focus, and has opened a dialog: the item is gone when that closes. */
+function triggerOfOpenMenu(): HTMLElement | null {
+  const id = document.activeElement?.closest("[role=menu]")?.getAttribute("aria-labelledby");
+  return id ? document.getElementById(id) : null;
+}
+
 /** A dialog that is open as long as it is rendered. */
 export function Dialog({ title, children, footer, onClose, narrow = false }: DialogProps) {
   const content = useRef<HTMLDivElement>(null);
+  const [trigger] = useState(triggerOfOpenMenu);
   const firstControl = () => content.current?.querySelector<HTMLElement>(CONTROLS) ?? true;
   return (
     <BaseDialog.Root open disablePointerDismissal onOpenChange={(open) => !open && onClose?.()}>
@@ -28,6 +35,7 @@ export function Dialog({ title, children, footer, onClose, narrow = false }: Dia
         <BaseDialog.Backdrop className={styles.backdrop} />
         <BaseDialog.Popup
           initialFocus={firstControl}
+          finalFocus={() => trigger ?? true}
           className={narrow ? `${styles.popup} ${styles.narrow}` : styles.popup}
         >
           <header className={styles.header}>

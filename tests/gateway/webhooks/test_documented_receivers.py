@@ -35,7 +35,7 @@ def running(language: str, folder: Path, secret: str, port: int) -> Iterator[lis
     """Run the documented program; its output lines are available after it ends."""
     process = subprocess.Popen(
         command(language, folder),
-        env={**os.environ, "WEBHOOK_SECRET": secret, "PORT": str(port)},
+        env={**os.environ, "SLIPSTREAM_WEBHOOK_SECRET": secret, "PORT": str(port)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -1,4 +1,5 @@
 import type { ReactNode } from "react";
+import { GatewayBanner } from "../../shell/gateway-banner";
 import { t } from "../../strings";
 import { Brand } from "../../ui/brand";
 import { useTitle } from "../../ui/page";
@@ -20,6 +21,7 @@ export function AccountPage({
       <header className={styles.brand}>
         <Brand />
       </header>
+      <GatewayBanner />
       <main className={aside ? `${styles.card} ${styles.wide}` : styles.card}>
         <div className={styles.main}>
           <h1>{title}</h1>

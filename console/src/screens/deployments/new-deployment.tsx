@@ -12,6 +12,7 @@ import { Choice } from "../../ui/choice";
 import { Dialog } from "../../ui/dialog";
 import { Skeleton } from "../../ui/loading";
 import { ErrorNotice } from "../../ui/notice";
+import { useBack } from "../../ui/use-back";
 import { useDebounced } from "../../ui/use-debounced";
 import { useHeld } from "../../ui/use-held";
 import { canBeFast, modelsOf } from "../flows/flow-nodes";
@@ -36,7 +37,7 @@ export function NewDeploymentDialog() {
   const navigate = route.useNavigate();
   const flow = hooks.useQuery("get", "/node/flows/{flow_id}/", { params: { path: { flow_id: flowId } } });
   const presets = hooks.useQuery("get", "/node/deployments/presets/");
-  const close = () => void navigate({ to: "/flows/$flowId/deploy", params: { flowId } });
+  const close = useBack(() => void navigate({ to: "/flows/$flowId/deploy", params: { flowId } }));
   if (flow.data && presets.data)
     return <NewDeployment flow={flow.data} presets={presets.data.items} onClose={close} />;
   const error = flow.error ?? presets.error;

@@ -14,6 +14,7 @@ import { Field, TextInput } from "../../ui/field";
 import { Skeleton } from "../../ui/loading";
 import { ErrorNotice, Notice } from "../../ui/notice";
 import { toast } from "../../ui/toast";
+import { useBack } from "../../ui/use-back";
 import styles from "./deployment.module.css";
 import { breakingLines } from "./difference-lines";
 import { DifferenceTable } from "./difference-table";
@@ -38,7 +39,9 @@ export function RedeployDialog() {
     { params: { path } },
     { staleTime: 0, gcTime: 0 },
   );
-  const close = () => void navigate({ to: "/deployments/$deploymentId/versions", params: { deploymentId } });
+  const close = useBack(
+    () => void navigate({ to: "/deployments/$deploymentId/versions", params: { deploymentId } }),
+  );
   if (deployment.data && difference.data)
     return <Redeploy deployment={deployment.data} difference={difference.data} onClose={close} />;
   const error = deployment.error ?? difference.error;

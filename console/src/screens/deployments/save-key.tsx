@@ -31,7 +31,10 @@ export function SaveKeyDialog({ deployment, apiKey, webhookSecret, onDone }: Sav
       {deployment ? <Call deploymentId={deployment.id} apiKey={apiKey} /> : null}
       <CodeBlock
         label={saveKeyTexts.env}
-        code={`SLIPSTREAM_API_KEY=${apiKey}`}
+        code={[
+          `SLIPSTREAM_API_KEY=${apiKey}`,
+          ...(webhookSecret ? [`SLIPSTREAM_WEBHOOK_SECRET=${webhookSecret}`] : []),
+        ].join("\n")}
         copyLabel={saveKeyTexts.copyLine}
       />
       {webhookSecret ? (

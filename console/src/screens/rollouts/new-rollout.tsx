@@ -15,6 +15,7 @@ import { Skeleton } from "../../ui/loading";
 import { ErrorNotice } from "../../ui/notice";
 import { Select } from "../../ui/select";
 import { toast } from "../../ui/toast";
+import { useBack } from "../../ui/use-back";
 import {
   mostWeight,
   NEW_ROLLOUT,
@@ -39,7 +40,9 @@ export function NewRolloutDialog() {
   const deployment = hooks.useQuery("get", "/node/deployments/{deployment_id}/", {
     params: { path: { deployment_id: deploymentId } },
   });
-  const close = () => void navigate({ to: "/deployments/$deploymentId/versions", params: { deploymentId } });
+  const close = useBack(
+    () => void navigate({ to: "/deployments/$deploymentId/versions", params: { deploymentId } }),
+  );
   if (deployment.data) return <NewRollout deployment={deployment.data} onClose={close} />;
   return (
     <Dialog title={rolloutTexts.begin} onClose={close}>

@@ -1,15 +1,17 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
+import { useLive } from "../../api/live/state";
 import { runKeys } from "./run-queries";
 
 const AT_MOST_EVERY_MILLISECONDS = 500;
 const EVENTS = ["status", "node", "completed", "failed", "cancelled"] as const;
 
-/** Load a run and its timeline again when something happens to it, until it has ended. */
+/** Load a run and its timeline again when something happens to it, until it has ended or live updates are paused. */
 export function useRunEvents(id: string, isUnfinished: boolean) {
   const queries = useQueryClient();
+  const isPaused = useLive((live) => live.isPaused);
   useEffect(() => {
-    if (!isUnfinished) return;
+    if (!isUnfinished || isPaused) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const reload = () => {
       timer = undefined;
@@ -25,5 +27,5 @@ export function useRunEvents(id: string, isUnfinished: boolean) {
       clearTimeout(timer);
       events.close();
     };
-  }, [id, isUnfinished, queries]);
+  }, [id, isUnfinished, isPaused, queries]);
 }

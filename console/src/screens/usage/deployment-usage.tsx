@@ -1,5 +1,5 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { useMemo, useState } from "react";
+import { useMemo } from "react";
 import { hooks } from "../../api/client";
 import { count } from "../../formats/formats";
 import { useZone } from "../../formats/zone";
@@ -10,7 +10,8 @@ import { Loaded } from "../../ui/loading";
 import { EmptyState, Section } from "../../ui/page";
 import { Table } from "../../ui/table";
 import { Advice } from "./advice";
-import { DEFAULT_RANGE, queryOf, RANGE_NAMES } from "./range";
+import { useMinute } from "./minute";
+import { DEFAULT_RANGE, ofMinuteBefore, queryOf, RANGE_NAMES } from "./range";
 import styles from "./usage.module.css";
 import { UsageCharts } from "./usage-charts";
 import { UsageHeatMap } from "./usage-heat-map";
@@ -24,12 +25,16 @@ const LISTED = 200;
 export function DeploymentUsageTab() {
   const { deploymentId } = route.useParams();
   const { range = DEFAULT_RANGE } = route.useSearch();
-  const [now] = useState(() => new Date());
+  const now = useMinute();
   const zone = useZone((state) => state.zone);
   const query = queryOf(range, now);
-  const usage = hooks.useQuery("get", "/node/usage/", {
-    params: { query: { ...query, deployment: deploymentId } },
-  });
+  const asked = { ...query, deployment: deploymentId };
+  const usage = hooks.useQuery(
+    "get",
+    "/node/usage/",
+    { params: { query: asked } },
+    { placeholderData: ofMinuteBefore(asked) },
+  );
   const marks = useVersionMarks(deploymentId, Date.parse(query.from) / 1000);
   return (
     <div className={styles.stack}>

@@ -25,3 +25,24 @@ export function queryOf(range: Range, now: Date): { from: string; to: string; st
   const from = new Date(to.getTime() - RANGES[range].hours * 60 * minute);
   return { from: from.toISOString(), to: to.toISOString(), step: RANGES[range].step };
 }
+
+interface UsageQuery {
+  from: string;
+  to: string;
+}
+
+/**
+ * Return a query's `placeholderData`: those of the minute before stay until those of this one are there.
+ *
+ * Those of another range, group or deployment do not.
+ */
+export function ofMinuteBefore(query: UsageQuery) {
+  return <Data>(data: Data | undefined, before: { queryKey: readonly unknown[] } | undefined) => {
+    const asked = before?.queryKey[2] as { params: { query: UsageQuery } } | undefined;
+    return asked && shapeOf(asked.params.query) === shapeOf(query) ? data : undefined;
+  };
+}
+
+function shapeOf({ from, to, ...rest }: UsageQuery): string {
+  return JSON.stringify([Date.parse(to) - Date.parse(from), rest]);
+}

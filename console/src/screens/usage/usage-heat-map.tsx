@@ -7,7 +7,7 @@ import { Loaded } from "../../ui/loading";
 import { Section } from "../../ui/page";
 import { Table } from "../../ui/table";
 import { cellsOf, type HeatmapOut, summaryOf } from "./heat-cells";
-import type { queryOf } from "./range";
+import { ofMinuteBefore, type queryOf } from "./range";
 import styles from "./usage.module.css";
 
 interface UsageHeatMapProps {
@@ -18,9 +18,13 @@ interface UsageHeatMapProps {
 
 /** How many calls took how long, over time. */
 export function UsageHeatMap({ query, deployment }: UsageHeatMapProps) {
-  const heatmap = hooks.useQuery("get", "/node/usage/heatmap/", {
-    params: { query: { ...query, ...(deployment ? { deployment } : {}) } },
-  });
+  const asked = { ...query, ...(deployment ? { deployment } : {}) };
+  const heatmap = hooks.useQuery(
+    "get",
+    "/node/usage/heatmap/",
+    { params: { query: asked } },
+    { placeholderData: ofMinuteBefore(asked) },
+  );
   return (
     <Loaded query={heatmap} rows={6}>
       {(found) => <Shown heatmap={found} isByDay={query.step === "day"} />}

@@ -1,6 +1,6 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { Download } from "lucide-react";
-import { Fragment, useMemo, useState } from "react";
+import { Fragment, useMemo } from "react";
 import { hooks } from "../../api/client";
 import { count, duration } from "../../formats/formats";
 import { useZone } from "../../formats/zone";
@@ -12,7 +12,8 @@ import { Loaded } from "../../ui/loading";
 import { EmptyState, Page } from "../../ui/page";
 import { Table } from "../../ui/table";
 import { DEFAULT_GROUP, GROUP_NAMES } from "./groups";
-import { DEFAULT_RANGE, queryOf, RANGE_NAMES } from "./range";
+import { useMinute } from "./minute";
+import { DEFAULT_RANGE, ofMinuteBefore, queryOf, RANGE_NAMES } from "./range";
 import styles from "./usage.module.css";
 import { UsageCharts } from "./usage-charts";
 import { UsageHeatMap } from "./usage-heat-map";
@@ -23,11 +24,16 @@ const route = getRouteApi("/app/usage");
 /** The usage of all deployments, by deployment, version, key or code. */
 export function UsageScreen() {
   const { by = DEFAULT_GROUP, range = DEFAULT_RANGE } = route.useSearch();
-  const [now] = useState(() => new Date());
+  const now = useMinute();
   const zone = useZone((state) => state.zone);
   const query = queryOf(range, now);
-  const { from, to } = query;
-  const usage = hooks.useQuery("get", "/node/usage/", { params: { query: { from, to, by } } });
+  const asked = { from: query.from, to: query.to, by };
+  const usage = hooks.useQuery(
+    "get",
+    "/node/usage/",
+    { params: { query: asked } },
+    { placeholderData: ofMinuteBefore(asked) },
+  );
   const items = usage.data?.items ?? [];
   return (
     <Page

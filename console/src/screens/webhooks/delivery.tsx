@@ -1,4 +1,4 @@
-import { getRouteApi } from "@tanstack/react-router";
+import { getRouteApi, Link } from "@tanstack/react-router";
 import { api } from "../../api/client";
 import { duration } from "../../formats/formats";
 import { Time } from "../../formats/time";
@@ -70,7 +70,13 @@ function DeliveryHeader({ delivery, last }: { delivery: DeliveryWithAttempts; la
           [webhookTexts.id, <Id key="id" id={delivery.id} />],
           [
             webhookTexts.run,
-            delivery.flow_run_id ? <Id key="run" id={delivery.flow_run_id} /> : t.common.unknown,
+            delivery.flow_run_id ? (
+              <Link key="run" to="/runs/$runId" params={{ runId: delivery.flow_run_id }}>
+                {delivery.flow_run_id}
+              </Link>
+            ) : (
+              t.common.unknown
+            ),
           ],
           [webhookTexts.at, <Time key="at" iso={delivery.created_at} />],
           [webhookTexts.url, last?.url ?? t.common.unknown],

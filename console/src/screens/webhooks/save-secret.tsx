@@ -15,7 +15,7 @@ export function SaveSecretDialog({ secret, onDone }: { secret: string; onDone: (
       <CodeBlock label={webhookTexts.secret} code={secret} copyLabel={webhookTexts.copySecret} />
       <CodeBlock
         label={webhookTexts.secretEnv}
-        code={`WEBHOOK_SECRET=${secret}`}
+        code={`SLIPSTREAM_WEBHOOK_SECRET=${secret}`}
         copyLabel={webhookTexts.copyLine}
       />
     </SecretDialog>
