@@ -165,6 +165,7 @@ def test_a_flow_is_deployed_in_its_rocket_section_and_gets_a_key_later(
     page.keyboard.press("Escape")
     expect(create).to_be_focused()
     create.click()
+    dialog.get_by_role("radio", name="Always-on production").click()
     dialog.get_by_role("radio", name="No key").or_(
         dialog.get_by_role("radio", name="A key that covers it already")
     ).click()

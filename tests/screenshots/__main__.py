@@ -28,7 +28,7 @@ _TIMEOUT_MILLISECONDS = 15_000
 _THEMES = ("light", "dark")
 _WIDTHS = (360, 1280, 1920)
 _LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
-_GRAPH = 768
+_WIDE = 768
 _HEIGHTS = {360: 740, 1280: 800, 1920: 1080}
 
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             content = fill(up.url, link)
             with sync_playwright() as playwright, started_browser(playwright) as browser:
                 for theme, width in product(options.themes, options.widths):
-                    shown = [one for one in screens if width >= _GRAPH or not one.needs_graph]
+                    shown = [one for one in screens if width >= _WIDE or not one.needs_width]
                     console.print(f"{theme}, {width} px: {len(shown)} screens")
                     view = _view(theme, width)
                     for screen in shown:

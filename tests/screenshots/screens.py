@@ -43,8 +43,8 @@ class Screen:
     """Whether it is for those who have not logged in."""
     steps: tuple[Press | Click | Fill, ...] = ()
     """What opens the dialog, the menu or the view that is meant; (): the page is."""
-    needs_graph: bool = False
-    """Whether it is for windows that show the graph of a flow: narrow ones begin with its list."""
+    needs_width: bool = False
+    """Whether it is for wide windows: narrow ones show a flow as a list, and grids without heads."""
 
     def open_over(self, page: Page) -> None:
         """Open what lies over the page, which has been loaded."""
@@ -96,7 +96,7 @@ SCREENS = (
         "/flows/{flow}/edit?node=ratio",
         "Connect to",
         steps=(Click("Node ratio", "region"), Click("Transform ratio", "group"), Press("c")),
-        needs_graph=True,
+        needs_width=True,
     ),
     Screen(
         "editor-output",
@@ -148,7 +148,11 @@ SCREENS = (
     Screen("deployment-webhook", "/deployments/{deployment}/webhook", "Events"),
     Screen("runs", "/runs", "of them failed"),
     Screen(
-        "chosen-runs", "/runs", "runs selected", steps=(Click("Select all that are", "checkbox"),)
+        "chosen-runs",
+        "/runs",
+        "runs selected",
+        steps=(Click("Select all that are", "checkbox"),),
+        needs_width=True,
     ),
     Screen("run", "/runs/{run}", "division by zero"),
     Screen("webhooks", "/webhooks", "run.completed"),
