@@ -44,7 +44,7 @@ class Screen:
     steps: tuple[Press | Click | Fill, ...] = ()
     """What opens the dialog, the menu or the view that is meant; (): the page is."""
     needs_width: bool = False
-    """Whether it is for wide windows: narrow ones show a flow as a list, and grids without heads."""
+    """Whether it is for wide windows: narrow ones show a flow as a list, and no heads of grids."""
 
     def open_over(self, page: Page) -> None:
         """Open what lies over the page, which has been loaded."""

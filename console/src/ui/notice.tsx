@@ -73,7 +73,7 @@ function ProblemNotice({ error, retry }: { error: ProblemError; retry: (() => vo
   );
 }
 
-/** Tries again when pressed, or by itself after as many seconds as the gateway has said. */
+/** Tries again when pressed, and says in how many seconds the gateway expects that to succeed. */
 function RetryButton({ retry, after }: { retry: () => void; after: number | null }) {
   const left = useCountdown(after);
   return <Button onClick={retry}>{left ? t.errors.retryIn(left) : t.common.retry}</Button>;

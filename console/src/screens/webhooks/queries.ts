@@ -23,12 +23,16 @@ const POLL_MILLISECONDS = 3_000;
 
 export function useDeliveries(filters: DeliveryFilters) {
   const query = new URLSearchParams({ ...filters }).toString();
-  return useList(`${DELIVERIES}?${query}`, async (page) => {
-    const { data } = await api.GET("/node/webhooks/deliveries/", {
-      params: { query: { ...page, ...filters } },
-    });
-    return data;
-  });
+  return useList(
+    `${DELIVERIES}?${query}`,
+    async (page) => {
+      const { data } = await api.GET("/node/webhooks/deliveries/", {
+        params: { query: { ...page, ...filters } },
+      });
+      return data;
+    },
+    { isFiltered: true },
+  );
 }
 
 /** A delivery, loaded again and again while it is on its way. */
