@@ -221,7 +221,8 @@ class Settings(BaseSettings):
     @property
     def public_url(self) -> str:
         """Public URL of the gateway, without a trailing slash."""
-        return (self.public_base_url or f"http://{self.host}:{self.port}").rstrip("/")
+        scheme = "https" if self.tls_certificate else "http"
+        return (self.public_base_url or f"{scheme}://{self.host}:{self.port}").rstrip("/")
 
     @property
     def public_grpc_address(self) -> str:
