@@ -21,7 +21,7 @@ from tests.console.stopwatch import MAX_TRIES, Budget, Stopwatch
 from tests.slipstream.running import Up
 from tests.system.flow_documents import transform_flow
 
-pytestmark = [pytest.mark.services, pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 
 PHONE = 4.0
 """How much slower the thread of a page is made for most budgets."""
@@ -60,6 +60,7 @@ def stopwatch(browser: Browser, running: Up) -> Iterator[Stopwatch]:
     context.close()
 
 
+@pytest.mark.long
 def test_a_first_load_of_a_thousand_flows(
     browser: Browser, running: Up, runs: Runs, record_property: Record
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_first_load_of_a_thousand_flows(
     LIST.check(whole, record_property)
 
 
+@pytest.mark.long
 def test_two_hundred_nodes_are_dragged_and_tidied_up(
     stopwatch: Stopwatch, running: Up, owner: Owner, record_property: Record
 ) -> None:
@@ -154,6 +156,7 @@ def test_pages_change_quickly(
         replace(PAGE, what=f"changing to {name}").check(changes, record_property)
 
 
+@pytest.mark.long
 def test_a_press_is_answered_quickly(
     stopwatch: Stopwatch, running: Up, runs: Runs, owner: Owner, record_property: Record
 ) -> None:
@@ -177,6 +180,7 @@ def test_a_press_is_answered_quickly(
         replace(PRESS, what=f"{PRESS.what} {where}").check(presses, record_property)
 
 
+@pytest.mark.long
 def test_many_runs_scroll_smoothly(
     stopwatch: Stopwatch, running: Up, runs: Runs, record_property: Record
 ) -> None:
