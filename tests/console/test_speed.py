@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
+from tests.console.conftest import installation
 from tests.console.editing import Owner, node_on_canvas
 from tests.console.made_runs import Json, Runs, go_down
 from tests.console.session import context_of, flow_of
@@ -40,6 +41,12 @@ SCROLL = Budget("the median frame while many runs scroll", 17)
 MANY = 10_000
 
 Record = Callable[[str, object], None]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """An installation of its own: a thousand flows take long to delete."""
+    yield from installation(tmp_path_factory.mktemp("console") / "state")
 
 
 @pytest.fixture(scope="module")
