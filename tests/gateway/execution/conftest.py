@@ -11,6 +11,7 @@ from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from tests.gateway.execution.holder import Holder, start_holder
+from tests.timing import TIMEOUT_SECONDS
 
 
 @pytest.fixture
@@ -21,9 +22,11 @@ def store(database: Database) -> RunStore:
 
 @pytest.fixture
 async def container(database: Database, settings: Settings) -> AsyncIterator[Container]:
-    """What a gateway consists of; nothing of it runs."""
+    """What a gateway consists of; nothing of it runs but what a test launches."""
     built = Container(settings)
     yield built
+    # A run that goes on while the database closes would leave its connection open.
+    await built.execution.end_runs(TIMEOUT_SECONDS)
     await built.services.flow_processes.close()
     await built.parser.close()
     await built.db.close()
