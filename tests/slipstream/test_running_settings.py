@@ -335,13 +335,14 @@ def _refusal_of_another_user(state: Path) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        if os.geteuid() == 0:
-            os.setuid(UNPRIVILEGED_USER)
         try:
+            if os.geteuid() == 0:
+                os.setuid(UNPRIVILEGED_USER)
             running_supervisor(state)
-        except UnusableError as error:
+        except (OSError, UnusableError) as error:
             os.write(writing, str(error).encode())
-        os._exit(0)
+        finally:  # it is no second pytest, whatever happens
+            os._exit(0)
     os.close(writing)
     os.waitpid(child, 0)
     with os.fdopen(reading) as text:
