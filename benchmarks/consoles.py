@@ -45,7 +45,7 @@ _CONSOLES = 5
 _TOPICS = "flows,deployments,runs,models,servers,keys,deliveries,calls"
 _LISTS = ("/node/flows/?view=summary&limit=50", "/node/deployments/", "/node/flow-runs/?limit=50")
 _SCREENS = ("flows", "deployments", "runs", "models", "usage")
-_PAUSE_SECONDS, _PAUSE_FACTOR, _MAX_PAUSE_SECONDS = 1.0, 20, 30.0
+_PAUSE_SECONDS, _PAUSE_FACTOR, _MAX_PAUSE_SECONDS = 1.0, 50, 30.0
 """Between two readings of what has changed, as in the console: the least, how many times
 what the last took, and the most."""
 _SETTLED_SECONDS = 3.0

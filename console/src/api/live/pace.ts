@@ -1,7 +1,7 @@
 /** The least time between two refreshes: however much changes, a page asks for each of its lists once in it. */
 const LEAST_MILLISECONDS = 1000;
-/** A page waits for refreshes a twentieth of the time at most: what a busy gateway answers slowly is asked for rarely. */
-const FACTOR = 20;
+/** A page waits for refreshes a fiftieth of the time at most: what a busy gateway answers slowly is asked for rarely. */
+const FACTOR = 50;
 export const LONGEST_MILLISECONDS = 30_000;
 
 /** Return how long after the beginning of a refresh, which took so long, the next one may be. */
