@@ -39,11 +39,18 @@ export function RedeployDialog() {
     { params: { path } },
     { staleTime: 0, gcTime: 0 },
   );
-  const close = useBack(
-    () => void navigate({ to: "/deployments/$deploymentId/versions", params: { deploymentId } }),
-  );
+  const toVersions = () =>
+    void navigate({ to: "/deployments/$deploymentId/versions", params: { deploymentId } });
+  const close = useBack(toVersions);
   if (deployment.data && difference.data)
-    return <Redeploy deployment={deployment.data} difference={difference.data} onClose={close} />;
+    return (
+      <Redeploy
+        deployment={deployment.data}
+        difference={difference.data}
+        onClose={close}
+        onDone={toVersions}
+      />
+    );
   const error = deployment.error ?? difference.error;
   return (
     <Dialog title={deploymentTexts.deployments.redeploy} onClose={close}>
@@ -56,9 +63,10 @@ interface RedeployProps {
   deployment: Deployment;
   difference: Difference;
   onClose: () => void;
+  onDone: () => void;
 }
 
-function Redeploy({ deployment, difference, onClose }: RedeployProps) {
+function Redeploy({ deployment, difference, onClose, onDone }: RedeployProps) {
   const [note, setNote] = useState("");
   /** The difference of which it is ticked that callers know. */
   const [told, setTold] = useState<Difference | null>(null);
@@ -96,7 +104,7 @@ function Redeploy({ deployment, difference, onClose }: RedeployProps) {
           <Button
             look="primary"
             disabled={isHeld}
-            onClick={() => redeploy.mutate(before, { onSuccess: onClose })}
+            onClick={() => redeploy.mutate(before, { onSuccess: onDone })}
           >
             {redeploy.isPending
               ? deploymentTexts.redeploy.working

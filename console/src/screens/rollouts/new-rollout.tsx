@@ -40,10 +40,10 @@ export function NewRolloutDialog() {
   const deployment = hooks.useQuery("get", "/node/deployments/{deployment_id}/", {
     params: { path: { deployment_id: deploymentId } },
   });
-  const close = useBack(
-    () => void navigate({ to: "/deployments/$deploymentId/versions", params: { deploymentId } }),
-  );
-  if (deployment.data) return <NewRollout deployment={deployment.data} onClose={close} />;
+  const toVersions = () =>
+    void navigate({ to: "/deployments/$deploymentId/versions", params: { deploymentId } });
+  const close = useBack(toVersions);
+  if (deployment.data) return <NewRollout deployment={deployment.data} onClose={close} onDone={toVersions} />;
   return (
     <Dialog title={rolloutTexts.begin} onClose={close}>
       {deployment.error ? <ErrorNotice error={deployment.error} /> : <Skeleton rows={6} />}
@@ -51,7 +51,13 @@ export function NewRolloutDialog() {
   );
 }
 
-function NewRollout({ deployment, onClose }: { deployment: Deployment; onClose: () => void }) {
+interface NewRolloutProps {
+  deployment: Deployment;
+  onClose: () => void;
+  onDone: () => void;
+}
+
+function NewRollout({ deployment, onClose, onDone }: NewRolloutProps) {
   const id = useId();
   const [form, setForm] = useState<RolloutForm>(NEW_ROLLOUT);
   const change = (part: Partial<RolloutForm>) => setForm((before) => ({ ...before, ...part }));
@@ -73,7 +79,7 @@ function NewRollout({ deployment, onClose }: { deployment: Deployment; onClose: 
   const isReady = wrong.size === 0 && !begin.isPending;
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (isReady) begin.mutate(undefined, { onSuccess: onClose });
+    if (isReady) begin.mutate(undefined, { onSuccess: onDone });
   };
   return (
     <Dialog
