@@ -17,10 +17,8 @@ import pytest
 import structlog
 import trustme
 from hypothesis import HealthCheck, settings
-from sqlalchemy.pool import QueuePool
 
 from gateway.accounts import passwords
-from gateway.storage.database import Database
 from gateway.storage.migrate import migrate
 from telemetry import garbage_collection
 from tests.services import declared
@@ -213,26 +211,6 @@ def _one_public_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     trustme.CA().cert_pem.write_to_path(str(path))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(path))
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _close_unused_databases() -> Iterator[None]:
-    """Fail a test that closes a database while something uses it.
-
-    The connection in use would stay open: the garbage collector finds it in some later test.
-    """
-    close = Database.close
-
-    async def close_unused(self: Database) -> None:
-        await self.commits.stop()
-        pool = self._engine.sync_engine.pool
-        in_use = pool.checkedout() if isinstance(pool, QueuePool) else 0
-        await close(self)
-        assert not in_use, f"{in_use} connections are in use while the database closes"
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Database, "close", close_unused)
         yield
 
 
