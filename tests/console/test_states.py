@@ -153,6 +153,18 @@ def test_the_log_in_leads_to_the_page_that_was_asked_for(watched: WatchedPage, r
     watched.heading("API keys").wait_for()
 
 
+def test_a_dialog_that_the_log_in_has_led_to_does_not_close_to_the_log_in(
+    watched: WatchedPage, running: Up
+) -> None:
+    with owner_of(running) as owner:
+        flow = owner.get("/node/flows/").json()["items"][0]["id"]
+    watched.page.goto(f"{running.url}/console/flows/{flow}/deploy/new")
+    watched.log_in(EMAIL, PASSWORD)
+    watched.dialog("Create Deployment").get_by_label("Name").wait_for()
+    watched.page.keyboard.press("Escape")
+    watched.page.wait_for_url(f"**/flows/{flow}/deploy")
+
+
 @pytest.mark.usefixtures("at_flows")
 def test_an_async_call_is_followed_until_its_run_has_ended(logged_in: WatchedPage) -> None:
     page = logged_in.page

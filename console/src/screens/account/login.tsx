@@ -20,7 +20,7 @@ export function LoginScreen() {
         </Notice>
       ) : null}
       <LoginForm
-        onDone={() => router.history.push(router.basepath + (next ?? "/flows") + window.location.hash)}
+        onDone={() => router.history.replace(router.basepath + (next ?? "/flows") + window.location.hash)}
       />
     </AccountPage>
   );
