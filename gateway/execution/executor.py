@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, TypeVar
@@ -96,7 +97,8 @@ class RunExecutor:
         self.owner = owner
         self._max_output_bytes = max_output_bytes
         self._held: dict[str, _HeldRun] = {}
-        self._claiming: set[str] = set()
+        self._claiming: dict[str, asyncio.Event] = {}
+        """Set once a claim has ended, and a run that was claimed too late is released."""
         self._heartbeat_task: asyncio.Task[None] | None = None
         self._handing_back = False
 
@@ -118,17 +120,14 @@ class RunExecutor:
         """
         self._handing_back = True
         held = dict(self._held)
-        if not held:
-            return
         for each in held.values():
             each.cancelled.set()
-        stopping = [asyncio.ensure_future(each.stopped.wait()) for each in held.values()]
-        _, unstoppable = await asyncio.wait(stopping, timeout=_STOP_SECONDS)
-        for waiting in unstoppable:
-            waiting.cancel()
-        await self._release(
-            [(run_id, each.attempt) for run_id, each in held.items() if not each.written]
-        )
+        claiming = list(self._claiming.values())
+        await _wait_for([each.stopped for each in held.values()], _STOP_SECONDS)
+        left = [(run_id, each.attempt) for run_id, each in held.items() if not each.written]
+        if left:
+            await self._release(left)
+        await _wait_for(claiming, _HAND_BACK_SECONDS)
 
     async def _release(self, runs: Sequence[tuple[str, int]]) -> None:
         try:
@@ -145,14 +144,18 @@ class RunExecutor:
         """
         if run_id in self._held or run_id in self._claiming:
             return
-        self._claiming.add(run_id)
+        ended = self._claiming[run_id] = asyncio.Event()
         try:
             claim = await self._claim(run_id)
+            if claim is not None and self._handing_back:
+                await self.execute(claim)  # which releases it
+                return
         except (SQLAlchemyError, OSError) as error:
             log.warning("run_not_claimed", run_id=run_id, reason=reason_of(error))
             return
         finally:
-            self._claiming.discard(run_id)
+            del self._claiming[run_id]
+            ended.set()
         if claim is not None:
             await self.execute(claim)
 
@@ -293,6 +296,14 @@ class RunExecutor:
             held = self._held.get(run_id)
             if held is not None:
                 held.cancelled.set()
+
+
+async def _wait_for(events: Sequence[asyncio.Event], seconds: float) -> None:
+    """Wait until all are set, at most for so long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            for each in events:
+                await each.wait()
 
 
 async def _retry_while_database_is_away(

@@ -94,3 +94,38 @@ async def test_a_process_that_shuts_down_claims_nothing_more(
     async with asyncio.timeout(TIMEOUT_SECONDS):
         await running
     assert await ended(store, new.id) == {"status": RunStatus.QUEUED, "attempt": 0}
+
+
+class SlowStore(RunStore):
+    """Has the row of a claim written, and answers when it is told to."""
+
+    def __init__(self, db: Database) -> None:
+        super().__init__(db)
+        self.claimed, self.answer = asyncio.Event(), asyncio.Event()
+
+    # Any: as for UnreliableStore
+    async def claim(self, *args: Any, **options: Any) -> Claim | None:
+        """Claim, and wait."""
+        claim = await super().claim(*args, **options)
+        self.claimed.set()
+        await self.answer.wait()
+        return claim
+
+
+async def test_a_process_that_shuts_down_waits_for_a_claim_and_releases_the_run(
+    store: RunStore, database: Database, container: Container
+) -> None:
+    new = new_run()
+    await store.create(new)
+    slow = SlowStore(database)
+    executor = executor_of(container, slow)
+    running = asyncio.create_task(executor.run(new.id))
+    await slow.claimed.wait()
+    handing_back = asyncio.create_task(executor.hand_back())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not handing_back.done()
+    slow.answer.set()
+    await handing_back
+    assert (await ended(store, new.id))["status"] is not RunStatus.RUNNING
+    await running
