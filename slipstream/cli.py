@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -79,8 +80,12 @@ class _Application(TyperGroup):
             raise
 
 
+@cache
 def build(*, called: str) -> typer.Typer:
-    """Return the application: complete for the called command, the others only with their help."""
+    """Return the application: complete for the called command, the others only with their help.
+
+    It is the same one each time: a module adds its commands once.
+    """
     application = typer.Typer(
         help="Deploy flows and ONNX models behind API endpoints.",
         epilog=_EPILOG,

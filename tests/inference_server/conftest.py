@@ -45,7 +45,7 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     "loop": onnx_models.loop,
     "endless": functools.partial(onnx_models.loop, trips=10**15),
     "one_long_operator": onnx_models.one_long_operator,
-    "slow_to_load": functools.partial(onnx_models.slow_to_load, seconds=3.0),
+    "slow_to_load": functools.partial(onnx_models.slow_to_load, seconds=2.0),
     "slow_to_run": functools.partial(onnx_models.slow_to_run, seconds=0.3),
 }
 

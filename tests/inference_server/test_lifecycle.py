@@ -82,6 +82,7 @@ async def test_a_loading_server_answers_probes_and_refuses_calls(
     while not (await stub.ModelReady(pb.ModelReadyRequest(name="slow_to_load"))).ready:
         assert (await stub.ServerLive(pb.ServerLiveRequest())).live
         probes += 1
+        await asyncio.sleep(0.02)  # the server needs the processor
     assert (await stub.ServerReady(pb.ServerReadyRequest())).ready
     assert probes > 5, "a probe waits for the model"
     await stream.write(request)

@@ -46,10 +46,10 @@ def test_no_call_fails_while_everything_is_replaced(installation: Installation) 
     before = up.children()
     load = Load(target, clients=1, pause_seconds=0.05)
     with load.running() as outcome:
-        load.until(50)
+        load.until(20)
         assert reload(up.state) == {"reloaded": True, "pid": up.process.pid}
         calls = outcome.calls
-        load.until(calls + 50)
+        load.until(calls + 20)
     assert not outcome.bad
     assert set(outcome.good) == {"fast, connection kept", "fast, new connection", "sync", "gRPC"}
     after = up.children()
