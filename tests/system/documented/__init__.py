@@ -1,0 +1,1 @@
+"""The command lines of README and docs, executed as they are printed."""
