@@ -75,7 +75,11 @@ class FleetCollector(Collector):
 
 
 def scrape_targets(servers: InferenceServers) -> list[dict[str, object]]:
-    """Return the servers' /metrics in the format of Prometheus' HTTP service discovery."""
+    """Return the servers' /metrics in the format of Prometheus' HTTP service discovery.
+
+    No label has the name of a label of the series: Prometheus would rename the series' own to
+    `exported_…`. `up` has only the labels that are given here.
+    """
     return [
         _target(status, replica.slot, replica.metrics_address)
         for status in servers.statuses()
@@ -85,7 +89,11 @@ def scrape_targets(servers: InferenceServers) -> list[dict[str, object]]:
 
 
 def _target(status: ServerStatus, slot: int, metrics_address: str) -> dict[str, object]:
-    labels = {"model": status.model, "version": str(status.version), "replica": str(slot)}
+    labels = {
+        "served_model": status.model,
+        "served_version": str(status.version),
+        "replica": str(slot),
+    }
     scheme, _, address = metrics_address.rpartition("://")
     if scheme:
         labels["__scheme__"] = scheme

@@ -101,10 +101,30 @@ def test_grpc_calls_are_counted_too(installation: Installation) -> None:
             time.sleep(0.1)
 
 
+def test_no_label_of_a_target_is_a_label_of_a_series(installation: Installation) -> None:
+    targets = installation.http.get("/metrics/targets").json()
+    (iris,) = [each for each in targets if "iris" in each["labels"].values()]
+    for address in (installation.up.url, f"http://{iris['targets'][0]}"):
+        labels = labels_of(httpx.get(f"{address}/metrics").text)
+        assert "model" in labels
+        assert labels.isdisjoint(iris["labels"]), address
+    assert iris["labels"] == {"served_model": "iris", "served_version": "1", "replica": "0"}
+
+
+def labels_of(text: str) -> set[str]:
+    """Return the names of all labels of the samples."""
+    return {
+        label
+        for family in text_string_to_metric_families(text)
+        for item in family.samples
+        for label in item.labels
+    }
+
+
 @pytest.mark.services
 def test_promtool_reports_no_problem(installation: Installation) -> None:
     targets = installation.http.get("/metrics/targets").json()
-    iris = [target for target in targets if target["labels"]["model"] == "iris"]
+    iris = [target for target in targets if target["labels"]["served_model"] == "iris"]
     addresses = [f"{installation.up.url}/metrics"]
     addresses += [f"http://{target['targets'][0]}/metrics" for target in iris]
     assert len(addresses) == 2

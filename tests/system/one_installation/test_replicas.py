@@ -144,7 +144,7 @@ def test_both_replicas_take_calls_and_are_counted_together(
     after = counts(installation)
     assert int(after["inference_count"]) - int(before["inference_count"]) == 20
     targets = installation.http.get("/metrics/targets").json()
-    mine = [each for each in targets if each["labels"]["model"] == "mlp"]
+    mine = [each for each in targets if each["labels"]["served_model"] == "mlp"]
     assert {each["labels"]["replica"] for each in mine} == {"0", "1"}
     assert len({each["targets"][0] for each in mine}) == 2
     shared = [httpx.get(f"http://{each['targets'][0]}/metrics").text for each in mine]
@@ -160,7 +160,7 @@ def test_the_calls_of_a_sequence_stay_with_one_replica(installation: Installatio
         texts = [
             httpx.get(f"http://{each['targets'][0]}/metrics").text
             for each in targets
-            if each["labels"]["model"] == "mlp"
+            if each["labels"]["served_model"] == "mlp"
         ]
         return [sample(text, "inference_requests_total") for text in texts]
 
