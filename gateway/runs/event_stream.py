@@ -1,8 +1,9 @@
 """The progress of a run as server-sent events (HTML Living Standard, 9.2).
 
 `status` events have the state of the run, `node` events a finished node. The last event is named
-after the final state and contains the body of a poll. Only node events and the last event have an
-id: their order is fixed, so a client that reconnects with its last id misses nothing.
+after the final state and contains the body of a poll, without `input_data` and names. Only node
+events and the last event have an id: their order is fixed, so a client that reconnects with its
+last id misses nothing.
 """
 
 from __future__ import annotations
@@ -49,10 +50,12 @@ async def stream_run(
     run: Run,
     after: int,
     *,
+    response_format: ResponseFormat,
     heartbeat: float = HEARTBEAT_SECONDS,
 ) -> AsyncIterator[bytes]:
     """Yield the events of a run after the one numbered `after`, until the run has ended.
 
+    `response_format` is that of the last event, FLAT or ENVELOPE.
     Ends earlier if the process drains, or the run is deleted; clients then reconnect.
     """
     yield _START
@@ -64,7 +67,7 @@ async def stream_run(
         if run.ended:
             async for node in _unreported(store, run, after):
                 yield node
-            body = poll_body(run, ResponseFormat.FLAT)
+            body = poll_body(run, response_format)
             yield _event(run.shown_status, body, END_ID)
             return
         status = (run.shown_status, run.attempt)

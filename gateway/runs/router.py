@@ -51,8 +51,16 @@ _EVENT: dict[str, Any] = {
     "required": ["data"],
     "properties": {
         "id": {"type": "string", "description": "What to send as `Last-Event-ID`."},
-        "event": {"type": "string"},
-        "data": {"type": "string", "contentMediaType": "application/json"},
+        "event": {
+            "type": "string",
+            "description": "`status`, `node`, or the final state, after which nothing follows.",
+        },
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "description": "Of a final state: what a poll answers, in the same format, without "
+            "`input_data` and the names of deployment and key.",
+        },
     },
 }
 _STREAM: dict[int | str, dict[str, Any]] = {
@@ -193,19 +201,25 @@ async def retry(
 
 
 @router.get("/{run_id}/events/", response_class=StreamingResponse, responses=_STREAM)
-async def events(
+async def events(  # noqa: PLR0917 - as above
     service: Service,
     poller: Poller,
     run_id: str,
+    response_format: ResponseFormat | None = None,
     last_event_id: Annotated[str | None, Header()] = None,
+    sec_fetch_mode: FetchMode = None,
 ) -> Response:
-    """Follow a run as server-sent events, after `Last-Event-ID` if given."""
+    """Follow a run as server-sent events, after `Last-Event-ID` if given.
+
+    `response_format` is that of the last event's data.
+    """
     after = read_last_event_id(last_event_id)
     run = await service.poll(poller.identity, run_id, 0, poll=poller.poll)
     if after is None:
         return Response(status_code=204)  # makes a browser's EventSource stop
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    stream = service.follow(run, after)
+    form = await service.format_of(run, sec_fetch_mode, response_format)
+    stream = service.follow(run, after, form)
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 

@@ -236,9 +236,12 @@ class RunService:
         self._launch(new.id, new.type, new.mode)
         return created.run
 
-    def follow(self, run: Run, after: int) -> AsyncIterator[bytes]:
-        """Return the events of a run after the one numbered `after`, as server-sent events."""
-        return stream_run(self._store, self._waiter, run, after)
+    def follow(self, run: Run, after: int, response_format: ResponseFormat) -> AsyncIterator[bytes]:
+        """Return the events of a run after the one numbered `after`, as server-sent events.
+
+        `response_format` is that of the last one, see `format_of`.
+        """
+        return stream_run(self._store, self._waiter, run, after, response_format=response_format)
 
     def drain(self) -> None:
         """Answer long polls and end streams, as the process shuts down."""

@@ -9,7 +9,7 @@ from itertools import product
 
 import pytest
 
-from gateway.deployments.settings import ExecutionMode
+from gateway.deployments.settings import ExecutionMode, ResponseFormat
 from gateway.examples.choices import ExampleChoices, KeySource, Language, Variant
 from gateway.examples.generator import Example, write_examples
 from gateway.examples.literals import LITERALS
@@ -175,3 +175,15 @@ def test_a_type_that_is_very_long_is_left_out() -> None:
     long = {"type": "object", "properties": {"a": short, "b": short}}
     code = one(Language.TYPESCRIPT, Variant.WAIT, input_schema=long).code
     assert "type Input = Record<string, unknown>;" in code
+
+
+@pytest.mark.parametrize("form", ResponseFormat)
+@pytest.mark.parametrize("language", [Language.JAVASCRIPT, Language.PYTHON, Language.GO])
+def test_the_last_event_has_the_fields_of_the_run_itself(
+    language: Language, form: ResponseFormat
+) -> None:
+    code = one(language, Variant.EVENTS, response_format=form, mode=ExecutionMode.ASYNC).code
+    enveloped = form is ResponseFormat.ENVELOPE or (
+        form is ResponseFormat.AUTO and language is Language.JAVASCRIPT
+    )
+    assert ("events/?response_format=flat" in code) == enveloped

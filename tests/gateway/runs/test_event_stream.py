@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.deployments.settings import ResponseFormat
 from gateway.errors import GatewayError
 from gateway.runs.event_stream import read_last_event_id, stream_run
 from gateway.runs.run import RunResult, RunStatus
@@ -50,7 +51,7 @@ async def opened(
     """Return a run's event stream after its preamble."""
     run = await store.get(run_id)
     assert run is not None
-    stream = stream_run(store, waiter, run, after)
+    stream = stream_run(store, waiter, run, after, response_format=ResponseFormat.FLAT)
     assert parse(await anext(stream)) == {"retry": "1000"}
     return stream
 
@@ -112,7 +113,7 @@ async def test_comments_are_sent_during_silence(store: RunStore, local: RunWaite
     claim = await claimed(store)
     run = await store.get(claim.run_id)
     assert run is not None
-    stream = stream_run(store, local, run, 0, heartbeat=0.01)
+    stream = stream_run(store, local, run, 0, response_format=ResponseFormat.FLAT, heartbeat=0.01)
     await anext(stream)
     await anext(stream)
     assert await anext(stream) == b": nothing new\n\n"

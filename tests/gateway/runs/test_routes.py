@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -364,6 +365,30 @@ async def test_an_event_stream_resumes_after_the_last_event_id(api: RunsApi) -> 
     assert (over.status_code, over.content) == (204, b"")
     wrong = await user.client.get(path, headers={"last-event-id": "x"})
     assert code(wrong) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("of_deployment", ["auto", "flat", "envelope"])
+async def test_a_stream_ends_with_the_body_of_a_poll_in_the_callers_format(
+    api: RunsApi, of_deployment: str
+) -> None:
+    user = await api.user()
+    run = await user.run(await user.deployment(response_format=of_deployment))
+    await api.store.claim(run.id, "w")
+    await api.store.finish(run.id, 1, COMPLETED)
+    formats = set()
+    for query in ({}, {"response_format": "flat"}, {"response_format": "envelope"}):
+        for headers in ({}, {"sec-fetch-mode": "cors"}):
+            told = await user.client.get(f"{RUNS}{run.id}/events/", params=query, headers=headers)
+            last = json.loads(told.text.strip().rpartition("data: ")[2])
+            without = {"include_input_data": False, **query}
+            polled = await user.client.get(f"{RUNS}{run.id}/", params=without, headers=headers)
+            of_poll = polled.json()
+            for body in (of_poll, of_poll["data"]):
+                body.pop("deployment_name", None)
+                body.pop("api_key_name", None)
+            assert last == of_poll, (query, headers)
+            formats.add(last["status"])
+    assert formats == {"completed", "success"}
 
 
 async def test_a_stream_lasts_until_the_run_ends(api: RunsApi) -> None:
