@@ -95,6 +95,7 @@ class Fleet:
             self._spawn,
             self,
             on_idle=self.exited_idle,
+            describe=self._describe,
             unresponsive_seconds=settings.unresponsive_seconds,
         )
         self._observations = ObservationQueue(store, lease.held.host_id)
@@ -509,6 +510,12 @@ class Fleet:
     def _print(self, key: str, text: str, style: str) -> None:
         self._logs.add(key, text, level="error" if style == "red" else "info")
         self._printer.step(self._title(key), text, style)
+
+    def _describe(self, key: str) -> dict[str, object]:
+        """Return what log lines say of a replica."""
+        server = self._servers.get(key)
+        about = {} if server is None else {"model": server.model, "version": server.version}
+        return {"name": self._title(key), **about}
 
     def _title(self, key: str) -> str:
         server = self._servers.get(key)

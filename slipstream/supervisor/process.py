@@ -170,7 +170,16 @@ def describe_exit(status: int) -> str:
     """Return an exit status in words: `exited with status 1`, `was killed by SIGKILL`."""
     if status >= 0:
         return f"exited with status {status}"
+    return f"was killed by {_signal_name(-status)}"
+
+
+def exit_fields(status: int) -> dict[str, int | str]:
+    """Return an exit status as a field of a log line: `exit_status`, or `signal` with its name."""
+    return {"exit_status": status} if status >= 0 else {"signal": _signal_name(-status)}
+
+
+def _signal_name(number: int) -> str:
     try:
-        return f"was killed by {signal.Signals(-status).name}"
+        return signal.Signals(number).name
     except ValueError:
-        return f"was killed by signal {-status}"
+        return f"signal {number}"

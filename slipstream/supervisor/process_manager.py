@@ -17,7 +17,7 @@ from typing import Protocol
 from gateway.fleet.states import State
 from inference_server.spawn import ServerExitStatus
 from slipstream.supervisor.heartbeats import HeartbeatWatch
-from slipstream.supervisor.process import ChildProcess, describe_exit
+from slipstream.supervisor.process import ChildProcess, describe_exit, exit_fields
 from slipstream.supervisor.reconcile import (
     Action,
     Forget,
@@ -86,6 +86,7 @@ class ProcessManager:
         *,
         running: Mapping[str, ChildProcess] | None = None,
         on_idle: Callable[[str], None] | None = None,
+        describe: Callable[[str], Mapping[str, object]] = lambda key: {"name": key},
         unresponsive_seconds: float = UNRESPONSIVE_SECONDS,
     ) -> None:
         """Start processes with `spawn`, and report to `listener`.
@@ -95,11 +96,13 @@ class ProcessManager:
             listener: is told what happens to them.
             running: processes that run already; their generation is 1.
             on_idle: called instead of `exited` when one ends with ExitStatus.IDLE.
+            describe: what log lines say of the process of a key.
             unresponsive_seconds: silence after which a process is killed.
         """
         self._spawn = spawn
         self._listener = listener
         self._on_idle_exit = on_idle
+        self._describe = describe
         self._desired: dict[str, int] = {}
         self._states: dict[str, ProcessState] = {}
         self._children: dict[str, ChildProcess] = {}
@@ -293,7 +296,8 @@ class ProcessManager:
             child = await self._spawn(key)
         except OSError as error:
             del self._monitors[key]
-            self._on_exit(key, f"could not be started ({error.strerror})", ran_for=0.0)
+            reason = f"could not be started ({error.strerror})"
+            self._on_exit(key, "process_not_started", reason, {}, ran_for=0.0)
         else:
             self._attach(key, child)
             await self._monitor(key, child)
@@ -336,10 +340,13 @@ class ProcessManager:
         self._heartbeats.forget(key)
         reason = self._end_reasons.pop(key, None) or describe_exit(status)
         requested = self._states[key].stopping or self._closed
+        fields = {"pid": child.pid, **exit_fields(status)}
         if self._on_idle_exit and status == ServerExitStatus.IDLE and not requested:
+            log.info("process_exited", **self._describe(key), **fields, reason="idle")
             self._on_idle(key, self._on_idle_exit)
         else:
-            self._on_exit(key, reason, ran_for=time.monotonic() - child.started_at)
+            ran_for = time.monotonic() - child.started_at
+            self._on_exit(key, "process_exited", reason, fields, ran_for=ran_for)
 
     async def _end_replaced(
         self,
@@ -376,7 +383,8 @@ class ProcessManager:
     def _on_silence(self, key: str, seconds: float) -> None:
         message = f"no heartbeat for {seconds:.1f} s"
         self._end_reasons[key] = f"was killed: {message}"
-        log.error("process_unresponsive", key=key, pid=self._children[key].pid, reason=message)
+        pid = self._children[key].pid
+        log.error("process_unresponsive", **self._describe(key), pid=pid, reason=message)
         self._set_status(key, State.UNRESPONSIVE, message)
         self._listener.reported(key, {"event": "unresponsive", "message": message})
         self._children[key].kill()
@@ -387,7 +395,10 @@ class ProcessManager:
         on_idle(key)
         self._changed.set()
 
-    def _on_exit(self, key: str, reason: str, *, ran_for: float) -> None:
+    def _on_exit(
+        self, key: str, event: str, reason: str, about: Mapping[str, object], *, ran_for: float
+    ) -> None:
+        """Note and report the end of a process, and log it as `event` with fields `about` it."""
         now = time.monotonic()
         before = self._states[key]
         after = self._states[key] = after_exit(before, ran_for=ran_for, now=now)
@@ -398,7 +409,13 @@ class ProcessManager:
         elif not requested:
             why = f"the process before it {reason}"
             self._statuses[key] = ProcessStatus(state=State.BOOTING, reason=why)
-        self._listener.exited(
-            key, requested=requested, reason=reason, retry_in=after.retry_at - now
-        )
+        retry_in = after.retry_at - now
+        fields = {**self._describe(key), **about, "reason": reason}
+        self._listener.exited(key, requested=requested, reason=reason, retry_in=retry_in)
+        if key in self._desired:  # the listener may have ended that
+            fields["restart_in_seconds"] = round(retry_in, 1)
+        if requested:
+            log.info(event, **fields)
+        else:
+            log.warning(event, **fields)
         self._changed.set()

@@ -77,7 +77,12 @@ class WorkerManager:
         self._queues = queues
         self._wake_file = wake_file
         self._idle_seconds = idle_seconds
-        self._manager = ProcessManager(self._spawn, self, unresponsive_seconds=unresponsive_seconds)
+        self._manager = ProcessManager(
+            self._spawn,
+            self,
+            describe=lambda key: {"name": self._title(key)},
+            unresponsive_seconds=unresponsive_seconds,
+        )
         self._plans: dict[str, QueueWorkerPlan] = {}
         """By key: what each process was started for, the stalled ones included."""
         self._desired: list[str] = []
@@ -252,4 +257,8 @@ class WorkerManager:
                 self._set_desired()
 
     def _print(self, key: str, text: str, style: str) -> None:
-        self._printer.step(f"{_SUBJECT} {key}", text, style)
+        self._printer.step(self._title(key), text, style)
+
+    @staticmethod
+    def _title(key: str) -> str:
+        return f"{_SUBJECT} {key}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import queue
 import signal
@@ -115,6 +116,18 @@ class Up:
             assert line is not None, f"it ended:\n{self._said()}"
             if text in line:
                 return line.rstrip("\n")
+
+    def logged(self, event: str, pid: int) -> dict[str, object]:
+        """Wait for the line of the log on stderr with this event of a process; return it."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            whole = self.errors.rpartition("\n")[0].splitlines()
+            lines = [json.loads(line) for line in whole if line.startswith("{")]
+            found = [it for it in lines if (it["event"], it.get("pid")) == (event, pid)]
+            if found:
+                return dict(found[0])
+            assert time.monotonic() < deadline, self._said()
+            time.sleep(0.05)
 
     def children(self, module: str = "") -> list[psutil.Process]:
         """Return the child processes that run the given module, or all."""

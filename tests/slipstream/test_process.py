@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from slipstream.supervisor.process import ChildProcess, Lifeline, describe_exit
+from slipstream.supervisor.process import ChildProcess, Lifeline, describe_exit, exit_fields
 from tests.slipstream.programs import IGNORES_SIGTERM, STEADY, program
 from tests.timing import TIMEOUT_SECONDS
 
@@ -35,6 +35,11 @@ def test_a_child_that_ignores_sigterm_can_be_killed() -> None:
     assert describe_exit(child.wait()) == "was killed by SIGKILL"
     child.kill()
     child.terminate()
+
+
+def test_a_signal_without_a_name_has_its_number() -> None:
+    assert describe_exit(-40) == "was killed by signal 40"
+    assert exit_fields(-40) == {"signal": "signal 40"}
 
 
 def test_a_child_ends_when_the_lifeline_closes() -> None:

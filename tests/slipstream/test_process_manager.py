@@ -11,11 +11,14 @@ from contextlib import asynccontextmanager
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.fleet.states import State
+from slipstream.supervisor import process_manager
 from slipstream.supervisor.process import AdoptedProcess, ChildProcess, Lifeline
 from slipstream.supervisor.process_manager import ProcessManager, ProcessStatus
 from slipstream.supervisor.status_reader import StatusLine
+from telemetry.logs import logger
 from tests.slipstream.event_log import EventLog
 from tests.slipstream.programs import (
     BEATS,
@@ -76,6 +79,51 @@ async def test_a_killed_process_is_restarted() -> None:
         os.kill(manager.pids["a"], signal.SIGKILL)
         await events.until(lambda entries: entries.count("a ready") == 2)
         assert "a crashed: was killed by SIGKILL" in events.entries
+
+
+async def test_the_log_says_how_each_process_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    # `capture_logs` does not see a logger that was used under an earlier configuration
+    monkeypatch.setattr(process_manager, "log", logger("slipstream.supervisor.process_manager"))
+    with capture_logs() as logs:
+        async with managing(STEADY) as (manager, events):
+            manager.set_desired({"a": 1})
+            await events.until(lambda entries: "a ready" in entries)
+            os.kill(manager.pids["a"], signal.SIGKILL)
+            await events.until(lambda entries: entries.count("a ready") == 2)
+            manager.set_desired({})
+            await events.until(lambda entries: "a forgotten" in entries)
+        async with managing(EXITS_IDLE, idle=True) as (manager, idle_events):
+            manager.set_desired({"a": 1})
+            await idle_events.until(lambda entries: "a idle" in entries)
+        async with managing(["/no/such/program"]) as (manager, failed_events):
+            manager.set_desired({"a": 1})
+            await failed_events.until(lambda entries: len(entries) == 1)
+    killed, asked, idle, missing, *_ = (dict(line) for line in logs)
+    first, second = events.pids
+    exited = {"event": "process_exited", "name": "a"}
+    assert killed == exited | {
+        "log_level": "warning",
+        "pid": first,
+        "signal": "SIGKILL",
+        "reason": "was killed by SIGKILL",
+        "restart_in_seconds": 0.1,
+    }
+    assert asked == exited | {
+        "log_level": "info",
+        "pid": second,
+        "signal": "SIGTERM",
+        "reason": "was killed by SIGTERM",
+    }
+    (pid,) = idle_events.pids
+    status = {"exit_status": 4, "reason": "idle"}
+    assert idle == exited | status | {"log_level": "info", "pid": pid}
+    assert missing == {
+        "event": "process_not_started",
+        "name": "a",
+        "log_level": "warning",
+        "reason": "could not be started (No such file or directory)",
+        "restart_in_seconds": 0.1,
+    }
 
 
 async def test_the_state_of_each_process_is_known() -> None:

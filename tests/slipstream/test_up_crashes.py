@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -93,7 +94,21 @@ def test_a_killed_inference_server_is_restarted(running: Running) -> None:
     running.until_served()
     (successor,) = running.up.servers()
     assert successor.pid != server.pid
-    running.up.until("was killed by SIGKILL; started again")
+    printed = running.up.until("was killed by SIGKILL; started again")
+    line = running.up.logged("process_exited", server.pid)
+    assert printed.endswith(f"started again in {line.pop('restart_in_seconds')} s")
+    assert datetime.fromisoformat(str(line.pop("timestamp"))).tzinfo
+    assert line == {
+        "event": "process_exited",
+        "level": "warning",
+        "process": "supervisor",
+        "name": "iris 1",
+        "model": "iris",
+        "version": 1,
+        "pid": server.pid,
+        "signal": "SIGKILL",
+        "reason": "was killed by SIGKILL",
+    }
 
 
 def test_a_killed_fork_server_is_restarted_and_its_servers_are_unaffected(
@@ -121,6 +136,8 @@ def test_a_killed_gateway_is_restarted_and_no_connection_is_refused(running: Run
     running.until_served()
     (successor,) = running.up.gateways()
     assert successor.pid != gateway.pid
+    line = running.up.logged("process_exited", gateway.pid)
+    assert (line["name"], line["signal"]) == ("gateway", "SIGKILL")
 
 
 @pytest.mark.long
