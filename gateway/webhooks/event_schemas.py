@@ -103,11 +103,24 @@ class CompletedEvent(BaseModel):
 
 
 class FailedEvent(BaseModel):
-    """The event `run.failed`, of a run that failed or was cancelled."""
+    """The event `run.failed`; of a cancelled run, too, without a subscription to that."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: Literal["run.failed"]
+    """The event."""
+    timestamp: datetime
+    """When the run ended (UTC)."""
+    data: EndedRun
+    """The run."""
+
+
+class CancelledEvent(BaseModel):
+    """The event `run.cancelled`."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    type: Literal["run.cancelled"]
     """The event."""
     timestamp: datetime
     """When the run ended (UTC)."""
@@ -154,4 +167,14 @@ async def receive_run_failed(
     webhook_timestamp: Timestamp,
     webhook_signature: Signature,
 ) -> None:
-    """A run has failed or was cancelled."""
+    """A run has failed. It was cancelled if `run.cancelled` is not subscribed to."""
+
+
+@webhooks.post("run.cancelled", operation_id="receive_run_cancelled", tags=["Webhooks"])
+async def receive_run_cancelled(
+    event: CancelledEvent,
+    webhook_id: MessageId,
+    webhook_timestamp: Timestamp,
+    webhook_signature: Signature,
+) -> None:
+    """A run was cancelled."""

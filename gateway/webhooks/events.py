@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -21,11 +22,15 @@ class WebhookEvent(StrEnum):
     STARTED = "run.started"
     COMPLETED = "run.completed"
     FAILED = "run.failed"
+    CANCELLED = "run.cancelled"
 
 
 TEST_EVENT = "webhook.test"
 """Sent on request only; it needs no subscription."""
-ENDINGS = (WebhookEvent.COMPLETED, WebhookEvent.FAILED)
+ENDINGS = (WebhookEvent.COMPLETED, WebhookEvent.FAILED, WebhookEvent.CANCELLED)
+
+
+_ENDING_BY_STATUS = {_COMPLETED: WebhookEvent.COMPLETED, _CANCELLED: WebhookEvent.CANCELLED}
 
 
 class ErrorFacts(Protocol):
@@ -113,9 +118,20 @@ class RunEvent(NamedTuple):
 
     @classmethod
     def ended(cls, run: RunFacts) -> RunEvent:
-        """Return the event of a run that has ended; cancelled runs count as failed."""
-        good = run.status == _COMPLETED
-        return cls(WebhookEvent.COMPLETED if good else WebhookEvent.FAILED, run)
+        """Return the event of a run that has ended."""
+        return cls(_ENDING_BY_STATUS.get(run.status, WebhookEvent.FAILED), run)
+
+    def sent_to(self, subscribed: Sequence[str]) -> RunEvent | None:
+        """Return the event as a receiver with these subscriptions gets it; None if it gets none.
+
+        A receiver of `run.failed` that does not subscribe to `run.cancelled` gets `run.failed` of
+        cancelled runs, too: so the three events of the documentation tell every end.
+        """
+        if self.type in subscribed:
+            return self
+        if self.type is WebhookEvent.CANCELLED and WebhookEvent.FAILED in subscribed:
+            return RunEvent(WebhookEvent.FAILED, self.run)
+        return None
 
 
 def payload_of(event: RunEvent, *, result_url: str, include_node_outputs: bool = True) -> bytes:
@@ -144,7 +160,7 @@ def payload_of(event: RunEvent, *, result_url: str, include_node_outputs: bool =
     nodes = run.node_outputs if include_node_outputs else None
     outputs = b'"output_data":%b,"node_outputs":%b' % (run.output_data or b"null", nodes or b"{}")
     whole = _joined(head, facts, outputs, ending)
-    known = run.output_data is not None or event.type is WebhookEvent.FAILED
+    known = run.output_data is not None or event.type is not WebhookEvent.COMPLETED
     if known and len(whole) <= MAX_PAYLOAD_BYTES:
         return whole
     left_out = b'"output_data":null,"node_outputs":null,"output_truncated":true'

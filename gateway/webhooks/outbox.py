@@ -64,10 +64,10 @@ class WebhookOutbox:
             return
         endpoints = await self._endpoints(session, asked)
         rows = [
-            self._row(endpoints[event.run.deployment_id], event)
+            self._row(endpoint, sent)
             for event in events
-            if event.run.deployment_id in endpoints
-            and event.type in endpoints[event.run.deployment_id].webhook_events
+            if (endpoint := endpoints.get(event.run.deployment_id))
+            and (sent := event.sent_to(endpoint.webhook_events))
         ]
         if rows:
             await insert_deliveries(session, rows)

@@ -156,7 +156,7 @@ class DeliverySummary(BaseModel):
     flow_run_id: str | None
     """Null for a test."""
     event: str
-    """`run.started`, `run.completed`, `run.failed` or `webhook.test`."""
+    """`run.started`, `run.completed`, `run.failed`, `run.cancelled` or `webhook.test`."""
     status: DeliveryStatus
     """`pending`: in flight, or waiting for an attempt; `delivered`; `failed`: out of attempts, or
     aborted by the receiver; `held`: the webhook is disabled; `superseded`: the end of the run was

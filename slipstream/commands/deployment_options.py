@@ -37,7 +37,8 @@ Events = Annotated[
     list[WebhookEvent] | None,
     typer.Option(
         "--event",
-        help="run.started, run.completed or run.failed; can be repeated. Default: the last two.",
+        help="run.started, run.completed, run.failed or run.cancelled; can be repeated. "
+        "Default: run.completed and run.failed.",
         metavar="EVENT",
     ),
 ]

@@ -104,7 +104,8 @@ def set_(
     event: Annotated[
         list[WebhookEvent] | None,
         typer.Option(
-            help="Events to send: run.started, run.completed, run.failed; can be repeated.",
+            help="Events to send: run.started, run.completed, run.failed, run.cancelled; "
+            "can be repeated.",
             metavar="EVENT",
         ),
     ] = None,

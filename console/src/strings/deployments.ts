@@ -300,7 +300,7 @@ export const deploymentTexts = {
     danger: "Delete this deployment",
   },
   webhook: {
-    none: "Events of runs can be sent to a URL of yours: run.started, run.completed, run.failed.",
+    none: "Events of runs can be sent to a URL of yours: run.started, run.completed, run.failed, run.cancelled.",
     set: "Set up a webhook",
     states: { enabled: "Sending", disabled: "Disabled" } as Record<string, string>,
     reasons: {

@@ -11,7 +11,12 @@ import pytest
 
 from gateway.runs import rows
 from gateway.runs.run import Run, RunError, RunStatus
-from gateway.webhooks.event_schemas import CompletedEvent, FailedEvent, StartedEvent
+from gateway.webhooks.event_schemas import (
+    CancelledEvent,
+    CompletedEvent,
+    FailedEvent,
+    StartedEvent,
+)
 from gateway.webhooks.events import MAX_PAYLOAD_BYTES, RunEvent, payload_of
 from tests.gateway.runs.builders import new_run
 
@@ -20,6 +25,7 @@ DOCUMENTED = {
     "run.started": StartedEvent,
     "run.completed": CompletedEvent,
     "run.failed": FailedEvent,
+    "run.cancelled": CancelledEvent,
 }
 URL = "https://flows.example.com/node/flow-runs/x/"
 
@@ -77,20 +83,20 @@ def test_a_started_run_is_reported_without_outputs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code"),
+    ("status", "code", "expected"),
     [
-        (RunStatus.FAILED, "timeout"),
-        (RunStatus.FAILED, "worker_lost"),
-        (RunStatus.CANCELLED, "cancelled"),
+        (RunStatus.FAILED, "timeout", "run.failed"),
+        (RunStatus.FAILED, "worker_lost", "run.failed"),
+        (RunStatus.CANCELLED, "cancelled", "run.cancelled"),
     ],
 )
-def test_every_final_status_but_completed_is_reported_as_failed(
-    status: RunStatus, code: str
+def test_a_final_status_is_reported_with_its_error(
+    status: RunStatus, code: str, expected: str
 ) -> None:
     error = RunError(code=code, message="why", node_id="model")
     bad = run(status=status, error=error, output_data=None, node_outputs=None)
     event = parse(RunEvent.ended(bad))
-    assert event["type"] == "run.failed"
+    assert event["type"] == expected
     assert event["data"]["status"] == status
     assert event["data"]["error"] == {"code": code, "message": "why", "node_id": "model"}
     assert event["data"]["output_data"] is None

@@ -27,7 +27,7 @@ from tests.gateway.webhooks.harness import Json, WebhookHarness
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
-ALL = ["run.started", "run.completed", "run.failed"]
+ALL = ["run.started", "run.completed", "run.failed", "run.cancelled"]
 
 
 async def events_of(harness: WebhookHarness, run_id: str) -> list[tuple[str, str | None]]:
@@ -94,17 +94,28 @@ async def test_a_run_that_starts_twice_is_reported_once(idle_harness: WebhookHar
     assert await events_of(idle_harness, claim.run_id) == [("run.started", None)]
 
 
-async def test_a_cancelled_run_is_reported_as_failed(idle_harness: WebhookHarness) -> None:
-    made = await idle_harness.deploy()
+@pytest.mark.parametrize(
+    ("subscribed", "expected"),
+    [
+        (["run.completed", "run.failed"], "run.failed"),
+        (["run.completed", "run.failed", "run.cancelled"], "run.cancelled"),
+        (["run.cancelled"], "run.cancelled"),
+    ],
+    ids=["not subscribed", "subscribed", "alone"],
+)
+async def test_a_cancelled_run_is_reported_as_subscribed(
+    idle_harness: WebhookHarness, subscribed: list[str], expected: str
+) -> None:
+    made = await idle_harness.deploy(webhook_events=subscribed)
     new = idle_harness.new_run(made)
     await idle_harness.runs.create(new)
     await idle_harness.runs.request_cancel(new.id)
-    assert await events_of(idle_harness, new.id) == [("run.failed", "cancelled")]
+    assert await events_of(idle_harness, new.id) == [(expected, "cancelled")]
     running = await idle_harness.begin(made)
     await idle_harness.runs.request_cancel(running.run_id)
     assert await events_of(idle_harness, running.run_id) == []
     await idle_harness.runs.finish(running.run_id, 1, RunResult(status=RunStatus.CANCELLED))
-    assert await events_of(idle_harness, running.run_id) == [("run.failed", "cancelled")]
+    assert await events_of(idle_harness, running.run_id) == [(expected, "cancelled")]
 
 
 async def test_a_timed_out_run_is_reported_as_failed(idle_harness: WebhookHarness) -> None:

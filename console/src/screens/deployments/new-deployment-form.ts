@@ -4,7 +4,12 @@ type DeploymentIn = components["schemas"]["DeploymentIn"];
 type Preset = components["schemas"]["PresetOut"];
 export type WebhookEvent = NonNullable<DeploymentIn["webhook_events"]>[number];
 
-export const EVENTS: readonly WebhookEvent[] = ["run.started", "run.completed", "run.failed"];
+export const EVENTS: readonly WebhookEvent[] = [
+  "run.started",
+  "run.completed",
+  "run.failed",
+  "run.cancelled",
+];
 const DEFAULT_SECONDS = 3600;
 
 /** What is entered in the dialog that makes a deployment; numbers as they are typed. */

@@ -11,7 +11,7 @@ import { ErrorNotice } from "../../ui/notice";
 import { toast } from "../../ui/toast";
 import { type Endpoint, WEBHOOKS } from "./queries";
 
-const EVENTS = ["run.started", "run.completed", "run.failed"] as const;
+const EVENTS = ["run.started", "run.completed", "run.failed", "run.cancelled"] as const;
 
 /** Chooses which events of runs are sent. */
 export function EventsDialog({ endpoint, onClose }: { endpoint: Endpoint; onClose: () => void }) {

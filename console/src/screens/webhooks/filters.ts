@@ -10,7 +10,13 @@ export const STATUSES: readonly Status[] = [
   "superseded",
   "cancelled",
 ];
-export const EVENTS = ["run.started", "run.completed", "run.failed", "webhook.test"] as const;
+export const EVENTS = [
+  "run.started",
+  "run.completed",
+  "run.failed",
+  "run.cancelled",
+  "webhook.test",
+] as const;
 
 export interface DeliveryFilters {
   status?: Status;
