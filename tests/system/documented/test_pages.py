@@ -19,7 +19,7 @@ from tests.system.documented.blocks import PAGES, Block, blocks_of
 from tests.system.documented.shell import Shell
 from tests.system.runs import Runs
 
-pytestmark = pytest.mark.services  # curl, jq and openssl
+pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]  # curl, jq and openssl
 
 
 @dataclass(frozen=True, kw_only=True)
