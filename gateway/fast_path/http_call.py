@@ -9,6 +9,7 @@ from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 from gateway.errors import GatewayError
+from gateway.ids import new_id, request_id_of
 from gateway.web.asgi import too_large
 from gateway.web.problems import Headers, problem
 from protos.errors import ErrorCode
@@ -25,7 +26,6 @@ _MAX_COPIED_BYTES = 64 * 1024
 """A response body up to this size is copied behind its head: one write, and one packet."""
 _MAX_UNREAD_BYTES = 64 * 1024
 """The rest of a body up to this size is read behind its response; else the connection closes."""
-_FALLBACK_REQUEST_ID = b"req_failed"
 
 log = logging.getLogger("gateway.web")
 
@@ -251,11 +251,11 @@ class HttpCall:
 
     def _on_bug(self, error: Exception) -> None:
         """Respond in place of an `on_…` method that raised."""
-        log.error("a handler failed", exc_info=error)
-        message = "the gateway failed on this request; its log has the details"
-        status, headers, body = problem(
-            GatewayError(ErrorCode.INTERNAL, message), _FALLBACK_REQUEST_ID
-        )
+        request_id = request_id_of(self.head.headers, new_id())
+        name = request_id.decode()
+        log.error("the request %s failed", name, exc_info=error)
+        message = f"the gateway failed on this request; its log has the details under {name}"
+        status, headers, body = problem(GatewayError(ErrorCode.INTERNAL, message), request_id)
         self.respond(head_of(status, headers, body), body)
 
 

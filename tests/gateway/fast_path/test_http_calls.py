@@ -282,7 +282,9 @@ async def test_a_handler_that_raises_is_answered_with_500(
     body = bytes(LIMIT + 1) if kind == b"error" else b""
     answer = await client.asked(post(b"/direct/" + kind, body))
     assert answer.status == 500
-    assert orjson.loads(answer.body)["code"] == "internal"
+    problem = orjson.loads(answer.body)
+    assert problem["code"] == "internal"
+    assert f"the request {problem['request_id']} failed" in caplog.text
     assert "the handler fails" not in answer.body.decode()
     assert f"the handler fails in {kind.decode()}" in caplog.text
     if answer.closes:  # for its unread body
