@@ -20,7 +20,10 @@ export function AccountMenu() {
   const queries = useQueryClient();
   const navigate = useNavigate();
   const leave = useMutation({
-    mutationFn: logOut,
+    mutationFn: async () => {
+      await queries.cancelQueries(); // the gateway would refuse what arrives after the log-out
+      await logOut();
+    },
     onSuccess: async () => {
       await navigate({ to: "/login" });
       queries.clear(); // the next user must not see what the last one has loaded
