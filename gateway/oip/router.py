@@ -26,6 +26,7 @@ from gateway.oip.schemas import (
 )
 from gateway.operations import DocumentedRouter
 from gateway.web.openapi import EXECUTES_FLOWS
+from gateway.web.request_timeout import RequestTimeout
 from protos import open_inference_pb2 as pb
 
 # Any, here and below: OpenAPI's own form
@@ -151,11 +152,20 @@ async def _of_version(model: str, version: str) -> None:  # noqa: ARG001
     _served_by_v2_app()
 
 
-async def _call_model(model: str, body: Call) -> None:  # noqa: ARG001
+async def _call_model(
+    model: str,  # noqa: ARG001 - documented, here and below
+    body: Call,  # noqa: ARG001
+    x_request_timeout: RequestTimeout = None,  # noqa: ARG001
+) -> None:
     _served_by_v2_app()
 
 
-async def _call_version(model: str, version: str, body: Call) -> None:  # noqa: ARG001
+async def _call_version(
+    model: str,  # noqa: ARG001 - documented, here and below
+    version: str,  # noqa: ARG001
+    body: Call,  # noqa: ARG001
+    x_request_timeout: RequestTimeout = None,  # noqa: ARG001
+) -> None:
     _served_by_v2_app()
 
 

@@ -17,6 +17,7 @@ from gateway.fast_path.body import MAX_BATCH_ITEMS
 from gateway.operations import DocumentedRouter
 from gateway.runs.schemas import Accepted, EnvelopeOut
 from gateway.web.openapi import EXECUTES_FLOWS
+from gateway.web.request_timeout import RequestTimeout
 from protos.errors import ErrorCode
 
 _ROW = [[5.1, 3.5, 1.4, 0.2]]
@@ -119,6 +120,7 @@ async def trigger(
     response_format: Format = None,  # noqa: ARG001 - likewise
     prefer: Prefer = None,  # noqa: ARG001 - likewise
     idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
+    x_request_timeout: RequestTimeout = None,  # noqa: ARG001 - likewise
 ) -> Finished:
     """Call a deployment: sync and fast answer with the result, async with the run's id."""
     raise _starting()
@@ -138,6 +140,7 @@ async def trigger_batch(
     response_format: Format = None,  # noqa: ARG001 - likewise
     prefer: Prefer = None,  # noqa: ARG001 - likewise
     idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
+    x_request_timeout: RequestTimeout = None,  # noqa: ARG001 - likewise
 ) -> Batch:
     """Call a deployment with many inputs: each has its own result or error."""
     raise _starting()

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
+
+from fastapi import Header
 
 from gateway.errors import GatewayError
 from protos.errors import ErrorCode
 
 REQUEST_TIMEOUT_HEADER = b"x-request-timeout"
 """Seconds, such as `0.25`."""
+
+RequestTimeout = Annotated[
+    float | None,
+    Header(
+        gt=0,
+        description=(
+            "Time limit of the call, and of a run that it starts, in seconds, such as 0.25. It has "
+            "no effect where it exceeds that of the deployment or the installation."
+        ),
+    ),
+]
+"""The header in the OpenAPI document, as the parameter `x_request_timeout`."""
 
 
 def parse_request_timeout(given: bytes) -> float:

@@ -15,7 +15,7 @@ from gateway.auth.identity import Role, Scope
 from gateway.operations import operation_id
 from gateway.webhooks.events import WebhookEvent
 from gateway.webhooks.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
-from tests.gateway.in_process_gateway import InProcessGateway
+from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 from tests.gateway.routes import Route, routes_of
 from tests.gateway.served_gateway import ServedGateway
 
@@ -83,6 +83,40 @@ def test_headers_are_what_generators_of_clients_understand(
     for route in routes_of(in_process_gateway.openapi()):
         for parameter in route.operation.get("parameters", ()):
             assert parameter["in"] != "header" or parameter["schema"].get("type") != "array", route
+
+
+async def test_operations_that_read_x_request_timeout_document_it(
+    served_gateway: ServedGateway,
+) -> None:
+    user = await served_gateway.user("ada@example.com", Role.OWNER)
+    client = await served_gateway.key_client(user, Scope.MANAGE)
+    names = {
+        "deployment_id": (await deploy(client, flow_json()))["id"],
+        "model": "mlp",
+        "version": 1,
+    }
+    wrong = {"x-request-timeout": "soon"}
+    documented = {
+        str(route): route
+        for route in routes_of(served_gateway.openapi())
+        if any(
+            parameter["name"] == "x-request-timeout"
+            for parameter in route.operation.get("parameters", ())
+        )
+    }
+    bodies = {
+        "POST /node/deployment-trigger/{deployment_id}/": {"input_data": {}},
+        "POST /node/deployment-trigger/{deployment_id}/batch/": {"input_data": [{}]},
+        "POST /v2/models/{model}/infer": {"inputs": []},
+        "POST /v2/models/{model}/versions/{version}/infer": {"inputs": []},
+    }
+    assert set(documented) == set(bodies)
+    for name, body in bodies.items():
+        path = documented[name].path.format(**names)
+        answer = await client.post(path, json=body, headers=wrong)
+        assert "X-Request-Timeout: expected seconds" in answer.text, name
+    assert (await client.post("/v2/repository/index", headers=wrong)).is_success
+    assert (await client.post("/node/flows/", json=flow_json(), headers=wrong)).is_success
 
 
 def test_nothing_is_left_of_fastapis_own_error(in_process_gateway: InProcessGateway) -> None:
