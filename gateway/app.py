@@ -57,6 +57,7 @@ from gateway.web.asgi import App, Message, Receive, Scope, Send
 from gateway.web.fastapi_errors import FastApiErrorHandlers
 from gateway.web.middleware import RestMiddleware
 from gateway.web.openapi import DocumentedFastAPI
+from gateway.web.probes import router as probes
 from gateway.web.problem_pages import router as problems
 from gateway.web.security_headers import content_security_policy
 from gateway.webhooks.event_schemas import webhooks as webhook_events
@@ -165,6 +166,7 @@ def build_fastapi(container: Container) -> FastAPI:
         audit,
         search,
         oip,
+        probes,
         problems,
         console,
         pages,

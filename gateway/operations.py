@@ -45,7 +45,7 @@ _DESCRIPTIONS = {
     "Audit log": "Who did what, when and from where.",
     "Open Inference Protocol": "Models without flows, as clients of KServe and Triton call them.",
     "Problems": "The error codes, with advice.",
-    "Operations": "The state of the installation, and metrics for Prometheus.",
+    "Operations": "Probes, the state of the installation, and metrics for Prometheus.",
 }
 TAGS = [{"name": name, "description": text} for name, text in _DESCRIPTIONS.items()]
 _VERBS = {"GET": "get", "POST": "create", "PUT": "replace", "PATCH": "change", "DELETE": "delete"}

@@ -79,6 +79,11 @@ class Route:
         return sample
 
 
+def is_readiness(path: str) -> bool:
+    """Whether a path is a probe that answers 503 with its own body where something is not ready."""
+    return path.endswith("/ready") or path.startswith("/readyz")
+
+
 def routes_of(document: Mapping[str, Any]) -> list[Route]:
     """Return every operation of an OpenAPI document."""
     return [

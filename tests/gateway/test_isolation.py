@@ -26,7 +26,10 @@ EMPTY = (b'"items":[]', b'"bounds_seconds":[]')
 SECRET = "known-to-ada-only"
 
 PUBLIC = {
+    "GET /livez",
     "GET /problems/{problem}",
+    "GET /readyz",
+    "GET /readyz/fast",
     "GET /v2/health/live",
     "GET /v2/health/ready",
     "POST /node/session/",

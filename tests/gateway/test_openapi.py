@@ -16,7 +16,7 @@ from gateway.operations import operation_id
 from gateway.webhooks.events import WebhookEvent
 from gateway.webhooks.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
-from tests.gateway.routes import Route, routes_of
+from tests.gateway.routes import Route, is_readiness, routes_of
 from tests.gateway.served_gateway import ServedGateway
 
 
@@ -35,7 +35,7 @@ def test_every_error_is_a_problem_and_those_of_v2_are_v2s(
         v2 = route.path.startswith("/v2")
         form = ("application/json", "V2Error") if v2 else ("application/problem+json", "Problem")
         for status, answer in answers_of(route):
-            probe = status == 503 and route.path.endswith("/ready")
+            probe = status == 503 and is_readiness(route.path)
             if status >= 400 and not probe:
                 media, schema = form
                 reference = {"schema": {"$ref": f"#/components/schemas/{schema}"}}
@@ -57,6 +57,22 @@ def test_the_document_is_valid_and_says_where_its_server_is(
     document = in_process_gateway.openapi()
     assert not list(OpenAPIV31SpecValidator(document).iter_errors())
     assert [server["url"] for server in document["servers"]] == ["/"]
+
+
+async def test_probes_answer_as_they_are_documented(served_gateway: ServedGateway) -> None:
+    document = served_gateway.openapi()
+    for path, status in (("/livez", 200), ("/readyz", 503), ("/readyz/fast", 503)):
+        operation = document["paths"][path]["get"]
+        assert operation["security"] == []
+        assert "200" in operation["responses"]
+        answer = await served_gateway.client().get(path)
+        assert answer.status_code == status  # this gateway is served and not started
+        described = operation["responses"][str(status)]
+        assert set(described.get("headers", ())) <= {"Retry-After"}
+        assert ("retry-after" in answer.headers) == ("headers" in described)
+        schema = described["content"][answer.headers["content-type"]]["schema"]
+        name = schema["$ref"].rpartition("/")[2]
+        assert set(answer.json()) == set(document["components"]["schemas"][name]["properties"])
 
 
 def test_events_of_webhooks_are_described(in_process_gateway: InProcessGateway) -> None:
