@@ -37,6 +37,7 @@ from gateway.fleet.exposition import scrape_targets
 from gateway.fleet.host_router import router as hosts
 from gateway.fleet.router import registrations
 from gateway.fleet.router import router as inference_servers
+from gateway.flows.node_schemas import node_schemas
 from gateway.flows.revision_router import router as flow_revisions
 from gateway.flows.router import router as flows
 from gateway.live_updates.router import router as live_updates
@@ -138,6 +139,7 @@ def build_fastapi(container: Container) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.named_schemas = node_schemas()
     app.state.services = _services(container)
     for router in (
         trigger,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from gateway.auth.access import Manager
 from gateway.dependencies import from_app
 from gateway.deployments.starter import Starter, starter_of
+from gateway.flows.schemas import Nodes
 from gateway.models.service import ModelService
 from gateway.operations import DocumentedRouter
 
@@ -21,7 +22,7 @@ class StarterFlowOut(BaseModel):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    nodes: list[dict[str, Any]]
+    nodes: Nodes
     """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: list[dict[str, Any]]
     """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`

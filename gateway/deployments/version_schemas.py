@@ -13,6 +13,7 @@ from gateway.deployments.live_deployment import read_pins
 from gateway.deployments.schemas import PinnedModel, pinned_models
 from gateway.deployments.snapshots import VersionNote
 from gateway.deployments.versions import NoteChange, VersionView
+from gateway.flows.schemas import Nodes
 from gateway.storage.names import Description, DisplayName
 from gateway.storage.paging import Page
 
@@ -70,7 +71,7 @@ class VersionSummary(BaseModel):
 class VersionOut(VersionSummary):
     """A version with its graph."""
 
-    nodes: list[Json]
+    nodes: Nodes
     """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: list[Json]
     """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`

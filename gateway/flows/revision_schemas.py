@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from gateway.flows.schemas import Elements
+from gateway.flows.schemas import Elements, Nodes
 from gateway.storage.flow_tables import FlowRevision
 from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
@@ -62,7 +62,7 @@ class FlowRevisionSummary(BaseModel):
 class FlowRevisionOut(FlowRevisionSummary):
     """A state of a flow."""
 
-    nodes: Elements
+    nodes: Nodes
     """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: Elements
     """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`

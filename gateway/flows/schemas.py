@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, WithJsonSchema
 
 from gateway.flows.flow_warnings import FlowWarning, FlowWarningCode
+from gateway.flows.node_schemas import NODE
 from gateway.flows.service import Draft
 from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
@@ -16,6 +17,8 @@ from gateway.storage.tables import Flow
 
 Elements = list[dict[str, Any]]
 """Any: nodes and edges keep members that only an editor reads."""
+Nodes = Annotated[Elements, WithJsonSchema({"type": "array", "items": {"$ref": NODE}})]
+"""Nodes of a valid flow. `spec.py` validates them; the document describes each type."""
 
 
 class FlowIn(BaseModel):
@@ -25,7 +28,7 @@ class FlowIn(BaseModel):
 
     name: DisplayName
     """The flow's name, for people."""
-    nodes: Elements
+    nodes: Nodes
     """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: Elements = []
     """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`
@@ -43,7 +46,7 @@ class FlowPatch(BaseModel):
 
     name: DisplayName | None = None
     """The flow's name, for people."""
-    nodes: Elements | None = None
+    nodes: Nodes | None = None
     """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: Elements | None = None
     """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`
@@ -59,7 +62,7 @@ class FlowOut(BaseModel):
     """Id of the flow, as its routes take it."""
     name: str
     """The flow's name, for people."""
-    nodes: Elements
+    nodes: Nodes
     """The nodes of the graph: objects with `id`, `type` and `config`."""
     edges: Elements
     """The edges of the graph: objects with the ids of nodes as `source` and `target`, and `case`

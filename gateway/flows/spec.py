@@ -24,7 +24,9 @@ _MAX_EDGES = 10_000
 _MAX_BYTES = 4 * 1024 * 1024
 _MAX_DEPTH = 100
 _MAX_NAME_LENGTH = 200
-_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+ID_PATTERN = "[A-Za-z_][A-Za-z0-9_]{0,63}"
+"""Of a node's id: expressions refer to nodes by it, so it must be an identifier in CEL."""
+_ID = re.compile(ID_PATTERN)
 
 
 class NodeType(StrEnum):

@@ -115,13 +115,15 @@ class DocumentedFastAPI(FastAPI):
     _lock = threading.Lock()
     """Held to build the document: other threads must not see an incomplete one."""
     _complete = False
+    named_schemas: Mapping[str, Json] = {}
+    """Schemas that routes refer to by name, beside those of models."""
 
     def openapi(self) -> Json:
         """Return the OpenAPI document. The first time, this takes a few hundred milliseconds."""
         with self._lock:
             document = super().openapi()
             if not self._complete:
-                complete_document(document)
+                complete_document(document, self.named_schemas)
                 self._complete = True
         return document
 
@@ -137,8 +139,8 @@ class DocumentedFastAPI(FastAPI):
         return []
 
 
-def complete_document(document: Json) -> None:
-    """Add how each route fails, and shorten summaries to a sentence; in place."""
+def complete_document(document: Json, named_schemas: Mapping[str, Json]) -> None:
+    """Add schemas and how each route fails, and shorten summaries to a sentence; in place."""
     document["servers"] = [{"url": "/", "description": "The installation that has this document."}]
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
@@ -147,6 +149,7 @@ def complete_document(document: Json) -> None:
     schemas["Problem"] = _PROBLEM
     schemas["ErrorCode"] = _ERROR_CODE
     schemas["V2Error"] = _V2_ERROR
+    schemas.update(named_schemas)
     for item in document.get("webhooks", {}).values():
         for operation in item.values():
             _summarise(operation)

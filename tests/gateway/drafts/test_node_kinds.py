@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from gateway.errors import GatewayError
 from gateway.flows.cel.function_docs import ADDED, FUNCTION_DOCS, MACROS
 from gateway.flows.cel.library import ADDED_FUNCTIONS
 from gateway.flows.config_reader import ConfigReader
 from gateway.flows.failure_policy import ON_ERROR_SCHEMA, RETRY_FORM, read_on_error, read_retry
 from gateway.flows.node_kinds import node_kinds
+from gateway.flows.node_schemas import NODE, node_schemas
 from gateway.flows.node_types.registry import HANDLERS
+from gateway.flows.spec import parse_flow
 from gateway.flows.validation import ValidationErrors
 from tests.gateway.flows.installed_package import install_nodes
 from tests.gateway.flows.test_documentation import EXAMPLES
@@ -76,6 +79,7 @@ INVALID: list[tuple[str, Json]] = [
     ("python", {"function": "a", "args": {}}),
     ("api_output", {"fields": {}}),
 ]
+DOCUMENTED_NODE = {"$ref": NODE, "components": {"schemas": node_schemas()}}
 DOCUMENTED = [
     (node["type"], node.get("config", {})) for _, flow, _ in EXAMPLES for node in flow["nodes"]
 ]
@@ -103,6 +107,54 @@ def test_what_is_valid_is_valid_by_its_schema(node_type: str, config: Json) -> N
 def test_what_is_invalid_is_invalid_by_its_schema(node_type: str, config: Json) -> None:
     assert not reads(node_type, config)
     assert not accepts(KINDS[node_type].config_schema, config)
+
+
+@pytest.mark.parametrize(("node_type", "config"), [*VALID, *DOCUMENTED])
+def test_a_valid_node_is_valid_by_the_openapi_document(node_type: str, config: Json) -> None:
+    node = {"id": "a", "type": node_type, "config": config}
+    assert accepts(DOCUMENTED_NODE, {**node, "name": "A", "position": {"x": 1, "y": 2}})
+    assert accepts(DOCUMENTED_NODE, {**node, "retry": {"attempts": 2}, "on_error": "continue"})
+    assert accepts(DOCUMENTED_NODE, {**node, "retry": None, "on_error": {"fallback": None}})
+    for member in HANDLERS[node_type].form.names:
+        absent = {**config, member: None}
+        if reads(node_type, absent):
+            assert accepts(DOCUMENTED_NODE, {**node, "config": absent}), absent
+    if reads(node_type, {}):
+        assert accepts(DOCUMENTED_NODE, {"id": "a", "type": node_type})
+
+
+@pytest.mark.parametrize(("node_type", "config"), INVALID)
+def test_an_invalid_node_is_invalid_by_the_openapi_document(node_type: str, config: Json) -> None:
+    assert not accepts(DOCUMENTED_NODE, {"id": "a", "type": node_type, "config": config})
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"id": "a", "type": "unknown", "config": {}},
+        {"id": "a", "config": {}},
+        {"id": "1", "type": "api_output"},
+        {"type": "api_output"},
+        {"id": "a", "type": "api_output", "retry": {"attempts": 0}},
+        {"id": "a", "type": "api_output", "on_error": "go"},
+    ],
+)
+def test_what_is_no_node_is_invalid_by_the_openapi_document(node: Json) -> None:
+    with pytest.raises(GatewayError):
+        parse_flow({"nodes": [node], "edges": []})
+    assert not accepts(DOCUMENTED_NODE, node)
+
+
+def test_the_openapi_document_says_which_nodes_flows_have(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    schemas = in_process_gateway.openapi()["components"]["schemas"]
+    assert node_schemas().items() <= schemas.items()
+    assert set(schemas["FlowNode"]["discriminator"]["mapping"]) == set(HANDLERS)
+    for name in ("FlowIn", "FlowOut", "SavedFlowOut", "FlowRevisionOut", "VersionOut"):
+        assert schemas[name]["properties"]["nodes"]["items"] == {"$ref": NODE}, name
+    draft = schemas["DraftIn"]["properties"]["nodes"]["items"]
+    assert "$ref" not in draft, "a draft may have errors"
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)

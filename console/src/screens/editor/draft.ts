@@ -12,9 +12,10 @@ export function draftOf(flow: components["schemas"]["FlowOut"]): Draft {
   return { name: flow.name, nodes: nodesOf(flow), edges: edgesOf(flow) };
 }
 
-/** Return the body of a request that saves a draft. */
+/** Return the body of a request that saves a draft; the gateway finds its errors. */
 export function bodyOf(draft: Draft): components["schemas"]["FlowIn"] {
-  return { name: draft.name, nodes: [...draft.nodes], edges: [...draft.edges] };
+  const nodes = [...draft.nodes] as components["schemas"]["FlowNode"][];
+  return { name: draft.name, nodes, edges: [...draft.edges] };
 }
 
 /** Return what tells an edge from others: no flow has two with the same ends and case. */

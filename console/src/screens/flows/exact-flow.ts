@@ -4,8 +4,14 @@ import type { components } from "../../api/schema";
 import { parseJson, stringifyJson } from "../../formats/lossless-json";
 
 /** A flow's name and graph, in which a number that JavaScript would round is an `ExactNumber`. */
-export type ExactFlow = Required<components["schemas"]["FlowIn"]>;
+export interface ExactFlow {
+  name: string;
+  nodes: Record<string, unknown>[];
+  edges: Record<string, unknown>[];
+}
+
 type Flow = components["schemas"]["FlowOut"];
+type FlowIn = components["schemas"]["FlowIn"];
 
 /** Of a request with a flow, as the gateway takes it. */
 export const MAX_FLOW_BYTES = 4 * 2 ** 20;
@@ -25,7 +31,7 @@ export async function loadExactFlow(flowId: string): Promise<Tagged<ExactFlow>> 
 
 /** Save a new flow. */
 export async function createExactFlow(flow: ExactFlow): Promise<Flow> {
-  const { data } = await api.POST("/node/flows/", { body: flow, bodySerializer: stringifyJson });
+  const { data } = await api.POST("/node/flows/", { body: flow as FlowIn, bodySerializer: stringifyJson });
   if (!data) throw new Error("an answer without a body");
   return data;
 }
@@ -35,7 +41,7 @@ export async function replaceExactFlow(flowId: string, flow: ExactFlow, etag: st
   const { response } = await api.PUT("/node/flows/{flow_id}/", {
     params: { path: { flow_id: flowId } },
     headers: { "If-Match": etag },
-    body: flow,
+    body: flow as FlowIn,
     bodySerializer: stringifyJson,
   });
   return response.headers.get("etag") ?? "";

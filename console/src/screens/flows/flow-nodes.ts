@@ -1,6 +1,8 @@
-import type { components } from "../../api/schema";
-
-type Graph = Pick<components["schemas"]["FlowOut"], "nodes" | "edges">;
+/** A graph as the API has it, or as a draft that may have errors. */
+interface Graph {
+  nodes: Record<string, unknown>[];
+  edges: Record<string, unknown>[];
+}
 
 export type Config = Record<string, unknown>;
 
@@ -27,7 +29,7 @@ export interface FlowEdge {
   [member: string]: unknown;
 }
 
-/** Return the nodes of a flow; the API describes them no further than as JSON objects. */
+/** Return the nodes of a flow, with a configuration that may have errors. */
 export function nodesOf(flow: Graph): FlowNode[] {
   return flow.nodes as FlowNode[];
 }
