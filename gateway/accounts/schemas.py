@@ -16,12 +16,25 @@ from gateway.storage.tables import Profile
 
 _IN = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _OUT = ConfigDict(use_attribute_docstrings=True)
+_PHRASE, _OTHER_PHRASE = "correct horse battery staple", "seven quiet green lanterns"
+_FROM_LINK = "MFIYF1hCx0oQn0gGm8s5dZ7c2Yw4bJ9kT6vXr3LpEaQ"
+"""Of examples, as are the phrases."""
 
 
 class UserIn(BaseModel):
     """A user to create."""
 
-    model_config = _IN
+    model_config = _IN | ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "email": "grace@example.com",
+                    "role": "member",
+                    "password": _PHRASE,
+                }
+            ]
+        }
+    )
 
     email: str = Field(max_length=254)
     """The e-mail address, with which the user logs in."""
@@ -35,7 +48,7 @@ class UserIn(BaseModel):
 class UserPatch(BaseModel):
     """Changes to a user; omitted members stay as they are."""
 
-    model_config = _IN
+    model_config = _IN | ConfigDict(json_schema_extra={"examples": [{"role": "admin"}]})
 
     email: str | None = Field(default=None, max_length=254)
     """The e-mail address, with which the user logs in."""
@@ -108,7 +121,9 @@ class UserPage(BaseModel):
 class LoginIn(BaseModel):
     """Login credentials."""
 
-    model_config = _IN
+    model_config = _IN | ConfigDict(
+        json_schema_extra={"examples": [{"email": "grace@example.com", "password": _PHRASE}]}
+    )
 
     email: str
     """The e-mail address, with which the user logs in."""
@@ -119,7 +134,17 @@ class LoginIn(BaseModel):
 class SetupIn(BaseModel):
     """The first user's credentials, with the token of the set-up link."""
 
-    model_config = _IN
+    model_config = _IN | ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": _FROM_LINK,
+                    "email": "grace@example.com",
+                    "password": _PHRASE,
+                }
+            ]
+        }
+    )
 
     token: str = Field(max_length=MAX_TOKEN_LENGTH)
     """Behind `#token=` in the link that `slipstream up` prints."""
@@ -132,7 +157,16 @@ class SetupIn(BaseModel):
 class InvitationIn(BaseModel):
     """The token of an invitation link, and the password that its user sets."""
 
-    model_config = _IN
+    model_config = _IN | ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": _FROM_LINK,
+                    "password": _PHRASE,
+                }
+            ]
+        }
+    )
 
     token: str = Field(max_length=MAX_TOKEN_LENGTH)
     """Behind `#token=` in the link."""
@@ -154,7 +188,16 @@ class InvitationOut(BaseModel):
 class PasswordIn(BaseModel):
     """A change of one's own password."""
 
-    model_config = _IN
+    model_config = _IN | ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "old_password": _PHRASE,
+                    "new_password": _OTHER_PHRASE,
+                }
+            ]
+        }
+    )
 
     old_password: str
     """The present password."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Self, cast
 
@@ -32,10 +33,18 @@ def _check_rfc_3339(value: object) -> object:
 
 
 # Any: JSON Schema's own form
-def without_defaults(schema: dict[str, Any]) -> None:
-    """Remove defaults from the schema of a PATCH body: omitted members stay unchanged."""
-    for member in schema["properties"].values():
-        member.pop("default", None)
+def patch_like(example: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    """Return what completes the schema of a PATCH body: it has an example and no defaults.
+
+    Omitted members stay unchanged.
+    """
+
+    def complete(schema: dict[str, Any]) -> None:
+        for member in schema["properties"].values():
+            member.pop("default", None)
+        schema["examples"] = [example]
+
+    return complete
 
 
 Environment = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -60,6 +69,12 @@ class LabelsIn(BaseModel):
 class NewKey(LabelsIn):
     """A key to create."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "Mobile app", "scope": "trigger", "environment": "production"}]
+        }
+    )
+
     name: DisplayName
     """Its name in lists."""
     scope: Scope = Scope.TRIGGER
@@ -79,6 +94,10 @@ class NewKey(LabelsIn):
 class NewDeploymentKey(LabelsIn):
     """A key to create for one deployment."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "Web shop", "environment": "production"}]}
+    )
+
     name: DisplayName | None = None
     """Its name in lists; omitted: "Key for " and the deployment's name."""
 
@@ -87,7 +106,9 @@ class KeyPatch(BaseModel):
     """Changes to a key; omitted members stay as they are."""
 
     model_config = ConfigDict(
-        extra="forbid", use_attribute_docstrings=True, json_schema_extra=without_defaults
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra=patch_like({"environment": "staging"}),
     )
 
     name: DisplayName = ""
@@ -115,7 +136,11 @@ class KeyPatch(BaseModel):
 class RotationIn(BaseModel):
     """Options of a rotation."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"grace_seconds": 3600}]},
+    )
 
     grace_seconds: int = Field(default=DEFAULT_GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS)
     """How long the old key stays valid."""

@@ -10,7 +10,7 @@ MAX_SECONDS = 600
 class WatchIn(BaseModel):
     """How long a deployment is watched."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"seconds": 60}]})
 
     seconds: int = Field(
         default=MAX_SECONDS,

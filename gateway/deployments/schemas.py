@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
 
 from gateway.auth.keys import mask
-from gateway.auth.schemas import IssuedKeyOut, without_defaults
+from gateway.auth.schemas import IssuedKeyOut, patch_like
 from gateway.deployments.advice import Advice, AdviceCode
 from gateway.deployments.deployment_view import DeploymentView
 from gateway.deployments.deployment_warnings import DeploymentWarningCode
@@ -110,6 +110,18 @@ class SettingsIn(BaseModel):
 class DeploymentIn(SettingsIn):
     """A flow to deploy, with settings."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "flow_id": "98593f2f-379e-4fa6-9398-f968c4f16563",
+                    "execution_mode": "sync",
+                    "timeout_seconds": 30,
+                }
+            ]
+        }
+    )
+
     flow_id: str
     """Id of the flow whose draft becomes version 1."""
     name: DisplayName | None = None
@@ -148,7 +160,9 @@ class DeploymentIn(SettingsIn):
 class DeploymentPatch(SettingsIn):
     """The settings to change; omitted members are unchanged."""
 
-    model_config = ConfigDict(json_schema_extra=without_defaults)
+    model_config = ConfigDict(
+        json_schema_extra=patch_like({"name": "Iris classifier", "timeout_seconds": 60})
+    )
 
     name: DisplayName = ""
     """Its name for people; calls use the id."""

@@ -24,7 +24,13 @@ Json = dict[str, Any]
 class VersionNoteIn(BaseModel):
     """Name and description of a version; omitted members are unchanged."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [{"name": "Retrained", "description": "Trained with the data of October."}]
+        },
+    )
 
     name: DisplayName | None = None
     """A short name of the version, for people; null: none."""

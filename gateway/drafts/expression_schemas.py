@@ -17,7 +17,14 @@ _UTF_16 = "Offsets are in UTF-16 code units, as browsers count."
 class ExpressionIn(BaseModel):
     """An expression or a template, and the values that it reads."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {"expression": "input.amount >= 100", "values": {"input": {"amount": 120}}}
+            ]
+        },
+    )
 
     expression: str = Field(max_length=_MAX_CHARACTERS)
     """What is evaluated: an expression (CEL), or a template."""

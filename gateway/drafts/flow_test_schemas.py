@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from gateway.drafts.flow_tests import FlowTest
 from gateway.drafts.schemas import DraftIn
 from gateway.flows.plan_selection import NodeSelection
+from gateway.flows.schemas import EXAMPLE_GRAPH
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 MAX_TIMEOUT_SECONDS = 3600.0
@@ -19,7 +20,14 @@ MAX_TIMEOUT_SECONDS = 3600.0
 class FlowTestIn(DraftIn):
     """A flow to run once, whole or in part."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {**EXAMPLE_GRAPH, "input_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}, "until": "model"}
+            ]
+        },
+    )
 
     flow_id: str | None = None
     """The flow that this is the draft of."""

@@ -13,7 +13,7 @@ from gateway.flows.config_fields import Widget
 from gateway.flows.failure_policy import ON_ERROR_SCHEMA, RETRY_FORM
 from gateway.flows.node_kinds import NodeKind, PythonNode
 from gateway.flows.node_types.presentation import NodeGroup
-from gateway.flows.schemas import Elements
+from gateway.flows.schemas import EXAMPLE_GRAPH, Elements
 from gateway.flows.validation import ProblemCode
 
 # Any, throughout: JSON
@@ -140,7 +140,9 @@ class NodeKindList(_Model):
 class DraftIn(BaseModel):
     """A flow that may have errors."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True, json_schema_extra={"examples": [EXAMPLE_GRAPH]}
+    )
 
     nodes: Elements
     """The nodes of the graph: objects with `id`, `type` and `config`."""

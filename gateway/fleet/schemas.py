@@ -65,7 +65,11 @@ class ReplicaRange(BaseModel):
 class ServerSettingsIn(BaseModel):
     """The settings of an inference server."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"idle_timeout_seconds": 600}]},
+    )
 
     idle_timeout_seconds: int | None = Field(default=None, ge=1, le=_MAX_IDLE_SECONDS)
     """Seconds without an inference call after which the server is put to sleep; the next call
@@ -119,6 +123,12 @@ class ServerIn(ServerSettingsIn):
 
     If it exists, only the settings that are sent change.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"model": "iris", "version": "latest", "idle_timeout_seconds": 300}]
+        }
+    )
 
     flow_id: str | None = None
     """The flow whose model is to be served."""
@@ -326,7 +336,22 @@ class LogQuery(BaseModel):
 class RegistrationIn(BaseModel):
     """What a process that serves a model says of itself."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "iris",
+                    "version": 1,
+                    "state": "ready",
+                    "tcp_address": "10.0.0.7:9000",
+                    "pid": 4711,
+                    "boot_seconds": 1.5,
+                }
+            ]
+        },
+    )
 
     model: str = Field(min_length=1, max_length=128, pattern=_TEXT)
     """Name of the model."""

@@ -16,7 +16,10 @@ from gateway.storage.paging import Page
 class RevisionNameIn(BaseModel):
     """A name for the present draft."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"name": "Before the second model"}]},
+    )
 
     name: DisplayName
     """What the present draft is called in the list of revisions."""

@@ -21,10 +21,31 @@ Nodes = Annotated[Elements, WithJsonSchema({"type": "array", "items": {"$ref": N
 """Nodes of a valid flow. `spec.py` validates them; the document describes each type."""
 
 
+EXAMPLE_GRAPH: dict[str, Any] = {
+    "nodes": [
+        {
+            "id": "input",
+            "type": "api_input",
+            "config": {"test_data": {"x": [[5.1, 3.5, 1.4, 0.2]]}},
+        },
+        {"id": "model", "type": "inference", "config": {"model": "iris", "version": "latest"}},
+        {"id": "output", "type": "api_output", "config": {}},
+    ],
+    "edges": [
+        {"source": "input", "target": "model"},
+        {"source": "model", "target": "output"},
+    ],
+}
+"""A graph for examples of bodies (Any: JSON)."""
+
+
 class FlowIn(BaseModel):
     """A flow to save."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"name": "Iris classifier", **EXAMPLE_GRAPH}]},
+    )
 
     name: DisplayName
     """The flow's name, for people."""
@@ -42,7 +63,10 @@ class FlowIn(BaseModel):
 class FlowPatch(BaseModel):
     """The members to change."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"name": "Iris classifier, second try"}]},
+    )
 
     name: DisplayName | None = None
     """The flow's name, for people."""

@@ -236,7 +236,11 @@ class ModelSummaryPage(BaseModel):
 class ModelPatch(BaseModel):
     """Changes to a model; omitted members stay as they are."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"visibility": "shared"}]},
+    )
 
     visibility: Visibility = Visibility.PRIVATE
     """Who may use it."""
@@ -325,7 +329,9 @@ class ModelGraphOut(BaseModel):
 class LabelIn(BaseModel):
     """The version that a label points to."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True, json_schema_extra={"examples": [{"version": 1}]}
+    )
 
     version: int = Field(ge=1)
     """Number of the model version."""

@@ -184,7 +184,9 @@ class InferResponse(BaseModel):
 class IndexRequest(BaseModel):
     """A filter of the index."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True, json_schema_extra={"examples": [{"ready": True}]}
+    )
 
     ready: bool = False
     """Whether to list only models that are ready."""

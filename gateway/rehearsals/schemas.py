@@ -18,7 +18,11 @@ DEFAULT_RUNS = 20
 class RehearseIn(BaseModel):
     """What to rehearse on."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"last": 20}]},
+    )
 
     last: Annotated[int, Field(ge=1, le=MAX_RUNS)] = DEFAULT_RUNS
     """Of the deployment's last finished runs, so many whose input was kept."""

@@ -20,13 +20,16 @@ from gateway.web.openapi import EXECUTES_FLOWS
 from gateway.web.request_timeout import RequestTimeout
 from protos.errors import ErrorCode
 
-_ROW = [[5.1, 3.5, 1.4, 0.2]]
+# Any: what JSON has, as pydantic types it
+_ROW: Any = [[5.1, 3.5, 1.4, 0.2]]
 
 
 class TriggerIn(BaseModel):
     """What a flow is called with."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True, json_schema_extra={"examples": [{"input_data": {"x": _ROW}}]}
+    )
 
     # Any: the flow's own schema describes it
     input_data: dict[str, Any] = Field(default_factory=dict, examples=[{"x": _ROW}])
@@ -36,7 +39,10 @@ class TriggerIn(BaseModel):
 class BatchIn(BaseModel):
     """What a flow is called with, many times."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"input_data": [{"x": _ROW}, {"x": _ROW}]}]},
+    )
 
     # Any: as above
     input_data: list[dict[str, Any]] = Field(

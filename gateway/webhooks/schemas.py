@@ -17,12 +17,30 @@ from gateway.webhooks.service import EndpointDetail
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, DisabledReason, EndpointState
 
 _Secret = Annotated[SecretStr, Field(max_length=512)]
+_SIGNED_WITH = "whsec_c2xpcHN0cmVhbS1leGFtcGxlLXNlY3JldC1ieXRlcw=="
+"""Of an example."""
 
 
 class VerifyIn(BaseModel):
     """A request as a receiver got it, and the secret to verify it with."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "secret": _SIGNED_WITH,
+                    "headers": {
+                        "webhook-id": "msg_1",
+                        "webhook-timestamp": "1767323045",
+                        "webhook-signature": "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+                    },
+                    "body": "{}",
+                }
+            ]
+        },
+    )
 
     secret: _Secret
     """Used for this answer only: never stored, never logged."""
@@ -39,7 +57,13 @@ class VerifyIn(BaseModel):
 class EndpointPatch(BaseModel):
     """Changes of an endpoint; absent members stay unchanged."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [{"events": ["run.completed", "run.failed"], "state": "enabled"}]
+        },
+    )
 
     events: list[WebhookEvent] | None = None
     """The events that the webhook sends; a cancelled run counts as failed."""
@@ -50,7 +74,11 @@ class EndpointPatch(BaseModel):
 class RotateIn(BaseModel):
     """Options of a rotation."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"force": True}]},
+    )
 
     force: bool = False
     """Also during the overlap of 24 hours: the previous secret stops signing at once."""
@@ -59,7 +87,11 @@ class RotateIn(BaseModel):
 class ReplayIn(BaseModel):
     """Selects what to send again."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"since": "2026-01-02T03:04:05Z", "only_failed": True}]},
+    )
 
     since: UtcDatetime
     """Events written at this time or later."""

@@ -21,7 +21,11 @@ Weight = Annotated[int, Field(ge=1, le=100)]
 class RolloutIn(BaseModel):
     """A version to try beside the live one."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"strategy": "canary", "weight": 10}]},
+    )
 
     strategy: Strategy
     """`canary`: it answers a share of the calls; `shadow`: it gets a copy of a share of them."""
@@ -59,7 +63,11 @@ class RolloutIn(BaseModel):
 class RolloutPatch(BaseModel):
     """What can be changed while a rollout is running."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"weight": 50}]},
+    )
 
     weight: Weight
     """Per cent of the calls that the candidate gets; at most 99 for a canary."""
