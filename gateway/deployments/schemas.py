@@ -75,7 +75,7 @@ class SettingsIn(BaseModel):
     callback_url: CallbackUrl | None = _DEFAULTS.callback_url
     """Where a webhook's events are sent; null: there is no webhook."""
     webhook_events: list[WebhookEvent] = list(_DEFAULTS.webhook_events)
-    """The events that the webhook sends; a cancelled run counts as failed."""
+    """The events that are sent. Without `run.cancelled`, a cancelled run is a `run.failed`."""
     response_format: ResponseFormat = _DEFAULTS.response_format
     """`auto`: `envelope` for callers that use JavaScript's `fetch`, `flat` for all others."""
     non_finite: NonFinite = _DEFAULTS.non_finite
@@ -279,7 +279,7 @@ class DeploymentOut(BaseModel):
     callback_url: str | None
     """Where a webhook's events are sent; null: there is no webhook."""
     webhook_events: list[WebhookEvent]
-    """The events that the webhook sends; a cancelled run counts as failed."""
+    """The events that are sent. Without `run.cancelled`, a cancelled run is a `run.failed`."""
     response_format: ResponseFormat
     """`auto`: `envelope` for callers that use JavaScript's `fetch`, `flat` for all others."""
     non_finite: NonFinite

@@ -66,7 +66,7 @@ class EndpointPatch(BaseModel):
     )
 
     events: list[WebhookEvent] | None = None
-    """The events that the webhook sends; a cancelled run counts as failed."""
+    """The events that are sent. Without `run.cancelled`, a cancelled run is a `run.failed`."""
     state: EndpointState | None = None
     """`enabled` sends new events; held ones are sent by a replay."""
 
@@ -120,7 +120,7 @@ class EndpointOut(BaseModel):
     callback_url: str | None
     """Where a webhook's events are sent; null: there is no webhook."""
     events: list[WebhookEvent]
-    """The events that the webhook sends; a cancelled run counts as failed."""
+    """The events that are sent. Without `run.cancelled`, a cancelled run is a `run.failed`."""
     state: EndpointState
     """`enabled`; or `disabled`: events are held until it is enabled and they are replayed."""
     disabled_reason: DisabledReason | None

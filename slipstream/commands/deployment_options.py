@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from gateway.deployments.settings import DeploymentType, ExecutionMode, NonFinite, ResponseFormat
+from gateway.deployments.settings import (
+    DeploymentType,
+    ExecutionMode,
+    NonFinite,
+    OnTimeout,
+    RecordRuns,
+    ResponseFormat,
+)
 from gateway.webhooks.events import WebhookEvent
 
 Mode = Annotated[ExecutionMode | None, typer.Option(help="How calls are answered.")]
@@ -48,6 +55,46 @@ CancelOnDisconnect = Annotated[
         "--cancel-on-disconnect/--no-cancel-on-disconnect",
         help="Whether a sync run is cancelled when its client disconnects.",
     ),
+]
+
+QueueTimeout = Annotated[
+    int | None, typer.Option(help="How long a run may wait for a worker, in seconds.")
+]
+ColdStartWait = Annotated[
+    int | None, typer.Option(help="How long a sync call waits for a worker to start, in seconds.")
+]
+AfterTimeout = Annotated[
+    OnTimeout | None,
+    typer.Option("--on-timeout", help="A sync run that times out: stop it, or let it go on."),
+]
+IncludeNodeOutputs = Annotated[
+    bool | None,
+    typer.Option(
+        "--include-node-outputs/--no-include-node-outputs",
+        help="Whether responses include the output of each node.",
+    ),
+]
+RetrySafe = Annotated[
+    bool | None,
+    typer.Option(
+        "--retry-safe/--no-retry-safe",
+        help="Whether a run may be restarted after its worker was lost.",
+    ),
+]
+RequireIdempotencyKey = Annotated[
+    bool | None,
+    typer.Option(
+        "--require-idempotency-key/--no-require-idempotency-key",
+        help="Whether calls without the header Idempotency-Key are refused.",
+    ),
+]
+Recorded = Annotated[
+    RecordRuns | None,
+    typer.Option("--record-runs", help="Which fast calls are recorded as runs."),
+]
+RecordSample = Annotated[
+    float | None,
+    typer.Option(help="Share of successful calls that --record-runs sample records, from 0 to 1."),
 ]
 
 
