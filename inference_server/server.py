@@ -22,7 +22,7 @@ from inference_server.tcp_security import TcpSecurity, advertised_address
 from telemetry import garbage_collection
 from telemetry.http_endpoint import HttpEndpoint
 from telemetry.instruments import Registry
-from telemetry.logs import logger
+from telemetry.logs import logger, name_task
 from telemetry.options import TcpAddress
 from telemetry.parent_process import StatusPipe
 from transport import GrpcLimits, GrpcServer, Router, TlsError
@@ -95,6 +95,7 @@ class OnnxServer:
         Raises:
             ListenError: an address is taken or invalid; nothing was served.
         """
+        name_task(model=self._settings.model, version=self._settings.version)
         try:
             security = self._security()
             addresses = await self._listen(security)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Collection
 from typing import Any, cast
@@ -29,20 +30,25 @@ FORMATS = ("auto", "text", "json")
 def configure(level: str, *, process: str, log_format: str = "auto") -> None:
     """Configure logging: lines from `level` upwards, each with the name of its `process`.
 
-    Lines of libraries (uvicorn, grpc, alembic) get the same format. API keys are redacted.
+    As JSON they have its `pid`, too. Lines of libraries (uvicorn, grpc, alembic) get the same
+    format. API keys are redacted.
     """
     shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
 
-    def add_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event.setdefault("process", process)
-        return event
-
     on_terminal = sys.stderr.isatty()
     is_text = log_format == "text" or (log_format == "auto" and on_terminal)
+
+    def add_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event.setdefault("process", process)
+        if not is_text:
+            event.setdefault("pid", os.getpid())
+        return event
+
     renderer: Any = (  # Any: structlog's renderers have no common type
         structlog.dev.ConsoleRenderer(pad_event_to=28, colors=on_terminal)
         if is_text
@@ -74,6 +80,11 @@ def configure(level: str, *, process: str, log_format: str = "auto") -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.getLogger("alembic").setLevel("WARNING")  # logs routine lines at every start
+
+
+def name_task(**about: object) -> None:
+    """Add fields to the log lines of this task, and of those that it starts from now on."""
+    structlog.contextvars.bind_contextvars(**about)
 
 
 Forward = Callable[[float, str, str], None]
@@ -117,7 +128,8 @@ def _render_plainly(_: WrappedLogger, __: str, event: EventDict) -> str:
     return "\n".join((text, *filter(None, (event.get("exception"),))))
 
 
-_BESIDE = frozenset({"event", "level", "timestamp", "exception", "process"})
+_BESIDE = frozenset({"event", "level", "timestamp", "exception", "process", "model", "version"})
+"""What a line has beside its text, or is the same in all lines of an inference server."""
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:

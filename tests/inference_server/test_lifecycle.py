@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import stat
 from pathlib import Path
@@ -47,7 +48,11 @@ def test_a_boot_is_reported_phase_by_phase(start_server: StartServer) -> None:
     ]
     assert server.events[0]["address"] == server.address
     assert 0 < server.events[-1]["boot_seconds"] < 60
-    assert "threads_planned" in server.log()
+    lines = [json.loads(line) for line in server.log().splitlines()]
+    assert {"listening", "threads_planned"} <= {line["event"] for line in lines}
+    for line in lines:
+        about = (line["model"], line["version"], line["pid"])
+        assert about == ("mlp", 1, server.process.pid)
     assert stat.S_IMODE(server.socket.stat().st_mode) == 0o600
 
 

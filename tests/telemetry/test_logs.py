@@ -45,6 +45,7 @@ def lines(code: str) -> list[dict[str, Any]]:
 def test_a_line_is_an_event_with_its_fields() -> None:
     (line,) = lines('log.info("run_finished", run_id="r1", seconds=0.5, tags=["a", "ü"])')
     assert datetime.fromisoformat(line.pop("timestamp")).utcoffset() is not None
+    assert line.pop("pid") > 1
     assert line == {
         "event": "run_finished",
         "level": "info",
@@ -85,7 +86,7 @@ log.bind(model="iris").error("logged", process="inference_server")
 def test_log_lines_of_libraries_have_the_same_format() -> None:
     code = 'logging.getLogger("uvicorn.error").warning("%s of %d", "one", 2, extra={"x": 1})'
     (line,) = lines(code)
-    assert {"event", "level", "timestamp", "process"} == set(line)
+    assert {"event", "level", "timestamp", "process", "pid"} == set(line)
     assert (line["event"], line["level"]) == ("one of 2", "warning")
 
 
