@@ -231,7 +231,10 @@ def test_hosts_share_replicas_and_take_over_those_of_one_that_is_gone(site: Site
     c = site.hosts(first)[-1]["id"]
     first.stop(signal.SIGKILL)
     eventually(lambda: places(site), lambda found: ready_on(found, c, c))
-    assert httpx.post(f"{third.url}{path}", json=CALL, headers=key).status_code == 200
+    eventually(  # its gateway hears of them a moment later
+        lambda: httpx.post(f"{third.url}{path}", json=CALL, headers=key),
+        lambda answer: answer.status_code == 200,
+    )
     without_token = Up(site.state("other"), *NO_WORKER, **site.variables, **site.own())
     assert without_token.ended() == 3
     assert "has another key pepper than this machine" in without_token.errors
