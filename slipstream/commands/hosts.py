@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from pydantic import BaseModel
 
+from gateway.errors import GatewayError
 from gateway.fleet.host_schemas import HostList, HostOut, ProcessList, ProcessOut
 from gateway.fleet.hosts import HostStore
 from gateway.fleet.labels import format_labels
 from gateway.fleet.processes import ProcessStore
 from gateway.settings import SECRETS
+from protos.errors import ErrorCode
 from slipstream import options
 from slipstream.commands.tables import Columns, model_list
 from slipstream.failures import exit_on_error
@@ -47,6 +51,15 @@ class JoinTokenOut(BaseModel):
     left_out: list[str]
     """Variables with files of this machine, or credentials of a bucket in the form of its vendor,
     which are not in the token."""
+
+
+class JoinTokenFile(BaseModel):
+    """A file with a join token."""
+
+    file: str
+    """Its path."""
+    left_out: list[str]
+    """As of JoinTokenOut."""
 
 
 def _memory(host: HostOut) -> str:
@@ -117,11 +130,18 @@ def list_processes(
 
 @commands.command("token")
 def show_token(
-    *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="File to write, which only you can read; default: stdout."),
+    ] = None,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
 ) -> None:
     """Print the token with which further machines join. It is a secret: it contains all others.
 
-    $ slipstream hosts token | ssh gpu-1 "cat > slipstream.token"
+    $ slipstream hosts token --output slipstream.token
+    $ slipstream hosts token | ssh gpu-1 "umask 077; cat > slipstream.token"
     $ ssh gpu-1 SLIPSTREAM_INFERENCE_TCP=10.0.0.6:0 slipstream join slipstream.token
     """
     with exit_on_error(as_json=as_json):
@@ -140,4 +160,20 @@ def show_token(
         if "SLIPSTREAM_INFERENCE_TCP" not in own:
             terminal.warn([_NO_ADDRESS])
         found = JoinTokenOut(token=token.encode(), left_out=left_out)
-        terminal.show(found, found.token)
+        if output is None:
+            terminal.show(found, found.token)
+            return
+        _write_secret(output, found.token)
+        written = JoinTokenFile(file=str(output.absolute()), left_out=left_out)
+        terminal.show(written, f"The token is in {written.file}, which only you can read.")
+
+
+def _write_secret(path: Path, text: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            os.fchmod(descriptor, 0o600)  # it may have been there
+            file.write(f"{text}\n")
+    except OSError as error:
+        message = f"--output: cannot write {path}: {error.strerror}"
+        raise GatewayError(ErrorCode.VALIDATION_FAILED, message) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,6 +58,12 @@ def _text(given: str) -> str:
     if given == "-":
         return sys.stdin.read()
     try:
-        return Path(given).read_text()
+        with Path(given).open() as file:
+            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                sys.stderr.write(
+                    f"slipstream join: {given} contains all secrets of the installation, and "
+                    f"other users can access it: chmod 600 {given}\n"
+                )
+            return file.read()
     except (OSError, UnicodeDecodeError):  # it is the token itself
         return given

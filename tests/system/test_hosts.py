@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -302,8 +303,10 @@ def test_what_cannot_be_joined_says_why(site: Site, tmp_path: Path) -> None:
     database = {"SLIPSTREAM_DATABASE_URL": site.variables["SLIPSTREAM_DATABASE_URL"]}
     assert "SLIPSTREAM_BROKER_URL" in refusal("hosts", "token", *state, **database)
     assert "there is no pepper" in refusal("hosts", "token", *state, **site.variables)
+    file = tmp_path / "slipstream.token"
+    file.touch(mode=0o644)
     made = subprocess.run(
-        [sys.executable, "-m", "slipstream", "hosts", "token", *state],
+        [sys.executable, "-m", "slipstream", "hosts", "token", "--output", str(file), *state],
         env={
             **environment(),
             **site.variables,
@@ -316,9 +319,14 @@ def test_what_cannot_be_joined_says_why(site: Site, tmp_path: Path) -> None:
     )
     assert "set SLIPSTREAM_INFERENCE_TCP" in made.stderr
     assert "Not in the token, set them there: AWS_ACCESS_KEY_ID" in made.stderr
-    token = made.stdout.strip()
+    assert made.stdout == f"The token is in {file}, which only you can read.\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    token = file.read_text().strip()
     assert "slipstream hosts token" in refusal("join", token[:-9], *state)
     assert "SLIPSTREAM_INFERENCE_TCP" in refusal("join", token, *state)
+    assert "chmod" not in refusal("join", str(file), *state)
+    file.chmod(0o640)
+    assert f"other users can access it: chmod 600 {file}" in refusal("join", str(file), *state)
     other = {"SLIPSTREAM_BROKER_URL": "redis://elsewhere/0"}
     assert "expected the value in the token" in refusal("join", token, *state, **other)
 
