@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class Installation:
         self.http = httpx.Client(
             base_url=up.url, headers={"X-API-Key": self.key}, timeout=TIMEOUT_SECONDS
         )
+        # A test that fails in the middle leaves no connection, which would fail a later one.
+        weakref.finalize(self, self.http.close)
 
     def command(self, *words: str) -> Any:
         """Run `slipstream … --json` on the installation's state folder; return what it printed.
