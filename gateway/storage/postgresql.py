@@ -29,16 +29,24 @@ async def connect(*args: Any, **options: Any) -> asyncpg.Connection[Any]:
 
     TCP would try for a quarter of an hour: a host that was cut off and is back would still wait for
     answers to what it had asked before, and one that only listens would hear nothing, ever.
+
+    Raises:
+        ConnectionError: the server did not answer in time, or refused.
+        asyncpg.PostgresError: it answered with an error.
     """
-    async with asyncio.timeout(options.get("timeout")):
-        connection = await asyncpg.connect(*args, **options)
-        try:
-            # No parameter of the start-up, which PgBouncer refuses.
-            idle_ms = round(_IDLE_SECONDS * 1000)
-            await connection.execute(f"SET idle_in_transaction_session_timeout = {idle_ms}")
-        except BaseException:
-            connection.terminate()
-            raise
+    seconds = options.get("timeout")
+    try:
+        async with asyncio.timeout(seconds):
+            connection = await asyncpg.connect(*args, **options)
+            try:
+                # No parameter of the start-up, which PgBouncer refuses.
+                idle_ms = round(_IDLE_SECONDS * 1000)
+                await connection.execute(f"SET idle_in_transaction_session_timeout = {idle_ms}")
+            except BaseException:
+                connection.terminate()
+                raise
+    except TimeoutError as error:  # as if it was away: a time-out says nothing of the database
+        raise ConnectionError(f"no connection within {seconds:g} s") from error
     # asyncpg has no option for it, and no public way to its socket.
     used: socket.socket = connection._transport.get_extra_info("socket")  # noqa: SLF001
     if used.family != socket.AF_UNIX:

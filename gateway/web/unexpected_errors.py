@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from gateway.errors import GatewayError
 from gateway.storage.disk_space import is_disk_full
@@ -27,7 +28,7 @@ def as_gateway_error(error: Exception, request_id: bytes) -> GatewayError:
     if is_disk_full(error):
         log.warning("disk_full", request_id=name, reason=reason_of(error))
         return GatewayError(ErrorCode.STORAGE_QUOTA_EXCEEDED, DISK_FULL)
-    if isinstance(error, DBAPIError | ConnectionError):
+    if isinstance(error, DBAPIError | PoolTimeoutError | ConnectionError):
         log.warning("database_unavailable", request_id=name, reason=reason_of(error))
         message = "the database does not answer; nothing was changed"
         return GatewayError(ErrorCode.DATABASE_UNAVAILABLE, message, retry_after=2)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import text, update
+import socket
+from contextlib import AsyncExitStack
 
+import pytest
+from sqlalchemy import text, update
+from sqlalchemy.pool import QueuePool
+
+from gateway.storage import postgresql
 from gateway.storage.database import Database
 from gateway.storage.tables import Flow
 from tests.gateway.in_process_gateway import InProcessGateway, flow_json
@@ -23,6 +29,32 @@ async def test_a_database_that_fails_in_a_route_is_a_503_in_json(
     assert answer.status_code == 503
     assert answer.json()["code"] == "database_unavailable"
     assert answer.headers["retry-after"]
+
+
+async def test_a_database_whose_connections_all_wait_is_a_503(
+    in_process_gateway: InProcessGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await in_process_gateway.user("ada@example.com")
+    pool = in_process_gateway.db._engine.pool
+    assert isinstance(pool, QueuePool)
+    monkeypatch.setattr(pool, "_timeout", 0.05)
+    async with AsyncExitStack() as held:
+        while pool.checkedout() < pool.size() + pool._max_overflow:
+            session = await held.enter_async_context(in_process_gateway.db.read())
+            await session.execute(text("SELECT 1"))
+        answer = await ada.get("/node/flows/")
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "database_unavailable"
+    assert answer.headers["retry-after"]
+
+
+async def test_a_database_that_never_answers_is_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(ConnectionError, match=r"no connection within 0\.1 s"):
+            await postgresql.connect(
+                host="127.0.0.1", port=port, user="ada", password="x", timeout=0.1
+            )
 
 
 async def test_a_bug_in_a_route_is_a_500_in_json_without_its_traceback(
