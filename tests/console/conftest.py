@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_TEST_SECONDS))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have a failed test say what its page shows."""
+    report = yield
+    arguments = getattr(item, "funcargs", {})
+    watched = arguments.get("logged_in") or arguments.get("watched")
+    if call.when == "call" and report.failed and isinstance(watched, WatchedPage):
+        report.sections.append(("the page", watched.shown()))
+    return report
 
 
 # Any: mypy takes each of `extra` for one of Up's own arguments

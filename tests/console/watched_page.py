@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
-from playwright.sync_api import ConsoleMessage, Locator, Page, Request, Response
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Request, Response
 
 from tests.architecture.repository import ROOT
 
@@ -77,6 +77,13 @@ class WatchedPage:
         self._loaded.clear()
         self._loading.clear()
         self.page.goto(urljoin(self._url or self.page.url, f"/console{path}"))
+
+    def shown(self) -> str:
+        """Return the page's address and what is on it, as a screen reader has it."""
+        try:
+            return f"{self.page.url}\n{self.page.locator('body').aria_snapshot()}"
+        except Error as error:  # it is closed, or hangs
+            return str(error)
 
     def log_in(self, email: str, password: str) -> None:
         """Fill in the form of the log-in and send it."""
