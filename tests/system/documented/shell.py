@@ -28,7 +28,7 @@ follow() {{
 }}
 serve() {{
   ready=$1; shift
-  log=$(mktemp --suffix=.served)
+  log=$(mktemp --tmpdir={folder} --suffix=.served)
   {command} "$@" > "$log" 2>&1 &
   echo $! >> {pids}
   until grep -q "$ready" "$log"; do
@@ -66,12 +66,14 @@ class Shell:
         curl = shutil.which("curl")
         assert curl is not None
         slipstream = f"{sys.executable} -m slipstream"
-        _write(programs / "slipstream", _SLIPSTREAM.format(command=slipstream, pids=self._pids))
+        _write(
+            programs / "slipstream",
+            _SLIPSTREAM.format(command=slipstream, folder=folder, pids=self._pids),
+        )
         _write(programs / "curl", _CURL.format(curl=curl))
         self._environment = {
             **environment(),
             "HOME": str(folder),
-            "TMPDIR": str(folder),
             "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             **variables,
         }
@@ -102,8 +104,17 @@ class Shell:
         for process in running:
             process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + TIMEOUT_SECONDS
-        _, left = psutil.wait_procs(running, timeout=max(0.0, deadline - time.monotonic()))
-        assert not left
+        while not all(map(_has_ended, running)):
+            assert time.monotonic() < deadline, running
+            time.sleep(0.05)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether it has ended; init, whose child it is now, may take its status much later."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _write(program: Path, text: str) -> None:
