@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,9 +47,9 @@ class Successor:
                 text = f"{name}: expected {value} as before, got {report['options'].get(name)}"
                 raise ReloadRefusedError(f"{text}: a reload cannot change it")
 
-    def exec(self, handover: Handover) -> NoReturn:
-        """Become the new program."""
-        environment = {**self._environment, VARIABLE: handover.pass_on()}
+    def exec(self, handover: Handover, variables: Mapping[str, str]) -> NoReturn:
+        """Become the new program, with these variables beside its own."""
+        environment = {**self._environment, **variables, VARIABLE: handover.pass_on()}
         os.execve(self._command[0], self._command, environment)
 
     def _checked(self) -> dict[str, Any]:  # Any: JSON

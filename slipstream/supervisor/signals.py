@@ -14,8 +14,13 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+from slipstream.settings import take_variable
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _TERMINAL = "/dev/tty"
+_PIPE = "_SLIPSTREAM_SIGNALS"
+"""Variable with the descriptor that a successor reads its predecessor's last signals from."""
+_MAX_PASSED = 4096
 
 
 class StopSignals:
@@ -30,6 +35,7 @@ class StopSignals:
         self._held = False
         self._nohup = False
         self._terminal = False
+        self._pipe = -1
         self._drain: asyncio.Event | None = None
         self._kill: asyncio.Event | None = None
 
@@ -39,16 +45,27 @@ class StopSignals:
         self._terminal = _has_terminal()
         for number in SIGNALS:
             signal.signal(number, self._early)
+        self.count += sum(map(self._stops, _passed_signals()))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
-    def hold(self) -> int:
-        """Only count signals from now on, and have those that come later wait for a successor.
+    def hold(self) -> None:
+        """Have signals wait for a successor: the program that replaces this one calls `install`.
 
-        Returns the count. The successor is the program that replaces this one; it calls `install`.
+        Those that this thread blocks wait in the kernel. But other threads take them, too, and
+        tell the event loop, which might not hear of it before it ends: they are told to a pipe that
+        the successor reads.
         """
         self._held = True
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        return self.count
+        self._pipe, told = os.pipe()
+        for each in (self._pipe, told):
+            os.set_blocking(each, False)
+        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+
+    def passed_on(self) -> dict[str, str]:
+        """Return variables for the successor, after `hold`."""
+        os.set_inheritable(self._pipe, True)
+        return {_PIPE: str(self._pipe)}
 
     def attach(
         self, loop: asyncio.AbstractEventLoop, *, drain: asyncio.Event, kill: asyncio.Event
@@ -97,6 +114,15 @@ class StopSignals:
             self._drain.set()
         if self._kill and self.count > 1:
             self._kill.set()
+
+
+def _passed_signals() -> bytes:
+    """Return the numbers of signals that other threads of a predecessor have taken."""
+    pipe = take_variable(_PIPE)
+    if pipe is None:
+        return b""
+    with os.fdopen(int(pipe), "rb", buffering=0) as passed:
+        return passed.read(_MAX_PASSED) or b""  # the other end has closed
 
 
 def _has_terminal() -> bool:

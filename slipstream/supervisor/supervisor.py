@@ -243,7 +243,8 @@ class Supervisor:
                 workers=workers,
                 servers=servers,
                 shared_processes=shared_processes,
-            )
+            ),
+            launched.signals.passed_on(),
         )
 
     async def _finish(self, before: Handover) -> None:

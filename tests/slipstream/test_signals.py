@@ -30,6 +30,24 @@ async def main():
 
 asyncio.run(main())
 """
+_REPLACED = """
+import asyncio, os, signal, sys, threading
+from slipstream.supervisor.signals import StopSignals
+
+async def main():
+    signals = StopSignals(reloads=True)
+    signals.install()
+    signals.attach(asyncio.get_running_loop(), drain=asyncio.Event(), kill=asyncio.Event())
+    threading.Thread(target=threading.Event().wait, daemon=True).start()  # it takes signals, too
+    await asyncio.sleep(0)
+    signals.hold()
+    os.kill(os.getpid(), signal.SIGTERM)
+    program = "from slipstream.supervisor.signals import StopSignals as S; s = S(); s.install(); "
+    command = [sys.executable, "-c", program + "print(s.count)"]
+    os.execve(command[0], command, {**os.environ, **signals.passed_on()})
+
+asyncio.run(main())
+"""
 _IN_TERMINAL = """
 import os, signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
@@ -73,6 +91,12 @@ def test_sighup_reloads_and_sigterm_stops() -> None:
     process.send_signal(signal.SIGTERM)
     assert line(process) == "stop"
     end(process)
+
+
+def test_a_signal_that_comes_while_the_program_is_replaced_is_not_lost() -> None:
+    command = [sys.executable, "-c", _REPLACED]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 def test_sighup_of_a_closed_terminal_stops() -> None:
