@@ -45,7 +45,8 @@ class StopSignals:
         self._terminal = _has_terminal()
         for number in SIGNALS:
             signal.signal(number, self._early)
-        self.count += sum(map(self._stops, _passed_signals()))
+        # a library's signals are told to the pipe, too
+        self.count += sum(self._stops(each) for each in _passed_signals() if each in SIGNALS)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def hold(self) -> None:
