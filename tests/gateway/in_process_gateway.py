@@ -19,6 +19,17 @@ from gateway.web.asgi import App
 DEPLOYMENTS = "/node/deployments/"
 HERE = "127.0.0.1"
 """The address that requests come from, where it does not matter."""
+_DOCUMENT: dict[str, Any] = {}
+
+
+def openapi_document(container: Container) -> dict[str, Any]:
+    """Return the OpenAPI document, of which all gateways have the same: it takes a second once.
+
+    Any, because it is JSON.
+    """
+    if not _DOCUMENT:
+        _DOCUMENT.update(build_fastapi(container).openapi())
+    return _DOCUMENT
 
 
 class InProcessGateway:
@@ -52,7 +63,7 @@ class InProcessGateway:
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document: Any, because it is JSON."""
-        return build_fastapi(self._container).openapi()
+        return openapi_document(self._container)
 
     async def close(self) -> None:
         """End the child processes, and give back the database's connections."""

@@ -9,7 +9,7 @@ import httpx
 import uvicorn
 
 from gateway.accounts.login import ClientInfo
-from gateway.app import Gateway, build_fastapi
+from gateway.app import Gateway
 from gateway.assembly import connection_limits
 from gateway.auth.identity import Role, Scope
 from gateway.boot import BootApp
@@ -18,6 +18,7 @@ from gateway.fast_path.clients import Clients
 from gateway.fast_path.connection import HttpConnection
 from gateway.settings import Settings
 from gateway.storage.tables import Profile
+from tests.gateway.in_process_gateway import openapi_document
 from tests.gateway.uvicorn_server import UvicornServer
 
 PASSWORD = "korrekte pferde heften"
@@ -95,7 +96,7 @@ class ServedGateway:
     # Any: a document
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
-        return build_fastapi(self.container).openapi()
+        return openapi_document(self.container)
 
     def client(self, **headers: str) -> httpx.AsyncClient:
         """Return a client that sends `headers`."""

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import typer.testing
 from typer.testing import CliRunner, Result
 
 from slipstream.cli import build
+
+# It would make the command from its application each time, which takes longer than most commands.
+typer.testing._get_command = cache(typer.testing._get_command)
+
+
+def invoke(
+    words: Sequence[str],
+    *,
+    given: str | None = None,
+    env: Mapping[str, str | None] | None = None,
+) -> Result:
+    """Run `slipstream` with these words, `given` on its stdin, and `env` over the environment."""
+    return CliRunner().invoke(build(called=words[0]), words, input=given, env=env)
 
 
 class Cli:
@@ -41,7 +57,7 @@ class Cli:
 
     def run(self, *words: str) -> Result:
         state = [] if self._stateless else ["--state", str(self.state)]
-        return CliRunner().invoke(build(called=words[0]), [*words, *state])
+        return invoke([*words, *state])
 
     def answer(self, *words: str) -> Any:
         """Return the one JSON document that a command puts on stdout."""

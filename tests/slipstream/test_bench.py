@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from slipstream.cli import build
+from tests.slipstream.cli import invoke
 from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.system.installation import Installation, chain
 from tests.timing import TIMEOUT_SECONDS
@@ -55,9 +55,7 @@ def run(installation: Installation, *words: str, **extra: str) -> Result:
     """Run the command in this process; the load comes from another in any case."""
     environ = {name: None for name in os.environ if name.startswith("SLIPSTREAM_")}
     state = ("--state", str(installation.up.state))
-    return CliRunner().invoke(
-        build(called="bench"), ["bench", *words, *state], env={**environ, **extra}
-    )
+    return invoke(["bench", *words, *state], env={**environ, **extra})
 
 
 def answer(installation: Installation, *words: str, **extra: str) -> Any:

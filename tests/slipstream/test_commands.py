@@ -11,16 +11,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from gateway.fleet.hosts import HostStore
 from gateway.fleet.store import FleetStore
 from gateway.settings import Settings
 from gateway.storage.database import Database
-from slipstream.cli import NOUNS, build
+from slipstream.cli import NOUNS
 from slipstream.workspace import open_workspace, read_settings
 from tests import onnx_models
-from tests.slipstream.cli import Cli
+from tests.slipstream.cli import Cli, invoke
 
 FLOW = Path(__file__).parents[2] / "slipstream" / "demo" / "flow.json"
 
@@ -385,8 +384,8 @@ def test_the_text_output_shows_what_a_redeploy_would_change(cli: Cli, tmp_path: 
 
 def test_presets_are_listed_without_a_state_folder() -> None:
     words = ["deployments", "presets"]
-    assert "fire-and-forget" in CliRunner().invoke(build(called=words[0]), words).stdout
-    result = CliRunner().invoke(build(called=words[0]), [*words, "--json"])
+    assert "fire-and-forget" in invoke(words).stdout
+    result = invoke([*words, "--json"])
     assert len(json.loads(result.stdout)["items"]) == 5
 
 
@@ -501,7 +500,7 @@ def test_an_invalid_setting_is_reported_in_one_line(
 )
 def test_every_noun_has_help(noun: str) -> None:
     words = [noun, "--help"] if noun else ["--help"]
-    result = CliRunner().invoke(build(called=noun), words)
+    result = invoke(words)
     assert result.exit_code == 0
     if not noun:
         assert all(name in result.stdout for name in NOUNS)
@@ -509,7 +508,7 @@ def test_every_noun_has_help(noun: str) -> None:
 
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_the_version_is_printed_with_that_of_python(option: str) -> None:
-    result = CliRunner().invoke(build(called=option), [option])
+    result = invoke([option])
     assert result.exit_code == 0
     expected = f"slipstream {version('slipstream')} (Python {platform.python_version()})"
     assert result.stdout.strip() == expected

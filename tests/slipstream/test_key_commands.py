@@ -6,16 +6,15 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from gateway.auth.keys import generate_key
-from slipstream.cli import build
-from tests.slipstream.cli import Cli
+from tests.slipstream.cli import Cli, invoke
 
 
 def check(*words: str, given: str | None = None) -> Result:
     """Run `slipstream keys check` with something on stdin."""
-    return CliRunner().invoke(build(called="keys"), ["keys", "check", *words], input=given)
+    return invoke(["keys", "check", *words], given=given)
 
 
 def test_a_key_is_created_with_environment_and_expiry_and_changed(cli: Cli) -> None:

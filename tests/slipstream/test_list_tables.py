@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.fleet.hosts import HostLease, HostStore
@@ -22,12 +21,11 @@ from gateway.storage.change_feed import ChangeFeed
 from gateway.usage.meter import UsageMeter
 from gateway.usage.store import UsageStore
 from gateway.webhooks.outbox import WebhookOutbox
-from slipstream.cli import build
 from slipstream.list_table import ListTable
 from slipstream.workspace import open_workspace, read_settings
 from tests import onnx_models
 from tests.gateway.usage.calls import DeploymentVersion, call
-from tests.slipstream.cli import Cli
+from tests.slipstream.cli import Cli, invoke
 from tests.system.flow_documents import transform_flow
 
 NAME = "Iris classifier of the shop in the old town, second try"
@@ -112,7 +110,7 @@ async def _fill(state: Path, flow: str, deployed: list[str]) -> None:
 def lines(cli: Cli, *words: str) -> list[str]:
     """Return what a command prints on a terminal of 80 columns."""
     command = [*words, "--state", str(cli.state)]
-    result = CliRunner().invoke(build(called=words[0]), command, env=TERMINAL)
+    result = invoke(command, env=TERMINAL)
     assert result.exit_code == 0, result.output
     return [line.rstrip() for line in re.sub(r"\x1b\[\d+m", "", result.stdout).splitlines()]
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import httpx
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from slipstream import state_location
-from slipstream.cli import build
 from slipstream.failures import UnusableError
 from slipstream.supervisor.running_supervisor import lock_file, running_supervisor
 from tests.gateway.databases import PostgresDatabase
+from tests.slipstream.cli import invoke
 from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.system.runs import eventually
 from tests.timing import TIMEOUT_SECONDS
@@ -39,12 +39,12 @@ class Shell:
     def run(self, *words: str, **settings: str) -> Result:
         unset = {name: None for name in os.environ if name.startswith("SLIPSTREAM_")}
         command = [*words, "--state", str(self.state)]
-        return CliRunner().invoke(build(called=words[0]), command, env={**unset, **settings})
+        return invoke(command, env={**unset, **settings})
 
     def without_folder(self, *words: str) -> Result:
         """Run a command that is not told the state folder."""
         unset = {name: None for name in os.environ if name.startswith("SLIPSTREAM_")}
-        return CliRunner().invoke(build(called=words[0]), words, env=unset)
+        return invoke(words, env=unset)
 
     def new_key(self) -> str:
         made = self.run("keys", "create", "--name", "shell", "--manage", "--json")

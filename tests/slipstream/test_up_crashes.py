@@ -13,11 +13,10 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from typer.testing import CliRunner
 
-from slipstream.cli import build
 from tests import onnx_models
 from tests.older_release import make_unservable
+from tests.slipstream.cli import invoke
 from tests.slipstream.running import NO_WORKER, Up
 from tests.timing import TIMEOUT_SECONDS
 
@@ -70,7 +69,7 @@ class Running:
 
     def command(self, *words: str) -> str:
         state = ["--state", str(self.up.state)]
-        result = CliRunner().invoke(build(called=words[0]), [*words, *state])
+        result = invoke([*words, *state])
         assert result.exit_code == 0, result.output
         return result.stdout
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from typer.testing import CliRunner
-
-from slipstream.cli import build
-from tests.slipstream.cli import Cli
+from tests.slipstream.cli import Cli, invoke
 
 PASSWORD = "korrekte pferde heften"
 
@@ -15,7 +12,7 @@ PASSWORD = "korrekte pferde heften"
 def typed(cli: Cli, text: str, *words: str) -> Any:
     """Run a command with `text` on its standard input."""
     arguments = [*words, "--state", str(cli.state)]
-    return CliRunner().invoke(build(called="users"), arguments, input=text)
+    return invoke(arguments, given=text)
 
 
 def test_the_administrator_has_no_password_until_one_is_set(cli: Cli) -> None:

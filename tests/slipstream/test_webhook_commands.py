@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from gateway.webhooks.signature import new_secret, sign
-from slipstream.cli import build
-from tests.slipstream.cli import Cli
+from tests.slipstream.cli import Cli, invoke
 from tests.slipstream.listening import Listener
 from tests.system.flow_documents import transform_flow
 
@@ -172,7 +171,7 @@ class VerifyFiles:
             part for name, file in files if name not in words for part in (name, self.path(file))
         ]
         command = ["webhooks", "verify", *options, *words]
-        return CliRunner().invoke(build(called="webhooks"), command, input=given)
+        return invoke(command, given=given)
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
@@ -251,10 +250,10 @@ def test_the_secret_comes_from_stdin_or_a_variable(
         "--headers",
         signed.path("headers"),
     ]
-    bare = CliRunner().invoke(build(called="webhooks"), [*command, "--json"])
+    bare = invoke([*command, "--json"])
     assert json.loads(bare.stdout)["error"]["code"] == "secret_missing"
     monkeypatch.setenv("SLIPSTREAM_WEBHOOK_SECRET", signed.secret)
-    assert CliRunner().invoke(build(called="webhooks"), [*command, *at]).exit_code == 0
+    assert invoke([*command, *at]).exit_code == 0
 
 
 def test_a_missing_file_and_an_invalid_time_are_refused(signed: VerifyFiles) -> None:

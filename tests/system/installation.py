@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from typer.testing import CliRunner
 
-from slipstream.cli import build
+from tests.slipstream.cli import invoke
 from tests.slipstream.running import Up
 from tests.timing import TIMEOUT_SECONDS
 
@@ -56,8 +55,7 @@ class Installation:
         It runs in this process: a process of its own takes a second to import.
         """
         unset = {name: None for name in os.environ if name.startswith("SLIPSTREAM_")}
-        result = CliRunner().invoke(
-            build(called=words[0]),
+        result = invoke(
             [*words, "--json", "--state", str(self.up.state)],
             env={**unset, **self.up.extra},
         )

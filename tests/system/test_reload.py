@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from slipstream.cli import build
 from tests.reload.load import Load, target_of
+from tests.slipstream.cli import invoke
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.flow_documents import waiting_flow
 from tests.system.installation import Installation
@@ -27,7 +26,7 @@ def reload(state: Path, *words: str, code: int = 0) -> dict[str, Any]:  # Any: J
     """Run the command, in this process; return what it prints."""
     unset = {name: None for name in os.environ if name.startswith("SLIPSTREAM_")}
     command = ["reload", "--json", "--state", str(state), "--timeout", "120", *words]
-    done = CliRunner().invoke(build(called="reload"), command, env=unset)
+    done = invoke(command, env=unset)
     assert done.exit_code == code, done.output
     printed: dict[str, Any] = json.loads(done.stdout)
     return printed

@@ -20,10 +20,9 @@ import pytest
 import requests
 from tritonclient import grpc as triton_grpc
 from tritonclient import http as triton_http
-from typer.testing import CliRunner
 
-from slipstream.cli import build
 from tests.authority import Authority, replace_file
+from tests.slipstream.cli import invoke
 from tests.slipstream.running import NO_WORKER, Up
 from tests.slipstream.test_up_refusals import refused
 from tests.system.grpcio_gateway import grpcio_gateway
@@ -54,7 +53,7 @@ class TlsInstallation:
     def key(self) -> str:
         """An API key that calls models: the demo's calls its deployment only."""
         words = ["keys", "create", "--name", "models", "--state", str(self.up.state)]
-        return CliRunner().invoke(build(called="keys"), words).stdout.strip()
+        return invoke(words).stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +92,10 @@ def test_the_printed_curl_command_uses_https_and_works(running: TlsInstallation)
 
 def test_the_curl_line_of_a_new_deployment_uses_https_and_works(running: TlsInstallation) -> None:
     state = ["--state", str(running.up.state)]
-    flows = CliRunner().invoke(build(called="flows"), ["flows", "list", "--json", *state])
+    flows = invoke(["flows", "list", "--json", *state])
     flow = json.loads(flows.stdout)["items"][0]["id"]
     create = ["deployments", "create", "--flow", flow, "--mode", "fast", *state]
-    shown = CliRunner().invoke(build(called="deployments"), create).stdout
+    shown = invoke(create).stdout
     (line,) = (line for line in shown.splitlines() if line.startswith("curl "))
     assert "slipstream up" not in shown
     curl = shlex.split(line)

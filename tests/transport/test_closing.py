@@ -39,10 +39,14 @@ def elsewhere() -> Iterator[Run]:
 @contextmanager
 def nothing_left_open() -> Iterator[None]:
     """Fail if what the block has opened is closed only by the garbage collector."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ResourceWarning)
-        yield
-        gc.collect()
+    gc.freeze()  # it looks at what the block makes, and not at a million objects of other tests
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ResourceWarning)
+            yield
+            gc.collect()
+    finally:
+        gc.unfreeze()
     assert [str(warning.message) for warning in caught] == []
 
 

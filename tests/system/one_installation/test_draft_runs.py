@@ -6,9 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from typer.testing import CliRunner
-
-from slipstream.cli import build
+from tests.slipstream.cli import invoke
 from tests.system.flow_documents import linear_flow, node
 from tests.system.installation import Installation, chain
 
@@ -35,7 +33,7 @@ def test_a_model_that_is_not_served_is_named_and_so_is_a_wrong_tensor(
     file.write_text(json.dumps(chain("iris")))
     state = ("--json", "--state", str(installation.up.state))
     words = ["flows", "run", str(file), "--input", '{"x": [["a"]]}', *state]
-    refused = CliRunner().invoke(build(called="flows"), words)
+    refused = invoke(words)
     assert refused.exit_code == 1
     assert json.loads(refused.stdout)["error"]["code"] == "invalid_tensor"
     (tmp_path / "other.onnx").write_bytes(
@@ -48,7 +46,7 @@ def test_a_model_that_is_not_served_is_named_and_so_is_a_wrong_tensor(
     file.write_text(json.dumps(flow))
     data = json.dumps({"x": [[5.1, 3.5, 1.4, 0.2]]})
     words = ["flows", "run", str(file), "--input", data, *state]
-    failed = CliRunner().invoke(build(called="flows"), words)
+    failed = invoke(words)
     assert failed.exit_code == 1
     error = json.loads(failed.stdout)["error"]
     assert (error["code"], error["node_id"]) == ("no_active_inference", "model")

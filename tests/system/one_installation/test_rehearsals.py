@@ -6,9 +6,8 @@ import json
 import time
 
 import pytest
-from typer.testing import CliRunner
 
-from slipstream.cli import build
+from tests.slipstream.cli import invoke
 from tests.system.flow_documents import transform_flow, waiting_flow
 from tests.system.installation import Installation, Json
 from tests.system.runs import Runs
@@ -63,5 +62,5 @@ def rehearse(
     """Run a command about a rehearsal; return what it prints, and its exit status."""
     state = ("--json", "--state", str(installation.up.state))
     words = ["deployments", command, deployment, *state]
-    result = CliRunner().invoke(build(called="deployments"), words)
+    result = invoke(words)
     return json.loads(result.stdout), result.exit_code
