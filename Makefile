@@ -14,7 +14,7 @@ NPM = ./console/npm
 # Compiled code is kept between runs, whatever the environment says: rewriting the assertions of all tests takes seconds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup setup-dev run console console-check test test-services test-console test-fast test-tools test-long coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots bench bench-scenarios chaos fleet abuse torture format lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom demo-model clean
+.PHONY: help setup setup-dev run console console-check test test-services test-console test-fast test-tools test-long coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots bench bench-scenarios chaos fleet abuse torture format format-check lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -70,16 +70,10 @@ fuzz: $(STAMPS)/dev ## Check many answers of every route against the OpenAPI doc
 check: $(STAMPS)/dev ## Everything that CI runs, and what took how long
 	@$(BIN)/python tools/check.py check-static test test-services test-console
 
+STATIC := format-check lint imports protos-check errors-doc-check scan-dependencies types console-check test-tools scan-code vocabulary
+
 check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, scans, generated files, vocabulary, and the tools themselves
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory console-check
-	@$(MAKE) --no-print-directory scan-code scan-dependencies
-	@$(MAKE) --no-print-directory protos-check errors-doc-check
-	@$(MAKE) --no-print-directory vocabulary
-	@$(MAKE) --no-print-directory test-tools
+	@$(MAKE) --no-print-directory --jobs=$(CORES) --output-sync=target $(STATIC)
 
 console-check: $(STAMPS)/console-packages ## Check the console: Biome, types by the present routes, and vitest
 	@$(BIN)/python tools/openapi_document.py console/openapi.json
@@ -103,6 +97,9 @@ census: $(STAMPS)/run ## Count files, lines, shared class names, one-off Protoco
 format: $(STAMPS)/dev ## Format the code and apply ruff's fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+format-check: $(STAMPS)/dev ## Check the format
+	$(BIN)/ruff format --check .
 
 lint: $(STAMPS)/dev ## Run ruff
 	$(BIN)/ruff check .
