@@ -24,6 +24,7 @@ import uvicorn
 import uvloop
 
 from gateway.boot import BootApp
+from gateway.errors import StorageError
 from gateway.fast_path.connection import HttpConnection
 from gateway.fleet.service_process import ProcessKind, SeenProcess, http_address
 from gateway.fleet.states import State
@@ -49,6 +50,8 @@ _READY_SECONDS = 10.0
 """How long a process that accepts connections when it is ready waits for that, once it is built.
 Then it accepts them all the same, and says what is missing."""
 _READY_POLL_SECONDS = 0.02
+_UNUSABLE = 3
+"""Exit status of commands that cannot run here, see `slipstream --help`."""
 _KEEP_ALIVE_SECONDS = 120
 """Longer than that of load balancers, so that they close idle connections, not we."""
 
@@ -134,6 +137,8 @@ async def _serve(options: _GatewayOptions, boot_app: BootApp, report: StatusPipe
     memory.cancel()
     building.cancel()
     (outcome,) = await asyncio.gather(building, return_exceptions=True)
+    if isinstance(outcome, StorageError):
+        return _UNUSABLE
     return 1 if isinstance(outcome, Exception) else 0
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from gateway.app import Gateway
+from gateway.auth.pepper import check_pepper
 from gateway.boot import BootApp
 from gateway.container import Container
 from gateway.settings import Settings
+from gateway.storage.database import Database
 from gateway.storage.migrate import migrate
 from gateway.web.connection_limits import ConnectionLimits, max_connections_for
 from telemetry import logs
@@ -25,7 +27,7 @@ async def assemble(boot_app: BootApp) -> Container:
     Returns its container: the gRPC port is not open yet.
 
     Raises:
-        StorageError: the database cannot be used.
+        StorageError: the database cannot be used, or the pepper is another one.
         UnsafeSettingError: `anonymous_v2` on an address that other machines can reach, or a
             certificate that the listening port does not use.
         TlsError: a file with a certificate or key cannot be used.
@@ -38,6 +40,7 @@ async def assemble(boot_app: BootApp) -> Container:
     boot_app.limits = connection_limits(settings)
     boot_app.reasons = lambda: ["starting: the database is being opened"]
     await migrate(settings.database)
+    await _check_pepper(settings)
     container = Container(settings, boot_app.certificate)
     boot_app.close = container.close
     boot_app.clients.proxies = container.proxies
@@ -53,6 +56,14 @@ async def assemble(boot_app: BootApp) -> Container:
     boot_app.end_calls = container.end_calls
     log.info("gateway_started", port=settings.port, grpc_port=settings.grpc_port)
     return container
+
+
+async def _check_pepper(settings: Settings) -> None:
+    db = Database(settings.database)
+    try:
+        await check_pepper(db, settings.key_pepper, settings.state)
+    finally:
+        await db.close()
 
 
 def _check_certificate(settings: Settings, boot_app: BootApp) -> None:

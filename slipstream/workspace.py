@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.auth.pepper import check_pepper
 from gateway.auth.profiles import ensure_owner
 from gateway.broker.broker import Broker, BrokerError, parse_broker_url
 from gateway.errors import StorageError
@@ -41,11 +42,13 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
     """Migrate the database, open it, and close it at the end.
 
     Raises:
-        StorageError: the database or the state folder cannot be used.
+        StorageError: the database or the state folder cannot be used, or the pepper is another one.
     """
     await migrate(settings.database)
     db = Database(settings.database)
     try:
+        with database_errors():
+            await check_pepper(db, settings.key_pepper, settings.state)
         services = Services(settings, db)
         with database_errors():
             profile = await ensure_owner(db)

@@ -69,13 +69,10 @@ class HostStore:
         joined: bool = False,
         labels: Mapping[str, str] | None = None,
         memory_bytes: int | None = None,
-        pepper_digest: str | None = None,
     ) -> HostLease | Host:
         """Take a lease, or return the host that stands in the way.
 
         Hosts that have joined stand beside each other; of the others, one at a time has a lease.
-        A new one must have the pepper of those that live, or a key would be valid at one and not at
-        another. A reload is not refused for that: it would end what runs.
 
         Args:
             name: of the machine, for people.
@@ -85,7 +82,6 @@ class HostStore:
             joined: whether the machine has joined the installation.
             labels: of the machine: servers can require some.
             memory_bytes: what its inference servers may use together.
-            pepper_digest: a hash with its pepper; that of hosts of an older release is not known.
         """
         async with self._db.write() as session:
             await advisory_lock(session, Host.__tablename__)
@@ -95,7 +91,6 @@ class HostStore:
             hosts = (await session.execute(statement)).all()
             host = next((each.Host for each in hosts if each.Host.owner == owner), None)
             token = 1 + max((each.Host.token for each in hosts), default=0)
-            is_new = host is None
             if host is None:
                 host = Host(name=name, owner=owner, joined=joined)
             ended = []
@@ -104,9 +99,7 @@ class HostStore:
                     continue
                 known_ended = has_ended(other.owner)
                 in_the_way = not (other.joined or host.joined)
-                peppers = {other.pepper_digest, pepper_digest} - {None}
-                differs = is_new and len(peppers) > 1
-                if (in_the_way or differs) and is_alive and not known_ended:
+                if in_the_way and is_alive and not known_ended:
                     return other
                 if in_the_way or known_ended:
                     ended.append(other)
@@ -115,7 +108,6 @@ class HostStore:
             session.add(host)
             host.token, host.version = token, version("slipstream")
             host.labels, host.memory_bytes = dict(labels or {}), memory_bytes
-            host.pepper_digest = pepper_digest
             host.lease_until = seconds_from_now(LEASE_SECONDS)
             await session.flush()
             return HostLease(host_id=host.id, token=token)

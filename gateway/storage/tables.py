@@ -504,8 +504,16 @@ class Host(Listed):
     labels: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     """What its inference servers may use together."""
-    pepper_digest: Mapped[str | None] = mapped_column(String(64))
-    """A hash with its pepper: that of all hosts is the same."""
+
+
+class PepperCheck(Table):
+    """One row, written once: how the pepper is recognised, see `auth/pepper.py`."""
+
+    __tablename__ = "pepper_check"
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(String(64))
 
 
 class ServiceProcess(Table):

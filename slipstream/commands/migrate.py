@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
 import typer
 from pydantic import BaseModel
 
+from gateway.auth.pepper import accept_pepper
+from gateway.fleet.processes import ProcessStore
+from gateway.settings import Settings
+from gateway.storage.database import Database
 from gateway.storage.migrate import migrate as migrate_tables
 from gateway.storage.migrate import read_revision
 from gateway.storage.schema_version import newest_revision
 from slipstream import options
-from slipstream.failures import exit_on_error
+from slipstream.failures import UnusableError, exit_on_error
 from slipstream.installation import find_installation
 from slipstream.terminal import Terminal
-from slipstream.workspace import read_settings
+from slipstream.workspace import database_errors, read_settings
 
 _HELP = (
     "Everything that uses the database does so when it starts, so this is needed only where the "
@@ -37,7 +42,19 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
     application.command(noun, help="\n\n".join((text, *_HELP)))(migrate)
 
 
-def migrate(*, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False) -> None:
+def migrate(
+    *,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept-pepper",
+            help="The pepper that the database was used with is lost: go on with that of this "
+            "machine. Every API key and session is unknown from then on.",
+        ),
+    ] = False,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
     """Migrate the tables."""
     with exit_on_error(as_json=as_json):
         terminal = Terminal(as_json=as_json)
@@ -50,6 +67,8 @@ def migrate(*, state: options.State = options.DEFAULT_STATE, as_json: options.Js
         before = asyncio.run(read_revision(url))
         with terminal.progress("Migrating the database"):
             asyncio.run(migrate_tables(url))
+        if accept:
+            asyncio.run(_accept_pepper(settings))
         after = newest_revision()
         if before == after:
             text = f"The tables are up to date, at revision {after}."
@@ -57,4 +76,20 @@ def migrate(*, state: options.State = options.DEFAULT_STATE, as_json: options.Js
             text = f"The tables are made, at revision {after}."
         else:
             text = f"The tables are migrated from revision {before} to {after}."
+        if accept:
+            text += " The pepper of the database is that of this machine."
         terminal.show(MigrationOut(before=before, after=after), text)
+
+
+async def _accept_pepper(settings: Settings) -> None:
+    """Make the pepper of this machine that of the database, which no process may use meanwhile."""
+    db = Database(settings.database)
+    try:
+        with database_errors():
+            alive = sorted({row.host for row, alive in await ProcessStore(db).all() if alive})
+            if alive:
+                message = f"gateways or workers use the database on {', '.join(alive)}: stop them"
+                raise UnusableError(f"--accept-pepper: {message}")
+            await accept_pepper(db, settings.key_pepper, settings.state)
+    finally:
+        await db.close()

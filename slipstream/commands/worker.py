@@ -6,8 +6,12 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.auth.pepper import has_pepper, pepper_problem
 from gateway.broker.worker_files import WakeFile
 from gateway.fleet.processes import ProcessAnnouncer, ProcessStore
 from gateway.fleet.service_process import http_address
@@ -113,8 +117,9 @@ async def _run(
             raise UnusableError(message) from error
         address = http_address(bound.host, bound.port)
         printer.step("worker", f"http://{bound}: /metrics, /livez, /readyz", "dim")
-    manager.start(delivers_on_demand=broker_of(settings).delivers_on_demand)
     db = Database(settings.database)
+    await _check_pepper(db, settings)
+    manager.start(delivers_on_demand=broker_of(settings).delivers_on_demand)
     announcer = ProcessAnnouncer(
         ProcessStore(db), lambda: [replace(seen, address=address) for seen in manager.processes()]
     )
@@ -124,6 +129,20 @@ async def _run(
     finally:
         await announcer.stop()
         await db.close()
+
+
+async def _check_pepper(db: Database, settings: Settings) -> None:
+    """Refuse a pepper that is not the database's: it has the settings of another installation.
+
+    A worker needs no pepper, and starts also while the database is away or has older tables.
+    """
+    problem = None
+    if has_pepper(settings.key_pepper, settings.state):
+        with suppress(SQLAlchemyError, OSError):
+            problem = await pepper_problem(db, settings.key_pepper, settings.state)
+    if problem is not None:
+        await db.close()
+        raise UnusableError(str(problem))
 
 
 def _check_credentials(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.auth.pepper import PepperProblem, has_pepper, pepper_problem
 from gateway.errors import StorageError
 from gateway.fleet.states import Desired, State
 from gateway.fleet.store import FleetStore
@@ -85,6 +86,7 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield good("database", f"{shown} is intact, and has the tables of this version")
+        yield from _check_pepper(settings)
     for server in servers:
         if server.desired == Desired.RUNNING and server.state == State.FAILED:
             yield wrong(
@@ -93,6 +95,29 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
                 f"fix the cause, then run: slipstream models serve {server.model} "
                 f"--version {server.version}",
             )
+
+
+def _check_pepper(settings: Settings) -> Iterator[Finding]:
+    try:
+        problem = asyncio.run(_pepper_problem(settings))
+    except StorageError as error:
+        yield wrong("key pepper", str(error), "set another one, or make the file readable")
+        return
+    except (SQLAlchemyError, OSError) as error:
+        yield wrong("key pepper", reason_of(error), "check that the database can be reached")
+        return
+    if problem is not None:
+        yield wrong("key pepper", problem.message, problem.fix)
+    elif has_pepper(settings.key_pepper, settings.state):
+        yield good("key pepper", "it is that of the database")
+
+
+async def _pepper_problem(settings: Settings) -> PepperProblem | None:
+    db = Database(settings.database)
+    try:
+        return await pepper_problem(db, settings.key_pepper, settings.state)
+    finally:
+        await db.close()
 
 
 def _check_store(settings: Settings) -> Iterator[Finding]:

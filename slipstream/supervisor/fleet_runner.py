@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.accounts.setup import issue_setup_token
+from gateway.auth.pepper import pepper_problem
 from gateway.deployments.settings import DeploymentStatus, DeploymentType, ExecutionMode
 from gateway.fleet.hosts import HostStore
 from gateway.fleet.placement import Placement
@@ -20,6 +20,8 @@ from gateway.fleet.service_process import SeenProcess
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
+from gateway.storage.migrate import read_revision
+from gateway.storage.schema_version import newest_revision
 from gateway.storage.tables import Deployment, InferenceServer
 from inference_server import settings
 from inference_server.runtime.host import available_memory
@@ -47,17 +49,12 @@ from slipstream.workspace import (
     read_settings,
 )
 from telemetry import logs
-from telemetry.logs import reason_of
 from telemetry.options import OptionsError
 from transport import TlsError
 from transport.bearer_tokens import TokenFileError
 
 _MAX_WAIT_SECONDS = 10.0
 """For inference servers, before workers start: a model may boot for minutes."""
-
-
-_HASHED_BY_HOSTS = "the pepper of a host"
-"""What hosts hash to find out whether they have the same pepper."""
 
 
 class FleetRunner:
@@ -101,9 +98,9 @@ class FleetRunner:
         `processes` returns the gateways and queue workers, which others are to know of.
 
         Raises:
-            StorageError: the database cannot be used.
+            StorageError: the database cannot be used, or this machine has another pepper.
             UnusableError: another supervisor runs its inference servers, and this machine has not
-                joined, or has another pepper.
+                joined.
         """
         banner = ReadyBanner(self._launched.options, self._printer)
         try:
@@ -167,7 +164,6 @@ class FleetRunner:
                 joined=self._launched.options.joined,
                 labels=self._labels,
                 memory_bytes=self._memory_bytes,
-                pepper_digest=workspace.services.hasher.digest(_HASHED_BY_HOSTS).hex(),
             )
         try:
             yield lease
@@ -301,10 +297,10 @@ class FleetRunner:
 
 
 def check_settings(options: UpOptions) -> None:
-    """Check the settings, and whether the database answers; nothing is changed.
+    """Check the settings, and whether the database answers and has our pepper; changes nothing.
 
     Raises:
-        UnusableError: one of them is invalid, or it does not.
+        UnusableError, StorageError: one of them is invalid, or it does not.
     """
     asyncio.run(_check_database(_settings_of(options)))
     _check_servers()
@@ -328,15 +324,16 @@ async def has_queued_deployments(db: Database) -> bool:
 
 
 async def _check_database(settings: Settings) -> None:
+    if await read_revision(settings.database) != newest_revision():
+        return  # a reload with code that migrates it first
     db = Database(settings.database)
     try:
-        async with db.read() as session:
-            await session.execute(sa.text("SELECT 1"))
-    except (SQLAlchemyError, OSError) as error:
-        message = f"the database does not answer: {reason_of(error)}"
-        raise UnusableError(message) from None
+        with database_errors():
+            problem = await pepper_problem(db, settings.key_pepper, settings.state)
     finally:
         await db.close()
+    if problem is not None:
+        raise UnusableError(str(problem))
 
 
 def _settings_of(options: UpOptions) -> Settings:

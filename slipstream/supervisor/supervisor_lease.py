@@ -63,13 +63,11 @@ class SupervisorLease:
         joined: bool,
         labels: Mapping[str, str],
         memory_bytes: int,
-        pepper_digest: str,
     ) -> SupervisorLease:
         """Take the lease; wait for the end of that of a host that no longer renews it.
 
         Raises:
-            UnusableError: another supervisor holds and renews it, and this machine has not joined,
-                or has another pepper.
+            UnusableError: another supervisor holds and renews it, and this machine has not joined.
         """
         seen: Host | None = None
         while True:
@@ -80,7 +78,6 @@ class SupervisorLease:
                 joined=joined,
                 labels=labels,
                 memory_bytes=memory_bytes,
-                pepper_digest=pepper_digest,
             )
             if isinstance(found, HostLease):
                 return cls(store, found)
@@ -88,8 +85,7 @@ class SupervisorLease:
                 text = f"host {found.name} runs on this database: waiting for its lease to end"
                 printer.step("slipstream", text, "dim")
             elif found.id == seen.id and found.lease_until != seen.lease_until:
-                differs = found.pepper_digest not in (None, pepper_digest)
-                raise UnusableError((_other_pepper if differs else _refusal)(found))
+                raise UnusableError(_refusal(found))
             seen = found
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -135,12 +131,4 @@ def _refusal(host: Host) -> str:
         "database: let this machine join with `slipstream join` (`slipstream hosts token` there "
         "prints how), stop the other one first, give this one a database of its own, or add "
         "gateways and workers here with `slipstream gateway` and `slipstream worker`"
-    )
-
-
-def _other_pepper(host: Host) -> str:
-    return (
-        f"host {host.name} of this database has another key pepper than this machine, so an API "
-        "key of one would be unknown to the other: let this machine join with `slipstream join` "
-        "(`slipstream hosts token` there prints how), or give it a database of its own"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from datetime import timedelta
 
 import pytest
@@ -105,42 +104,10 @@ async def test_hosts_that_have_joined_stand_beside_each_other(
     assert await hosts.renew(others[0]) == 1, "its lease had ended, and it goes on"
 
 
-async def test_a_host_with_another_pepper_is_refused_while_others_live(
-    hosts: HostStore, database: Database
-) -> None:
-    def with_pepper(owner: str, digest: str | None, *, joined: bool = True) -> Awaitable[object]:
-        return hosts.claim(
-            name=owner,
-            owner=owner,
-            has_ended=lambda _: False,
-            joined=joined,
-            pepper_digest=digest,
-        )
-
-    assert isinstance(await with_pepper("first", "a"), HostLease)
-    found = await with_pepper("second", "b")
-    assert isinstance(found, Host)
-    assert found.name == "first"
-    assert isinstance(await with_pepper("third", "b", joined=False), Host)
-    assert isinstance(await with_pepper("fourth", "a"), HostLease)
-    assert isinstance(await with_pepper("fifth", None), HostLease), "of an older release"
-    assert isinstance(await with_pepper("fourth", "b"), HostLease), "a reload ends nothing"
-    await expire(database)
-    assert isinstance(await with_pepper("third", "b", joined=False), HostLease)
-
-
-async def test_a_host_that_is_refused_deletes_no_other(
-    hosts: HostStore, database: Database
-) -> None:
-    first = await held(hosts, "first")
-    await expire(database)
-    second = await held(hosts, "second", joined=True)
-    refused = hosts.claim(
-        name="third", owner="third", has_ended=lambda _: False, pepper_digest="other"
-    )
-    async with database.write() as session:
-        await session.execute(update(Host).values(pepper_digest="digest"))
-    assert isinstance(await refused, Host)
+async def test_a_host_that_is_refused_deletes_no_other(hosts: HostStore) -> None:
+    first = await held(hosts, "first", joined=True)
+    second = await held(hosts, "second")
+    assert isinstance(await claim(hosts, "third", "first"), Host)
     assert await hosts.renew(first) == 1
     assert await hosts.renew(second) == 1
 

@@ -23,10 +23,12 @@ from tests.gateway.databases import SERVER, PostgresDatabase
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 RETIRED = {
-    *("state", "phase", "pid", "address", "tcp_address", "metrics_address", "restarts"),
-    *("memory_bytes", "reason", "started_at", "ready_at", "boot_seconds"),
+    *("inference_servers." + name for name in ("state", "phase", "pid", "address", "tcp_address")),
+    *("inference_servers." + name for name in ("metrics_address", "restarts", "memory_bytes")),
+    *("inference_servers." + name for name in ("reason", "started_at", "ready_at", "boot_seconds")),
+    "hosts.pepper_digest",
 }
-"""Columns of inference_servers that only gateways of the release before migration 0022 read."""
+"""Columns that only processes of a release before migration 0022, or 0039, read."""
 
 
 def _differences(connection: Connection) -> list[object]:
@@ -40,11 +42,7 @@ def _differences(connection: Connection) -> list[object]:
 
 def _is_retired(difference: Any) -> bool:  # Any: one of Alembic's tuples
     kind, *_, column = difference if isinstance(difference, tuple) else (None, None)
-    return (
-        kind == "remove_column"
-        and column.table.name == "inference_servers"
-        and (column.name in RETIRED)
-    )
+    return kind == "remove_column" and f"{column.table.name}.{column.name}" in RETIRED
 
 
 async def test_the_migrated_database_has_exactly_the_tables_of_the_code(url: str) -> None:

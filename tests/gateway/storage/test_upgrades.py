@@ -17,7 +17,7 @@ from sqlalchemy import JSON, Connection, column, select, table, update
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.keys import KeyHasher, generate_key
 from gateway.auth.model_access import Visibility
-from gateway.auth.pepper import load_pepper
+from gateway.auth.pepper import load_pepper, pepper_problem
 from gateway.auth.profiles import ensure_owner
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.settings import NotificationMethod
@@ -320,4 +320,30 @@ async def test_the_process_of_a_server_is_its_first_replica(first_tables: str) -
     assert (server.id, server.generation, server.state, server.restarts) == (FLOW, 4, "ready", 2)
     assert (replica.id, replica.slot) == (FLOW, 0), "by that id, a reload passes the process on"
     assert (replica.pid, replica.address, replica.ready_at) == (7, "unix:/a.sock", THEN)
+    await db.close()
+
+
+async def test_the_pepper_of_the_host_that_was_last_alive_is_that_of_the_database(
+    first_tables: str, tmp_path: Path
+) -> None:
+    await _migrate_to(first_tables, "0038")
+    db = Database(first_tables)
+    peppers = ("a pepper of the past", "the pepper of the present", None)
+    for number, pepper in enumerate(peppers):
+        digest = pepper and KeyHasher(pepper.encode()).digest("the pepper of a host").hex()
+        await _insert(
+            db,
+            "hosts",
+            id=f"host-{number}",
+            name="a",
+            owner=f"owner-{number}",
+            token=number,
+            lease_until=THEN.replace(hour=number),
+            joined=True,
+            pepper_digest=digest,
+            created_at=THEN,
+        )
+    await migrate(first_tables)
+    assert await pepper_problem(db, peppers[1], tmp_path) is None
+    assert await pepper_problem(db, peppers[0], tmp_path) is not None
     await db.close()
