@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from gateway.auth.proxies import TrustedProxies
 from telemetry.logs import logger
+from telemetry.options import TcpAddress
 from transport.bearer_tokens import BearerTokens
 
 log = logger("gateway.auth.metrics_access")
@@ -46,6 +47,21 @@ class MetricsAccess:
         if self._tokens is None:
             return self._proxies.is_local(peer, headers)
         return self._tokens.accepts(dict(headers).get(b"authorization", b""))
+
+    def is_local(
+        self, peer: str, headers: Iterable[tuple[bytes, bytes]], address: str | None
+    ) -> bool:
+        """Whether the reader is on this machine, as far as is known.
+
+        Args:
+            peer: as of `admits`.
+            headers: likewise.
+            address: of this machine, by which the reader has reached it.
+        """
+        headers = list(headers)
+        if address is None or TcpAddress(address, 0).is_loopback:
+            return self._proxies.is_local(peer, headers)
+        return self._proxies.client(peer, headers) == address
 
 
 def _log_reload(error: str) -> None:

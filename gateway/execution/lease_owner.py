@@ -49,6 +49,11 @@ def has_ended(owner: str) -> bool:
     return found.state in "ZX" or found.started != name["started"]
 
 
+def is_here(owner: str) -> bool:
+    """Whether the process of that name is, or was, on this machine and in this PID namespace."""
+    return owner.partition("@")[2] == (_place() or socket.gethostname())
+
+
 @cache
 def _place() -> str | None:
     """Return where the process ids of this process are valid; None if that is unknown."""

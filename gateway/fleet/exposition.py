@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.fleet.states import Desired, State
-from gateway.upstream.servers import InferenceServers, ServerStatus
+from gateway.upstream.servers import InferenceServers, ReplicaStatus, ServerStatus
+from telemetry.options import TcpAddress
 
 _LABELS = ("model", "version")
 _STATES = (*State, Desired.ASLEEP)
@@ -74,8 +75,13 @@ class FleetCollector(Collector):
         return self._servers.current_state(status.model, status.version, status.state)
 
 
-def scrape_targets(servers: InferenceServers) -> list[dict[str, object]]:
+def scrape_targets(
+    servers: InferenceServers, hosts_here: Collection[str] | None
+) -> list[dict[str, object]]:
     """Return the servers' /metrics in the format of Prometheus' HTTP service discovery.
+
+    Addresses of loopback are those of another machine, or of this one: the former are left out, and
+    the latter, too, unless `hosts_here` has the ids of the hosts on the machine of the reader.
 
     No label has the name of a label of the series: Prometheus would rename the series' own to
     `exported_…`. `up` has only the labels that are given here.
@@ -84,8 +90,22 @@ def scrape_targets(servers: InferenceServers) -> list[dict[str, object]]:
         _target(status, replica.slot, replica.metrics_address)
         for status in servers.statuses()
         for replica in status.replicas
-        if replica.metrics_address
+        if replica.metrics_address and _is_reachable(replica, hosts_here)
     ]
+
+
+def _is_reachable(replica: ReplicaStatus, hosts_here: Collection[str] | None) -> bool:
+    if not _is_loopback(replica.metrics_address):
+        return True
+    if hosts_here is None:
+        return False
+    if replica.is_hosted:
+        return replica.host_id in hosts_here
+    return _is_loopback(replica.tcp_address)  # gateways of other machines cannot use it
+
+
+def _is_loopback(address: str | None) -> bool:
+    return address is not None and TcpAddress.parse(address.rpartition("://")[2]).is_loopback
 
 
 def _target(status: ServerStatus, slot: int, metrics_address: str) -> dict[str, object]:

@@ -136,6 +136,12 @@ class HostStore:
                 for row, is_alive, count, memory in await session.execute(statement)
             ]
 
+    async def ids(self, of: Callable[[str], bool]) -> frozenset[str]:
+        """Return the ids of the hosts whose owner is `of` a kind."""
+        async with self._db.read() as session:
+            hosts = await session.execute(select(Host.id, Host.owner))
+            return frozenset(host_id for host_id, owner in hosts if of(owner))
+
     async def counts(self) -> Mapping[str, int]:
         """Return how many hosts are `alive`, and how many `gone`."""
         statement = select(func.count(case((IS_ALIVE, 1))), func.count()).select_from(Host)

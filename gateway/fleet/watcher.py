@@ -106,6 +106,7 @@ def _status(row: InferenceServer, model: Model | None) -> ServerStatus:
                 address=replica.address,
                 tcp_address=replica.tcp_address,
                 is_hosted=not replica.is_registered,
+                host_id=replica.host_id,
                 metrics_address=replica.metrics_address,
             )
             for replica in row.replicas

@@ -43,6 +43,8 @@ class ReplicaStatus:
     """Of its /metrics: `host:port`, or `https://host:port`."""
     is_hosted: bool = True
     """Whether a host of the installation runs it; otherwise it has registered itself."""
+    host_id: str | None = None
+    """The host that runs it."""
 
     @property
     def addresses(self) -> tuple[str, ...]:

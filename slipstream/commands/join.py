@@ -22,9 +22,10 @@ TOKEN is what `slipstream hosts token` prints on a machine of the installation, 
 stdin, or a file with it. It contains database, broker, model store and secrets. The options are
 those of `slipstream up`. Models are in the store that the token names, or, if it names none, in
 DIR/models, which has to be the same folder on all machines, such as of a network file system.
-Inference servers listen on SLIPSTREAM_INFERENCE_TCP, see docs/tls.md.
+Inference servers listen on SLIPSTREAM_INFERENCE_TCP, and Prometheus reads them on
+SLIPSTREAM_INFERENCE_METRICS, see docs/operations.md.
 
-    export SLIPSTREAM_INFERENCE_TCP=10.0.0.6:0
+    export SLIPSTREAM_INFERENCE_TCP=10.0.0.6:0 SLIPSTREAM_INFERENCE_METRICS=10.0.0.6:0
     slipstream join /etc/slipstream.token --host 0.0.0.0 --behind-proxy
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +24,7 @@ from model_store.store import ModelStore
 from protos.errors import ErrorCode
 from slipstream.doctor.finding import Finding, good, warning, wrong
 from telemetry.logs import reason_of
+from telemetry.options import TcpAddress
 
 _OTHER_FOLDER = "free it, or choose another state folder with --state"
 
@@ -95,6 +96,32 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
                 f"fix the cause, then run: slipstream models serve {server.model} "
                 f"--version {server.version}",
             )
+    yield from _check_metrics(servers)
+
+
+def _check_metrics(servers: Sequence[InferenceServer]) -> Iterator[Finding]:
+    """Look for servers that other machines may call, and whose metrics they do not reach."""
+    found = [
+        f"{server.model} {server.version}"
+        for server in servers
+        for replica in server.replicas
+        if replica.tcp_address
+        and replica.metrics_address
+        and not _address(replica.tcp_address).is_loopback
+        and _address(replica.metrics_address).is_loopback
+    ]
+    if found:
+        yield warning(
+            "metrics",
+            "/metrics/targets leaves out inference servers whose metrics only their own machine "
+            f"reaches: {', '.join(sorted({*found}))}",
+            "set SLIPSTREAM_INFERENCE_METRICS on each host to its address, such as 10.0.0.5:0, and "
+            "reload",
+        )
+
+
+def _address(text: str) -> TcpAddress:
+    return TcpAddress.parse(text.rpartition("://")[2])
 
 
 def _check_pepper(settings: Settings) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from gateway.fleet.hosts import HostStore
 from gateway.fleet.store import FleetStore
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.storage.tables import InferenceServer, Replica
 from slipstream.cli import NOUNS
 from slipstream.workspace import open_workspace, read_settings
 from tests import onnx_models
@@ -469,6 +470,24 @@ def test_doctor_warns_of_anonymous_access(cli: Cli, monkeypatch: pytest.MonkeyPa
     assert ("anonymous access", "warning") in {
         (finding["subject"], finding["level"]) for finding in findings
     }
+
+
+def test_doctor_names_servers_that_others_can_call_and_not_read(cli: Cli) -> None:
+    async def write() -> None:
+        db = Database(f"sqlite:///{cli.state}/slipstream.db")
+        async with db.write() as session:
+            for model, metrics in (("iris", "127.0.0.1:1"), ("mlp", "https://10.0.0.5:1")):
+                server = InferenceServer(model=model, version=1, desired="running")
+                tcp = "grpcs://10.0.0.5:2"
+                session.add(server)
+                server.replicas = [Replica(slot=0, tcp_address=tcp, metrics_address=metrics)]
+        await db.close()
+
+    asyncio.run(write())
+    findings = cli.answer("doctor")["findings"]
+    (found,) = [each for each in findings if each["subject"] == "metrics"]
+    assert found["level"] == "warning"
+    assert "reaches: iris 1" in found["message"]
 
 
 def test_a_corrupt_database_is_one_line_and_doctor_says_so(new_cli: Cli) -> None:

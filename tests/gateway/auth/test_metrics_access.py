@@ -11,9 +11,13 @@ import httpx
 import pytest
 
 from gateway.auth.identity import Role
+from gateway.auth.metrics_access import MetricsAccess
 from gateway.auth.proxies import TrustedProxies
+from gateway.execution.lease_owner import lease_owner_name
+from gateway.fleet.hosts import HostLease
 from gateway.settings import Settings
 from gateway.storage.database import Database
+from gateway.upstream.servers import ReplicaStatus, ServerStatus
 from tests.gateway.runs.builders import until
 from tests.gateway.served_gateway import CREDENTIALS, ServedGateway
 from transport.bearer_tokens import BearerTokens, TokenFileError
@@ -132,3 +136,65 @@ def test_a_token_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
 )
 def test_only_loopback_addresses_that_are_no_proxy_are_local(peer: str, local: bool) -> None:
     assert TrustedProxies([ip_network("127.0.0.9/32")]).is_local(peer, []) is local
+
+
+async def test_servers_on_loopback_are_named_to_readers_on_their_machine_only(
+    serve: Serve,
+) -> None:
+    served = await serve(trusted_proxies=(ip_network("127.0.0.9/32"),))
+    here, there = [
+        await served.container.hosts.claim(
+            name="a", owner=owner, has_ended=lambda _: False, joined=True
+        )
+        for owner in (lease_owner_name("supervisor"), "supervisor-1-2@another/3/4")
+    ]
+    assert isinstance(here, HostLease)
+    assert isinstance(there, HostLease)
+    found = [
+        ("127.0.0.1:1", None, here.host_id),
+        ("127.0.0.1:2", None, there.host_id),
+        ("https://[::1]:3", None, there.host_id),
+        ("https://10.0.0.6:4", None, there.host_id),
+        ("127.0.0.1:5", "127.0.0.1:6", None),  # these two have registered themselves
+        ("127.0.0.1:7", "pod:6", None),
+    ]
+    replicas = tuple(
+        ReplicaStatus(
+            slot=slot,
+            metrics_address=metrics,
+            tcp_address=tcp,
+            is_hosted=host is not None,
+            host_id=host,
+        )
+        for slot, (metrics, tcp, host) in enumerate(found)
+    )
+    status = ServerStatus(model="iris", version=1, wanted=False, state="stopped", replicas=replicas)
+    served.container.servers.apply([status])
+    owner = await served.user("ada@example.com", Role.OWNER)
+    client = (await served.caller(owner, "manage key")).client
+
+    async def targets(**headers: str) -> list[str]:
+        answer = await client.get("/metrics/targets", headers=headers)
+        return [address for each in answer.json() for address in each["targets"]]
+
+    assert await targets() == ["127.0.0.1:1", "10.0.0.6:4", "127.0.0.1:5"]
+    assert await targets(**REMOTE) == ["10.0.0.6:4"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "address", "local"),
+    [
+        ("127.0.0.1", {}, "127.0.0.1", True),
+        ("10.0.0.5", {}, "10.0.0.5", True),
+        ("10.0.0.6", {}, "10.0.0.5", False),
+        ("127.0.0.9", {"x-forwarded-for": "10.0.0.6"}, "127.0.0.1", False),
+        ("10.0.0.9", {"x-forwarded-for": "10.0.0.5"}, "10.0.0.5", True),
+        ("", {}, None, False),
+    ],
+)
+def test_a_reader_that_has_our_own_address_is_on_this_machine(
+    peer: str, headers: dict[str, str], address: str | None, local: bool
+) -> None:
+    proxies = TrustedProxies([ip_network("127.0.0.9/32"), ip_network("10.0.0.9/32")])
+    lines = [(name.encode(), text.encode()) for name, text in headers.items()]
+    assert MetricsAccess(proxies, None).is_local(peer, lines, address) is local
