@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from hashlib import blake2b
 from importlib.resources import files
 from string import Template
@@ -19,6 +20,7 @@ commands = typer.Typer(no_args_is_help=True)
 _TEMPLATE = "inference-server.yaml"
 _FOLDER = re.compile(r"^file:|^/")
 _URL = re.compile(r"[a-zA-Z0-9:/._?=&%@,-]+")
+_SECRET = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _IMAGE = re.compile(r"[a-zA-Z0-9:/._@-]+")
 _MAX_NAME = 52
 """Of 63 characters that a label may have: pods get a suffix."""
@@ -27,6 +29,30 @@ _PROCESS_MIB = 512
 """Of a server with a small model, with room for requests."""
 _MEMORY_OF_MODEL = 4
 """Times the size of a model that loading and running it may take, as for its memory limit."""
+_MARGIN_MIB = 256
+"""Of the cache, beside the model."""
+_SCRATCH_MIB = 1024 + 256
+"""Of /tmp, and of logs."""
+_PROGRESS_SECONDS = 600
+"""After which a rollout that does not go on has failed, for a small model: as Kubernetes' own."""
+_MIB_PER_SECOND = 10
+"""Of a slow bucket: larger models have longer."""
+_TLS = {
+    "arguments": """\
+            - --tls-certificate=/etc/slipstream-tls/tls.crt
+            - --tls-key=/etc/slipstream-tls/tls.key
+""",
+    "mount": """\
+            - {name: tls, mountPath: /etc/slipstream-tls, readOnly: true}
+""",
+    "volume": """\
+        - name: tls
+          secret:
+            secretName: {secret}
+            defaultMode: 0440
+""",
+}
+"""Lines of the template."""
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -45,20 +71,37 @@ def render(
     ] = "latest",
     replicas: Annotated[int, typer.Option(help="Pods.", min=0, max=100)] = 2,
     cpu: Annotated[int, typer.Option(help="Cores that each pod requests.", min=1)] = 1,
+    autoscaled: Annotated[
+        bool,
+        typer.Option(
+            "--autoscaled",
+            help="Print no number of pods: a HorizontalPodAutoscaler of yours sets it.",
+        ),
+    ] = False,
     gateway: Annotated[
         str, typer.Option(help="URL of the gateways, as the pods reach it.", metavar="URL")
     ] = "http://slipstream-gateway:8080",
+    tls_secret: Annotated[
+        str | None,
+        typer.Option(
+            help="A secret with tls.crt and tls.key: gateways and Prometheus call the pods by TLS.",
+            metavar="NAME",
+        ),
+    ] = None,
     state: options.State = options.DEFAULT_STATE,
 ) -> None:
     """Print the Deployment of a model's inference servers, which register at the gateways.
 
-    The model store must be a bucket, which pods can reach.
+    The model store must be a bucket, which pods can reach. Without --tls-secret, tokens and tensors
+    cross the network between gateways and pods in the clear.
 
     $ slipstream k8s render resnet --image registry.example.com/slipstream:0.1.0
     $ slipstream k8s render resnet --image … | kubectl apply -n slipstream -f -
     """
     _check("--image", image, _IMAGE)
     _check("--gateway", gateway, _URL)
+    if tls_secret is not None:
+        _check("--tls-secret", tls_secret, _SECRET)
     with open_session(state, as_json=False) as session:
         settings = session.workspace.settings
         store = settings.model_store
@@ -70,26 +113,55 @@ def render(
             )
         _check("SLIPSTREAM_MODEL_STORE", store, _URL)
         found = session.run(session.services.models.manifest(None, model, version))
-    typer.echo(_rendered(found, image, store, gateway, replicas, cpu), nl=False)
+        session.terminal.warn(_in_the_clear(gateway, tls_secret))
+    rendered = _rendered(
+        found,
+        tls_secret,
+        image=image,
+        store=store,
+        gateway=gateway,
+        replicas="" if autoscaled else f"  replicas: {replicas}\n",
+        cpu=str(cpu),
+    )
+    typer.echo(rendered, nl=False)
 
 
-def _rendered(  # noqa: PLR0917 - the placeholders of the template
-    manifest: Manifest, image: str, store: str, gateway: str, replicas: int, cpu: int
-) -> str:
-    size = sum(file.size for file in manifest.files)
-    memory = _PROCESS_MIB + _MEMORY_OF_MODEL * -(-size // _MIB)
+def _rendered(manifest: Manifest, tls_secret: str | None, **given: str) -> str:
+    """Fill in the template: what was `given`, and what the model's size and TLS ask for."""
+    size = -(-manifest.size // _MIB)
+    memory = _PROCESS_MIB + _MEMORY_OF_MODEL * size
+    cache = size + _MARGIN_MIB
+    tls = _TLS if tls_secret else {}
     template = Template((files("slipstream.kubernetes") / _TEMPLATE).read_text())
     return template.substitute(
         name=_resource_name(manifest.name, manifest.version),
         model=manifest.name,
         version=manifest.version,
-        image=image,
-        store=store,
-        gateway=gateway,
-        replicas=replicas,
-        cpu=cpu,
         memory=f"{memory}Mi",
+        cache=f"{cache}Mi",
+        cache_bytes=cache * _MIB,
+        disk=f"{cache + _SCRATCH_MIB}Mi",
+        progress=_PROGRESS_SECONDS + size // _MIB_PER_SECOND,
+        scheme="HTTPS" if tls_secret else "HTTP",
+        tls_arguments=tls.get("arguments", ""),
+        tls_mount=tls.get("mount", ""),
+        tls_volume=tls.get("volume", "").format(secret=tls_secret),
+        **given,
     )
+
+
+def _in_the_clear(gateway: str, tls_secret: str | None) -> Iterator[str]:
+    """Yield what crosses the network without TLS."""
+    if tls_secret is None:
+        yield (
+            "gateways send the pods' token and tensors in the clear: use --tls-secret, or a "
+            "network that encrypts"
+        )
+    if not gateway.startswith("https:"):
+        yield (
+            "pods send their API key of scope serve in the clear: use --gateway https://…, or a "
+            "network that encrypts"
+        )
 
 
 def _resource_name(model: str, version: int) -> str:

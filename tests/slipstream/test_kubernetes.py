@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
+from sqlalchemy import text
+from typer.testing import Result
 
-from gateway.broker.broker import Queue
+from gateway.ids import new_id
 from gateway.metrics import GatewayMetrics
-from gateway.settings import Settings
+from gateway.models.upload_quotas import _MAX_UPLOADS
+from gateway.storage.database import Database
+from gateway.storage.migrate import migrate
+from gateway.storage.run_tables import RunRow
+from inference_server import settings
+from model_store.manifest import File, Manifest
+from slipstream.commands.k8s import _rendered as rendered_of
+from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS
 from tests import onnx_models
+from tests.gateway.databases import PostgresDatabase
 from tests.services.s3 import S3Server
 from tests.slipstream.cli import Cli
 
@@ -63,7 +77,7 @@ def bucket(tmp_path: Path) -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def rendered(cli: Cli, bucket: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def rendered(cli: Cli, bucket: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
     """What is printed for a model."""
     options = ",".join(f"{name}={text}" for name, text in bucket.options.items())
     monkeypatch.setenv("SLIPSTREAM_MODEL_STORE", "s3://models/pods")
@@ -71,7 +85,7 @@ def rendered(cli: Cli, bucket: S3Server, tmp_path: Path, monkeypatch: pytest.Mon
     cli.answer("models", "add", str(onnx_models.mlp(tmp_path / "m.onnx")), "--name", "My_Model")
     printed = cli.run("k8s", "render", "My_Model", "--image", IMAGE, "--replicas", "3")
     assert printed.exit_code == 0, printed.output
-    return printed.stdout
+    return printed
 
 
 def validate(documents: list[Document]) -> None:
@@ -101,11 +115,74 @@ def check_pods(documents: list[Document]) -> None:
             assert security["readOnlyRootFilesystem"] is True
             assert security["allowPrivilegeEscalation"] is False
             assert security["capabilities"] == {"drop": ["ALL"]}
-            assert "memory" in container["resources"]["limits"]
+            resources = container["resources"]
+            for name in ("memory", "ephemeral-storage"):
+                limit = quantity(resources["limits"][name])
+                assert limit <= 4 * quantity(resources["requests"][name]), "nodes overcommit"
+            written = sum(
+                quantity(volume["emptyDir"]["sizeLimit"])
+                for volume in pod["volumes"]
+                if "emptyDir" in volume
+            )
+            assert written <= quantity(resources["limits"]["ephemeral-storage"])
             probes = {"startupProbe", "livenessProbe", "readinessProbe"}
             assert probes <= container.keys() or pod["restartPolicy"] == "Never"
         secrets = [volume for volume in pod["volumes"] if "secret" in volume]
         assert len(secrets) == 1
+
+
+def quantity(given: str) -> int:
+    """Return the bytes of a quantity of Kubernetes."""
+    number, power = re.fullmatch(r"(\d+)([KMG])i", given).groups()  # type: ignore[union-attr]
+    return int(number) << 10 * (1 + "KMG".index(power))
+
+
+def by_name(documents: list[Document], kind: str) -> dict[str, Document]:
+    """Return the documents of a kind by their names."""
+    return {one["metadata"]["name"]: one for one in documents if one["kind"] == kind}
+
+
+def check_deployments(documents: list[Document]) -> None:
+    """Check that pods spread, end in their own time, and write less than their volumes hold."""
+    (settings,) = by_name(documents, "ConfigMap").values()
+    for name, deployment in by_name(documents, "Deployment").items():
+        pod = deployment["spec"]["template"]["spec"]
+        spread = {each["topologyKey"] for each in pod["topologySpreadConstraints"]}
+        assert spread == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+        (container,) = pod["containers"]
+        variables = {each["name"]: each["value"] for each in container["env"]}
+        drain = int(variables["SLIPSTREAM_DRAIN_SECONDS"])
+        sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {"seconds": 0})
+        grace = pod["terminationGracePeriodSeconds"]
+        assert grace >= drain + HAND_BACK_SECONDS + sleep["seconds"] + 10
+        if name == "slipstream-worker":
+            assert drain >= 300, "runs that scaling down or a rollout finds"
+            continue
+        (state,) = [each for each in pod["volumes"] if each["name"] == "state"]
+        uploads = _MAX_UPLOADS * int(settings["data"]["SLIPSTREAM_MAX_UPLOAD_BYTES"])
+        cache = int(settings["data"]["SLIPSTREAM_MODEL_CACHE_BYTES"])
+        assert uploads + cache < quantity(state["emptyDir"]["sizeLimit"]), "it would be evicted"
+
+
+def check_networks(documents: list[Document]) -> None:
+    """Check who is called by whom."""
+    policies = by_name(documents, "NetworkPolicy")
+    servers = policies["slipstream-inference-server"]["spec"]
+    assert set(servers["policyTypes"]) == {"Ingress", "Egress"}
+    names, gateways, bucket = servers["egress"]
+    assert {each["port"] for each in names["ports"]} == {53}
+    (peer,) = gateways["to"]
+    assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "slipstream-gateway"}
+    assert bucket["ports"] == [{"port": 443}]
+    denied = [ip_network(each) for to in bucket["to"] for each in to["ipBlock"]["except"]]
+    for address in ("10.96.0.10", "169.254.169.254", "172.20.0.1", "192.168.1.5", "fd00::1"):
+        assert any(ip_address(address) in network for network in denied), address
+    for name, port in (("slipstream-worker", 9100), ("slipstream-inference-server", 9001)):
+        (rule,) = [
+            each for each in policies[name]["spec"]["ingress"] if {"port": port} in each["ports"]
+        ]
+        (peer,) = rule["from"]
+        assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "prometheus"}
 
 
 def check_gateways(documents: list[Document]) -> None:
@@ -126,6 +203,8 @@ def test_kustomize_builds_valid_documents(folder: str) -> None:
     validate(documents)
     check_pods(documents)
     check_gateways(documents)
+    check_deployments(documents)
+    check_networks(documents)
     kinds = [document["kind"] for document in documents]
     assert kinds.count("Deployment") == 2
     assert kinds.count("PodDisruptionBudget") == 2
@@ -152,8 +231,70 @@ def test_keda_scales_each_deployment_by_metrics_and_queues_that_there_are(tmp_pa
     promtool = shutil.which("promtool")
     assert promtool, "install the Debian package prometheus"
     subprocess.run([promtool, "check", "rules", str(file)], check=True)
-    lists = {it["metadata"]["listName"] for it in triggers if it["type"] == "redis"}
-    assert lists == {queue.name_in(Settings().queue_prefix) for queue in Queue}
+
+
+@pytest.fixture
+def database_url() -> Iterator[str]:
+    """The URL of a PostgreSQL database with tables."""
+    database = PostgresDatabase()
+    database.create()
+    asyncio.run(migrate(database.url))
+    yield database.url
+    database.drop()
+
+
+@pytest.mark.services
+async def test_keda_counts_the_runs_that_workers_have_to_do(database_url: str) -> None:
+    documents = build("overlays/keda")
+    (scaled,) = [
+        one
+        for one in documents
+        if one["kind"] == "ScaledObject" and one["metadata"]["name"] == "slipstream-worker"
+    ]
+    (trigger,) = scaled["spec"]["triggers"]
+    assert trigger["type"] == "postgresql"
+    authentication = by_name(documents, "TriggerAuthentication")
+    (given,) = authentication[trigger["authenticationRef"]["name"]]["spec"]["secretTargetRef"]
+    assert given["parameter"] == "connection"
+    (container,) = by_name(documents, "Deployment")["slipstream-worker"]["spec"]["template"][
+        "spec"
+    ]["containers"]
+    places = int(container["args"][container["args"].index("--concurrency") + 1])
+    assert int(trigger["metadata"]["targetQueryValue"]) == places - 1, "one is for sync calls"
+    rows = [
+        *(("queued", "async", "api"), ("queued", "sync", "api"), ("running", "async", "api")),
+        *(("running", "fast", "api"), ("queued", "async", "server"), ("failed", "sync", "api")),
+    ]
+    db = Database(database_url)
+    try:
+        async with db.write() as session:
+            session.add_all(
+                RunRow(
+                    id=new_id(),
+                    profile_id="p",
+                    deployment_id="d",
+                    flow_id="f",
+                    version=1,
+                    status=status,
+                    mode=mode,
+                    type=kind,
+                    timeout_seconds=1,
+                    retry_safe=False,
+                    max_attempts=1,
+                )
+                for status, mode, kind in rows
+            )
+        async with db.read_in_parts() as session:  # a transaction that is rolled back
+            role = f"keda_{new_id().replace('-', '_')}"
+            for statement in (
+                f"CREATE ROLE {role}",
+                f"GRANT SELECT (status, type, mode) ON runs TO {role}",
+                f"SET LOCAL ROLE {role}",
+            ):
+                await session.execute(text(statement))
+            assert await session.scalar(text(trigger["metadata"]["query"])) == 3
+    finally:
+        await db.close()
 
 
 @pytest.mark.services
@@ -173,6 +314,8 @@ def test_the_chart_renders_what_kustomize_builds() -> None:
     validate(documents)
     check_pods(documents)
     check_gateways(documents)
+    check_deployments(documents)
+    check_networks(documents)
     expected = build("base") + build("base/migration")
 
     def names(found: list[Document]) -> list[tuple[str, str]]:
@@ -209,7 +352,7 @@ def test_the_values_of_the_chart_are_used(tmp_path: Path) -> None:
             "pod": {"nodeSelector": {"disk": "fast"}},
             "resources": {"limits": {"memory": "6Gi"}},
         },
-        "worker": {"autoscaling": False},
+        "worker": {"autoscaling": False, "replicas": {"min": 4, "max": 4}, "drainSeconds": 900},
         "migration": {"secretName": "admin", "pod": {"nodeSelector": {"disk": "fast"}}},
     }
     file = tmp_path / "values.yaml"
@@ -219,27 +362,36 @@ def test_the_values_of_the_chart_are_used(tmp_path: Path) -> None:
     check_pods(documents)
     assert {each["image"] for pod in pods(documents) for each in pod["containers"]} == {IMAGE}
     assert all(pod["imagePullSecrets"] == [{"name": "registry"}] for pod in pods(documents))
-    by_name = {(one["kind"], one["metadata"]["name"]): one for one in documents}
-    scaler = by_name["HorizontalPodAutoscaler", "slipstream-gateway"]["spec"]
+    named = {(one["kind"], one["metadata"]["name"]): one for one in documents}
+    scaler = named["HorizontalPodAutoscaler", "slipstream-gateway"]["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 7)
     assert scaler["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
-    assert ("HorizontalPodAutoscaler", "slipstream-worker") not in by_name
-    gateway = by_name["Deployment", "slipstream-gateway"]["spec"]["template"]["spec"]
+    assert ("HorizontalPodAutoscaler", "slipstream-worker") not in named
+    gateway = named["Deployment", "slipstream-gateway"]["spec"]["template"]["spec"]
     assert gateway["nodeSelector"] == {"disk": "fast"}
-    assert gateway["containers"][0]["resources"]["limits"] == {"memory": "6Gi"}
-    assert gateway["containers"][0]["resources"]["requests"]["memory"] == "512Mi"
-    data = by_name["ConfigMap", "slipstream"]["data"]
+    assert gateway["containers"][0]["resources"]["limits"]["memory"] == "6Gi"
+    assert gateway["containers"][0]["resources"]["requests"]["memory"] == "3Gi"
+    assert "replicas" not in named["Deployment", "slipstream-gateway"]["spec"]
+    worker = named["Deployment", "slipstream-worker"]["spec"]
+    assert worker["replicas"] == 4
+    assert worker["template"]["spec"]["terminationGracePeriodSeconds"] == 930
+    drain = {"name": "SLIPSTREAM_DRAIN_SECONDS", "value": "900"}
+    assert worker["template"]["spec"]["containers"][0]["env"] == [drain]
+    external = chart("--set", f"image={IMAGE}", "--set", "worker.autoscaling=external")
+    assert "replicas" not in by_name(external, "Deployment")["slipstream-worker"]["spec"]
+    assert by_name(external, "HorizontalPodAutoscaler").keys() == {"slipstream-gateway"}
+    data = named["ConfigMap", "slipstream"]["data"]
     assert data["SLIPSTREAM_MODEL_STORE"] == "s3://models/production"
     assert data["SLIPSTREAM_STATE"] == "/var/lib/slipstream"
     secrets = {
         kind: one["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"]
-        for (kind, _), one in by_name.items()
+        for (kind, _), one in named.items()
         if kind in {"Deployment", "Job"}
     }
     assert secrets == {"Deployment": "ours", "Job": "admin"}
     accounts = {
         name: one["metadata"].get("annotations")
-        for (kind, name), one in by_name.items()
+        for (kind, name), one in named.items()
         if kind == "ServiceAccount"
     }
     assert accounts == {
@@ -247,12 +399,26 @@ def test_the_values_of_the_chart_are_used(tmp_path: Path) -> None:
         "slipstream-worker": None,
         "slipstream-inference-server": None,
     }
-    job = by_name["Job", "slipstream-migration"]["spec"]["template"]["spec"]
+    job = named["Job", "slipstream-migration"]["spec"]["template"]["spec"]
     assert job["nodeSelector"] == {"disk": "fast"}
     others = ("--set", f"image={IMAGE}", "--set", "secretName=ours")
     plain = chart(*others, "--set", "migration.enabled=false")
     assert "Job" not in {one["kind"] for one in plain}
     assert {pod["volumes"][0]["secret"]["secretName"] for pod in pods(chart(*others))} == {"ours"}
+
+
+@pytest.mark.services
+def test_the_commands_and_manifests_of_the_page_are_valid() -> None:
+    page = (KUBERNETES.parent / "docs/kubernetes.md").read_text()
+    (install,) = re.findall(r"^helm install (.+?[^\\])\n", page, re.DOTALL | re.MULTILINE)
+    documents = chart(*shlex.split(install.replace("\\\n", ""))[4:])
+    validate(documents)
+    (settings,) = by_name(documents, "ConfigMap").values()
+    assert {"SLIPSTREAM_MODEL_STORE", "SLIPSTREAM_TRUSTED_PROXIES"} <= settings["data"].keys()
+    manifests = re.findall(r"```yaml\n(.+?)```", page, re.DOTALL)
+    assert manifests
+    validate([yaml.safe_load(manifest) for manifest in manifests])
+    assert "metrics-server" in page
 
 
 @pytest.mark.services
@@ -274,8 +440,8 @@ def test_wrong_values_of_the_chart_are_refused(given: str, named: str) -> None:
 
 
 @pytest.mark.processes
-def test_the_servers_of_a_model_are_valid_and_named_after_it(rendered: str) -> None:
-    documents = list(yaml.safe_load_all(rendered))
+def test_the_servers_of_a_model_are_valid_and_named_after_it(rendered: Result) -> None:
+    documents = list(yaml.safe_load_all(rendered.stdout))
     validate(documents)
     check_pods(documents)
     deployment, budget = documents
@@ -288,6 +454,65 @@ def test_the_servers_of_a_model_are_valid_and_named_after_it(rendered: str) -> N
     assert "--advertise=$(POD_IP)" in container["args"]
     assert container["image"] == IMAGE
     assert container["resources"]["limits"]["memory"] == "516Mi"
+    assert deployment["spec"]["progressDeadlineSeconds"] >= 600
+    spread = pods(documents)[0]["topologySpreadConstraints"]
+    assert {each["topologyKey"] for each in spread} == {
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    }
+    assert rendered.stderr.count("in the clear") == 2
+
+
+@pytest.mark.processes
+def test_pods_use_tls_and_leave_their_number_to_an_autoscaler_where_that_is_asked_for(
+    cli: Cli, rendered: Result
+) -> None:
+    more = ("--tls-secret", "servers-tls", "--gateway", "https://api.example.com", "--autoscaled")
+    printed = cli.run("k8s", "render", "My_Model", "--image", IMAGE, *more)
+    assert "in the clear" not in printed.stderr
+    documents = list(yaml.safe_load_all(printed.stdout))
+    validate(documents)
+    deployment, _ = documents
+    assert "replicas" not in deployment["spec"]
+    (pod,) = pods(documents)
+    (container,) = pod["containers"]
+    (mounted,) = [each for each in pod["volumes"] if each["name"] == "tls"]
+    assert mounted["secret"]["secretName"] == "servers-tls"
+    folder = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}["tls"]
+    expected = {f"--tls-certificate={folder}/tls.crt", f"--tls-key={folder}/tls.key"}
+    assert expected <= set(container["args"])
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["scheme"] == "HTTPS"
+    assert container["args"][0] == "inference-server"
+    settings.check([word for word in container["args"][1:] if word.startswith("--")])
+    refused = cli.run("k8s", "render", "My_Model", "--image", IMAGE, "--tls-secret", "a b")
+    assert refused.exit_code == 2
+
+
+def test_a_large_model_has_more_time_and_disk() -> None:
+    size = 20 << 30
+    manifest = Manifest(
+        name="large",
+        version=1,
+        created_at="",
+        sha256="",
+        files=(File(path="model.onnx", size=size, sha256=""),),
+        inputs=(),
+        outputs=(),
+        unsupported_inputs={},
+        unsupported_outputs={},
+        opset={},
+        ir_version=9,
+        producer="",
+    )
+    given = {"image": IMAGE, "store": "s3://models/pods", "gateway": "http://a:1", "cpu": "1"}
+    documents = list(yaml.safe_load_all(rendered_of(manifest, None, replicas="", **given)))
+    validate(documents)
+    check_pods(documents)
+    (deployment,) = by_name(documents, "Deployment").values()
+    assert deployment["spec"]["progressDeadlineSeconds"] >= 2_600
+    (cache,) = [each for each in pods(documents)[0]["volumes"] if each["name"] == "cache"]
+    assert quantity(cache["emptyDir"]["sizeLimit"]) > size
 
 
 def test_a_folder_cannot_be_a_store_of_pods(cli: Cli) -> None:

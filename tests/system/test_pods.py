@@ -112,7 +112,8 @@ class Pod:
             words = [word.replace(old, new) for word in words]
         run = [*PODMAN, "run", "--rm", f"--name={self._name}", "--network=host", *limits()]
         run += ["--log-driver=none", *_rights(spec, container)]
-        run += [f"--env={name}={value}" for name, value in variables.items()]
+        own = {each["name"]: each["value"] for each in container.get("env", ()) if "value" in each}
+        run += [f"--env={name}={value}" for name, value in (variables | own).items()]
         run += self._mounts(spec, container, secret)
         self._log = folder / "log"
         with self._log.open("w") as log:
