@@ -98,8 +98,10 @@ async def pepper_problem(db: Database, given: str | None, state: Path) -> Pepper
         StorageError: as `load_pepper`.
     """
     expected = await _digest_of(db)
+    # Read before the file is looked for: another first process makes that before it writes any row.
+    is_used = expected is not None or await _has_keys(db)
     if not has_pepper(given, state):
-        if expected is None and not await _has_keys(db):
+        if not is_used:
             return None
         message = (
             f"{_VARIABLE}: expected the key pepper with which this database was used, got none, "
