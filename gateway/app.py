@@ -25,6 +25,7 @@ from gateway.call_watches.other_requests import WatchedRequests
 from gateway.call_watches.router import router as call_watches
 from gateway.console.router import pages
 from gateway.console.router import router as console
+from gateway.console.user_storage import UserStorageService
 from gateway.container import Container
 from gateway.deployments.rollouts.router import router as rollouts
 from gateway.deployments.router import router as deployments
@@ -188,6 +189,7 @@ def _services(container: Container) -> dict[type[object], object]:
     services, cleanup = container.services, container.execution.cleanup
     objects = (
         container.settings,
+        UserStorageService(container.db),
         container.authentication,
         container.limits,
         container.proxies,

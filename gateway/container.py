@@ -58,6 +58,7 @@ from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
+from gateway.storage.user_storage import UserLimits
 from gateway.system.service import SystemService
 from gateway.trigger.batch_calls import BatchCalls
 from gateway.trigger.run_calls import RunCalls
@@ -82,7 +83,7 @@ class Container:
     ) -> None:
         self.settings = settings
         self._certificate = certificate
-        self.db = Database(settings.database)
+        self.db = Database(settings.database, UserLimits.of(settings))
         self.feed = ChangeFeed(self.db)
         self.metrics = GatewayMetrics()
         registry = self.metrics.registry

@@ -108,8 +108,9 @@ class Services:
         self.usage = UsageService(db)
         self.advice = AdviceService(db, self.usage)
         servers = ServerPreparation(self.fleet.store)
-        self.versions = VersionService(db, snapshots, servers)
-        self.rollouts = RolloutService(db, snapshots, servers)
+        kept = settings.deployment_versions
+        self.versions = VersionService(db, snapshots, servers, kept_versions=kept)
+        self.rollouts = RolloutService(db, snapshots, servers, kept_versions=kept)
         self.examples = ExampleService(db, settings)
         self.audit = AuditLog(db)
         self.search = SearchService(db, self.models)

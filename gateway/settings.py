@@ -192,6 +192,20 @@ class Settings(BaseSettings):
     user_run_storage_bytes: int = Field(default=8 * 1024**3, ge=1024)
     """Bytes of the stored runs and webhook events of one user; at most half of
     `run_storage_bytes`."""
+    user_definition_bytes: int = Field(default=2 * 1024**3, ge=1024)
+    """Bytes of the flows of one user with their revisions, and of the versions of deployments. With
+    SQLite at most half of what the disk holds, of which twice the reserve of runs stays free."""
+    user_deployments: int = Field(default=5000, ge=1)
+    """Deployments that one user may have."""
+    user_api_keys: int = Field(default=5000, ge=1)
+    """API keys that one user may have."""
+    user_audit_bytes: int = Field(default=1024**3, ge=1024)
+    """Bytes of the audit events of what one user has done, above which changes are refused."""
+    audit_retention_days: int | None = Field(default=None, ge=90, le=36_500)
+    """Days that audit events are kept. Default: until `slipstream audit prune` deletes them."""
+    deployment_versions: int = Field(default=100, ge=1)
+    """Newest versions of a deployment that are kept; older ones that nothing runs are deleted when
+    a version is added."""
     session_idle_hours: float = Field(default=12.0, gt=0, le=24 * 365)
     """Hours without a request after which a console session ends."""
     session_days: float = Field(default=30.0, gt=0, le=3650)

@@ -110,6 +110,7 @@ class LoginService:
             if row.password_hash != before:
                 message = "the password was changed concurrently: log in again"
                 raise GatewayError(ErrorCode.CONFLICT, message)
+            await self._throttle.check_audit_room(session, row.id)
             row.password_hash, row.password_changed_at = hashed, now()
             await end_sessions_of(session, user.id, but=actor.session_id)
             await store.delete_invitation(session, user.id)
@@ -132,6 +133,7 @@ class LoginService:
             if row.password_hash != hashed or row.state != UserState.ACTIVE:
                 message = "the user was changed during the login: log in again"
                 raise GatewayError(ErrorCode.LOGIN_FAILED, message)
+            await self._throttle.check_audit_room(session, row.id)
             row.last_login_at = now()
             row.password_hash = rehashed or hashed
             opened = await self._sessions.open(

@@ -15,6 +15,7 @@ from gateway.limits.client_subnet import client_subnet
 from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
+from gateway.storage.user_storage import is_audit_full
 from protos.errors import ErrorCode
 
 WINDOW = timedelta(minutes=15)
@@ -22,6 +23,8 @@ MAX_FAILURES_PER_EMAIL = 10
 """Per window: about a thousand guesses a day, against passwords of a hundred million guesses."""
 MAX_FAILURES_PER_ADDRESS = 50
 """Higher than per e-mail address, because an office shares an address."""
+MAX_LOGINS_WITHOUT_ROOM = 20
+"""Per window, of a user whose audit events exceed their limit: logins must not fill the disk."""
 MAX_AUDIT_EVENTS = 50
 """Per window, for users and addresses each: failed logins must not fill the audit log."""
 
@@ -103,6 +106,25 @@ class LoginThrottle:
                     await store.reset_failures(session, subject)
                 else:
                     await store.decrement_failures(session, subject)
+
+    async def check_audit_room(self, session: AsyncSession, user_id: str) -> None:
+        """Count, in the caller's transaction, a login of a user whose audit events have no room.
+
+        Raises:
+            GatewayError: TOO_MANY_FAILURES.
+        """
+        if await is_audit_full(session, user_id):
+            moment = now()
+            count = await self._count(session, self._subject("full", user_id), moment)
+            if count > MAX_LOGINS_WITHOUT_ROOM:
+                message = (
+                    f"{MAX_LOGINS_WITHOUT_ROOM} logins in {WINDOW.seconds // 60} minutes, the most "
+                    "while your audit events have no room (setting SLIPSTREAM_USER_AUDIT_BYTES): "
+                    "use a session that you have, or retry later"
+                )
+                raise GatewayError(
+                    ErrorCode.TOO_MANY_FAILURES, message, retry_after=WINDOW.total_seconds()
+                )
 
     async def _may_record(self, session: AsyncSession, kind: str) -> bool:
         return await self._count(session, self._subject("acts", kind), now()) <= MAX_AUDIT_EVENTS

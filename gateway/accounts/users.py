@@ -28,6 +28,7 @@ from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.tables import Profile
+from gateway.storage.user_storage import forget_stored
 from protos.errors import ErrorCode
 
 MAX_EMAIL_LENGTH = 254
@@ -181,6 +182,7 @@ class UserService:
                 model.owner_id = None
             await session.delete(row)
             await session.flush()
+            await forget_stored(session, row.id)
             await record_user(session, "delete", row, before=row_snapshot(row))
             for deployment_id in deployments:
                 record_change(session, ChangeKind.DEPLOYMENT, deployment_id)

@@ -65,6 +65,11 @@ class AuditLog:
             total += deleted
         return total
 
+    async def has_older(self, before: datetime) -> bool:
+        """Whether there are events older than `before`."""
+        async with self._db.read() as session:
+            return await store.has_older(session, before)
+
     async def _prune_batch(self, before: datetime, *, recorded: bool) -> int:
         async with self._db.write() as session:
             deleted = await store.delete_before(session, before, limit=_PRUNE_BATCH_ROWS)
@@ -77,3 +82,18 @@ class AuditLog:
                     after={"before": before},
                 )
         return deleted
+
+
+class KeptAuditEvents:
+    """Deletes audit events that are older than they are kept; once a day, as that is an event."""
+
+    def __init__(self, log: AuditLog, *, days: int) -> None:
+        self._log = log
+        self._kept = timedelta(days=days)
+
+    async def prune(self, _: datetime) -> int:
+        """Delete them all, and return how many; the retention of runs does not matter."""
+        before = (now() - self._kept).replace(hour=0, minute=0, second=0, microsecond=0)
+        if not await self._log.has_older(before):
+            return 0
+        return await self._log.prune(before)

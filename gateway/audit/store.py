@@ -45,6 +45,12 @@ async def delete_before(session: AsyncSession, before: datetime, *, limit: int) 
     return len(found)
 
 
+async def has_older(session: AsyncSession, before: datetime) -> bool:
+    """Whether there are events older than `before`."""
+    old = select(AuditEvent.id).where(AuditEvent.created_at < before).limit(1)
+    return (await session.execute(old)).first() is not None
+
+
 def _conditions(which: AuditFilter) -> Iterator[ColumnElement[bool]]:
     conditions = (
         (AuditEvent.owner_id, which.owner_id),

@@ -11,6 +11,7 @@ from gateway.accounts.setup import SetupService
 from gateway.auth.access import ManagerOrAnonymous
 from gateway.console.files import ConsoleFiles
 from gateway.console.schemas import VERSION, InfoOut
+from gateway.console.user_storage import UserStorageService
 from gateway.dependencies import from_app
 from gateway.errors import GatewayError
 from gateway.operations import DocumentedRouter
@@ -32,13 +33,15 @@ pages = APIRouter(include_in_schema=False)
 async def show_info(
     setup: Annotated[SetupService, from_app(SetupService)],
     settings: Annotated[Settings, from_app(Settings)],
+    stored: Annotated[UserStorageService, from_app(UserStorageService)],
     actor: ManagerOrAnonymous,
 ) -> InfoOut:
     """Describe the installation. Without a credential: its version, and if it needs a set-up."""
     setup_required = await setup.is_required()
     if actor is None:
         return InfoOut(version=VERSION, setup_required=setup_required)
-    return InfoOut.of(settings, setup_required=setup_required)
+    mine = await stored.of(actor.profile_id)
+    return InfoOut.of(settings, mine, setup_required=setup_required)
 
 
 @pages.get("/")

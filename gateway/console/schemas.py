@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.deployments.schemas import SettingsIn
 from gateway.settings import Settings
+from gateway.storage.user_storage import StoredOfUser
 
 VERSION = version("slipstream")
 
@@ -44,6 +45,16 @@ class InstallationLimits(BaseModel):
     """Model versions that one user may have uploaded."""
     user_run_storage_bytes: int
     """Bytes of the stored runs and webhook events of one user."""
+    user_definition_bytes: int
+    """Bytes of the flows of one user with their revisions, and of the versions of deployments."""
+    user_deployments: int
+    """Deployments that one user may have."""
+    user_api_keys: int
+    """API keys that one user may have."""
+    user_audit_bytes: int
+    """Bytes of the audit events of what one user has done."""
+    deployment_versions: int
+    """Newest versions of a deployment that are kept, although nothing runs them."""
     infer_timeout_seconds: float
     """The longest duration of a call of `/v2` or gRPC."""
     request_timeout_seconds: float
@@ -62,6 +73,34 @@ class InstallationLimits(BaseModel):
     """Limit of deployments that have no `calls_per_day` of their own."""
     deployment_concurrent_runs: int | None
     """Limit of deployments that have no `concurrent_runs` of their own."""
+
+
+class StoredAmount(BaseModel):
+    """How much of something is stored."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
+
+    number: int
+    """How many."""
+    bytes: int
+    """What they take; 0 where only the number is limited."""
+
+
+class StoredOut(BaseModel):
+    """What is stored of a user."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    flows: StoredAmount
+    """With their revisions. They and `versions` share `user_definition_bytes`."""
+    versions: StoredAmount
+    """Of deployments."""
+    deployments: StoredAmount
+    """Without deleted ones."""
+    api_keys: StoredAmount
+    """Also those that are deactivated or have expired."""
+    audit_events: StoredAmount
+    """Of what the user has done."""
 
 
 class DeploymentDefaults(SettingsIn):
@@ -90,10 +129,12 @@ class InfoOut(BaseModel):
     """The settings that a deployment has where it is created without them."""
     retention_days: int | None = None
     """Days that finished runs are kept."""
+    stored: StoredOut | None = None
+    """What is stored of the user."""
 
     @classmethod
-    def of(cls, settings: Settings, *, setup_required: bool) -> Self:
-        """Return all of it, for those who have a credential."""
+    def of(cls, settings: Settings, stored: StoredOfUser, *, setup_required: bool) -> Self:
+        """Return all of it, for a user of whom so much is `stored`."""
         return cls(
             version=VERSION,
             setup_required=setup_required,
@@ -103,6 +144,7 @@ class InfoOut(BaseModel):
             limits=InstallationLimits.model_validate(settings),
             deployment_defaults=_DEFAULTS,
             retention_days=settings.run_retention_days,
+            stored=StoredOut.model_validate(dict(stored)),
         )
 
 

@@ -133,17 +133,28 @@ def end_by_promotion(deployment: Deployment, rollout: Rollout) -> None:
 async def find_version(
     session: AsyncSession, deployment: Deployment, number: int
 ) -> DeploymentVersion:
-    """Return one version, or raise NOT_FOUND with the existing numbers."""
+    """Return one version.
+
+    Raises:
+        GatewayError: NOT_FOUND with the existing numbers; GONE if it was pruned.
+    """
     newest = await newest_version(session, deployment)
     if not 1 <= number <= newest:
         numbers = "1" if newest == 1 else f"1 to {newest}"
         message = f"deployment '{deployment.name}' has no version {number}: expected {numbers}"
         raise GatewayError(ErrorCode.NOT_FOUND, message)
-    return await session.get_one(DeploymentVersion, (deployment.id, number))
+    version = await session.get(DeploymentVersion, (deployment.id, number))
+    if version is None:
+        message = (
+            f"version {number} of deployment '{deployment.name}' was deleted: of those that nothing"
+            " runs, the newest are kept (setting SLIPSTREAM_DEPLOYMENT_VERSIONS)"
+        )
+        raise GatewayError(ErrorCode.GONE, message)
+    return version
 
 
 async def newest_version(session: AsyncSession, deployment: Deployment) -> int:
-    """Return the highest version number: versions are numbered from 1, without gaps."""
+    """Return the highest version number: the newest version is never pruned."""
     newest = select(func.max(DeploymentVersion.version)).where(
         DeploymentVersion.deployment_id == deployment.id
     )

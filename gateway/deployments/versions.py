@@ -15,6 +15,7 @@ from gateway.deployments.diff import Difference, Side, compare
 from gateway.deployments.live_deployment import build_live_deployment
 from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.snapshots import NO_NOTE, Snapshotter, VersionNote
+from gateway.deployments.version_pruning import prune_versions
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
 from gateway.storage.changes import ChangeKind, record_change
@@ -50,8 +51,12 @@ class VersionService:
         db: Database,
         snapshots: Snapshotter,
         servers: ServerPreparation,
+        *,
+        kept_versions: int,
     ) -> None:
+        """Keep so many of the newest versions of a deployment, whether anything runs them."""
         self._db = db
+        self._kept_versions = kept_versions
         self._snapshots = snapshots
         self._servers = servers
 
@@ -85,6 +90,13 @@ class VersionService:
             build_live_deployment(row, version)
             session.add(version)
             await _end_rollout(session, row)
+            await prune_versions(
+                session,
+                row,
+                newest=row.live_version,
+                replaced=was.version,
+                kept=self._kept_versions,
+            )
             view = await load_deployment_view(session, row)
             old, new = seen(was), seen(version)
             await record_deployment(session, "redeploy", row, before=old, after=new)
@@ -95,7 +107,8 @@ class VersionService:
         """Make another version live, without creating a new one.
 
         Raises:
-            GatewayError: NOT_FOUND, GONE; INVALID_FLOW if it can no longer run, for example because
+            GatewayError: NOT_FOUND; GONE, also for a version that was pruned; INVALID_FLOW if it
+                can no longer run, for example because
                 a model was removed, or the mode is now fast and it needs the engine; CONFLICT as
                 for `redeploy`; errors of `ServerPreparation`.
         """
@@ -106,6 +119,7 @@ class VersionService:
         await self._servers.prepare(before, live, version)
         async with self._db.write() as session:
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
+            version = await store.find_version(session, row, number)
             build_live_deployment(row, version)
             store.claim_promotion(row, sequence)
             was = await store.live_version(session, row)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.audit.service import AuditLog, KeptAuditEvents
 from gateway.broker.broker import parse_broker_url
 from gateway.broker.worker_files import WakeFile
 from gateway.execution.compiled_flow import CompiledFlowCache
@@ -21,7 +22,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.outbound.http import GuardedHttpClient
 from gateway.rehearsals.store import KeptRehearsals
 from gateway.runs.cleanup import DeletedOwnerCleanup
-from gateway.runs.retention import KeptForDay, Retention
+from gateway.runs.retention import KeptForDay, PrunableStore, Retention
 from gateway.runs.storage_quota import StorageLimits, StorageQuota
 from gateway.runs.storage_usage import StorageCounts
 from gateway.runs.store import RunStore
@@ -122,14 +123,17 @@ def build_execution(
     cleanup = DeletedOwnerCleanup(db, store)
     registry = gateway_metrics.registry
     metrics = RunMetrics(registry, max_stored_bytes=limits.installation_bytes)
+    kept: dict[str, PrunableStore] = {
+        "runs": store,
+        "tests": KeptForDay(store.prune_tests),
+        "rehearsals": KeptForDay(KeptRehearsals(db).prune),
+        "deliveries": webhooks.store,
+    }
+    if settings.audit_retention_days is not None:
+        kept["audit_events"] = KeptAuditEvents(AuditLog(db), days=settings.audit_retention_days)
     retention = Retention(
         db,
-        {
-            "runs": store,
-            "tests": KeptForDay(store.prune_tests),
-            "rehearsals": KeptForDay(KeptRehearsals(db).prune),
-            "deliveries": webhooks.store,
-        },
+        kept,
         days=settings.run_retention_days,
         registry=registry,
     )

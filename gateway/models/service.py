@@ -33,6 +33,7 @@ from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest
 from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Model
+from gateway.storage.user_storage import check_room
 from model_store.errors import StoreError
 from model_store.folder_store import FolderStore
 from model_store.manifest import Manifest
@@ -160,6 +161,7 @@ class ModelService:
         private = Visibility.PRIVATE if profile_id is not None else Visibility.SHARED
         new = Model(name=name, owner_id=owner_id, visibility=visibility or private)
         loop = asyncio.get_running_loop()
+        await self._check_room(profile_id)
         if await self._ask(lambda: self._store.versions(name)):
             await self._check_may_publish(profile_id, name, visibility)
 
@@ -210,8 +212,13 @@ class ModelService:
     async def set_label(
         self, profile_id: str | None, name: str, label: str, version: int
     ) -> ModelEntry:
-        """Point a label to a version; raise NOT_FOUND or ROLE_FORBIDDEN."""
+        """Point a label to a version.
+
+        Raises:
+            GatewayError: NOT_FOUND, ROLE_FORBIDDEN; STORAGE_QUOTA_EXCEEDED as `check_room`.
+        """
         store = await self._managed_store(profile_id, name)
+        await self._check_room(profile_id)
         old = await self._ask(lambda: store.labels(name).get(label))
         await self._ask(lambda: store.set_label(name, label, version))
         before, after = label_fields(label, old), label_fields(label, version)
@@ -278,6 +285,12 @@ class ModelService:
         if await self._ask(lambda: store.versions(name)) and not user.may_manage(row):
             raise not_yours(name)
         return store
+
+    async def _check_room(self, profile_id: str | None) -> None:
+        """Raise as `check_room`, before the store is changed."""
+        if profile_id is not None:
+            async with self._db.read() as session:
+                await check_room(session, profile_id)
 
     async def _check_may_publish(
         self, profile_id: str | None, name: str, visibility: Visibility | None

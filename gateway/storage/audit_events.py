@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.storage.audit_tables import AuditEvent
 from gateway.storage.masking import mask_secrets, mask_text
 from gateway.storage.tables import Profile, Table
+from gateway.storage.user_storage import check_change
 
 _EXCLUDED_COLUMNS = frozenset(
     {
@@ -73,6 +74,19 @@ class AuditTarget(StrEnum):
     WEBHOOK = "webhook"
 
 
+_WITHOUT_ROOM_VERBS = frozenset(
+    {
+        *("cancel", "deactivate", "disable", "end_grace", "end_overlap", "pause", "roll_back"),
+        *("label", "publish", "stop"),
+    }
+)
+"""Of actions that need no room in the quotas of users: each ends something that needed it, or has
+been done to files already. Deletions need none either."""
+_WITHOUT_ROOM_TARGETS = frozenset(
+    {AuditTarget.ADDRESS, AuditTarget.AUDIT_LOG, AuditTarget.SESSION, AuditTarget.USER}
+)
+"""The same: log-in stays possible, and what only administrators do."""
+
 # Any: JSON, and times
 AuditFields = Mapping[str, Any]
 """Fields of the target by name; `record_event` masks secrets."""
@@ -94,6 +108,10 @@ async def record_event(
     With both `before` and `after`, only the fields that differ are stored; if none differs, nothing
     is recorded. `before` alone is a deletion, `after` alone a creation. `owner_id` is the profile
     that the target belongs to, if that is not the actor.
+
+    Raises:
+        GatewayError: STORAGE_QUOTA_EXCEEDED if what the transaction has written exceeds a quota of
+            the user, or the disk has too little room; not for what ends or deletes something.
     """
     old, new = _changed_fields(before, after)
     if before is not None and after is not None and not (old or new):
@@ -117,6 +135,15 @@ async def record_event(
             after=new and mask_secrets(new),
         )
     )
+    if actor.profile_id is not None and _needs_room(action, target_kind, after):
+        await session.flush()
+        await check_change(session, action, actor_id=actor.profile_id, owner_id=owner_id)
+
+
+def _needs_room(action: str, target: AuditTarget, after: AuditFields | None) -> bool:
+    verb = action.rpartition(".")[2]
+    ends = after is None or verb in _WITHOUT_ROOM_VERBS
+    return not ends and target not in _WITHOUT_ROOM_TARGETS
 
 
 def row_snapshot(row: Table) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from gateway.storage.changes import write_changes
 from gateway.storage.commit_signal import commit_signal
 from gateway.storage.disk_space import is_disk_full, room_on_disk
 from gateway.storage.stored_json import dump_stored
+from gateway.storage.user_storage import USER_QUOTA, UserLimits, UserQuota
 
 _Result = TypeVar("_Result")
 
@@ -99,13 +100,15 @@ def with_immediate_transactions(engine: AsyncEngine) -> AsyncEngine:
 class Database:
     """Sessions on one database. Rows stay readable after their session has ended."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limits: UserLimits | None = None) -> None:
+        """Without `limits`, users may store anything: see `user_storage.py`."""
         self.url = parse_url(url)
         self._file = sqlite_file(self.url)
         self._engine = create_engine(self.url)
         sessions = _SqliteSession if self._file else AsyncSession
+        info = {} if limits is None else {USER_QUOTA: UserQuota(limits, self.folder)}
         self._transactions = async_sessionmaker(
-            self._engine, class_=sessions, expire_on_commit=False
+            self._engine, class_=sessions, expire_on_commit=False, info=info
         )
         # On PostgreSQL a transaction costs two round trips, and adds nothing to one that only reads
         # at READ COMMITTED: every statement sees the latest commits.
@@ -113,11 +116,16 @@ class Database:
             self._transactions
             if self._file
             else async_sessionmaker(
-                self._engine.execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False
+                self._engine.execution_options(isolation_level="AUTOCOMMIT"),
+                expire_on_commit=False,
+                info=info,
             )
         )
         self._writes = async_sessionmaker(
-            with_immediate_transactions(self._engine), class_=sessions, expire_on_commit=False
+            with_immediate_transactions(self._engine),
+            class_=sessions,
+            expire_on_commit=False,
+            info=info,
         )
         # SQLite allows one writer. A connection that finds the file locked sleeps for milliseconds
         # before it tries again, so writers of the same process queue here instead.

@@ -22,7 +22,17 @@ def room_on_disk(folder: Path) -> int:
     Negative: part of the reserve is in use.
     """
     disk = shutil.disk_usage(folder)
-    return disk.free - min(_RESERVE_BYTES, disk.total // _RESERVE_PARTS)
+    return disk.free - _reserve(disk.total)
+
+
+def room_beside_runs(folder: Path) -> int:
+    """Return what `room_on_disk` does, less another reserve: what runs can use even then."""
+    disk = shutil.disk_usage(folder)
+    return disk.free - 2 * _reserve(disk.total)
+
+
+def _reserve(total: int) -> int:
+    return min(_RESERVE_BYTES, total // _RESERVE_PARTS)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -19,6 +19,7 @@ from gateway.storage.ownership import find_owned
 from gateway.storage.paging import Page, PageRequest, fetch_page
 from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Deployment
+from gateway.storage.user_storage import check_room
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from gateway.webhooks import listing
 from gateway.webhooks.audit_events import public_fields, record_webhook_event
@@ -206,9 +207,10 @@ class WebhookService:
         """Send a test event now, whatever the endpoint's state, and return the result.
 
         Raises:
-            GatewayError: as `get`.
+            GatewayError: as `get`; STORAGE_QUOTA_EXCEEDED as `check_room`.
         """
         async with self._db.write() as session:
+            await check_room(session, profile_id)
             endpoint = await _find(session, profile_id, deployment_id)
             values = delivery_values(
                 endpoint.row,

@@ -18,6 +18,7 @@ from gateway.deployments.rollouts.observations import Observations
 from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.settings import DeploymentStatus, ExecutionMode
 from gateway.deployments.snapshots import NO_NOTE, FlowSnapshot, Snapshotter, VersionNote
+from gateway.deployments.version_pruning import prune_versions
 from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.storage.changes import ChangeKind, record_change
@@ -47,8 +48,17 @@ class NewRollout:
 class RolloutService:
     """The rollouts of a profile's deployments. Each deployment has one at a time."""
 
-    def __init__(self, db: Database, snapshots: Snapshotter, servers: ServerPreparation) -> None:
+    def __init__(
+        self,
+        db: Database,
+        snapshots: Snapshotter,
+        servers: ServerPreparation,
+        *,
+        kept_versions: int,
+    ) -> None:
+        """Keep so many of the newest versions of a deployment, whether anything runs them."""
         self._db = db
+        self._kept_versions = kept_versions
         self._snapshots = snapshots
         self._servers = servers
 
@@ -92,8 +102,17 @@ class RolloutService:
                 number = await store.newest_version(session, row) + 1
                 candidate = snapshot.version(row.id, number, key_id=key_id, note=new.note)
                 session.add(candidate)
+            else:
+                candidate = await store.find_version(session, row, number)
             build_live_deployment(row, candidate)
             rollout = await self._insert(session, row, number, new)
+            await prune_versions(
+                session,
+                row,
+                newest=await store.newest_version(session, row),
+                replaced=live.version,
+                kept=self._kept_versions,
+            )
             await record_deployment(session, "start_rollout", row, after=rollout_fields(rollout))
             record_change(session, ChangeKind.DEPLOYMENT, row.id)
         return rollout

@@ -65,7 +65,7 @@ async def test_users_are_told_the_settings(served_gateway: ServedGateway, creden
     settings = served_gateway.container.settings
     assert set(told) == {
         *("version", "setup_required", "public_base_url", "grpc_address", "features", "limits"),
-        *("deployment_defaults", "retention_days"),
+        *("deployment_defaults", "retention_days", "stored"),
     }
     assert (told["version"], told["setup_required"]) == (VERSION, False)
     assert told["public_base_url"] is None

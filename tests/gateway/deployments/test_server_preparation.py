@@ -72,7 +72,8 @@ class Site:
     def versions(self, ready_timeout: float = 60.0) -> VersionService:
         """Return the service, which waits for servers up to `ready_timeout` seconds."""
         servers = ServerPreparation(self.fleet, ready_timeout=ready_timeout, connect_seconds=0)
-        return VersionService(self.in_process_gateway.db, self.snapshots, servers)
+        db = self.in_process_gateway.db
+        return VersionService(db, self.snapshots, servers, kept_versions=100)
 
 
 _INPUT = {"id": "input", "type": "api_input", "config": {}}
