@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from sqlalchemy import BigInteger, cast, delete, func, insert, select
+from sqlalchemy import BigInteger, cast, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
@@ -57,6 +57,9 @@ class Stored(NamedTuple):
 StoredOfUser = Mapping[StorageKind, Stored]
 """By kind; all kinds."""
 _NOTHING = Stored(0, 0)
+_FREE_PAGES_BYTES = text(
+    "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
+)
 _DEFINITIONS = frozenset({StorageKind.FLOWS, StorageKind.VERSIONS})
 _AUDIT = frozenset({StorageKind.AUDIT_EVENTS})
 
@@ -115,14 +118,14 @@ async def check_change(
     quota: UserQuota | None = session.info.get(USER_QUOTA)
     if quota is None:
         return
-    quota.check_disk()
+    room = await quota.check_disk(session)
     kinds = _GROWS.get(action, frozenset())
     if owner_id is None or owner_id == actor_id:
-        await quota.check(session, actor_id, kinds | _AUDIT)
+        await quota.check(session, actor_id, kinds | _AUDIT, room)
         return
-    await quota.check(session, actor_id, _AUDIT)
+    await quota.check(session, actor_id, _AUDIT, room)
     if kinds:
-        await quota.check(session, owner_id, kinds)
+        await quota.check(session, owner_id, kinds, room)
 
 
 async def check_room(session: AsyncSession, profile_id: str) -> None:
@@ -133,7 +136,7 @@ async def check_room(session: AsyncSession, profile_id: str) -> None:
     """
     quota: UserQuota | None = session.info.get(USER_QUOTA)
     if quota is not None:
-        quota.check_disk()
+        await quota.check_disk(session)
         stored = await read_stored(session, profile_id)
         if quota.is_audit_full(stored):
             raise GatewayError(ErrorCode.STORAGE_QUOTA_EXCEEDED, quota.audit_message(stored))
@@ -153,29 +156,43 @@ class UserQuota:
         self._limits = limits
         self._folder = folder
 
-    def check_disk(self) -> None:
-        """Raise STORAGE_QUOTA_EXCEEDED if only the room that runs need is left on the disk."""
-        if self._folder is not None and room_beside_runs(self._folder) <= 0:
+    async def check_disk(self, session: AsyncSession) -> int | None:
+        """Return the bytes that the disk holds beside what runs need; None: it is not known.
+
+        Raises:
+            GatewayError: STORAGE_QUOTA_EXCEEDED if it holds none.
+        """
+        if self._folder is None:
+            return None
+        room = room_beside_runs(self._folder)
+        # of the file, which are given back to the disk a while after a deletion
+        room += (await session.execute(_FREE_PAGES_BYTES)).scalar_one()
+        if room <= 0:
             message = (
                 "the database's disk has too little room: delete flows, deployments or runs that "
                 "are not needed, or ask the operator for more"
             )
             raise GatewayError(ErrorCode.STORAGE_QUOTA_EXCEEDED, message)
+        return room
 
     async def check(
-        self, session: AsyncSession, profile_id: str, kinds: frozenset[StorageKind]
+        self,
+        session: AsyncSession,
+        profile_id: str,
+        kinds: frozenset[StorageKind],
+        room: int | None,
     ) -> None:
-        """Check what the session's transaction has written for a user.
+        """Check what the session's transaction has written for a user; `room`: of `check_disk`.
 
         Raises:
             GatewayError: STORAGE_QUOTA_EXCEEDED, with what to delete.
         """
         stored, rows = await _read(session, profile_id)
-        if self._is_near(stored, kinds):
+        if self._is_near(stored, kinds, room):
             # What others are storing now is known when they have ended.
             await advisory_lock(session, f"user storage {profile_id}")
             stored, rows = await _read(session, profile_id)
-        message = self._excess(stored, kinds)
+        message = self._excess(stored, kinds, room)
         if message:
             raise GatewayError(ErrorCode.STORAGE_QUOTA_EXCEEDED, message)
         if rows > _MANY_ROWS:
@@ -194,10 +211,12 @@ class UserQuota:
             "you can delete, pause and deactivate, and calls go on"
         )
 
-    def _is_near(self, stored: StoredOfUser, kinds: frozenset[StorageKind]) -> bool:
+    def _is_near(
+        self, stored: StoredOfUser, kinds: frozenset[StorageKind], room: int | None
+    ) -> bool:
         limits = self._limits
         pairs = {
-            StorageKind.FLOWS: (_definition_bytes(stored), self._definition_limit(stored)),
+            StorageKind.FLOWS: (_definition_bytes(stored), self._definition_limit(stored, room)),
             StorageKind.DEPLOYMENTS: (stored[StorageKind.DEPLOYMENTS].number, limits.deployments),
             StorageKind.API_KEYS: (stored[StorageKind.API_KEYS].number, limits.api_keys),
         }
@@ -205,19 +224,18 @@ class UserQuota:
             limit - used < limit // _NEAR for kind, (used, limit) in pairs.items() if kind in kinds
         )
 
-    def _definition_limit(self, stored: StoredOfUser) -> int:
+    def _definition_limit(self, stored: StoredOfUser, room: int | None) -> int:
         """Return the bytes of definitions that a user may have: at most half of what fits."""
         limit = self._limits.definition_bytes
-        if self._folder is None:
+        if room is None:
             return limit
-        room = max(0, room_beside_runs(self._folder))
         return min(limit, (_definition_bytes(stored) + room) // 2)
 
-    def _excess(self, stored: StoredOfUser, kinds: frozenset[StorageKind]) -> str:
+    def _excess(self, stored: StoredOfUser, kinds: frozenset[StorageKind], room: int | None) -> str:
         """Return which of the limits is exceeded, with what to do; an empty text: none is."""
         limits = self._limits
         if kinds & _DEFINITIONS:
-            most = self._definition_limit(stored)
+            most = self._definition_limit(stored, room)
             if _definition_bytes(stored) > most:
                 return _definitions_exceeded(stored, most)
         deployments = stored[StorageKind.DEPLOYMENTS].number

@@ -243,9 +243,11 @@ class WebhookService:
         """Send a delivery again, under the same id, with a new schedule.
 
         Raises:
-            GatewayError: NOT_FOUND; CONFLICT if its endpoint is disabled.
+            GatewayError: NOT_FOUND; CONFLICT if its endpoint is disabled; STORAGE_QUOTA_EXCEEDED as
+                `check_room`.
         """
         async with self._db.write() as session:
+            await check_room(session, profile_id)
             found = await listing.find_delivery(session, profile_id, message_id)
             endpoint = await _find(session, profile_id, found.deployment_id, lock=True)
             _check_enabled(endpoint.row)

@@ -83,23 +83,46 @@ def test_a_full_disk_of_sqlite_refuses_what_it_cannot_store(disk: SmallDisk) -> 
     up = Up(disk.folder / "state", "--no-demo", *NO_WORKER)
     up.until("documentation")
     installation = Installation(up)
-    flow = {**echo_flow(), "description": "x" * MIB}
+    runs = Runs(installation)
+    deployment = runs.deploy(waiting_flow(1), "async", "server")
+    given = big_input(8 * MIB)
+    accepted = runs.accept(deployment, given)
     gateways = up.gateways()
 
     disk.fill()
-    stored = set()
-    while (answer := installation.http.post("/node/flows/", json=flow)).status_code == 201:
-        stored.add(answer.json()["id"])  # in room that the write-ahead log has left
-        assert len(stored) < 20
+    eventually(lambda: degraded(up), lambda found: found == [FULL])  # its result is not stored
+    answer = installation.http.post("/node/flows/", json=echo_flow())
     refused = problem_of(answer, 507, "storage_quota_exceeded")
-    assert refused["message"].startswith("the database's disk is full; nothing was changed: ")
-    assert degraded(up) == [FULL]
-    assert {each["id"] for each in installation.http.get("/node/flows/").json()["items"]} == stored
+    assert refused["message"].startswith("the database's disk has too little room: delete flows")
+    assert [run["flow_run_id"] for run in runs.list_all()] == [accepted]
 
     disk.make_room()
+    assert runs.until(accepted)["output_data"] == given
     eventually(lambda: degraded(up), lambda found: not found)
-    assert installation.http.post("/node/flows/", json=flow).status_code == 201
+    assert installation.http.post("/node/flows/", json=echo_flow()).status_code == 201
     assert up.gateways() == gateways, "none was restarted"
+    installation.stop()
+
+
+def test_one_user_fills_no_disk_of_sqlite(disk: SmallDisk) -> None:
+    up = Up(disk.folder / "state", "--no-demo", *NO_WORKER)
+    up.until("documentation")
+    installation = Installation(up)
+    runs = Runs(installation)
+    deployment = runs.deploy(echo_flow(), "async", "server")
+    flow = echo_flow()
+    flow["nodes"][0]["notes"] = "x" * MIB
+    saved = []
+    while (answer := installation.http.post("/node/flows/", json=flow)).status_code == 201:
+        saved.append(answer.json()["id"])
+        assert len(saved) < 96
+    refused = problem_of(answer, 507, "storage_quota_exceeded")
+    assert "delete flows that are not needed" in refused["message"]
+    for number in range(5):
+        runs.until(runs.accept(deployment, {"param1": f"{number}"}))  # others go on
+    assert degraded(up) == []
+    assert installation.http.delete(f"/node/flows/{saved[0]}/").status_code == 204
+    assert installation.http.post("/node/flows/", json=flow).status_code == 201
     installation.stop()
 
 
