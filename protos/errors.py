@@ -316,13 +316,14 @@ class ErrorCode(StrEnum):
         http=507,
         grpc="RESOURCE_EXHAUSTED",
         meaning=(
-            "The store of models or of runs, its disk, or the user's share of it has too little "
-            "room for the upload or the run."
+            "A quota of the user or the installation, or the disk, has too little room for the "
+            "upload, the run or the change."
         ),
         advice=(
-            "Remove what is not needed: model versions with `slipstream models remove`, finished "
-            "runs with `slipstream runs delete` or DELETE /node/flow-runs/. Operators can raise "
-            "the setting that the message names, or add disk space."
+            "Remove what the message names: model versions with `slipstream models remove`, "
+            "finished runs with `slipstream runs delete` or DELETE /node/flow-runs/, flows, "
+            "deployments or keys. Operators can raise the setting that the message names, or add "
+            "disk space."
         ),
     )
     UNSUPPORTED_MEDIA_TYPE = ErrorSpec(

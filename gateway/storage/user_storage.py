@@ -27,6 +27,8 @@ USER_QUOTA = "user_quota"
 """Under which a session has its UserQuota; sessions of the command line have none."""
 _NEAR = 4
 """Where less than a quarter of a limit is left, changes of the same user wait for each other."""
+_NEAR_NUMBER, _NEAR_BYTES = 100, 1 << 28
+"""The same where less than this is left: more than what changes at the same time add."""
 _MANY_ROWS = 100
 """Of a user, which are replaced by their sums."""
 _ADDED_UP_AT_ONCE = 10_000
@@ -85,6 +87,14 @@ class UserLimits:
     deployments: int
     api_keys: int
     audit_bytes: int
+
+    @property
+    def numbers(self) -> Mapping[StorageKind, int]:
+        """The limits of what is counted by number."""
+        return {
+            StorageKind.DEPLOYMENTS: self.deployments,
+            StorageKind.API_KEYS: self.api_keys,
+        }
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -164,9 +174,9 @@ class UserQuota:
         """
         if self._folder is None:
             return None
-        room = room_beside_runs(self._folder)
         # of the file, which are given back to the disk a while after a deletion
-        room += (await session.execute(_FREE_PAGES_BYTES)).scalar_one()
+        free_pages: int = (await session.execute(_FREE_PAGES_BYTES)).scalar_one()
+        room = room_beside_runs(self._folder) + free_pages
         if room <= 0:
             message = (
                 "the database's disk has too little room: delete flows, deployments or runs that "
@@ -214,14 +224,13 @@ class UserQuota:
     def _is_near(
         self, stored: StoredOfUser, kinds: frozenset[StorageKind], room: int | None
     ) -> bool:
-        limits = self._limits
-        pairs = {
-            StorageKind.FLOWS: (_definition_bytes(stored), self._definition_limit(stored, room)),
-            StorageKind.DEPLOYMENTS: (stored[StorageKind.DEPLOYMENTS].number, limits.deployments),
-            StorageKind.API_KEYS: (stored[StorageKind.API_KEYS].number, limits.api_keys),
-        }
+        used, limit = _definition_bytes(stored), self._definition_limit(stored, room)
+        if kinds & _DEFINITIONS and limit - used < max(limit // _NEAR, _NEAR_BYTES):
+            return True
         return any(
-            limit - used < limit // _NEAR for kind, (used, limit) in pairs.items() if kind in kinds
+            most - stored[kind].number < max(most // _NEAR, _NEAR_NUMBER)
+            for kind, most in self._limits.numbers.items()
+            if kind in kinds
         )
 
     def _definition_limit(self, stored: StoredOfUser, room: int | None) -> int:
@@ -233,26 +242,19 @@ class UserQuota:
 
     def _excess(self, stored: StoredOfUser, kinds: frozenset[StorageKind], room: int | None) -> str:
         """Return which of the limits is exceeded, with what to do; an empty text: none is."""
-        limits = self._limits
         if kinds & _DEFINITIONS:
             most = self._definition_limit(stored, room)
             if _definition_bytes(stored) > most:
                 return _definitions_exceeded(stored, most)
-        deployments = stored[StorageKind.DEPLOYMENTS].number
-        if StorageKind.DEPLOYMENTS in kinds and deployments > limits.deployments:
-            return (
-                f"you have {deployments - 1} deployments, of {limits.deployments} that a user may "
-                "have (setting SLIPSTREAM_USER_DEPLOYMENTS): delete deployments that are not "
-                "needed, or ask the operator for more"
-            )
-        keys = stored[StorageKind.API_KEYS].number
-        if StorageKind.API_KEYS in kinds and keys > limits.api_keys:
-            return (
-                f"you have {keys - 1} API keys, of {limits.api_keys} that a user may have (setting "
-                "SLIPSTREAM_USER_API_KEYS): delete keys that are not needed, or ask the operator "
-                "for more"
-            )
-        if stored[StorageKind.AUDIT_EVENTS].bytes > limits.audit_bytes and kinds & _AUDIT:
+        for kind, most in self._limits.numbers.items():
+            if kind in kinds and stored[kind].number > most:
+                noun, setting = kind.replace("api_keys", "API keys"), f"USER_{kind.upper()}"
+                return (
+                    f"you have {stored[kind].number - 1} {noun}, of {most} that a user may have "
+                    f"(setting SLIPSTREAM_{setting}): delete {noun} that are not needed, or ask "
+                    "the operator for more"
+                )
+        if kinds & _AUDIT and stored[StorageKind.AUDIT_EVENTS].bytes > self._limits.audit_bytes:
             return self.audit_message(stored)
         return ""
 

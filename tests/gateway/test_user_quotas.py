@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -146,12 +147,24 @@ async def test_deployments_and_keys_are_limited_by_number(gateway_with: Open) ->
         made.append(answer.json()["id"])
     message = refused(answer)
     assert message.startswith("you have 5 API keys, of 5 that a user may have (setting SLIPSTREAM_")
-    assert "delete keys" in message
+    assert "delete API keys" in message
     assert refused(await user.post(f"{KEYS}{made[0]}/rotate/")) == message
     assert (await user.post(f"{KEYS}{made[0]}/deactivate/")).is_success
     assert (await user.delete(f"{KEYS}{made[0]}/")).status_code == 204
     assert (await user.post(f"{KEYS}{made[1]}/rotate/")).is_success
     assert (await other.post(KEYS, json={"name": "k"})).status_code == 201
+
+
+@on_both
+async def test_gateways_that_create_at_once_do_not_exceed_a_limit(gateway_with: Open) -> None:
+    gateways = [await gateway_with(user_api_keys=5) for _ in range(2)]
+    first = await gateways[0].user()
+    users = [first, gateways[1].client({"x-api-key": first.headers["x-api-key"]})]
+    answers = await asyncio.gather(
+        *(user.post(KEYS, json={"name": "k"}) for user in users for _ in range(8))
+    )
+    assert sorted(answer.status_code for answer in answers) == [201] * 4 + [507] * 12
+    assert await stored(first, "api_keys") == (5, 0)
 
 
 @on_both
