@@ -83,9 +83,13 @@ class Container:
     ) -> None:
         self.settings = settings
         self._certificate = certificate
-        self.db = Database(settings.database, UserLimits.of(settings))
-        self.feed = ChangeFeed(self.db)
         self.metrics = GatewayMetrics()
+        self.db = Database(
+            settings.database,
+            UserLimits.of(settings),
+            on_refusal=self.metrics.count_refusal,
+        )
+        self.feed = ChangeFeed(self.db)
         registry = self.metrics.registry
         self.services = Services(settings, self.db, registry)
         self.shared = SharedRegistry(registry, settings.run / "metrics", f"gateway-{os.getpid()}")

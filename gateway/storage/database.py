@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -100,13 +100,19 @@ def with_immediate_transactions(engine: AsyncEngine) -> AsyncEngine:
 class Database:
     """Sessions on one database. Rows stay readable after their session has ended."""
 
-    def __init__(self, url: str, limits: UserLimits | None = None) -> None:
-        """Without `limits`, users may store anything: see `user_storage.py`."""
+    def __init__(
+        self,
+        url: str,
+        limits: UserLimits | None = None,
+        *,
+        on_refusal: Callable[[str], None] | None = None,
+    ) -> None:
+        """Without `limits`, users may store anything: see `UserQuota`, which has `on_refusal`."""
         self.url = parse_url(url)
         self._file = sqlite_file(self.url)
         self._engine = create_engine(self.url)
         sessions = _SqliteSession if self._file else AsyncSession
-        info = {} if limits is None else {USER_QUOTA: UserQuota(limits, self.folder)}
+        info = {} if limits is None else {USER_QUOTA: UserQuota(limits, self.folder, on_refusal)}
         self._transactions = async_sessionmaker(
             self._engine, class_=sessions, expire_on_commit=False, info=info
         )

@@ -7,7 +7,7 @@ lock where little is left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -149,7 +149,7 @@ async def check_room(session: AsyncSession, profile_id: str) -> None:
         await quota.check_disk(session)
         stored = await read_stored(session, profile_id)
         if quota.is_audit_full(stored):
-            raise GatewayError(ErrorCode.STORAGE_QUOTA_EXCEEDED, quota.audit_message(stored))
+            raise quota.refused("user_quota", quota.audit_message(stored))
 
 
 async def is_audit_full(session: AsyncSession, profile_id: str) -> bool:
@@ -161,10 +161,19 @@ async def is_audit_full(session: AsyncSession, profile_id: str) -> bool:
 class UserQuota:
     """The limits of users, on the disk of SQLite."""
 
-    def __init__(self, limits: UserLimits, folder: Path | None) -> None:
-        """`folder` is that of the SQLite file; None: the database has its own disk."""
+    def __init__(
+        self,
+        limits: UserLimits,
+        folder: Path | None,
+        on_refusal: Callable[[str], None] | None = None,
+    ) -> None:
+        """`folder` is that of the SQLite file; None: the database has its own disk.
+
+        `on_refusal` gets the kind of each: `user_quota` or `disk`.
+        """
         self._limits = limits
         self._folder = folder
+        self._on_refusal = on_refusal
 
     async def check_disk(self, session: AsyncSession) -> int | None:
         """Return the bytes that the disk holds beside what runs need; None: it is not known.
@@ -182,7 +191,7 @@ class UserQuota:
                 "the database's disk has too little room: delete flows, deployments or runs that "
                 "are not needed, or ask the operator for more"
             )
-            raise GatewayError(ErrorCode.STORAGE_QUOTA_EXCEEDED, message)
+            raise self.refused("disk", message)
         return room
 
     async def check(
@@ -204,9 +213,15 @@ class UserQuota:
             stored, rows = await _read(session, profile_id)
         message = self._excess(stored, kinds, room)
         if message:
-            raise GatewayError(ErrorCode.STORAGE_QUOTA_EXCEEDED, message)
+            raise self.refused("user_quota", message)
         if rows > _MANY_ROWS:
             await _add_up(session, profile_id)
+
+    def refused(self, kind: str, message: str) -> GatewayError:
+        """Count a refusal, and return its error."""
+        if self._on_refusal is not None:
+            self._on_refusal(kind)
+        return GatewayError(ErrorCode.STORAGE_QUOTA_EXCEEDED, message)
 
     def is_audit_full(self, stored: StoredOfUser) -> bool:
         """Whether a user's audit events have no room for another one."""

@@ -149,6 +149,8 @@ async def test_deployments_and_keys_are_limited_by_number(gateway_with: Open) ->
     assert message.startswith("you have 5 API keys, of 5 that a user may have (setting SLIPSTREAM_")
     assert "delete API keys" in message
     assert refused(await user.post(f"{KEYS}{made[0]}/rotate/")) == message
+    metrics = (await user.get("/metrics")).text
+    assert 'requests_refused_total{reason="user_quota"} 3' in metrics
     assert (await user.post(f"{KEYS}{made[0]}/deactivate/")).is_success
     assert (await user.delete(f"{KEYS}{made[0]}/")).status_code == 204
     assert (await user.post(f"{KEYS}{made[1]}/rotate/")).is_success

@@ -30,9 +30,11 @@ from gateway.storage.migrate import migrate
 from gateway.storage.paging import PageRequest
 from gateway.storage.schema_version import MIGRATIONS
 from gateway.storage.tables import Deployment, UtcTime
+from gateway.storage.user_storage import StorageKind
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from tests.gateway.databases import PostgresDatabase
 from tests.gateway.in_process_gateway import HERE, flow_json
+from tests.gateway.storage.test_user_storage import counted, in_rows
 
 PROFILE, FLOW, DEPLOYMENT, KEY = (f"{at * 8}-0000-4000-8000-000000000000" for at in "1234")
 THEN = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
@@ -142,6 +144,17 @@ async def _write_first_rows(db: Database, flow: dict[str, Any]) -> None:
             models={},
             created_at=THEN,
         )
+
+
+async def test_what_users_had_stored_is_counted(first_tables: str) -> None:
+    db = Database(first_tables)
+    await _write_first_rows(db, flow_json())
+    await _write_first_key(db, b"digest")
+    await migrate(first_tables)
+    found = await counted(db, PROFILE)
+    assert found == await in_rows(db, PROFILE)
+    assert [found[kind].number for kind in StorageKind] == [1, 2, 1, 1, 0]
+    await db.close()
 
 
 async def test_deployments_of_the_first_schema_stay_as_they_were(
