@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
 from typing import NoReturn
@@ -58,9 +59,17 @@ class ChildPool:
                 self._keep(self._start())
 
     async def ask(
-        self, tenant: str, request: bytes, body: bytes = b"", *, deadline: float
+        self,
+        tenant: str,
+        request: bytes,
+        body: bytes = b"",
+        *,
+        deadline: float,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> bytes:
         """Return the reply to `request` and `body` before `deadline` (`time.monotonic()`).
+
+        `before` is awaited when it is the request's turn, before a process gets it.
 
         Raises:
             ChildError: there is none.
@@ -73,7 +82,7 @@ class ChildPool:
             self._bytes[tenant] += size
             try:
                 async with asyncio.timeout_at(_loop_time(deadline)):
-                    return await self._ask_in_turn(tenant, request, body, deadline)
+                    return await self._ask_in_turn(tenant, request, body, deadline, before)
             except TimeoutError:
                 raise _deadline_passed() from None
             finally:
@@ -103,7 +112,12 @@ class ChildPool:
             raise ChildError(ChildFailure.OVERLOADED, message)
 
     async def _ask_in_turn(
-        self, tenant: str, request: bytes, body: bytes, deadline: float
+        self,
+        tenant: str,
+        request: bytes,
+        body: bytes,
+        deadline: float,
+        before: Callable[[], Awaitable[None]] | None,
     ) -> bytes:
         arrived = monotonic()
         self._waiting.value += 1
@@ -116,6 +130,8 @@ class ChildPool:
         self._busy.value += 1
         discarding: asyncio.Task[None] | None = None
         try:
+            if before is not None:
+                await before()
             for deaths in range(1, _DEATHS + 1):
                 process = self._take()
                 try:

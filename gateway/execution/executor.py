@@ -10,7 +10,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -21,14 +21,16 @@ from gateway.deployments.settings import ExecutionMode
 from gateway.drafts.draft_flow import DraftFlow
 from gateway.errors import GatewayError
 from gateway.execution.compiled_flow import CompiledFlowCache
+from gateway.execution.held_run import HeldRun, LeasedHttpClient
 from gateway.execution.inference_client import PinnedModels
 from gateway.execution.progress import ProgressReporter
 from gateway.flows import engine
 from gateway.flows.json_output import dump_json
 from gateway.flows.plan import FlowPlan
-from gateway.flows.ports import HttpPort, Ports
+from gateway.flows.ports import Ports
 from gateway.flows.processes import FlowProcesses
 from gateway.flows.result import FlowResult
+from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.output_data import dump_non_finite
 from gateway.runs.run import Claim, FailureCode, LeaseStatus, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore
@@ -56,26 +58,15 @@ T = TypeVar("T")
 log = logger("gateway.execution")
 
 
-@dataclass(slots=True)
-class _HeldRun:
-    """A run whose lease this process holds."""
-
-    attempt: int
-    started_at: float = field(default_factory=monotonic)
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    """Its execution has ended."""
-    written: bool = False
-    """Its row has the result."""
-
-
 class RunExecutor:
     """Claims runs, executes them, and writes their results.
 
     A heartbeat renews the leases of all runs of this process with one statement, and looks for
     cancelled runs in between. A lease may be lost while the process is stalled or cut off from the
     database: the run has then been given to another process, or has failed. Its execution is
-    stopped, and its result is discarded because the row's attempt number no longer matches.
+    stopped, and its result is discarded because the row's attempt number no longer matches. What
+    has effects outside of the row waits while the process does not know whether it has the lease
+    (`HeldRun.lease`): requests of HTTP nodes and functions of Python nodes.
     """
 
     def __init__(
@@ -83,7 +74,7 @@ class RunExecutor:
         store: RunStore,
         compiled_flows: CompiledFlowCache,
         servers: InferenceServers,
-        http: HttpPort,
+        http: GuardedHttpClient,
         processes: FlowProcesses,
         *,
         owner: str,
@@ -96,7 +87,7 @@ class RunExecutor:
         self._processes = processes
         self.owner = owner
         self._max_output_bytes = max_output_bytes
-        self._held: dict[str, _HeldRun] = {}
+        self._held: dict[str, HeldRun] = {}
         self._claiming: dict[str, asyncio.Event] = {}
         """Set once a claim has ended, and a run that was claimed too late is released."""
         self._heartbeat_task: asyncio.Task[None] | None = None
@@ -179,7 +170,7 @@ class RunExecutor:
         if self._handing_back:
             await self._release([(claim.run_id, claim.attempt)])
             return
-        held = self._held[claim.run_id] = _HeldRun(claim.attempt)
+        held = self._held[claim.run_id] = HeldRun.of(claim)
         try:
             result = await self._execute(claim, held)
             if self._handing_back and result.status is RunStatus.CANCELLED:
@@ -192,7 +183,7 @@ class RunExecutor:
             del self._held[claim.run_id]
             held.stopped.set()
 
-    async def _execute(self, claim: Claim, held: _HeldRun) -> RunResult:
+    async def _execute(self, claim: Claim, held: HeldRun) -> RunResult:
         if claim.refusal is not None:
             return _not_started(claim.refusal, 0.0)
         started_at = monotonic()
@@ -204,9 +195,9 @@ class RunExecutor:
         models = pinned.client(self._servers, boot_wait_seconds=_BOOT_WAIT_SECONDS[claim.mode])
         ports = Ports(
             inference=models,
-            http=self._http,
+            http=LeasedHttpClient(self._http, held),
             evaluator=self._processes.evaluator(claim.profile_id),
-            functions=self._processes.function_caller(claim.profile_id),
+            functions=self._processes.function_caller(claim.profile_id, before=held.lease),
         )
         progress = ProgressReporter(
             lambda nodes: self._store.report(claim.run_id, claim.attempt, nodes)
@@ -279,8 +270,15 @@ class RunExecutor:
 
     async def _renew_leases(self) -> None:
         held = [(run_id, run.attempt) for run_id, run in self._held.items()]
-        if held:
-            self._stop_runs(await self._store.renew_leases(held))
+        if not held:
+            return
+        asked_at = monotonic()
+        status = await self._store.renew_leases(held)
+        for run_id, attempt in held:
+            run = self._held.get(run_id)
+            if run is not None and run.attempt == attempt and run_id not in status.lost:
+                run.renew(asked_at)
+        self._stop_runs(status)
 
     async def _poll_cancelled(self) -> None:
         """Find cancelled and lost runs before the next heartbeat, without a write."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, NoReturn
 
@@ -49,9 +50,16 @@ def build_functions(settings: Settings, metrics: ChildMetrics) -> ChildPool:
 class FunctionCaller:
     """Calls functions for one tenant: the engine's FunctionPort."""
 
-    def __init__(self, pool: ChildPool, tenant: str) -> None:
+    def __init__(
+        self,
+        pool: ChildPool,
+        tenant: str,
+        before: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Call `before`, if it is given, when a process is free, and then the function."""
         self._pool = pool
         self._tenant = tenant
+        self._before = before
 
     async def call(self, function: str, inputs: Any, deadline: float) -> Any:
         """See FunctionPort."""
@@ -82,7 +90,9 @@ class FunctionCaller:
     async def _ask(self, kind: str, function: str, body: bytes, deadline: float) -> dict[str, Any]:
         request = orjson.dumps({"kind": kind, "function": function})
         try:
-            reply = await self._pool.ask(self._tenant, request, body, deadline=deadline)
+            reply = await self._pool.ask(
+                self._tenant, request, body, deadline=deadline, before=self._before
+            )
         except ChildError as error:
             _raise(function, error)
         answer: dict[str, Any] = load_values(reply)

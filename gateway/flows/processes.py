@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gateway.children.metrics import ChildMetrics
@@ -23,9 +24,11 @@ class FlowProcesses:
         """Return what evaluates and compiles for a tenant."""
         return Evaluator(self.evaluators, self.function_caller(tenant), tenant)
 
-    def function_caller(self, tenant: str) -> FunctionCaller:
-        """Return what calls functions for a tenant."""
-        return FunctionCaller(self.functions, tenant)
+    def function_caller(
+        self, tenant: str, *, before: Callable[[], Awaitable[None]] | None = None
+    ) -> FunctionCaller:
+        """Return what calls functions for a tenant, each after `before` has returned."""
+        return FunctionCaller(self.functions, tenant, before)
 
     async def close(self) -> None:
         """Kill all processes; requests fail."""

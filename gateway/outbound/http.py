@@ -8,7 +8,7 @@ import ssl
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import TracebackType
 from typing import Self
@@ -19,7 +19,8 @@ from yarl import URL
 
 from gateway.errors import GatewayError
 from gateway.outbound.addresses import Network, embedded_ipv4, is_public
-from gateway.outbound.messages import OutboundRequest, OutboundResponse
+from gateway.outbound.arrival import Arrival, request_sent
+from gateway.outbound.messages import NotSentError, OutboundRequest, OutboundResponse
 from gateway.outbound.resolver import GuardedResolver, Resolver
 from gateway.outbound.targets import OutboundTarget, ip_literal, parse_target
 from protos.errors import ErrorCode
@@ -54,6 +55,7 @@ class _Response(aiohttp.ClientResponse):
     async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         if connection.transport is not None:
             self.peer = connection.transport.get_extra_info("peername")
+            request_sent(connection.transport)
         if connection.protocol is not None and "connection" in self.request_info.headers:
             # The server need not honour `Connection: close`.
             connection.protocol.force_close()
@@ -92,23 +94,39 @@ class GuardedHttpClient:
         """
         await self._resolver.check(parse_target(url, allow_http=self._allow_http))
 
-    async def send(self, request: OutboundRequest, deadline: float) -> OutboundResponse:
+    async def send(
+        self,
+        request: OutboundRequest,
+        deadline: float,
+        *,
+        arrive_by: Callable[[], float] | None = None,
+    ) -> OutboundResponse:
         """Return the response, with any status.
 
-        Name resolution, connection and body together end by `deadline`, in event loop time.
+        Name resolution, connection and body together end by `deadline`, in event loop time. The
+        target gets nothing of the request after `arrive_by`, see `Arrival`.
 
         Raises:
             GatewayError: BLOCKED_TARGET, UPSTREAM_UNREACHABLE; INVALID_REQUEST if method or
                 headers are not valid in HTTP.
+            NotSentError: until `arrive_by` there was no connection.
         """
         target = parse_target(request.url, allow_http=self._allow_http)
         _check_syntax(request)
         if ip_literal(target.host) is not None:
             await self._resolver.check(target)
+        arrival: Arrival | None = None
         try:
-            async with asyncio.timeout_at(deadline):
-                return await self._send(request, target)
+            async with asyncio.timeout_at(deadline) as limit:
+                if arrive_by is None:
+                    return await self._send(request, target)
+                with Arrival(arrive_by, lambda: _end_now(limit)) as arrival:
+                    return await self._send(request, target)
         except TimeoutError:
+            if arrival is not None and arrival.late:
+                if not arrival.begun:
+                    raise NotSentError from None
+                raise _unreachable(target, "it took the request in too slowly") from None
             raise _unreachable(target, "no response within the time limit") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _unreachable(target, str(error) or "the connection was lost") from None
@@ -186,6 +204,11 @@ class GuardedHttpClient:
         self._kept_origins[origin] = now
         self._kept_origins.move_to_end(origin)
         return True
+
+
+def _end_now(limit: asyncio.Timeout) -> None:
+    if not limit.expired():
+        limit.reschedule(asyncio.get_running_loop().time())
 
 
 def _check_syntax(request: OutboundRequest) -> None:

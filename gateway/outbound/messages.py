@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
+class NotSentError(Exception):
+    """Nothing of a request was sent before its time was over."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundRequest:
     """One request."""

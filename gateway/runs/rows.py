@@ -87,7 +87,9 @@ def run_with_output(row: Any) -> Run:
     return run_from_row(row, output_data=row.output, node_outputs=row.node_outputs)
 
 
-def claim_from_row(row: Any, input_data: bytes | None, refusal: RunError | None = None) -> Claim:
+def claim_from_row(
+    row: Any, input_data: bytes | None, refusal: RunError | None = None, *, asked_at: float
+) -> Claim:
     """Return the claim of a row that was just claimed."""
     return Claim(
         run_id=row.id,
@@ -102,6 +104,7 @@ def claim_from_row(row: Any, input_data: bytes | None, refusal: RunError | None 
         timeout_seconds=row.timeout_seconds,
         created_at=row.created_at,
         started_at=row.started_at,
+        asked_at=asked_at,
         test=row.test,
         refusal=refusal,
     )
@@ -278,7 +281,7 @@ def _request_id(run_id: str, stored: str | None) -> str | None:
     return own_request_id(run_id) if stored == "" else stored
 
 
-def initial_claim(new: NewRun, *, now: datetime) -> Claim:
+def initial_claim(new: NewRun, *, now: datetime, asked_at: float) -> Claim:
     """Return the claim of a run that was created and claimed at once."""
     return Claim(
         run_id=new.id,
@@ -293,6 +296,7 @@ def initial_claim(new: NewRun, *, now: datetime) -> Claim:
         timeout_seconds=new.timeout_seconds,
         created_at=now,
         started_at=now,
+        asked_at=asked_at,
         test=new.test,
     )
 

@@ -224,6 +224,8 @@ class Claim:
     timeout_seconds: float
     created_at: datetime
     started_at: datetime
+    asked_at: float
+    """`time.monotonic()` of this process before the statement was sent."""
     test: bool = False
     """Whether its flow is a draft that is stored with it."""
     refusal: RunError | None = None

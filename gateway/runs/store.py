@@ -8,6 +8,7 @@ cannot write. All compared times are the database's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from time import monotonic
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -84,6 +85,7 @@ class RunStore(SweepQueries, RunQueries):
                 another body; TOO_MANY_RUNS if a concurrency limit is reached;
                 STORAGE_QUOTA_EXCEEDED.
         """
+        asked_at = monotonic()
         insert = build_insert(new, owner, lease_seconds)
         if new.idempotency is not None:
             existing = await self._create_once(new, insert)
@@ -97,7 +99,7 @@ class RunStore(SweepQueries, RunQueries):
         return CreatedRun(
             run=rows.new_run(new, now=began, started=owner is not None),
             existing=False,
-            claim=None if owner is None else rows.initial_claim(new, now=began),
+            claim=None if owner is None else rows.initial_claim(new, now=began, asked_at=asked_at),
         )
 
     async def record_finished(self, batch: Sequence[FinishedRun]) -> Sequence[Run | GatewayError]:
@@ -137,6 +139,7 @@ class RunStore(SweepQueries, RunQueries):
         Of concurrent claims, exactly one succeeds. `again`: an earlier claim by `owner` failed, but
         may have been committed before the connection broke; then its result is returned.
         """
+        asked_at = monotonic()
         values = {"run_id": run_id, "owner": owner, "lease_seconds": lease_seconds}
         async with self._db.write() as session:
             row = (await session.execute(sql.CLAIM, values)).one_or_none()
@@ -151,9 +154,9 @@ class RunStore(SweepQueries, RunQueries):
                 await self._write_started(session, [rows.run_from_row(row)])
         self.notifier.changed(run_id)
         if found is None:
-            return rows.claim_from_row(row, None)
-        stored = StoredBytes(found.user, found.installation)
-        return rows.claim_from_row(row, found.input, self._refusal(stored))
+            return rows.claim_from_row(row, None, asked_at=asked_at)
+        refusal = self._refusal(StoredBytes(found.user, found.installation))
+        return rows.claim_from_row(row, found.input, refusal, asked_at=asked_at)
 
     async def renew_leases(
         self, held: Sequence[tuple[str, int]], lease_seconds: float = LEASE_SECONDS
