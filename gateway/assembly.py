@@ -47,7 +47,6 @@ async def assemble(boot_app: BootApp) -> Container:
     boot_app.clients.on_refusal = container.metrics.count_refusal
     await container.start()
     boot_app.reasons = container.reasons
-    boot_app.reasons_for_fast = container.reasons_for_fast
     boot_app.degraded = container.readiness.degraded
     boot_app.app = Gateway(container)
     boot_app.fast_route = container.trigger

@@ -25,8 +25,7 @@ if TYPE_CHECKING:  # most ports have none, and none has to import what it takes
 
 _LIVE = frozenset({"/livez", "/v2/health/live"})
 _READY = frozenset({"/readyz", "/v2/health/ready"})
-_READY_FOR_FAST = "/readyz/fast"
-_PROBES = _LIVE | _READY | {_READY_FOR_FAST}
+_PROBES = _LIVE | _READY
 _PROBE_METHODS = ("GET", "HEAD")
 _REQUEST_ID = b"req_boot"
 
@@ -45,8 +44,6 @@ class BootApp:
         """What they hold of the process."""
         self.reasons: Callable[[], Sequence[str]] = lambda: ["starting: the gateway is loading"]
         """Returns why the gateway is not ready; empty: it is."""
-        self.reasons_for_fast: Callable[[], Sequence[str]] = self.reasons
-        """Returns those that count for calls of mode fast."""
         self.degraded: Callable[[], Sequence[str]] = list
         """Returns what does not work although the gateway is ready, or beside `reasons`."""
         self.drain_seconds = 0.0
@@ -75,20 +72,17 @@ class BootApp:
         elif scope["path"] in _LIVE:
             await send_answer(send, _json(200, {"live": True}))
         elif scope["path"] in _READY:
-            await send_answer(send, self._readiness(self.reasons()))
-        elif scope["path"] == _READY_FOR_FAST:
-            await send_answer(send, self._readiness(self.reasons_for_fast()))
+            await send_answer(send, self._readiness())
         elif self.app is None:
             await send_answer(send, self._starting(scope["path"]))
         else:
             await self.app(scope, receive, send)
 
-    def _readiness(self, reasons: Sequence[str]) -> Answer:
+    def _readiness(self) -> Answer:
+        reasons = [*self.reasons()]
         if self.draining:
             reasons = ["draining: the gateway shuts down", *reasons]
-        other = [reason for reason in self.reasons() if reason not in reasons]
-        degraded = [*other, *self.degraded()]
-        body = {"ready": not reasons, "reasons": list(reasons), "degraded": degraded}
+        body = {"ready": not reasons, "reasons": reasons, "degraded": [*self.degraded()]}
         if not reasons:
             return _json(200, body)
         status, headers, encoded = _json(503, {**body, "error": "; ".join(reasons)})

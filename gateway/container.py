@@ -340,10 +340,6 @@ class Container:
         """Return why the gateway is not ready; an empty sequence means ready."""
         return [*self.readiness.reasons(), *self.execution.preloader.reasons()]
 
-    def reasons_for_fast(self) -> Sequence[str]:
-        """Return those that count for calls of mode fast, which go on without a database."""
-        return [*self.readiness.reasons_for_fast(), *self.execution.preloader.reasons()]
-
     def _drain_seconds_left(self) -> float:
         if self._drain_until is None:
             return 0.0

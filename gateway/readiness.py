@@ -9,8 +9,14 @@ from gateway.upstream.servers import InferenceServers, ServerStatus
 Key = tuple[str, int]
 
 
+_DATABASE = "database: it does not answer"
+
+
 class Readiness:
-    """Ready while the database answers, once the inference servers of the startup have settled.
+    """Ready once the database answers and the inference servers of the startup have settled.
+
+    From then on a database that does not answer makes the gateway degraded: it is away for all
+    gateways at once, usually, and what is in memory is enough for calls of mode fast.
 
     A server has settled when it has been ready, has failed, or should no longer run. A model that
     fails, or is loaded, reloaded or lost later, changes only its own readiness, so that other calls
@@ -40,6 +46,7 @@ class Readiness:
         self._disk_problem = disk_problem
         self._unrecorded_runs = unrecorded_runs
         self._unsettled: set[Key] | None = None
+        self._has_been_ready = False
 
     def servers_known(self, *, has_hosts: bool) -> None:
         """Note which servers should run now, at startup, and are for hosts to start, if any."""
@@ -48,11 +55,14 @@ class Readiness:
 
     def reasons(self) -> Sequence[str]:
         """Return why the gateway is not ready; empty: it is."""
-        reasons = [] if self._database_answers() else ["database: it does not answer"]
-        return [*reasons, *self.reasons_for_fast()]
+        if self._has_been_ready:
+            return []
+        reasons = [] if self._database_answers() else [_DATABASE]
+        reasons.extend(self._starting())
+        self._has_been_ready = not reasons
+        return reasons
 
-    def reasons_for_fast(self) -> Sequence[str]:
-        """Return those that have nothing to do with the database."""
+    def _starting(self) -> Sequence[str]:
         if self._unsettled is None:
             return ["starting: the inference servers are not known yet"]
         if not self._unsettled:
@@ -64,11 +74,12 @@ class Readiness:
     def degraded(self) -> Sequence[str]:
         """Return what does not work, beside `reasons`, and keeps no other call from working."""
         holding = self._unsettled or set()
-        degraded = [
+        degraded = [_DATABASE] if self._has_been_ready and not self._database_answers() else []
+        degraded.extend(
             _text(status)
             for key, status in sorted(self._wanted().items())
             if key not in holding and not self._servers.is_ready(*key)
-        ]
+        )
         if not self._broker_connected():
             degraded.append("broker: not connected, runs of type api wait for it")
         problem = self._disk_problem()

@@ -68,15 +68,7 @@ async def live() -> GatewayLive:
 async def ready() -> GatewayReady:
     """Show whether the gateway is ready, and why it is not. Needs no key.
 
-    It queries nothing: it may be asked as often as is needed.
-    """
-    _answered_by_boot_app()
-
-
-@router.get("/readyz/fast", responses=_NOT_READY)
-async def ready_for_fast() -> GatewayReady:
-    """Show whether the gateway is ready for calls of mode `fast`. Needs no key.
-
-    A database that does not answer counts as `degraded`; all other rules are those of `/readyz`.
+    It queries nothing: it may be asked as often as is needed. Once a gateway has been ready, a database
+    that does not answer counts as `degraded`: calls of mode `fast` go on.
     """
     _answered_by_boot_app()

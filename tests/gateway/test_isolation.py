@@ -29,7 +29,6 @@ PUBLIC = {
     "GET /livez",
     "GET /problems/{problem}",
     "GET /readyz",
-    "GET /readyz/fast",
     "GET /v2/health/live",
     "GET /v2/health/ready",
     "POST /node/session/",

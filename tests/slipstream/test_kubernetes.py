@@ -185,24 +185,12 @@ def check_networks(documents: list[Document]) -> None:
         assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "prometheus"}
 
 
-def check_gateways(documents: list[Document]) -> None:
-    """Check that gateways stay in their Service while the database is away."""
-    probed = [
-        container["readinessProbe"]["httpGet"]["path"]
-        for pod in pods(documents)
-        for container in pod["containers"]
-        if container["name"] == "gateway"
-    ]
-    assert probed == ["/readyz/fast"]
-
-
 @pytest.mark.services
 @pytest.mark.parametrize("folder", ["base", "overlays/example", "overlays/keda"])
 def test_kustomize_builds_valid_documents(folder: str) -> None:
     documents = build(folder)
     validate(documents)
     check_pods(documents)
-    check_gateways(documents)
     check_deployments(documents)
     check_networks(documents)
     kinds = [document["kind"] for document in documents]
@@ -313,7 +301,6 @@ def test_the_chart_renders_what_kustomize_builds() -> None:
     documents = chart("--set", f"image={IMAGE}")
     validate(documents)
     check_pods(documents)
-    check_gateways(documents)
     check_deployments(documents)
     check_networks(documents)
     expected = build("base") + build("base/migration")

@@ -87,15 +87,12 @@ def test_every_reason_is_listed(
     assert installation.trigger(own, json=BODY).status_code == 200
 
     asyncio.run(database.shut())
-    status, body = readiness(up, lambda body: not body["ready"])
-    assert status == 503
-    assert body["reasons"] == ["database: it does not answer"]
-    assert httpx.get(f"{up.url}/v2/health/ready").status_code == 503
-    fast = httpx.get(f"{up.url}/readyz/fast")
-    assert (fast.status_code, fast.json()["ready"]) == (200, True)
-    assert fast.json()["degraded"] == [*body["reasons"], degraded]
+    status, body = readiness(up, lambda body: len(body["degraded"]) > 1)
+    assert (status, body["ready"], body["reasons"]) == (200, True, [])
+    assert body["degraded"] == ["database: it does not answer", degraded]
+    assert httpx.get(f"{up.url}/v2/health/ready").status_code == 200
     asyncio.run(database.reopen())
-    assert readiness(up, lambda body: body["ready"])[0] == 200
+    readiness(up, lambda body: body["degraded"] == [degraded])
 
     redis.stop()
     assert installation.trigger(queued, json=BODY).status_code == 202

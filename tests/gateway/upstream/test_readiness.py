@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest_asyncio
 
@@ -14,12 +14,15 @@ from tests.gateway.upstream.test_servers import status
 
 
 def readiness_of(
-    servers: InferenceServers, *, database: bool = True, broker: bool = True
+    servers: InferenceServers,
+    *,
+    database: Callable[[], bool] = lambda: True,
+    broker: bool = True,
 ) -> Readiness:
     """Return the readiness of a gateway with these servers, whose database and broker answer."""
     return Readiness(
         servers,
-        database_answers=lambda: database,
+        database_answers=database,
         broker_connected=lambda: broker,
         disk_problem=lambda: None,
         unrecorded_runs=list,
@@ -115,7 +118,7 @@ async def test_a_failed_server_is_degraded_and_does_not_hold_up_the_gateway(
 async def test_every_reason_is_listed_once(servers: InferenceServers) -> None:
     booting, failed = status(1, "booting", phase="loading"), status(2, "failed", reason="no")
     servers.apply([booting, failed])
-    readiness = readiness_of(servers, database=False, broker=False)
+    readiness = readiness_of(servers, database=lambda: False, broker=False)
     readiness.servers_known(has_hosts=True)
     loading = "inference server iris version 1: loading"
     assert readiness.reasons() == ["database: it does not answer", loading]
@@ -123,6 +126,22 @@ async def test_every_reason_is_listed_once(servers: InferenceServers) -> None:
         "inference server iris version 2: failed: no",
         "broker: not connected, runs of type api wait for it",
     ]
+
+
+async def test_a_database_that_goes_away_degrades_a_gateway_that_has_been_ready(
+    servers: InferenceServers,
+) -> None:
+    answers = False
+    readiness = readiness_of(servers, database=lambda: answers)
+    readiness.servers_known(has_hosts=True)
+    away = ["database: it does not answer"]
+    assert (readiness.reasons(), readiness.degraded()) == (away, []), "it has never been ready"
+    answers = True
+    assert (readiness.reasons(), readiness.degraded()) == ([], [])
+    answers = False
+    assert (readiness.reasons(), readiness.degraded()) == ([], away)
+    answers = True
+    assert (readiness.reasons(), readiness.degraded()) == ([], [])
 
 
 async def test_a_server_that_was_ready_once_during_startup_counts(
