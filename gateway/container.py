@@ -88,6 +88,7 @@ class Container:
             settings.database,
             UserLimits.of(settings),
             on_refusal=self.metrics.count_refusal,
+            refuses_while_away=True,
         )
         self.feed = ChangeFeed(self.db)
         registry = self.metrics.registry

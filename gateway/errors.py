@@ -12,6 +12,10 @@ class StorageError(Exception):
     """The database cannot be used: unreachable, damaged, or written by another version."""
 
 
+class DatabaseAwayError(ConnectionError):
+    """The database is known not to answer, and was not asked."""
+
+
 class GatewayError(Exception):
     """An error that is reported to the caller.
 

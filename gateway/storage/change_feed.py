@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
-from time import monotonic
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,6 +17,8 @@ from telemetry.logs import logger, reason_of
 _STOP_SECONDS = 2.0
 _OVERDUE_SECONDS = 5.0
 """Duration of a query after which the database counts as unavailable; most take a millisecond."""
+_TICKS = 5
+"""In which they are counted. One can take long, if this process stands still."""
 _POLL_SECONDS = 0.05
 """Between two looks at the date of SQLite's log, which take microseconds."""
 _INTERVAL_SECONDS = 0.25
@@ -49,7 +50,7 @@ class ChangeFeed:
         self._commits = db.commits.watch()
         self._revision: int | None = None
         self._unavailable = False
-        self._polling_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
@@ -79,13 +80,11 @@ class ChangeFeed:
 
     def database_answers(self) -> bool:
         """Whether the last query succeeded, and none takes too long now; queries nothing."""
-        since = self._polling_since
-        overdue = since is not None and monotonic() - since > _OVERDUE_SECONDS
-        return not (self._unavailable or overdue)
+        return not self._unavailable
 
     async def poll(self) -> None:
         """Query once and call the listeners; raise SQLAlchemyError or OSError as the query does."""
-        async with self._db.read() as session:
+        async with self._db.read_changes() as session:
             revision = (await session.execute(select(ChangeCounter.revision))).scalar_one()
             if revision == self._revision:
                 return
@@ -98,17 +97,36 @@ class ChangeFeed:
                 self._publish(change.kind, change.entity_id, change.owner_id)
 
     async def _follow(self) -> None:
+        failed = False
         while not self._stopping:
             self._commits.changed()  # what is committed from here on counts as new
-            self._polling_since = monotonic()
+            self._tick(_TICKS)
             try:
                 await self.poll()
             except Exception as error:  # noqa: BLE001 - a feed that ended would leave caches stale
-                self._log_state(unavailable=True, reason=reason_of(error))
+                again, failed = not failed, True
+                if again:  # one connection may have been lost, not the database
+                    continue
+                self._set_state(unavailable=True, reason=reason_of(error))
             else:
-                self._log_state(unavailable=False)
-            self._polling_since = None
+                failed = False
+                self._set_state(unavailable=False)
+            finally:
+                self._stop_ticking()
             await self._wait_for_commit()
+
+    def _tick(self, left: int) -> None:
+        """Count the seconds of a query."""
+        if left:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_OVERDUE_SECONDS / _TICKS, self._tick, left - 1)
+        else:
+            reason = f"no answer within {_OVERDUE_SECONDS:g} s"
+            self._set_state(unavailable=True, reason=reason)
+
+    def _stop_ticking(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def _wait_for_commit(self) -> None:
         """Return after a commit of any process, or after the interval."""
@@ -139,9 +157,12 @@ class ChangeFeed:
         for kind in ChangeKind:
             self._publish(kind, None, None)
 
-    def _log_state(self, *, unavailable: bool, reason: str | None = None) -> None:
-        if unavailable and not self._unavailable:
-            log.warning("database_unavailable", reason=reason)
-        elif self._unavailable and not unavailable:
-            log.info("database_available")
+    def _set_state(self, *, unavailable: bool, reason: str | None = None) -> None:
+        if unavailable == self._unavailable:
+            return
         self._unavailable = unavailable
+        if unavailable:
+            log.warning("database_unavailable", reason=reason)
+        else:
+            log.info("database_available")
+        self._db.set_away(away=unavailable)

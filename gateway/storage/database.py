@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import aiosqlite
+import asyncpg
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -23,7 +25,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from gateway.errors import StorageError
+from gateway.errors import DatabaseAwayError, StorageError
 from gateway.storage import postgresql
 from gateway.storage.changes import write_changes
 from gateway.storage.commit_signal import commit_signal
@@ -32,6 +34,8 @@ from gateway.storage.stored_json import dump_stored
 from gateway.storage.user_storage import USER_QUOTA, UserLimits, UserQuota
 
 _Result = TypeVar("_Result")
+Connect = Callable[..., Awaitable["asyncpg.Connection[Any]"]]
+"""Takes what asyncpg's `connect` takes."""
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -41,6 +45,11 @@ _DRIVERS = {
 _BUSY_SECONDS = 10
 """How long a SQLite connection waits for another process's write lock."""
 _CONNECT_SECONDS = 10
+_FEED_CONNECT_SECONDS = 3
+"""The same for the change feed, which tries again at once: TCP would wait longer and longer."""
+_MAX_CONNECTIONS = 15
+"""Of a process to PostgreSQL, without the one that listens."""
+_KEPT_CONNECTIONS = 5
 _BEGIN = "sqlite_begin"
 _INCREMENTAL = 2
 """SQLite's number for `auto_vacuum=INCREMENTAL`."""
@@ -68,18 +77,27 @@ def sqlite_file(url: URL) -> Path | None:
     return Path(str(url.database))
 
 
-def create_engine(url: URL) -> AsyncEngine:
+def create_engine(
+    url: URL,
+    *,
+    connect: Connect = postgresql.connect,
+    connect_seconds: float = _CONNECT_SECONDS,
+    max_connections: int = _MAX_CONNECTIONS,
+) -> AsyncEngine:
     """Return an engine for `url`, which connects at its first use.
 
-    JSON columns raise as `dump_stored`.
+    JSON columns raise as `dump_stored`. The other arguments are for PostgreSQL.
     """
     sqlite = url.get_backend_name() == "sqlite"
-    connect_args: dict[str, Any] = {"timeout": _BUSY_SECONDS if sqlite else _CONNECT_SECONDS}
-    connect_args["async_creator_fn"] = _connect_sqlite if sqlite else postgresql.connect
+    connect_args: dict[str, Any] = {"timeout": _BUSY_SECONDS if sqlite else connect_seconds}
+    connect_args["async_creator_fn"] = _connect_sqlite if sqlite else connect
+    kept = min(_KEPT_CONNECTIONS, max_connections)
     engine = create_async_engine(
         url,
         connect_args=connect_args,
         json_serializer=lambda value: dump_stored(value).decode(),
+        pool_size=kept,
+        max_overflow=max_connections - kept,
     )
     if sqlite:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
@@ -106,11 +124,32 @@ class Database:
         limits: UserLimits | None = None,
         *,
         on_refusal: Callable[[str], None] | None = None,
+        refuses_while_away: bool = False,
     ) -> None:
-        """Without `limits`, users may store anything: see `UserQuota`, which has `on_refusal`."""
+        """Connect to nothing yet. Without `limits`, users may store anything: see `UserQuota`.
+
+        That has `on_refusal`. With `refuses_while_away`, `read` and `write` raise DatabaseAwayError
+        while the change feed knows that the database does not answer, and what waits for it then
+        fails, too.
+        """
         self.url = parse_url(url)
         self._file = sqlite_file(self.url)
-        self._engine = create_engine(self.url)
+        self._refuses_while_away = refuses_while_away
+        self._away = False
+        self._opened: WeakSet[asyncpg.Connection[Any]] = WeakSet()
+        self._opening: set[asyncio.Timeout] = set()
+        self._feed_engine: AsyncEngine | None = None
+        if self._file is None and refuses_while_away:
+            self._engine = create_engine(
+                self.url, connect=self._connect, max_connections=_MAX_CONNECTIONS - 1
+            )
+            # A connection of its own: whether the database answers does not depend on who else has
+            # taken all the others.
+            self._feed_engine = create_engine(
+                self.url, connect_seconds=_FEED_CONNECT_SECONDS, max_connections=1
+            )
+        else:
+            self._engine = create_engine(self.url)
         sessions = _SqliteSession if self._file else AsyncSession
         info = {} if limits is None else {USER_QUOTA: UserQuota(limits, self.folder, on_refusal)}
         self._transactions = async_sessionmaker(
@@ -118,15 +157,9 @@ class Database:
         )
         # On PostgreSQL a transaction costs two round trips, and adds nothing to one that only reads
         # at READ COMMITTED: every statement sees the latest commits.
-        self._reads = (
-            self._transactions
-            if self._file
-            else async_sessionmaker(
-                self._engine.execution_options(isolation_level="AUTOCOMMIT"),
-                expire_on_commit=False,
-                info=info,
-            )
-        )
+        self._reads = self._transactions if self._file else _autocommitting(self._engine)
+        feed_engine = self._feed_engine
+        self._feed_reads = self._reads if feed_engine is None else _autocommitting(feed_engine)
         self._writes = async_sessionmaker(
             with_immediate_transactions(self._engine),
             class_=sessions,
@@ -148,19 +181,36 @@ class Database:
         """Open a session that writes nothing.
 
         On SQLite it sees one state; on PostgreSQL each statement sees the latest commits.
+
+        Raises:
+            DatabaseAwayError: it is not worth asking.
         """
+        self._check_away()
         return self._reads()
 
     def read_in_parts(self) -> AsyncSession:
-        """Open one whose results can be streamed: PostgreSQL keeps a cursor in a transaction."""
+        """Open one whose results can be streamed: PostgreSQL keeps a cursor in a transaction.
+
+        Raises:
+            DatabaseAwayError: as `read`.
+        """
+        self._check_away()
         return self._transactions()
+
+    def read_changes(self) -> AsyncSession:
+        """Open a session as `read`, for the change feed: also while the database is away."""
+        return self._feed_reads()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """Open a session in one transaction: committed at the end, rolled back on an exception.
 
         Do not nest: the inner one would wait for the outer one.
+
+        Raises:
+            DatabaseAwayError: as `read`.
         """
+        self._check_away()
         try:
             async with self._write_lock, self._writes() as session:
                 yield session
@@ -171,6 +221,18 @@ class Database:
             raise
         if changed:
             self.commits.committed()
+
+    def set_away(self, *, away: bool) -> None:
+        """Note whether the database does not answer, as far as the change feed knows."""
+        if not self._refuses_while_away:
+            return
+        self._away = away
+        if away:
+            for connection in tuple(self._opened):
+                connection.terminate()
+            for limit in self._opening:
+                if not limit.expired():
+                    limit.reschedule(asyncio.get_running_loop().time())
 
     def disk_problem(self) -> str | None:
         """Return what is wrong with the database's disk, as far as is known; None: nothing."""
@@ -204,6 +266,28 @@ class Database:
         """Stop the commit signal and close every connection."""
         await self.commits.stop()
         await self._engine.dispose()
+        if self._feed_engine is not None:
+            await self._feed_engine.dispose()
+
+    def _check_away(self) -> None:
+        if self._away:
+            raise DatabaseAwayError("the database does not answer")
+
+    # Any: arguments of asyncpg
+    async def _connect(self, *args: Any, **options: Any) -> asyncpg.Connection[Any]:
+        """Open a connection to PostgreSQL; raise as `postgresql.connect`, and DatabaseAwayError."""
+        self._check_away()
+        limit = asyncio.timeout(None)
+        self._opening.add(limit)
+        try:
+            async with limit:
+                connection = await postgresql.connect(*args, **options)
+        except TimeoutError:
+            raise DatabaseAwayError("the database does not answer") from None
+        finally:
+            self._opening.discard(limit)
+        self._opened.add(connection)
+        return connection
 
     # Any: what asyncpg.connect takes
     def _connect_options(self) -> dict[str, Any]:
@@ -212,6 +296,11 @@ class Database:
         sqlalchemys = {"prepared_statement_cache_size", "prepared_statement_name_func"}
         kept = {name: value for name, value in options.items() if name not in sqlalchemys}
         return {**kept, "timeout": _CONNECT_SECONDS}
+
+
+def _autocommitting(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    reads = engine.execution_options(isolation_level="AUTOCOMMIT")
+    return async_sessionmaker(reads, expire_on_commit=False)
 
 
 class _SqliteSession(AsyncSession):

@@ -68,7 +68,7 @@ async def live() -> GatewayLive:
 async def ready() -> GatewayReady:
     """Show whether the gateway is ready, and why it is not. Needs no key.
 
-    It queries nothing: it may be asked as often as is needed. Once a gateway has been ready, a database
-    that does not answer counts as `degraded`: calls of mode `fast` go on.
+    It queries nothing: it may be asked as often as is needed. Once a gateway has been ready, a
+    database that does not answer counts as `degraded`: calls of mode `fast` go on.
     """
     _answered_by_boot_app()

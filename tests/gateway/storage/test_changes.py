@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.testing import capture_logs
 
 from gateway.storage import change_feed
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.tables import Change, ChangeCounter, Profile
+from telemetry.logs import logger
 from tests.gateway.databases import PostgresDatabase, without_counter
 from tests.timing import TIMEOUT_SECONDS
 
@@ -224,14 +226,19 @@ async def test_kinds_of_a_newer_version_are_passed_over(database: Database) -> N
     assert [heard.queue.get_nowait() for _ in range(2)] == [None, "flow 1"]
 
 
-async def test_a_server_that_hangs_up_loses_no_change(postgres: PostgresDatabase) -> None:
+async def test_a_server_that_hangs_up_loses_no_change_and_is_not_away(
+    postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change_feed, "log", logger("gateway.storage.change_feed"))
     db, other = Database(postgres.url), Database(postgres.url)
     feed = ChangeFeed(db, interval=0.01)
     heard = _Heard(feed, ChangeKind.FLOW)
     async with _running(feed):
         assert await heard.next() is None
-        await postgres.hang_up()
-        await _change(other, "flow 1")
-        assert await heard.next() == "flow 1"
+        with capture_logs() as logs:
+            await postgres.hang_up()
+            await _change(other, "flow 1")
+            assert await heard.next() == "flow 1"
+        assert not [entry for entry in logs if entry["event"] == "database_unavailable"]
     await db.close()
     await other.close()
