@@ -29,10 +29,13 @@ _GRACE_SECONDS = 1.0
 """Reap only leases that ended at least that long ago."""
 _LONG_GRACE_SECONDS = 10.0
 """The same after a database failure, so that live processes can renew their leases first."""
+_MODES = (ExecutionMode.SYNC, ExecutionMode.ASYNC)
 _MANY_MESSAGES = 1000
-"""In a queue, from which on workers count as behind."""
-_BEHIND_SECONDS = 300.0
-"""After which a due run is published again although they are."""
+"""In a queue, from which on it is not compared with the runs that should be in it."""
+_LONG_DUE_SECONDS = 1800.0
+"""After which a run is published again although the queue seems to have it."""
+_MOST = 500
+"""Runs that one look publishes again."""
 _SLOW_SECONDS = 2.0
 """A step that takes longer counts as a database failure: others could not renew their leases."""
 
@@ -134,9 +137,9 @@ class RunSweeper:
     async def _publish_due(self) -> None:
         """Hand over runs that no executor has claimed: the broker may have lost them.
 
-        While it has many messages, workers are behind, and have probably not come to these runs:
-        they would be published again and again. Then only those are that have been due for long,
-        or that the broker has no message of. Nothing is published while ids wait for the broker.
+        Where workers are behind, it has not: each queued run has a message in the queue. So only as
+        many are published as the queue has fewer messages than there are queued runs, beside those
+        that have been due for long, or were given back. Nothing is while ids wait for the broker.
         """
         for run in await self._store.due_for_publishing(DeploymentType.SERVER):
             self._launcher.launch(run.run_id, run.type, run.mode)
@@ -146,11 +149,20 @@ class RunSweeper:
         ):
             return
         depths = await publisher.depths()
-        for mode in ExecutionMode:
-            is_behind = depths is None or depths[queue_of(mode)] >= _MANY_MESSAGES
-            for run in await self._store.due_for_publishing(
-                DeploymentType.API, mode, older_than=_BEHIND_SECONDS if is_behind else 0.0
-            ):
+        for mode in _MODES:
+            missing = 0
+            if depths is not None and (depth := depths[queue_of(mode)]) < _MANY_MESSAGES:
+                queued = await self._store.count_queued(mode, at_most=depth + _MOST)
+                missing = queued - depth
+            late = await self._store.due_for_publishing(
+                DeploymentType.API,
+                mode,
+                older_than=0.0 if missing > 0 else _LONG_DUE_SECONDS,
+                limit=missing if missing > 0 else _MOST,
+            )
+            if late:  # at once, for other gateways look, too
+                await self._store.mark_published([run.run_id for run in late])
+            for run in late:
                 self._launcher.launch(run.run_id, run.type, run.mode)
 
     async def _reap(self) -> None:

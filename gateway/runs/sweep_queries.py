@@ -47,6 +47,17 @@ DUE = (
 )
 DUE_IN_MODE = DUE.where(RUNS.c.mode == sa.bindparam("mode"))
 
+COUNT_QUEUED = sa.select(sa.func.count()).select_from(
+    sa.select(RUNS.c.id)
+    .where(
+        _QUEUED,
+        RUNS.c.type == sql_literal(DeploymentType.API),
+        RUNS.c.mode == sa.bindparam("mode"),
+    )
+    .limit(sa.bindparam("limit", type_=sa.Integer()))
+    .subquery()
+)
+
 _MAKE_DUE = sa.update(RUNS).where(_THESE, is_now(RunStatus.QUEUED))
 MARK_PUBLISHED = _MAKE_DUE.values(
     due_at=sa.case(
@@ -245,6 +256,13 @@ class SweepQueries:
             statement, values["mode"] = DUE_IN_MODE, mode
         async with self._db.read() as session:
             return [queued_run(row) for row in await session.execute(statement, values)]
+
+    async def count_queued(self, mode: ExecutionMode, *, at_most: int) -> int:
+        """Return how many runs of workers are queued in a mode, up to `at_most`."""
+        async with self._db.read() as session:
+            found = await session.execute(COUNT_QUEUED, {"mode": mode, "limit": at_most})
+            count: int = found.scalar_one()
+        return count
 
     async def mark_published(self, run_ids: Sequence[str]) -> None:
         """Make runs that were handed over due again, in 3 to 30 s: the later the older they are."""
