@@ -65,7 +65,7 @@ class ChildPool:
         body: bytes = b"",
         *,
         deadline: float,
-        before: Callable[[], Awaitable[None]] | None = None,
+        before: Callable[[], Awaitable[object]] | None = None,
     ) -> bytes:
         """Return the reply to `request` and `body` before `deadline` (`time.monotonic()`).
 
@@ -117,7 +117,7 @@ class ChildPool:
         request: bytes,
         body: bytes,
         deadline: float,
-        before: Callable[[], Awaitable[None]] | None,
+        before: Callable[[], Awaitable[object]] | None,
     ) -> bytes:
         arrived = monotonic()
         self._waiting.value += 1

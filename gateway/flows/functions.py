@@ -54,7 +54,7 @@ class FunctionCaller:
         self,
         pool: ChildPool,
         tenant: str,
-        before: Callable[[], Awaitable[None]] | None = None,
+        before: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """Call `before`, if it is given, when a process is free, and then the function."""
         self._pool = pool

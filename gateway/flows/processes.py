@@ -25,7 +25,7 @@ class FlowProcesses:
         return Evaluator(self.evaluators, self.function_caller(tenant), tenant)
 
     def function_caller(
-        self, tenant: str, *, before: Callable[[], Awaitable[None]] | None = None
+        self, tenant: str, *, before: Callable[[], Awaitable[object]] | None = None
     ) -> FunctionCaller:
         """Return what calls functions for a tenant, each after `before` has returned."""
         return FunctionCaller(self.functions, tenant, before)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -259,9 +260,28 @@ def test_a_database_that_freezes_moves_nothing(site: Site) -> None:
     site.command(first, "models", "serve", "iris", "--replicas", "2")
     eventually(lambda: places(site), lambda found: ready_on(found, a, b))
     pids = {process.pid for host in (first, second) for process in host.servers()}
-    for host in (first, second):  # after which they know the key and the deployment
+    made = site.command(first, "keys", "create", "--name", "t", "--manage", "--json")
+    manager = {"X-API-Key": json.loads(made)["key"]}
+    for host in (first, second):  # after which they know the keys and the deployment
         assert httpx.post(f"{host.url}{path}", json=CALL, headers=key).status_code == 200
+        assert httpx.get(f"{host.url}/node/flows/", headers=manager).status_code == 200
     site.postgres.suspend()
+    with ThreadPoolExecutor() as pool:
+        waiting = [
+            pool.submit(httpx.get, f"{host.url}/node/flows/", headers=manager)
+            for host in (first, second)
+            for _ in range(10)
+        ]
+        refused = [future.result() for future in waiting]
+    for host in (first, second):
+        ready = httpx.get(f"{host.url}/readyz")
+        assert (ready.status_code, ready.json()["reasons"]) == (200, [])
+        assert ready.json()["degraded"] == ["database: it does not answer"]
+        timer = Timer()
+        refused.append(httpx.get(f"{host.url}/node/flows/", headers=manager))
+        assert timer.seconds < 1
+    for answer in refused:
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
     until = time.monotonic() + FREEZE_SECONDS
     while time.monotonic() < until:
         for host in (first, second):

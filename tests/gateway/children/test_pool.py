@@ -180,6 +180,18 @@ async def test_the_deadline_ends_any_evaluation(patient: ChildPool) -> None:
     assert await ask(patient, "input.x * 2", x=21) == 42
 
 
+async def test_a_request_reaches_no_process_before_it_may(pool: ChildPool) -> None:
+    may = asyncio.Event()
+    deadline = monotonic() + TIMEOUT_SECONDS
+    asking = asyncio.create_task(
+        pool.ask("a", request("1 + 1"), b"{}", deadline=deadline, before=may.wait)
+    )
+    await asyncio.sleep(0.05)
+    assert not evaluators()
+    may.set()
+    assert orjson.loads(await asking)["value"] == 2
+
+
 async def test_the_cpu_limit_ends_any_evaluation(pool: ChildPool) -> None:
     assert await failure(pool, **NEVER) is ChildFailure.CPU
     assert await ask(pool, "input.x * 2", x=21) == 42

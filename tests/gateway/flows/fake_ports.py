@@ -36,7 +36,7 @@ class InProcessPool(ChildPool):
         body: bytes = b"",
         *,
         deadline: float,  # noqa: ARG002
-        before: Callable[[], Awaitable[None]] | None = None,  # noqa: ARG002
+        before: Callable[[], Awaitable[object]] | None = None,  # noqa: ARG002
     ) -> bytes:
         """Answer."""
         return self._answer(request, body)
