@@ -157,7 +157,7 @@ class Database:
         )
         # On PostgreSQL a transaction costs two round trips, and adds nothing to one that only reads
         # at READ COMMITTED: every statement sees the latest commits.
-        self._reads = self._transactions if self._file else _autocommitting(self._engine)
+        self._reads = self._transactions if self._file else _autocommitting(self._engine, info)
         feed_engine = self._feed_engine
         self._feed_reads = self._reads if feed_engine is None else _autocommitting(feed_engine)
         self._writes = async_sessionmaker(
@@ -298,9 +298,11 @@ class Database:
         return {**kept, "timeout": _CONNECT_SECONDS}
 
 
-def _autocommitting(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+def _autocommitting(
+    engine: AsyncEngine, info: dict[str, UserQuota] | None = None
+) -> async_sessionmaker[AsyncSession]:
     reads = engine.execution_options(isolation_level="AUTOCOMMIT")
-    return async_sessionmaker(reads, expire_on_commit=False)
+    return async_sessionmaker(reads, expire_on_commit=False, info=info or {})
 
 
 class _SqliteSession(AsyncSession):
