@@ -14,6 +14,7 @@ from typing import TypeVar
 from inference_server.data_plane.executor import BatchExecutor
 from inference_server.data_plane.inputs import InputReader
 from inference_server.data_plane.responses import ResponseEncoder
+from inference_server.data_plane.run_limit import RunLimit
 from inference_server.data_plane.served_model import ServedModel
 from inference_server.errors import InferenceError, as_inference_error
 from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
@@ -205,6 +206,7 @@ class BootSequence:
             queue_calls=settings.queue_calls,
             queue_bytes=settings.queue_bytes,
             bounded_by_shapes=manifest.bounded_by_shapes,
+            run_limit=RunLimit(settings.max_run_seconds, warmup),
             run_grace_seconds=settings.run_grace_seconds,
             on_stuck=lambda seconds: self._on_stuck(
                 f"a run went on for {seconds:.1f} s after its last caller had gone"

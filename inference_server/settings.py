@@ -165,6 +165,14 @@ class Settings:
     grace_seconds: float = option(
         seconds(), "time that calls in flight have after SIGTERM", default="10", metavar="S"
     )
+    max_run_seconds: float | None = option(
+        seconds(0, above=True),
+        "time that a run may take, whatever the deadline of its call is; then it fails with "
+        "RUN_TIME_EXCEEDED",
+        shown_default="100 times what the first run took, for each time that an input is as large "
+        "as the first one, and at least 10",
+        metavar="S",
+    )
     run_grace_seconds: float = option(
         seconds(0, above=True),
         "time that a run has to end after its last caller has gone; then the server ends itself, "

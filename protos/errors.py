@@ -454,6 +454,20 @@ class ErrorCode(StrEnum):
             "raise SLIPSTREAM_INFERENCE_MAX_MESSAGE_BYTES and SLIPSTREAM_INFERENCE_MEMORY_BYTES."
         ),
     )
+    RUN_TIME_EXCEEDED = ErrorSpec(
+        name="run_time_exceeded",
+        http=422,
+        v2=400,
+        grpc="RESOURCE_EXHAUSTED",
+        meaning=(
+            "For this input a run of the model took longer than it may, whatever the call's own "
+            "time limit is: other callers wait for it."
+        ),
+        advice=(
+            "Send an input that takes less, for example fewer rows or steps. The model's owner can "
+            "raise `max_run_seconds`: `slipstream models serve NAME --max-run-seconds`."
+        ),
+    )
     NON_FINITE_OUTPUT = ErrorSpec(
         name="non_finite_output",
         http=500,

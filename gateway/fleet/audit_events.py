@@ -11,7 +11,7 @@ from gateway.storage.tables import InferenceServer
 
 _DESIRED_COLUMNS = (
     *("model", "version", "flow_id", "desired", "generation", "idle_timeout_seconds"),
-    *("replica_range", "target_queue", "host_labels", "batching"),
+    *("replica_range", "target_queue", "host_labels", "batching", "max_run_seconds"),
 )
 
 

@@ -20,6 +20,7 @@ from gateway.upstream.seen_state import SeenState
 from gateway.upstream.servers import InferenceServers
 
 _MAX_IDLE_SECONDS = 365 * 86_400
+_MAX_RUN_SECONDS = 7 * 86_400
 _LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_PORT = rf"(\[[0-9A-Fa-f:.]+\]|{_LABEL}(\.{_LABEL})*):[1-9][0-9]{{0,4}}$"
 _CURSOR = r"^([0-9]{1,4}:[0-9]{1,18}(,[0-9]{1,4}:[0-9]{1,18})*)?$"
@@ -92,6 +93,11 @@ class ServerSettingsIn(BaseModel):
     reaches another one, see `rows` of the version. `off`: none. `declared`: also where nothing is
     proved, but only calls whose keys belong to the same user; you say that rows are independent.
     Processes apply a new value at their next start."""
+    max_run_seconds: float | None = Field(default=None, ge=0.1, le=_MAX_RUN_SECONDS)
+    """How long a run may take, whatever the deadline of its call is; then the call fails with
+    `run_time_exceeded`. Null: 100 times what the first run took, for each time that the input is as
+    large as in the first run (up to 1,000), and at least 10 s. Processes apply a new value at
+    their next start."""
 
     @model_validator(mode="after")
     def _check_one_number(self) -> Self:
@@ -110,6 +116,8 @@ class ServerSettingsIn(BaseModel):
             settings["host_labels"] = self.host_labels
         if "batching" in self.model_fields_set:
             settings["batching"] = self.batching
+        if "max_run_seconds" in self.model_fields_set:
+            settings["max_run_seconds"] = self.max_run_seconds
         if "replicas" in self.model_fields_set:
             settings["replicas"] = self.replicas
         if "replica_range" in self.model_fields_set:
@@ -227,6 +235,8 @@ class ServerOut(BaseModel):
     """The labels that a machine must have to run it."""
     batching: Batching
     """Which calls share runs of the model."""
+    max_run_seconds: float | None
+    """How long a run may take; null: its processes derive it from what their first run took."""
     ready_replicas: int
     """How many replicas are ready, with those that have registered themselves."""
     restarts: int

@@ -131,6 +131,8 @@ class ServerSettings(TypedDict, total=False):
     """The labels that a host must have to run one."""
     batching: Batching
     """Which calls share runs. Applies from the next start of each process."""
+    max_run_seconds: float | None
+    """How long a run may take; None: derived. Applies from the next start of each process."""
 
 
 class FleetStore:
@@ -446,6 +448,7 @@ async def insert_server(
         server.host_labels = before.host_labels
         server.target_queue = before.target_queue
         server.batching = before.batching
+        server.max_run_seconds = before.max_run_seconds
     if before is not None and before.replica_count and not given:
         server.min_replicas, server.max_replicas = before.min_replicas, before.max_replicas
         set_count(server, before.replica_count)

@@ -313,6 +313,8 @@ class InferenceServer(Listed):
     """How many calls wait or run in a replica on average, to which the number is adapted."""
     batching: Mapped[str] = mapped_column(Word, default="auto", server_default="auto")
     """Which calls share runs, see `fleet/states.py`."""
+    max_run_seconds: Mapped[float | None] = mapped_column(Float)
+    """How long a run of the model may take; NULL: derived by the inference server."""
     boots: Mapped[list[float] | None] = mapped_column(JSON(none_as_null=True))
     """How many seconds its last boots took, the newest last; NULL: it has not been ready yet."""
     updated_at: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)

@@ -21,6 +21,7 @@ from inference_server.data_plane.batching import (
 )
 from inference_server.data_plane.calls import Feeds, PendingCall, RunTimes
 from inference_server.data_plane.responses import ResponseEncoder
+from inference_server.data_plane.run_limit import RunLimit
 from inference_server.data_plane.thread_runs import ThreadRun, ThreadRuns
 from inference_server.data_plane.worker_threads import WorkerThreads
 from inference_server.errors import InferenceError, as_inference_error
@@ -28,6 +29,7 @@ from inference_server.metrics import ModelMetrics
 from inference_server.runtime.session import ModelSession
 from inference_server.runtime.warmup import WarmupResult
 from protos.errors import ErrorCode
+from telemetry.logs import logger
 
 _QUICK_SECONDS = 300e-6
 """Handing a run to a thread and back takes about 100 µs; three times that may block the loop."""
@@ -59,6 +61,7 @@ class BatchExecutor:
         queue_calls: int,
         queue_bytes: int,
         bounded_by_shapes: bool,
+        run_limit: RunLimit,
         run_grace_seconds: float,
         on_stuck: Callable[[float], None],
     ) -> None:
@@ -73,18 +76,24 @@ class BatchExecutor:
             queue_calls: how many calls may wait.
             queue_bytes: how many bytes of input may wait.
             bounded_by_shapes: whether runs may go on the event loop; see the module.
+            run_limit: how long a run on a thread may take.
             run_grace_seconds: how long a run may go on after its last caller has gone.
             on_stuck: called with the seconds that a run has gone on after it was told to end, when
                 these are more than `run_grace_seconds`.
         """
         self._loop = asyncio.get_running_loop()
+        self._log = logger(__name__)
         self._session = session
         self._encoder = encoder
         self._metrics = metrics
         self._worker_threads: WorkerThreads[Sequence[Outcome]] = WorkerThreads(threads)
         self._max_running = threads
+        self._run_limit = run_limit
         self._runs = ThreadRuns(
-            grace_seconds=run_grace_seconds, on_deadline=self._on_deadline, on_stuck=on_stuck
+            grace_seconds=run_grace_seconds,
+            on_deadline=self._on_deadline,
+            on_too_long=self._on_too_long,
+            on_stuck=on_stuck,
         )
         self._queue = BatchQueue()
         self._flush_scheduled = False
@@ -161,7 +170,7 @@ class BatchExecutor:
             if self.is_quick(calls[0].profile.run_times, rows):
                 self._complete(calls, rows, run_batch(self._session, calls))
             else:
-                self._run_on_thread(calls, rows)
+                self._run_on_thread(calls, rows, input_bytes)
         self._metrics.queue_depth.set(admission.waiting)
 
     def flush_soon(self) -> None:
@@ -206,8 +215,19 @@ class BatchExecutor:
         message = f"the deadline passed after {now - call.arrived_at:.3f} s, during the run"
         self._send_error(call, InferenceError(ErrorCode.DEADLINE_EXCEEDED, message))
 
-    def _run_on_thread(self, calls: list[PendingCall], rows: int) -> None:
-        run = ThreadRun(calls, rows)
+    def _on_too_long(self, run: ThreadRun) -> None:
+        seconds = run.max_seconds
+        waiting = [call for call in run.calls if not call.cancelled]
+        self._log.warning("run_took_too_long", seconds=seconds, calls=len(waiting))
+        message = (
+            f"the run took longer than {seconds:g} s, the most that this model may take for it: "
+            "send an input that takes less, or ask the model's owner for a higher `max_run_seconds`"
+        )
+        for call in waiting:
+            self._send_error(call, InferenceError(ErrorCode.RUN_TIME_EXCEEDED, message))
+
+    def _run_on_thread(self, calls: list[PendingCall], rows: int, input_bytes: int) -> None:
+        run = ThreadRun(calls, rows, self._run_limit.seconds(input_bytes))
         self._runs.add(run)
         self._admission.run_started(id(run), rows)
         self._worker_threads.run(

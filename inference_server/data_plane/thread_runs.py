@@ -1,4 +1,4 @@
-"""The runs on threads, and the end of those that no caller waits for."""
+"""The runs on threads, and the end of those that no caller waits for, or that take too long."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ _TIMER_GRAIN_SECONDS = 0.005
 class ThreadRun:
     """A batch that a thread has taken."""
 
-    __slots__ = ("calls", "options", "rows", "terminated_at")
+    __slots__ = ("calls", "ends_at", "max_seconds", "options", "rows", "terminated_at")
 
-    def __init__(self, calls: Sequence[PendingCall], rows: int) -> None:
+    def __init__(self, calls: Sequence[PendingCall], rows: int, max_seconds: float) -> None:
         self.calls = calls
         self.rows = rows
+        self.max_seconds = max_seconds
+        """How long it may go on, whatever the deadlines of its calls are."""
+        self.ends_at = perf_counter() + max_seconds
         self.options = RunOptions()
         self.terminated_at: float | None = None
         """The `perf_counter()` at which it was told to end."""
@@ -29,6 +32,8 @@ class ThreadRun:
 
 class ThreadRuns:
     """Ends each run at the deadline of its last call, or when all its calls are cancelled.
+
+    At the latest it ends when it has taken as long as it may.
 
     One timer serves all runs; nothing is done for a run that ends in time. For one event loop.
     """
@@ -38,6 +43,7 @@ class ThreadRuns:
         *,
         grace_seconds: float,
         on_deadline: Callable[[PendingCall, float], None],
+        on_too_long: Callable[[ThreadRun], None],
         on_stuck: Callable[[float], None],
     ) -> None:
         """Watch no run yet.
@@ -45,10 +51,13 @@ class ThreadRuns:
         Args:
             grace_seconds: how long a run may go on after it was told to end.
             on_deadline: called with a call whose deadline has passed during its run, and the time.
+            on_too_long: called with a run that has taken as long as it may; its calls count as
+                cancelled once it returns.
             on_stuck: called with the seconds since a run was told to end, when that is too long.
         """
         self._grace_seconds = grace_seconds
         self._on_deadline = on_deadline
+        self._on_too_long = on_too_long
         self._on_stuck = on_stuck
         self._loop = asyncio.get_running_loop()
         self.active: set[ThreadRun] = set()
@@ -101,6 +110,10 @@ class ThreadRuns:
                     call.cancelled = True
                     self._on_deadline(call, now)
             if run.terminated_at is None:
+                if run.ends_at <= now:
+                    self._on_too_long(run)
+                    for call in run.calls:
+                        call.cancelled = True
                 if all(call.cancelled for call in run.calls):
                     run.options.terminate = True
                     run.terminated_at = now
@@ -111,10 +124,10 @@ class ThreadRuns:
 
 
 def _next_check(run: ThreadRun, grace_seconds: float) -> float:
-    """Return the `perf_counter()` at which something is due for `run`; infinity if nothing is."""
+    """Return the `perf_counter()` at which something is due for `run`."""
     if run.terminated_at is not None:
         return run.terminated_at + grace_seconds
     deadlines = [
         call.deadline for call in run.calls if call.deadline is not None and not call.cancelled
     ]
-    return min(deadlines, default=math.inf)
+    return min([run.ends_at, *deadlines])

@@ -69,6 +69,7 @@ from slipstream.commands.server_options import (
     BatchingOption,
     HostLabels,
     IdleTimeout,
+    MaxRunSeconds,
     Replicas,
     TargetQueue,
     server_settings,
@@ -352,6 +353,7 @@ def serve(
     target_queue: TargetQueue = None,
     on: HostLabels = None,
     batching: BatchingOption = None,
+    max_run_seconds: MaxRunSeconds = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -363,7 +365,14 @@ def serve(
     $ slipstream deployments serve 0b9c… --replicas 3
     $ slipstream deployments serve 0b9c… --replicas 1..8 --on zone=b
     """
-    given = server_settings(idle_timeout, replicas, target_queue, on, batching)
+    given = server_settings(
+        idle_timeout=idle_timeout,
+        replicas=replicas,
+        target_queue=target_queue,
+        on=on,
+        batching=batching,
+        max_run_seconds=max_run_seconds,
+    )
     with open_session(state, as_json=as_json) as session:
         settings = validated(ServerSettingsIn, **given).settings()
         fleet = session.services.fleet

@@ -27,6 +27,12 @@ _SHARING: Mapping[str, str] = {
     Batching.DECLARED: "; calls whose keys have the same owner share runs",
 }
 
+_AT_NEXT_START: Mapping[str, str] = {
+    "batching": "--batching",
+    "max_run_seconds": "--max-run-seconds",
+}
+"""Setting → option, of those that a process reads when it starts."""
+
 
 def model_columns(
     servers: Sequence[InferenceServer], owners: Mapping[str, str]
@@ -75,22 +81,25 @@ def started_lines(
     session: CommandSession, server: InferenceServer, given: Mapping[str, object] | None = None
 ) -> list[str]:
     """Return what is said of a server that was told to start, with the settings `given`."""
-    seconds = server.idle_timeout_seconds
-    sleeps = "" if seconds is None else f"; it sleeps after {seconds} s without a call"
+    idle = server.idle_timeout_seconds
+    sleeps = "" if idle is None else f"; it sleeps after {idle} s without a call"
     replicas = "" if server.replica_count == 1 else f" with {server.replica_count} replicas"
     if server.scales:
         replicas = f" with {server.min_replicas} to {server.max_replicas} replicas"
     where = f" on hosts with {format_labels(server.host_labels)}" if server.host_labels else ""
-    rest = f"{replicas}{where}{sleeps}{_SHARING[server.batching]}"
+    seconds = server.max_run_seconds
+    ends = "" if seconds is None else f"; runs end after {seconds:g} s"
+    rest = f"{replicas}{where}{sleeps}{_SHARING[server.batching]}{ends}"
     if not any(host.is_alive for host in session.run(HostStore(session.workspace.db).all())):
         return [f"`slipstream up` will start {server_title(server)}{rest}; it is not running."]
     started = f"Starting {server_title(server)}{rest}."
-    if not (given and "batching" in given and any(it.pid for it in server.replicas)):
+    later = [option for name, option in _AT_NEXT_START.items() if name in (given or {})]
+    if not later or not any(it.pid for it in server.replicas):
         return [started]
     return [
         started,
-        "What runs applies --batching at its next start: `slipstream reload` replaces it without "
-        "a failed call.",
+        f"What runs applies {' and '.join(later)} at its next start: `slipstream reload` replaces "
+        "it without a failed call.",
     ]
 
 

@@ -31,6 +31,7 @@ from slipstream.commands.server_options import (
     BatchingOption,
     HostLabels,
     IdleTimeout,
+    MaxRunSeconds,
     Replicas,
     TargetQueue,
     server_settings,
@@ -309,6 +310,7 @@ def serve(
     target_queue: TargetQueue = None,
     on: HostLabels = None,
     batching: BatchingOption = None,
+    max_run_seconds: MaxRunSeconds = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -320,8 +322,16 @@ def serve(
     $ slipstream models serve resnet --replicas 2 --idle-timeout 300
     $ slipstream models serve resnet --replicas 1..8 --target-queue 2 --on zone=b
     $ slipstream models serve encoder --batching declared
+    $ slipstream models serve writer --max-run-seconds 60
     """
-    given = server_settings(idle_timeout, replicas, target_queue, on, batching)
+    given = server_settings(
+        idle_timeout=idle_timeout,
+        replicas=replicas,
+        target_queue=target_queue,
+        on=on,
+        batching=batching,
+        max_run_seconds=max_run_seconds,
+    )
     with open_session(state, as_json=as_json) as session:
         settings = validated(ServerSettingsIn, **given).settings()
         server = session.run(session.services.fleet.serve_model(None, name, version, **settings))

@@ -50,13 +50,25 @@ BatchingOption = Annotated[
     ),
 ]
 
+MaxRunSeconds = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="How long a run may take, whatever the deadline of its call is; 0: 100 times what the "
+        "first run took, and at least 10. Default: 0.",
+    ),
+]
+
 
 def server_settings(
+    *,
     idle_timeout: int | None,
     replicas: str | None,
     target_queue: float | None,
     on: list[str] | None,
     batching: Batching | None,
+    max_run_seconds: float | None,
 ) -> dict[str, object]:
     """Return the settings that were given, for `ServerSettingsIn`. Raises BadParameter."""
     given: dict[str, object] = {}
@@ -70,6 +82,8 @@ def server_settings(
         given["host_labels"] = _labels(on)
     if batching is not None:
         given["batching"] = batching
+    if max_run_seconds is not None:
+        given["max_run_seconds"] = max_run_seconds or None
     return given
 
 

@@ -374,6 +374,8 @@ class Fleet:
         served += ["--version", str(server.version), "--socket", str(socket)]
         if server.batching != Batching.AUTO:
             served += ["--batching", server.batching]
+        if server.max_run_seconds is not None:
+            served += ["--max-run-seconds", str(server.max_run_seconds)]
         has_others = server.scales or len(server.replicas) > 1
         self._end_by_themselves.discard(key)
         if has_others:

@@ -198,6 +198,22 @@ async def test_which_calls_share_runs_is_set_kept_and_inherited(
     assert "'auto', 'off' or 'declared'" in refused.text
 
 
+async def test_how_long_a_run_may_take_is_set_kept_inherited_and_derived(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    user = await in_process_gateway.user()
+    first = (await user.post(SERVERS, json={"model": "mlp", "version": 1})).json()
+    assert first["max_run_seconds"] is None
+    url = f"{SERVERS}{first['id']}/"
+    assert (await user.patch(url, json={"max_run_seconds": 2.5})).json()["max_run_seconds"] == 2.5
+    assert (await user.patch(url, json={"replicas": 2})).json()["max_run_seconds"] == 2.5
+    second = (await user.post(SERVERS, json={"model": "mlp", "version": 2})).json()
+    assert second["max_run_seconds"] == 2.5
+    assert (await user.patch(url, json={"max_run_seconds": None})).json()["max_run_seconds"] is None
+    for wrong in (0, 0.01, 1e9, "long"):
+        assert (await user.patch(url, json={"max_run_seconds": wrong})).status_code == 422
+
+
 async def test_only_settings_of_existing_servers_can_be_changed(
     in_process_gateway: InProcessGateway,
 ) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 import grpc.aio
 import numpy as np
 import pytest
 
+from inference_server.data_plane.run_limit import RunLimit
+from inference_server.runtime.warmup import WarmupResult
 from inference_server.spawn import ServerExitStatus
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
@@ -87,6 +91,42 @@ async def test_a_run_ends_when_its_client_cancels_or_leaves(
     leaving.cancel()
     await assert_answers(stub)
     assert server.process.poll() is None
+
+
+async def test_a_run_ends_after_its_models_longest_time_whatever_its_deadline_is(
+    start_server: StartServer, connect: Connect
+) -> None:
+    server = start_server("loop", "--max-run-seconds", "0.5")
+    stub, others = connect(server), connect(server)
+    await assert_answers(stub)
+    stream = stub.ModelStreamInfer()
+    await stream.write(counting(10**15, call_id="endless", timeout=3600))
+    waiting = asyncio.ensure_future(assert_answers(others))
+    reply = await stream.read()
+    assert reply.infer_response.id == "endless"
+    assert reply.infer_response.parameters[CODE_KEY].string_param == ErrorCode.RUN_TIME_EXCEEDED
+    assert "longer than 0.5 s" in reply.error_message
+    assert "max_run_seconds" in reply.error_message
+    await waiting
+    with pytest.raises(grpc.aio.AioRpcError) as ended:  # without a deadline of its own
+        await stub.ModelInfer(counting(10**15))
+    assert ended.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    await assert_answers(stub)
+    assert server.process.poll() is None
+    assert server.log().count("run_took_too_long") == 2
+
+
+def test_the_longest_time_follows_what_the_first_run_took_and_the_size_of_the_input() -> None:
+    warmup = WarmupResult(samples=[(1, 0.5), (2, 0.6)], feeds={"x": np.zeros((1, 4), "f4")})
+    derived = RunLimit(None, warmup)
+    assert derived.seconds(16) == 50
+    assert derived.seconds(4) == 50
+    assert derived.seconds(160) == 500
+    assert derived.seconds(1 << 30) == 50_000
+    assert RunLimit(2, warmup).seconds(1 << 30) == 2
+    quick = WarmupResult(samples=[(1, 50e-6)], feeds=warmup.feeds)
+    assert RunLimit(None, quick).seconds(1 << 30) == 10
+    assert RunLimit(None, WarmupResult(samples=())).seconds(16) == 100
 
 
 async def test_a_server_whose_run_does_not_end_in_time_ends_itself(

@@ -18,6 +18,7 @@ from inference_server.data_plane.batching import batch_key
 from inference_server.data_plane.calls import PendingCall, RequestProfile
 from inference_server.data_plane.executor import BatchExecutor
 from inference_server.data_plane.responses import ResponseEncoder
+from inference_server.data_plane.run_limit import RunLimit
 from inference_server.data_plane.worker_threads import WorkerThreads
 from inference_server.errors import InferenceError
 from inference_server.metrics import ModelMetrics
@@ -95,6 +96,7 @@ class ExecutorSetup:
             queue_calls=calls,
             queue_bytes=1 << 20,
             bounded_by_shapes=bounded_by_shapes,
+            run_limit=RunLimit(None, self.warmup),
             run_grace_seconds=0.2,
             on_stuck=self.stuck.append,
         )

@@ -15,6 +15,7 @@ import pytest_asyncio
 from inference_server.data_plane.executor import BatchExecutor
 from inference_server.data_plane.inputs import InputReader
 from inference_server.data_plane.responses import ResponseEncoder
+from inference_server.data_plane.run_limit import RunLimit
 from inference_server.data_plane.served_model import ServedModel
 from inference_server.lifecycle import BootPhase, Lifecycle
 from inference_server.metrics import ModelMetrics
@@ -47,6 +48,7 @@ class Served:
             queue_calls=64,
             queue_bytes=1 << 20,
             bounded_by_shapes=True,
+            run_limit=RunLimit(None, WarmupResult(samples=())),
             run_grace_seconds=1.0,
             on_stuck=lambda _: None,
         )

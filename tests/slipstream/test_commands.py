@@ -187,6 +187,16 @@ def test_a_model_is_served_with_a_choice_of_which_calls_share_runs(cli: Cli, mod
     assert cli.run(*serve, "--batching", "always").exit_code == 2
 
 
+def test_a_model_is_served_with_a_longest_time_of_its_runs(cli: Cli, model: str) -> None:
+    cli.answer("models", "add", model, "--name", "mlp")
+    serve = ("models", "serve", "mlp")
+    assert cli.answer(*serve)["max_run_seconds"] is None
+    assert cli.answer(*serve, "--max-run-seconds", "60")["max_run_seconds"] == 60
+    assert "runs end after 60 s" in " ".join(cli.run(*serve).output.split())
+    assert cli.answer(*serve, "--max-run-seconds", "0")["max_run_seconds"] is None
+    assert cli.refusal(*serve, "--max-run-seconds", "0.01") == (1, "validation_failed")
+
+
 def test_a_damaged_model_fails_verification_and_doctor_suggests_a_fix(cli: Cli, model: str) -> None:
     cli.answer("models", "add", model, "--name", "mlp")
     (stored,) = cli.state.glob("models/mlp/1/*.onnx")
