@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from gateway.upstream.servers import InferenceServers, ServerStatus
+from gateway.upstream.servers import FAILED_TO_LOAD, InferenceServers, ServerStatus
 
 Key = tuple[str, int]
 
@@ -108,7 +108,7 @@ def _text(status: ServerStatus) -> str:
 def _reason(status: ServerStatus) -> str:
     match status.state:
         case "failed":
-            return f"failed: {status.reason or 'for an unknown reason'}"
+            return f"failed: {FAILED_TO_LOAD}"
         case "ready":
             return "being connected"
         case _:

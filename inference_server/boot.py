@@ -173,8 +173,11 @@ class BootSequence:
         try:
             manifest = store.manifest(settings.model, settings.version)
             model = store.folder(settings.model, settings.version) / MODEL_FILE
-        except (StoreError, OSError) as error:
+        except StoreError as error:
             raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, str(error)) from error
+        except OSError as error:
+            message = f"the model's files cannot be read: {error.strerror}"
+            raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, message) from error
         self._memory_limit.add_model(self._model, manifest.size, fixed=settings.memory_bytes)
         specs = (*manifest.inputs, *manifest.outputs)
         unranked = [spec.name for spec in specs if spec.shape is None]

@@ -170,7 +170,7 @@ class Settings:
         "time that a run may take, whatever the deadline of its call is; then it fails with "
         "RUN_TIME_EXCEEDED",
         shown_default="100 times what the first run took, for each time that an input is as large "
-        "as the first one, and at least 10",
+        "as the first one, and at least 30",
         metavar="S",
     )
     run_grace_seconds: float = option(

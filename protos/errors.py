@@ -433,11 +433,25 @@ class ErrorCode(StrEnum):
         meaning="The caller disconnected before the answer was ready.",
         advice="Nothing to do: no one receives the answer.",
     )
+    INPUT_REJECTED = ErrorSpec(
+        name="input_rejected",
+        http=422,
+        v2=400,
+        grpc="INVALID_ARGUMENT",
+        meaning=(
+            "The tensors have the declared types and shapes, but an operator of the model cannot "
+            "compute with their shapes or values."
+        ),
+        advice=(
+            "Send another input: the message names the operator. If every input is rejected, the "
+            "model is at fault."
+        ),
+    )
     INFERENCE_FAILED = ErrorSpec(
         name="inference_failed",
         http=500,
         grpc="INTERNAL",
-        meaning="The model failed on this input.",
+        meaning="The inference server failed, or its answer is not what the model promises.",
         advice="Try another input. If every input fails, look at the model's log.",
     )
     INFERENCE_TOO_LARGE = ErrorSpec(

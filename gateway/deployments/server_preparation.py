@@ -57,7 +57,7 @@ class ServerPreparation:
 
         Raises:
             GatewayError: INFERENCE_SERVER_BOOTING after a timeout, while the server continues to
-                boot; INFERENCE_SERVER_FAILED with the reason.
+                boot; INFERENCE_SERVER_FAILED, with the reason for those who manage the model.
         """
         pinned, wanted = models_of(live), models_of(following)
         if not wanted:
@@ -78,7 +78,9 @@ class ServerPreparation:
             return
         deadline = time.monotonic() + self._ready_timeout
         for server in waiting:
-            await self._until_warm(server, deadline, has_hosts=has_hosts)
+            await self._until_warm(
+                server, deadline, has_hosts=has_hosts, profile_id=deployment.profile_id
+            )
         await asyncio.sleep(self._connect_seconds)
 
     async def _ready(self, models: Set[_ModelVersion]) -> dict[_ModelVersion, int]:
@@ -92,7 +94,7 @@ class ServerPreparation:
         return {model: ready[model] for model in models & ready.keys()}
 
     async def _until_warm(
-        self, server: InferenceServer, deadline: float, *, has_hosts: bool
+        self, server: InferenceServer, deadline: float, *, has_hosts: bool, profile_id: str
     ) -> None:
         title = f"the inference server for '{server.model}' {server.version}"
         while True:
@@ -103,7 +105,9 @@ class ServerPreparation:
             # A server that failed before is still `failed` until its new process starts.
             stale = server.state == State.FAILED and seen.started_at == server.started_at
             if seen.state == State.FAILED and not stale:
-                message = f"{title} cannot load its model ({seen.reason}): nothing was changed"
+                manages = await self._fleet.is_managed_by(profile_id, server.model)
+                reason = f" ({seen.reason})" if manages else ""
+                message = f"{title} cannot load its model{reason}: nothing was changed"
                 raise GatewayError(ErrorCode.INFERENCE_SERVER_FAILED, message)
             if is_late:
                 message = f"{title} is still {seen.phase or seen.state}: nothing was changed"

@@ -96,7 +96,7 @@ class ServerSettingsIn(BaseModel):
     max_run_seconds: float | None = Field(default=None, ge=0.1, le=_MAX_RUN_SECONDS)
     """How long a run may take, whatever the deadline of its call is; then the call fails with
     `run_time_exceeded`. Null: 100 times what the first run took, for each time that the input is as
-    large as in the first run (up to 1,000), and at least 10 s. Processes apply a new value at
+    large as in the first run (up to 1,000), and at least 30 s. Processes apply a new value at
     their next start."""
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from gateway.auth.model_access import ModelUser
+from gateway.auth.model_access import ModelUser, load_model_user
 from gateway.errors import GatewayError
 from gateway.fleet.audit_events import desired_fields, record_server
 from gateway.fleet.hosts import IS_ALIVE
@@ -152,6 +152,12 @@ class FleetStore:
                 InferenceServer.created_at, InferenceServer.id
             )
             return list((await session.execute(statement)).scalars())
+
+    async def is_managed_by(self, profile_id: str, model: str) -> bool:
+        """Whether a user manages a model, and so is told why it has failed to load."""
+        async with self._db.read() as session:
+            user = await load_model_user(session, profile_id)
+            return user.may_manage(await session.get(Model, model))
 
     async def desired_running(self) -> list[InferenceServer]:
         """Return the servers whose desired state is running, oldest first.

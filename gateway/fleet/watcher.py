@@ -116,5 +116,5 @@ def _status(row: InferenceServer, model: Model | None) -> ServerStatus:
         boot_seconds=row.boot_seconds,
         restarts=row.restarts,
         private=private,
-        owner_id=model.owner_id if model is not None and private else None,
+        owner_id=model.owner_id if model is not None else None,
     )

@@ -103,7 +103,7 @@ class DataPlane:
         """
         servers = self._servers_for(caller, name)
         number = _version(servers, name, version_text)
-        stream = servers.stream(name, number)
+        stream = _stream_of(servers, caller, name, number)
         response = await stream.metadata(name, str(number))
         del response.versions[:]
         response.versions.extend(map(str, self._servers.ready_versions(name)))
@@ -119,7 +119,7 @@ class DataPlane:
         """
         servers = self._servers_for(caller, name)
         number = _version(servers, name, version_text)
-        stream = servers.stream(name, number)
+        stream = _stream_of(servers, caller, name, number)
         response = await stream.config(name, str(number))
         specific = pb.ModelVersionPolicy.Specific(versions=self._servers.ready_versions(name))
         response.config.version_policy.CopyFrom(pb.ModelVersionPolicy(specific=specific))
@@ -170,12 +170,13 @@ class DataPlane:
                 "repository name: expected none, because there is one repository: leave it out"
             )
             raise GatewayError(ErrorCode.NOT_IMPLEMENTED, message)
-        response = pb.RepositoryIndexResponse()
+        response, user = pb.RepositoryIndexResponse(), ModelUser.of(caller)
         for status in self._statuses(caller):
             ready = self._servers.is_ready(status.model, status.version)
             if ready or not only_ready:
                 listed = response.models.add(name=status.model, version=str(status.version))
-                listed.state, listed.reason = (_READY, "") if ready else _not_ready_state(status)
+                state = (_READY, "") if ready else _not_ready_state(status, user)
+                listed.state, listed.reason = state
         return response
 
     async def infer(
@@ -204,7 +205,9 @@ class DataPlane:
             set_owner(request, _owner(caller, stream))
             return stream.infer(request, timeout)
 
-        response = await _call_replica(servers, name, number, call, _sequence(request))
+        response = await _call_replica(
+            servers, caller, name, number, call, sequence=_sequence(request)
+        )
         self._metrics.queue.observe(response.parameters[QUEUE_SECONDS].double_param)
         self._metrics.infer.observe(response.parameters[INFER_SECONDS].double_param)
         return response
@@ -239,7 +242,7 @@ class DataPlane:
             form = InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
             return stream.request(form, raws or (b"",), timeout)
 
-        reply = await _call_replica(servers, name, number, call, _sequence(head))
+        reply = await _call_replica(servers, caller, name, number, call, sequence=_sequence(head))
         queue, infer = reply.timings()
         self._metrics.queue.observe(queue)
         self._metrics.infer.observe(infer)
@@ -270,16 +273,36 @@ class DataPlane:
         return self.timeout_seconds if asked is None else min(self.timeout_seconds, asked)
 
 
+def _stream_of(
+    servers: InferenceServers,
+    caller: Identity | None,
+    name: str,
+    number: int,
+    sequence: str | None = None,
+) -> InferenceStreamClient:
+    """Return the stream to a replica; who manages a model that has failed is told why."""
+    try:
+        return servers.stream(name, number, sequence)
+    except GatewayError as error:
+        failed = servers.failure(name, number)
+        if failed is None or not ModelUser.of(caller).may_use_private(failed.owner_id):
+            raise
+        message = f"the inference server for {failed.title} failed: {failed.reason}"
+        raise GatewayError(error.code, message, retry_after=error.retry_after) from None
+
+
 async def _call_replica(
     servers: InferenceServers,
+    caller: Identity | None,
     name: str,
     number: int,
     call: Callable[[InferenceStreamClient], Awaitable[T]],
+    *,
     sequence: str | None,
 ) -> T:
     """Return what a replica answers, or another one if the first has refused the call."""
     try:
-        return await call(servers.stream(name, number, sequence))
+        return await call(_stream_of(servers, caller, name, number, sequence))
     except GatewayError as error:
         other = servers.other_stream(name, number, error, sequence)
         if other is None:
@@ -321,8 +344,8 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
-def _not_ready_state(status: ServerStatus) -> tuple[str, str]:
-    """Return state and reason of a model version that is not ready here."""
+def _not_ready_state(status: ServerStatus, user: ModelUser) -> tuple[str, str]:
+    """Return state and reason of a model version that is not ready here, as `user` is told."""
     if status.asleep:
         return _STATES["stopped"], "asleep: a call starts its server"
     if status.state == "ready":
@@ -330,7 +353,9 @@ def _not_ready_state(status: ServerStatus) -> tuple[str, str]:
             return _STATES["draining"], "draining"
         return _STATES["ready"], "connecting to its inference server"
     phase = f" ({status.phase})" if status.phase else ""
-    return _STATES[status.state], status.reason or f"{status.state}{phase}"
+    manages = user.may_use_private(status.owner_id)
+    reason = status.reason if manages else status.public_reason
+    return _STATES[status.state], reason or f"{status.state}{phase}"
 
 
 def _add(total: pb.ModelStatistics, part: pb.ModelStatistics) -> None:

@@ -24,6 +24,7 @@ _SLOW_CALLS = 32
 """It counts as if it had so many more calls in flight."""
 _CLOSE_SECONDS = 2.0
 """More than the end of a connection takes, when its calls have ended."""
+FAILED_TO_LOAD = "the model failed to load"
 _DEFAULT_BOOT_SECONDS = 5.0
 """The assumed duration of a boot until one has been measured; then that it takes as long again,"""
 _MAX_GUESS_SECONDS = 60.0
@@ -74,7 +75,7 @@ class ServerStatus:
     private: bool = False
     """Whether its model is private."""
     owner_id: str | None = None
-    """The profile that a private model belongs to; None: the installation."""
+    """The profile that the model belongs to; None: the installation."""
 
     @property
     def hosted(self) -> int:
@@ -85,6 +86,15 @@ class ServerStatus:
     def title(self) -> str:
         """The model version, for messages."""
         return f"{self.model} version {self.version}"
+
+    @property
+    def public_reason(self) -> str | None:
+        """What all who may use the model are told of `reason`.
+
+        Why a model has failed to load is for those who manage it: the text of the runtime describes
+        the inside of their model.
+        """
+        return FAILED_TO_LOAD if self.state == "failed" else self.reason
 
 
 ServerKey = tuple[str, int]
@@ -190,7 +200,7 @@ class InferenceServers:
 
         Raises:
             GatewayError: NO_ACTIVE_INFERENCE where none is wanted; INFERENCE_SERVER_BOOTING, with
-                the phase; INFERENCE_SERVER_FAILED, with the reason; INFERENCE_SERVER_UNAVAILABLE
+                the phase; INFERENCE_SERVER_FAILED, see `failure`; INFERENCE_SERVER_UNAVAILABLE
                 while the connection is being made again.
         """
         found = self._streams.get((model, version))
@@ -282,6 +292,11 @@ class InferenceServers:
         """
         answers = recorded == "booting" and self.is_ready(model, version)
         return "ready" if answers else recorded
+
+    def failure(self, model: str, version: int) -> ServerStatus | None:
+        """Return the status of a server that has failed, with the reason."""
+        status = self._status(model, version)
+        return status if status is not None and status.state == "failed" else None
 
     def check_active(self, model: str, version: int) -> None:
         """Raise NO_ACTIVE_INFERENCE where no server of the model version runs, or is asleep."""
@@ -407,7 +422,10 @@ class InferenceServers:
         if status is None or not status.wanted:
             return _no_active_inference(model, version)
         if status.state == "failed":
-            message = f"the inference server for {status.title} failed: {status.reason}"
+            message = (
+                f"the inference server for {status.title} failed: {FAILED_TO_LOAD}. Its owner and "
+                "administrators are shown why"
+            )
             return GatewayError(ErrorCode.INFERENCE_SERVER_FAILED, message, retry_after=30)
         if status.state == "unresponsive":
             message = f"the inference server for {status.title} is being replaced: {status.reason}"

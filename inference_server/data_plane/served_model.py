@@ -104,7 +104,8 @@ class ServedModel:
         INVALID_REQUEST if it cannot be parsed, NOT_FOUND for another model, INVALID_TENSOR for
         wrong inputs, NOT_IMPLEMENTED for unsupported features, OVERLOADED for a full queue or too
         short a deadline, or an error of the lifecycle. An accepted call may still fail with
-        DEADLINE_EXCEEDED, RUN_TIME_EXCEEDED, INFERENCE_FAILED or INFERENCE_TOO_LARGE.
+        DEADLINE_EXCEEDED, RUN_TIME_EXCEEDED, INPUT_REJECTED, INFERENCE_FAILED or
+        INFERENCE_TOO_LARGE.
 
         Args:
             message: a ModelInferRequest.

@@ -33,6 +33,8 @@ _ERROR_NOISE = re.compile(
     r"/\S+\.(?:cc|h):\d+ (?:[^()]*\([^()]*\) (?:const )?)?"
 )
 """In ONNX Runtime's messages: the prefix, and the location in its source code."""
+_OF_THE_INPUT = ("Non-zero status code returned while running", ": INVALID_ARGUMENT : ")
+"""In ONNX Runtime's messages about an operator or a check that a caller's tensors do not pass."""
 _NO_MEMORY = ("bad_alloc", "Failed to allocate memory")
 """In ONNX Runtime's messages about an allocation that failed."""
 
@@ -63,7 +65,8 @@ class ModelSession:
                 model, _options(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's exceptions have no common base
-            message = f"ONNX Runtime cannot load the model: {_reason(error)}"
+            reason = _reason(error).replace(f"{model.parent}/", "")
+            message = f"ONNX Runtime cannot load the model: {reason}"
             raise InferenceError(ErrorCode.INFERENCE_SERVER_FAILED, message) from error
         self.signature = read_signature(self._session, unranked=unranked, class_labels=class_labels)
         _check_servable(self.signature)
@@ -85,8 +88,9 @@ class ModelSession:
         """Return the named outputs for `feeds`; strings are `str` in object arrays.
 
         Raises:
-            InferenceError: INFERENCE_FAILED, with ONNX Runtime's reason, or INFERENCE_TOO_LARGE if
-                the run needs more memory than this process may use.
+            InferenceError: INPUT_REJECTED, with ONNX Runtime's reason, where an operator cannot
+                compute with the input; INFERENCE_TOO_LARGE if the run needs more memory than this
+                process may use; else INFERENCE_FAILED.
         """
         try:
             if not (self._bfloat_inputs or self._bfloat_outputs) and outputs:
@@ -185,7 +189,9 @@ def _run_error(error: Exception) -> InferenceError:
             f"less per call ({reason})"
         )
         return InferenceError(ErrorCode.INFERENCE_TOO_LARGE, message)
-    return InferenceError(ErrorCode.INFERENCE_FAILED, reason)
+    is_rejected = any(text in str(error) for text in _OF_THE_INPUT)
+    code = ErrorCode.INPUT_REJECTED if is_rejected else ErrorCode.INFERENCE_FAILED
+    return InferenceError(code, reason)
 
 
 def _reason(error: Exception) -> str:

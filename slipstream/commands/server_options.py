@@ -56,7 +56,7 @@ MaxRunSeconds = Annotated[
         min=0,
         metavar="SECONDS",
         help="How long a run may take, whatever the deadline of its call is; 0: 100 times what the "
-        "first run took, and at least 10. Default: 0.",
+        "first run took, and at least 30. Default: 0.",
     ),
 ]
 

@@ -289,7 +289,7 @@ async def test_only_the_faulty_call_of_a_batch_fails(tmp_path: Path) -> None:
     outcomes = await asyncio.gather(*[setup.submit("y", index=np.array(place)) for place in places])
     assert [isinstance(outcome, CallResult) for outcome in outcomes] == [True, False, True, True]
     assert isinstance(outcomes[1], InferenceError)
-    assert outcomes[1].code is ErrorCode.INFERENCE_FAILED
+    assert outcomes[1].code is ErrorCode.INPUT_REJECTED
     assert isinstance(outcomes[3], CallResult)
     np.testing.assert_array_equal(outcomes[3].arrays[0], [10, 10, 20])
 

@@ -32,7 +32,7 @@ async def test_calls_are_counted_by_what_became_of_them(
                 assert index == 9
     with pytest.raises(grpc.aio.AioRpcError):
         await stub.ModelInfer(infer_request("gather", {}))
-    for code, count in (("ok", 3), ("inference_failed", 2), ("invalid_tensor", 1)):
+    for code, count in (("ok", 3), ("input_rejected", 2), ("invalid_tensor", 1)):
         counted = server.sample("inference_requests_total", model="gather", version="1", code=code)
         assert counted == count
     assert server.sample("inference_seconds_count") == 3

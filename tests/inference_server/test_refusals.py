@@ -190,8 +190,8 @@ async def test_a_failed_run_returns_the_reason_of_onnx_runtime(
     request = infer_request("gather", {"index": ("INT64", np.array([7]))})
     refused = await refused_call(connect(shared_server("gather")), request)
     assert (refused.status, refused.code) == (
-        grpc.StatusCode.INTERNAL,
-        ErrorCode.INFERENCE_FAILED,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        ErrorCode.INPUT_REJECTED,
     )
     assert "indices element out of data bounds, idx=7" in refused.message
     assert "onnxruntime" not in refused.message.lower()
@@ -214,7 +214,7 @@ async def test_a_call_that_needs_too_much_memory_fails_alone(
 async def test_large_tensors_take_no_memory_beyond_the_limit(
     start_server: StartServer, connect: Connect
 ) -> None:
-    server = start_server("fill", "--memory-bytes", str(1 << 30))
+    server = start_server("fill", "--memory-bytes", str(1 << 30), "--max-run-seconds", "600")
     stub = connect(server)
     for size in (750_000_000, 200_000_000):
         asked = infer_request("fill", {"shape": ("INT64", np.array([size]))})
@@ -234,7 +234,9 @@ async def test_a_shape_that_does_not_exist_fails_alone(
 ) -> None:
     stub = connect(shared_server("fill"))
     asked = infer_request("fill", {"shape": ("INT64", np.array(shape))})
-    assert (await refused_call(stub, asked)).code is ErrorCode.INFERENCE_FAILED
+    refused = await refused_call(stub, asked)
+    assert refused.code is ErrorCode.INPUT_REJECTED
+    assert (refused.code.http_status, refused.code.v2_status) == (422, 400)
     small = infer_request("fill", {"shape": ("INT64", np.array([2]))})
     assert (await stub.ModelInfer(small)).outputs[0].shape == [2]
 

@@ -60,7 +60,7 @@ async def test_a_failed_call_does_not_affect_its_stream(
     assert arrays(answers["good"].infer_response)["y"].tolist() == [20.0]
     assert arrays(answers["last"].infer_response)["y"].tolist() == [30.0]
     for call_id, code in (
-        ("bad", ErrorCode.INFERENCE_FAILED),
+        ("bad", ErrorCode.INPUT_REJECTED),
         ("wrong", ErrorCode.INVALID_TENSOR),
     ):
         assert answers[call_id].error_message

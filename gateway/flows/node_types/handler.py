@@ -36,6 +36,7 @@ _UNAVAILABLE: frozenset[str] = frozenset(
         ErrorCode.INFERENCE_SERVER_UNAVAILABLE,
     }
 )
+_UNFIT_VALUES: frozenset[str] = frozenset({ErrorCode.INVALID_TENSOR, ErrorCode.INPUT_REJECTED})
 
 
 class NodeError(Exception):
@@ -87,7 +88,7 @@ class NodeError(Exception):
             retryable=error.code in _RETRYABLE,
             retry_after=error.retry_after,
             unavailable=error.code in _UNAVAILABLE,
-            unfit_value=error.code == ErrorCode.INVALID_TENSOR,
+            unfit_value=error.code in _UNFIT_VALUES,
         )
 
 

@@ -62,6 +62,7 @@ async def test_a_failure_ends_the_run_and_cancels_running_nodes() -> None:
     [
         (ErrorCode.INFERENCE_FAILED, "flow_failed"),
         (ErrorCode.INVALID_TENSOR, "invalid_tensor"),
+        (ErrorCode.INPUT_REJECTED, "invalid_input"),
         (ErrorCode.NO_ACTIVE_INFERENCE, "no_active_inference"),
         (ErrorCode.INFERENCE_SERVER_BOOTING, "inference_unavailable"),
         (ErrorCode.INFERENCE_SERVER_FAILED, "inference_unavailable"),

@@ -107,7 +107,9 @@ async def test_a_failed_server_is_degraded_and_does_not_hold_up_the_gateway(
     readiness = readiness_of(servers)
     readiness.servers_known(has_hosts=True)
     assert readiness.reasons() == []
-    assert readiness.degraded() == ["inference server iris version 1: failed: no operator"]
+    assert readiness.degraded() == [
+        "inference server iris version 1: failed: the model failed to load"
+    ]
     servers.apply([status(1, "booting", phase="loading")])
     assert readiness.reasons() == [], "its next attempts hold up nothing either"
     assert readiness.degraded() == ["inference server iris version 1: loading"]
@@ -123,7 +125,7 @@ async def test_every_reason_is_listed_once(servers: InferenceServers) -> None:
     loading = "inference server iris version 1: loading"
     assert readiness.reasons() == ["database: it does not answer", loading]
     assert readiness.degraded() == [
-        "inference server iris version 2: failed: no",
+        "inference server iris version 2: failed: the model failed to load",
         "broker: not connected, runs of type api wait for it",
     ]
 

@@ -67,7 +67,7 @@ async def test_the_servers_own_codes_come_through(shared_server: StartServer, wa
     errors = [error for error in outcomes if isinstance(error, GatewayError)]
     assert [error.code for error in errors] == [
         ErrorCode.INVALID_TENSOR,
-        ErrorCode.INFERENCE_FAILED,
+        ErrorCode.INPUT_REJECTED,
         ErrorCode.NOT_FOUND,
     ]
     assert "other" in errors[0].message

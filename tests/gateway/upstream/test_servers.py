@@ -145,12 +145,18 @@ async def test_the_wait_is_never_less_than_a_second(
     assert int(retry_after(error) or 0) in (int(expected), int(expected) + 1)
 
 
-async def test_a_failed_server_says_why(servers: InferenceServers) -> None:
+async def test_a_failed_server_does_not_say_why(servers: InferenceServers) -> None:
     servers.apply([status(1, "failed", reason="no such operator")])
     error = absence(servers)
     assert error.code is ErrorCode.INFERENCE_SERVER_FAILED
-    assert error.message == "the inference server for iris version 1 failed: no such operator"
+    assert error.message == (
+        "the inference server for iris version 1 failed: the model failed to load. Its owner and "
+        "administrators are shown why"
+    )
     assert retry_after(error) == "30"
+    failed = servers.failure("iris", 1)
+    assert failed is not None
+    assert failed.reason == "no such operator"
 
 
 async def test_a_wanted_server_without_a_process_yet_is_booting(servers: InferenceServers) -> None:

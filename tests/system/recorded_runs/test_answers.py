@@ -23,10 +23,10 @@ def test_by_default_a_good_answer_has_no_id_and_the_call_is_among_the_runs_soon(
 
 def test_by_default_a_failed_call_is_answered_with_the_id_of_its_run(recording: Recording) -> None:
     deployment = recording.deploy()
-    problem = problem_of(recording.runs.call(deployment, BAD), 500, "inference_failed")
+    problem = problem_of(recording.runs.call(deployment, BAD), 422, "input_rejected")
     assert problem["instance"] == f"/node/flow-runs/{problem['flow_run_id']}/"
     run = recording.runs.show(problem["flow_run_id"])
-    assert (run["status"], run["error"]["code"]) == ("failed", "inference_failed")
+    assert (run["status"], run["error"]["code"]) == ("failed", "input_rejected")
 
 
 @pytest.mark.long
@@ -47,7 +47,7 @@ def test_failures_beyond_their_rate_have_no_id_and_are_counted_and_reported(
     deployment = recording.deploy(record_runs="errors")
     before = recording.metric("failure_rate")
     calls = recording.call_many(deployment, 800, BAD)
-    assert calls.statuses == {500: 800}
+    assert calls.statuses == {422: 800}
     assert 600 <= len(calls.run_ids) < 800
     assert recording.metric("failure_rate") - before == 800 - len(calls.run_ids)
     assert recording.missing(calls, deployment) == []

@@ -33,9 +33,9 @@ def test_a_repeated_call_gets_the_same_run_even_after_a_kill(recording: Recordin
 
 def test_a_repeated_failure_is_the_same_failure(recording: Recording) -> None:
     deployment, headers = recording.deploy(), new_key()
-    first = problem_of(recording.runs.call(deployment, BAD, headers), 500, "inference_failed")
+    first = problem_of(recording.runs.call(deployment, BAD, headers), 422, "input_rejected")
     again = recording.runs.call(deployment, BAD, headers)
-    problem = problem_of(again, 500, "inference_failed")
+    problem = problem_of(again, 422, "input_rejected")
     assert problem["flow_run_id"] == first["flow_run_id"]
     assert again.headers["idempotent-replayed"] == "true"
 

@@ -48,7 +48,7 @@ def test_without_the_database_no_id_is_given_and_failures_are_written_later(
     with recording.away():
         good = recording.runs.call(sampled, GOOD)
         assert (good.status_code, "flow_run_id" in good.json()) == (200, False)
-        failed = problem_of(recording.runs.call(sampled, BAD), 500, "inference_failed")
+        failed = problem_of(recording.runs.call(sampled, BAD), 422, "input_rejected")
         assert "flow_run_id" not in failed
         refused = recording.runs.call(durable, GOOD)
         problem = problem_of(refused, 503, "database_unavailable")
