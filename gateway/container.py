@@ -62,6 +62,7 @@ from gateway.storage.user_storage import UserLimits
 from gateway.system.service import SystemService
 from gateway.trigger.batch_calls import BatchCalls
 from gateway.trigger.run_calls import RunCalls
+from gateway.upstream.crashes import CrashWatch
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.servers import InferenceServers
 from gateway.usage.writer import UsageWriter
@@ -103,6 +104,7 @@ class Container:
             on_wake=self.waker.wake,
             credentials=UpstreamCredentials.from_settings(settings),
             unresponsive_seconds=settings.unresponsive_seconds,
+            crashes=CrashWatch(self.metrics.count_suspended_key),
         )
         self.watcher = FleetWatcher(
             self.services.fleet.store, self.feed, self.servers, Leases(self.db)

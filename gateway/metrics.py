@@ -101,6 +101,12 @@ class GatewayMetrics:
             "too much is stored.",
             ("reason",),
         )
+        self._suspended_keys = self.registry.counter(
+            "keys_suspended_total",
+            "Keys that were refused for a model for a while, because their calls had ended its "
+            "process twice within a minute.",
+            ("model",),
+        )
         self._rollout_calls = self.registry.counter(
             "rollout_calls_total",
             "Calls of deployments with a rollout, by the version that answered (baseline is the "
@@ -129,6 +135,10 @@ class GatewayMetrics:
     def count_refusal(self, reason: str) -> None:
         """Count a request or connection that was refused for `reason`, one of few."""
         self._refusals.child(reason).add()
+
+    def count_suspended_key(self, model: str) -> None:
+        """Count a key that is refused for a model for a while."""
+        self._suspended_keys.child(model).add()
 
     def count_rollout_calls(self, deployment: str, version: str, ok: int, failed: int) -> None:
         """Count calls of a deployment with a rollout."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from mmap import mmap
 from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
@@ -55,11 +56,13 @@ class BootSequence:
         metrics: ModelMetrics,
         *,
         memory_limit: MemoryLimit,
+        running_call: mmap | None,
         on_stuck: Callable[[str], None],
     ) -> None:
         """Prepare a boot, which counts the model in `memory_limit`.
 
-        `on_stuck` is called with the reason when a load, or later a run, does not end in time.
+        `running_call` is where the call that runs is named, see BatchExecutor. `on_stuck` is called
+        with the reason when a load, or later a run, does not end in time.
         """
         self._on_stuck = on_stuck
         self._settings = settings
@@ -68,6 +71,7 @@ class BootSequence:
         self._info = info
         self._metrics = metrics
         self._memory_limit = memory_limit
+        self._running_call = running_call
         # Not asyncio's default executor: the loop would wait for it when stopped during a load.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="boot")
         self._log = logger(__name__)
@@ -210,6 +214,7 @@ class BootSequence:
             queue_bytes=settings.queue_bytes,
             bounded_by_shapes=manifest.bounded_by_shapes,
             run_limit=RunLimit(settings.max_run_seconds, warmup),
+            running_call=self._running_call,
             run_grace_seconds=settings.run_grace_seconds,
             on_stuck=lambda seconds: self._on_stuck(
                 f"a run went on for {seconds:.1f} s after its last caller had gone"

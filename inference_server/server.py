@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from mmap import mmap
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
+from inference_server import running_call
 from inference_server.boot import BootSequence
 from inference_server.data_plane.served_model import ServedModel
 from inference_server.lifecycle import BootPhase, Lifecycle, LifecycleState
@@ -56,12 +58,21 @@ class ListenError(Exception):
 class OnnxServer:
     """One inference server, from its first socket to its last response."""
 
-    def __init__(self, settings: Settings, memory_limit: MemoryLimit, *, started_at: float) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        memory_limit: MemoryLimit,
+        *,
+        started_at: float,
+        is_alone: bool = True,
+    ) -> None:
         """Create all parts.
 
         `memory_limit` is that of the process; `started_at` is the `perf_counter()` that boot time
-        counts from.
+        counts from. With `is_alone` the process has no other server: a call of this one has ended
+        it if the process crashes.
         """
+        self._is_alone = is_alone
         self._settings = settings
         self._memory_limit = memory_limit
         self._started_at = started_at
@@ -117,6 +128,7 @@ class OnnxServer:
             self._info,
             self._metrics,
             memory_limit=self._memory_limit,
+            running_call=self._create_running_call(),
             on_stuck=self._on_stuck,
         )
         booting = asyncio.create_task(boot.run())
@@ -129,6 +141,13 @@ class OnnxServer:
         if self._registration is not None and status is not ServerExitStatus.STUCK:
             await self._registration.leave()  # else its lease ends
         return status
+
+    def _create_running_call(self) -> mmap | None:
+        """Return where the call that runs is named; None: several may run at a time."""
+        socket = self._settings.socket
+        if socket is None or not self._is_alone or self._settings.instances > 1:
+            return None
+        return running_call.create(socket)
 
     def _security(self) -> TcpSecurity:
         try:
@@ -226,6 +245,7 @@ class OnnxServer:
         self._memory_limit.remove_model(self._model)
         if self._settings.socket:
             self._settings.socket.unlink(missing_ok=True)
+            running_call.remove(self._settings.socket)
         self._log.info("stopped")
 
     def _load(self) -> dict[str, object]:

@@ -121,7 +121,9 @@ class ServerHost:
         try:
             request.report_pid()
             chosen = settings.read([*request.arguments, "--status-fd", str(request.status_fd)])
-            server = OnnxServer(chosen, self._memory_limit, started_at=request.requested_at)
+            server = OnnxServer(
+                chosen, self._memory_limit, started_at=request.requested_at, is_alone=False
+            )
             return await server.run(stopping)
         except SystemExit as refused:  # argparse has printed why
             return _FAILED if refused.code is None else int(refused.code)

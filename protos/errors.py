@@ -352,6 +352,19 @@ class ErrorCode(StrEnum):
         meaning="The key or deployment already has as many concurrent runs as it may.",
         advice="Wait until runs have ended, or have the limit raised.",
     )
+    KEY_SUSPENDED = ErrorSpec(
+        name="key_suspended",
+        http=429,
+        grpc="RESOURCE_EXHAUSTED",
+        meaning=(
+            "Calls of this key have ended the process of the model twice within a minute, and are "
+            "refused for this model for a while."
+        ),
+        advice=(
+            "Find the input that ends it, often a dimension of 0, and do not send it again. Other "
+            "models can be called; this one, when Retry-After has passed."
+        ),
+    )
     TOO_MANY_FAILURES = ErrorSpec(
         name="too_many_failures",
         http=429,

@@ -306,6 +306,14 @@ def unknown_operator(path: Path) -> Path:
     return _save(path, nodes, inputs, outputs)
 
 
+def recurrent(path: Path) -> Path:
+    """`y` FP32 [1, N, 2] of `x` FP32 [S, N, 3]: with S = 0 ONNX Runtime ends its process."""
+    nodes = [helper.make_node("GRU", ["x", "w", "r"], ["", "y"], hidden_size=2)]
+    weights = {"w": np.ones((1, 6, 3), "f4"), "r": np.ones((1, 6, 2), "f4")}
+    inputs, outputs = [_tensor("x", "FP32", ("S", "N", 3))], [_tensor("y", "FP32", (1, "N", 2))]
+    return _save(path, nodes, inputs, outputs, weights)
+
+
 def loop(path: Path, trips: int | None = None) -> Path:
     """`y` FP32 [N] is `x` after `trips` INT64 [] additions of 1; or so many, without that input."""
     body = helper.make_graph(

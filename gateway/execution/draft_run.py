@@ -77,7 +77,7 @@ class DraftRunner:
         await connections.start()
         try:
             models = PinnedModels(pins, profile_id).client(
-                connections.servers, boot_wait_seconds=_BOOT_WAIT_SECONDS
+                connections.servers, boot_wait_seconds=_BOOT_WAIT_SECONDS, caller=profile_id
             )
             return await engine.execute(
                 plan,

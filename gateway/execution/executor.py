@@ -192,7 +192,11 @@ class RunExecutor:
         except GatewayError as error:
             reason = RunError(code=FailureCode.FLOW_FAILED, message=error.message)
             return _not_started(reason, monotonic() - started_at)
-        models = pinned.client(self._servers, boot_wait_seconds=_BOOT_WAIT_SECONDS[claim.mode])
+        models = pinned.client(
+            self._servers,
+            boot_wait_seconds=_BOOT_WAIT_SECONDS[claim.mode],
+            caller=claim.key_id or claim.profile_id,
+        )
         ports = Ports(
             inference=models,
             http=LeasedHttpClient(self._http, held),

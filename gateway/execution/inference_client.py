@@ -44,22 +44,30 @@ class PinnedModels:
         """The model versions whose inference servers are needed."""
         return {(call.plan.model, call.plan.version) for call in self._calls.values()}
 
-    def client(self, servers: InferenceServers, *, boot_wait_seconds: float) -> InferenceClient:
+    def client(
+        self, servers: InferenceServers, *, boot_wait_seconds: float, caller: str
+    ) -> InferenceClient:
         """Return the engine's port to these models.
 
         Args:
             servers: the inference servers.
+            caller: whose calls they are: a key, or a user without one.
             boot_wait_seconds: seconds to wait for one that boots.
         """
-        return InferenceClient(self._calls, servers, boot_wait_seconds)
+        return InferenceClient(self._calls, servers, boot_wait_seconds, caller)
 
 
 class InferenceClient:
     """The engine's InferencePort. Models have no side effects, so lost calls are retried."""
 
     def __init__(
-        self, calls: Mapping[str, TensorCodec], servers: InferenceServers, boot_wait_seconds: float
+        self,
+        calls: Mapping[str, TensorCodec],
+        servers: InferenceServers,
+        boot_wait_seconds: float,
+        caller: str,
     ) -> None:
+        self._caller = caller
         self._calls = calls
         self._servers = servers
         self._boot_wait_seconds = boot_wait_seconds
@@ -98,9 +106,10 @@ class InferenceClient:
             message = f"no time is left to call {model.plan.model} version {model.plan.version}"
             raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
         template, raws = model.encode(inputs, timeout)
+        self._servers.crashes.check(self._caller, model.plan.model)
         stream: InferenceStreamClient = self._servers.stream(model.plan.model, model.plan.version)
         model.by_owner = stream.by_owner
-        reply = await stream.request(template, raws, timeout)
+        reply = await stream.request(template, raws, timeout, self._caller)
         if len(reply.message) > _LARGE_REPLY_BYTES:
             return await in_turns(model.value_steps(reply.message, reply.template))
         return model.values(reply.message, reply.template)

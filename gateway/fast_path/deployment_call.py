@@ -102,6 +102,11 @@ class DeploymentCall(AnswerableCall):
     _sent: tuple[InferRequestTemplate, list[bytes]] | None = None
     """What was sent, unless it is large, until there is a reply to it or it was sent again."""
 
+    @property
+    def caller(self) -> str | None:
+        """See Caller."""
+        return None if self.route is None else self.route.identity.limit_key
+
     def execute(self, route: ResolvedRoute, body: bytes) -> None:
         """See AnswerableCall."""
         deployment = route.deployment
@@ -123,8 +128,10 @@ class DeploymentCall(AnswerableCall):
         began = perf_counter()
         template, raws = codec.encode(parse_body(body, self.headers), self.timeout)
         self.parse_seconds = perf_counter() - began
-        plan = codec.plan
-        stream = self.services.servers.stream(plan.model, plan.version)
+        plan, servers = codec.plan, self.services.servers
+        if servers.crashes.refused:
+            servers.crashes.check(self.caller, plan.model)
+        stream = servers.stream(plan.model, plan.version)
         codec.by_owner = stream.by_owner
         self._send(stream, template, raws, self.timeout)
 
@@ -144,8 +151,9 @@ class DeploymentCall(AnswerableCall):
             raise GatewayError(ErrorCode.DEADLINE_EXCEEDED, message)
         assert self.route is not None
         assert self.route.codec is not None
-        plan = self.route.codec.plan
-        stream = self.services.servers.stream(plan.model, plan.version)
+        plan, servers = self.route.codec.plan, self.services.servers
+        servers.crashes.check(self.caller, plan.model)
+        stream = servers.stream(plan.model, plan.version)
         self._send(stream, template, raws, remaining)
 
     def _send(

@@ -55,6 +55,8 @@ class Observation(TypedDict, total=False):
     memory_bytes: int | None
     reason: str | None
     boot_seconds: float | None
+    crashed_call: str | None
+    """The id of the call whose run has ended its process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

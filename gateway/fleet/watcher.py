@@ -108,6 +108,7 @@ def _status(row: InferenceServer, model: Model | None) -> ServerStatus:
                 is_hosted=not replica.is_registered,
                 host_id=replica.host_id,
                 metrics_address=replica.metrics_address,
+                crashed_call=replica.crashed_call,
             )
             for replica in row.replicas
         ),

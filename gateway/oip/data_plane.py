@@ -198,12 +198,13 @@ class DataPlane:
         name = request.model_name
         servers = self._servers_for(caller, name)
         number = _version(servers, name, request.model_version)
+        whose = _check_caller(servers, caller, name)
         request.model_version = str(number)
         timeout = self._timeout(request, remaining)
 
         def call(stream: InferenceStreamClient) -> Awaitable[pb.ModelInferResponse]:
             set_owner(request, _owner(caller, stream))
-            return stream.infer(request, timeout)
+            return stream.infer(request, timeout, whose)
 
         response = await _call_replica(
             servers, caller, name, number, call, sequence=_sequence(request)
@@ -234,13 +235,14 @@ class DataPlane:
         servers = self._servers_for(caller, name)
         number = _version(servers, name, head.model_version)
         timeout = self._timeout(head, remaining)
+        whose = _check_caller(servers, caller, name)
         head.model_version = str(number)
         head.parameters[TIMEOUT].int64_param = timeout_microseconds(timeout)
 
         def call(stream: InferenceStreamClient) -> Awaitable[InferenceReply]:
             set_owner(head, _owner(caller, stream))
             form = InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
-            return stream.request(form, raws or (b"",), timeout)
+            return stream.request(form, raws or (b"",), timeout, whose)
 
         reply = await _call_replica(servers, caller, name, number, call, sequence=_sequence(head))
         queue, infer = reply.timings()
@@ -308,6 +310,14 @@ async def _call_replica(
         if other is None:
             raise
     return await call(other)
+
+
+def _check_caller(servers: InferenceServers, caller: Identity | None, name: str) -> str | None:
+    """Return whose call it is, None: an anonymous one; raise KEY_SUSPENDED."""
+    whose = None if caller is None else caller.limit_key
+    if servers.crashes.refused:
+        servers.crashes.check(whose, name)
+    return whose
 
 
 def _owner(caller: Identity | None, stream: InferenceStreamClient) -> str | None:

@@ -105,6 +105,7 @@ def claim_from_row(
         created_at=row.created_at,
         started_at=row.started_at,
         asked_at=asked_at,
+        key_id=row.key_id,
         test=row.test,
         refusal=refusal,
     )
@@ -297,6 +298,7 @@ def initial_claim(new: NewRun, *, now: datetime, asked_at: float) -> Claim:
         created_at=now,
         started_at=now,
         asked_at=asked_at,
+        key_id=new.key_id,
         test=new.test,
     )
 

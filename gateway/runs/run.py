@@ -226,6 +226,8 @@ class Claim:
     started_at: datetime
     asked_at: float
     """`time.monotonic()` of this process before the statement was sent."""
+    key_id: str | None = None
+    """The key that started it."""
     test: bool = False
     """Whether its flow is a draft that is stored with it."""
     refusal: RunError | None = None

@@ -461,6 +461,8 @@ class Replica(Table):
     restarts: Mapped[int] = mapped_column(Integer, default=0)
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     reason: Mapped[str | None] = mapped_column(Text)
+    crashed_call: Mapped[str | None] = mapped_column(String(32))
+    """The id, by which gateways know it, of the call whose run has last ended a process of it."""
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
     ready_at: Mapped[datetime | None] = mapped_column(UtcTime)
     boot_seconds: Mapped[float | None] = mapped_column(Float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from google.protobuf.message import DecodeError
 
@@ -43,7 +43,9 @@ class ServerConnector:
         on_change: Callable[[], None],
         credentials: UpstreamCredentials | None = None,
         unresponsive_seconds: float = UNRESPONSIVE_SECONDS,
+        on_lost: Callable[[Iterable[tuple[bytes, str | None]]], None] | None = None,
     ) -> None:
+        self._on_lost = on_lost
         self.model = model
         self.version = version
         self.addresses = addresses
@@ -125,6 +127,7 @@ class ServerConnector:
             metadata=self._metadata,
             is_local=is_local,
             by_owner=OWNERS in extensions,
+            on_lost=self._on_lost,
         )
         self._last_failure = ""
         self._set(stream)

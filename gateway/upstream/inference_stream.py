@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from random import randrange
 from time import monotonic
 from typing import NamedTuple, Protocol
 
@@ -43,6 +44,7 @@ _TIMES, _MIN_TIMES = 8, 3
 """How many times are kept, and how many say something."""
 _FORGET_SECONDS = 5.0
 """After which a server that was slow gets another call."""
+_GIVEN_UP = 256
 _TIMER_GRAIN_SECONDS = 0.002
 """Between two checks of deadlines: a deadline may be exceeded by so much."""
 
@@ -59,6 +61,10 @@ class Caller(Protocol):
     deadline: float
     """By the event loop's clock; the stream sets it, and `timeout` in seconds."""
     timeout: float
+
+    @property
+    def caller(self) -> str | None:
+        """Whose call it is: the id of a key, or of a user without one; None: anonymous."""
 
     def on_reply(self, message: bytes, template: InferResponseTemplate | None) -> None:
         """Take an encoded ModelStreamInferResponse; where it has no template, see `templated`."""
@@ -83,12 +89,14 @@ class InferenceStreamClient:
         metadata: Metadata = (),
         is_local: bool = True,
         by_owner: bool = False,
+        on_lost: Callable[[Iterable[tuple[bytes, str | None]]], None] | None = None,
     ) -> None:
         """Open the stream; raises RpcError where the connection is over.
 
         `cancels` says whether the server wants to be told of cancelled calls; `metadata` is sent
         with each call of a method; `is_local`: the server is on this machine; `by_owner`: it wants
-        to be told whose calls they are.
+        to be told whose calls they are. When the connection breaks, `on_lost` is called with the
+        numbers of the calls in flight and of those given up lately, and whose they are.
         """
         self.is_local = is_local
         self.by_owner = by_owner
@@ -97,7 +105,11 @@ class InferenceStreamClient:
         self._max_message_bytes = max_message_bytes
         self._max_queued_bytes = 2 * max_message_bytes
         self._loop = asyncio.get_running_loop()
-        self._last_number = 0
+        self._on_lost = on_lost
+        # Numbers of several gateways at one server hardly ever meet: a crash is told by them
+        self._last_number = randrange(1 << 32)  # nosec B311 # no secret
+        self._given_up: deque[tuple[bytes, str | None]] = deque(maxlen=_GIVEN_UP)
+        """Calls whose runs may go on although they are forgotten, and whose they were."""
         self._callers: dict[bytes, Caller] = {}
         self._templates: TemplateCache[InferResponseTemplate] = TemplateCache()
         self._cancels = cancels
@@ -155,24 +167,31 @@ class InferenceStreamClient:
         return number
 
     async def request(
-        self, template: InferRequestTemplate, raws: Sequence[RawBytes], timeout: float
+        self,
+        template: InferRequestTemplate,
+        raws: Sequence[RawBytes],
+        timeout: float,
+        caller: str | None = None,
     ) -> InferenceReply:
         """Return the reply to what `send` sends; raises as `infer`, and as `templated`.
 
-        Its id is the call's number.
+        Its id is the call's number. `caller` is whose call it is.
         """
-        answer = _AwaitedReply(self._loop)
+        answer = _AwaitedReply(self._loop, caller)
         number = self.send(template, raws, timeout, answer)
         original, known = await self._answer(number, answer)
         message, known = (original, known) if known is not None else templated(original)
         return InferenceReply(original, message, known)
 
-    async def infer(self, request: pb.ModelInferRequest, timeout: float) -> pb.ModelInferResponse:
+    async def infer(
+        self, request: pb.ModelInferRequest, timeout: float, caller: str | None = None
+    ) -> pb.ModelInferResponse:
         """Return the reply to `request`, with the request's `id`.
 
         Args:
             request: taken over: the stream may write to it.
             timeout: seconds that the reply may take.
+            caller: whose call it is.
 
         Raises:
             GatewayError: what the server said, INFERENCE_SERVER_UNAVAILABLE if the connection
@@ -187,7 +206,7 @@ class InferenceStreamClient:
         request.id = own_id
         self._check_sendable(len(message))
         self._stream.send(message)
-        answer = _AwaitedReply(self._loop)
+        answer = _AwaitedReply(self._loop, caller)
         self._wait(number, timeout, answer)
         reply, _ = await self._answer(number, answer)
         response = pb.ModelStreamInferResponse.FromString(reply).infer_response
@@ -196,8 +215,10 @@ class InferenceStreamClient:
 
     def cancel(self, number: bytes) -> None:
         """Forget a call, of which the caller hears no more, and tell the server."""
-        if self._callers.pop(number, None) is None:
+        caller = self._callers.pop(number, None)
+        if caller is None:
             return
+        self._given_up.append((number, caller.caller))
         if number == self._timed and monotonic() - self._timed_at > self._usual:
             self._take_time()
         if self._cancels and not self._ended:
@@ -336,6 +357,7 @@ class InferenceStreamClient:
             if number == self._timed:
                 self._take_time()
             if self._callers.pop(number, None) is not None:
+                self._given_up.append((number, caller.caller))
                 message = f"no answer from the inference server within {caller.timeout:g} s"
                 caller.on_failure(GatewayError(ErrorCode.DEADLINE_EXCEEDED, message))
         if self._callers:
@@ -348,6 +370,9 @@ class InferenceStreamClient:
         is_planned = dict(status.trailers).get(CODE_KEY) == ErrorCode.SHUTTING_DOWN.value
         self.refuses |= is_planned
         callers, self._callers = self._callers, {}
+        if self._on_lost is not None and not is_planned:
+            self._on_lost(self._given_up)
+            self._on_lost([(number, caller.caller) for number, caller in callers.items()])
         for caller in callers.values():
             caller.on_failure(_not_begun() if is_planned else _unavailable())
         self.ended.set()
@@ -365,7 +390,8 @@ class _AwaitedReply:
 
     deadline = timeout = 0.0
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, caller: str | None) -> None:
+        self.caller = caller
         self.future: asyncio.Future[tuple[bytes, InferResponseTemplate | None]] = (
             loop.create_future()
         )

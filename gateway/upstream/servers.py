@@ -12,6 +12,7 @@ from time import monotonic
 
 from gateway.errors import GatewayError
 from gateway.upstream.connector import UNRESPONSIVE_SECONDS, ServerConnector
+from gateway.upstream.crashes import CrashWatch
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.inference_stream import InferenceStreamClient
 from protos.errors import ErrorCode
@@ -42,6 +43,8 @@ class ReplicaStatus:
     """The same for other machines: `host:port`, or `grpcs://host:port` with TLS."""
     metrics_address: str | None = None
     """Of its /metrics: `host:port`, or `https://host:port`."""
+    crashed_call: str | None = None
+    """The number of the call whose run has last ended a process of it."""
     is_hosted: bool = True
     """Whether a host of the installation runs it; otherwise it has registered itself."""
     host_id: str | None = None
@@ -120,6 +123,7 @@ class InferenceServers:
         on_wake: Callable[[str, int], None] | None = None,
         credentials: UpstreamCredentials | None = None,
         unresponsive_seconds: float = UNRESPONSIVE_SECONDS,
+        crashes: CrashWatch | None = None,
     ) -> None:
         """Start without servers. One that is silent for `unresponsive_seconds` is not ready.
 
@@ -135,6 +139,9 @@ class InferenceServers:
         self._on_wanted = on_wake
         self._credentials = credentials
         self._unresponsive_seconds = unresponsive_seconds
+        self.crashes = CrashWatch() if crashes is None else crashes
+        """What is known of calls that end processes; check it before a call is sent."""
+        self._crashed_calls: dict[ReplicaKey, str | None] = {}
         self.private: Mapping[str, str | None] = {}
         """The private ones of the models that have servers → the profile they belong to."""
         self._statuses: dict[str, dict[int, ServerStatus]] = {}
@@ -155,6 +162,8 @@ class InferenceServers:
         self._statuses = {}
         private: dict[str, str | None] = {}
         addresses: dict[ReplicaKey, tuple[str, ...]] = {}
+        statuses = list(statuses)
+        self._note_crashes(statuses)
         for status in statuses:
             key = (status.model, status.version)
             self._statuses.setdefault(status.model, {})[status.version] = status
@@ -316,6 +325,16 @@ class InferenceServers:
             for version in sorted(versions)
         ]
 
+    def _note_crashes(self, statuses: Iterable[ServerStatus]) -> None:
+        """Tell `crashes` of calls that have ended a process since the last statuses."""
+        before, self._crashed_calls = self._crashed_calls, {}
+        for status in statuses:
+            for replica in status.replicas:
+                key = (status.model, status.version, replica.slot)
+                number = self._crashed_calls[key] = replica.crashed_call
+                if number is not None and before.get(key, number) != number:
+                    self.crashes.crashed(status.model, number)
+
     def _by_sequence(
         self, model: str, version: int, sequence: str
     ) -> Sequence[InferenceStreamClient]:
@@ -351,6 +370,7 @@ class InferenceServers:
             on_change=changed,
             credentials=self._credentials,
             unresponsive_seconds=self._unresponsive_seconds,
+            on_lost=self.crashes.lost,
         )
         return connector
 

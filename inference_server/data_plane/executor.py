@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+from mmap import mmap
 from time import perf_counter
 
 from inference_server.data_plane.admission import AdmissionControl
@@ -26,6 +27,7 @@ from inference_server.data_plane.thread_runs import ThreadRun, ThreadRuns
 from inference_server.data_plane.worker_threads import WorkerThreads
 from inference_server.errors import InferenceError, as_inference_error
 from inference_server.metrics import ModelMetrics
+from inference_server.running_call import ID_BYTES, NO_CALL
 from inference_server.runtime.session import ModelSession
 from inference_server.runtime.warmup import WarmupResult
 from protos.errors import ErrorCode
@@ -64,6 +66,7 @@ class BatchExecutor:
         run_limit: RunLimit,
         run_grace_seconds: float,
         on_stuck: Callable[[float], None],
+        running_call: mmap | None = None,
     ) -> None:
         """Run up to `threads` batches at once; let `queue_calls` or `queue_bytes` of input wait.
 
@@ -80,9 +83,12 @@ class BatchExecutor:
             run_grace_seconds: how long a run may go on after its last caller has gone.
             on_stuck: called with the seconds that a run has gone on after it was told to end, when
                 these are more than `run_grace_seconds`.
+            running_call: where the id of the call that runs is written, see the module of that
+                name; NO_CALL where several calls share the run.
         """
         self._loop = asyncio.get_running_loop()
         self._log = logger(__name__)
+        self._running_call = bytearray(ID_BYTES) if running_call is None else running_call
         self._session = session
         self._encoder = encoder
         self._metrics = metrics
@@ -167,6 +173,10 @@ class BatchExecutor:
             admission.release(released, rows + expired_rows, input_bytes + expired_bytes)
             if not calls:
                 continue
+            # Not removed after the run: it costs as much, and only a run crashes
+            call_id = calls[0].id
+            is_known = len(calls) == 1 and len(call_id) == ID_BYTES
+            self._running_call[:ID_BYTES] = call_id if is_known else NO_CALL
             if self.is_quick(calls[0].profile.run_times, rows):
                 self._complete(calls, rows, run_batch(self._session, calls))
             else:

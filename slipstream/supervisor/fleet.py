@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +24,7 @@ from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.changes import ChangeKind
 from gateway.storage.tables import InferenceServer
+from inference_server import running_call
 from inference_server.runtime.host import plan_threads
 from model_store.store import ModelStore
 from slipstream.settings import inference_options
@@ -33,7 +35,7 @@ from slipstream.supervisor.loads import Loads
 from slipstream.supervisor.memory_use import MemoryUse
 from slipstream.supervisor.model_fetcher import ModelFetcher
 from slipstream.supervisor.observations import ObservationQueue
-from slipstream.supervisor.process import ChildProcess
+from slipstream.supervisor.process import ChildProcess, describe_exit
 from slipstream.supervisor.process_manager import ProcessManager
 from slipstream.supervisor.reconcile import ProcessState
 from slipstream.supervisor.run_together import run_together
@@ -56,6 +58,11 @@ _PAUSE_FACTOR, _MAX_PAUSE_SECONDS = 4, 0.3
 thousand servers that start are some thousand changes."""
 _SUCCESSOR_SECONDS = 600.0
 """How long a successor may take to become ready; loading and warm-up have limits of their own."""
+_CRASHES = frozenset(
+    describe_exit(-number)
+    for number in (signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL)
+)
+"""Ends of a process by what it has computed; SIGKILL and SIGTERM come from outside."""
 
 log = logger("slipstream.supervisor.fleet")
 
@@ -294,6 +301,7 @@ class Fleet:
 
     def exited(self, key: str, *, requested: bool, reason: str, retry_in: float) -> None:
         """A server has ended."""
+        crashed_call = self._crashed_call(key, reason)
         self._clean_up(key)
         if requested:
             self._print(key, "stopped", "dim")
@@ -310,8 +318,15 @@ class Fleet:
                 "memory_bytes": None,
                 "restarts": self._restarts[key],
             }
+            if crashed_call is not None:
+                seen["crashed_call"] = crashed_call
             seen.update(self._state_until_restart(key, reason, retry_in))
             self._observations.add(key, **seen)
+
+    def _crashed_call(self, key: str, reason: str) -> str | None:
+        """Return the id of the call whose run has ended the process; None: no run has."""
+        socket = self._socket_of.get(key)
+        return running_call.take(socket) if socket and reason in _CRASHES else None
 
     def _state_until_restart(self, key: str, reason: str, retry_in: float) -> Observation:
         """Return the state of a server without a process, between two attempts."""
@@ -500,6 +515,7 @@ class Fleet:
         self._loads.forget(key)
         if socket := self._socket_of.pop(key, None):
             socket.unlink(missing_ok=True)  # a killed server leaves it behind
+            running_call.remove(socket)
 
     def _settle(self, key: str) -> None:
         self._settled.add(key)

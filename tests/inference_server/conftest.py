@@ -43,6 +43,7 @@ MODELS: Mapping[str, Callable[[Path], Path]] = {
     "gather": onnx_models.fails_at_run,
     "fill": onnx_models.fill,
     "loop": onnx_models.loop,
+    "recurrent": onnx_models.recurrent,
     "endless": functools.partial(onnx_models.loop, trips=10**15),
     "one_long_operator": onnx_models.one_long_operator,
     "slow_to_load": functools.partial(onnx_models.slow_to_load, seconds=2.0),

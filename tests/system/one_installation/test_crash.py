@@ -1,13 +1,15 @@
-"""An inference server is killed under load: calls in flight fail, then service resumes."""
+"""An inference server dies under load, killed or by a call: others fail, then service resumes."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import httpx
 import psutil
 
+from tests import onnx_models
 from tests.system.installation import Installation, chain
 from tests.timing import TIMEOUT_SECONDS, Timer
 
@@ -74,3 +76,63 @@ async def test_a_kill_fails_only_calls_in_flight_and_service_resumes_soon(
     after = installation.http.get(f"/node/inference-servers/{server['id']}/").json()
     assert after["restarts"] == server["restarts"] + 1
     assert after["processes"][0]["pid"] != server["processes"][0]["pid"]
+
+
+def recurrent_input(steps: int) -> dict[str, object]:
+    """Return a call of the model `recurrent`; with 0 steps ONNX Runtime ends its process."""
+    tensor = {"name": "x", "datatype": "FP32", "shape": [steps, 1, 3], "data": [1.0] * 3 * steps}
+    return {"inputs": [tensor]}
+
+
+async def test_a_key_whose_calls_end_a_models_process_twice_is_refused_for_it(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.add_model("recurrent", onnx_models.recurrent(tmp_path / "recurrent.onnx"))
+    server = installation.serve("recurrent")
+    made = [installation.post("/node/api-keys/", {"name": name}) for name in ("first", "second")]
+    keys = [each["key"] for each in made]
+    path = "/v2/models/recurrent/infer"
+    innocent: list[int] = []
+    running = True
+
+    async def call_all_the_time(client: httpx.AsyncClient) -> None:
+        while running:
+            answer = await client.post(
+                path, json=recurrent_input(2), headers={"X-API-Key": keys[1]}
+            )
+            innocent.append(answer.status_code)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    def good_again(at: int) -> bool:
+        return 200 in innocent[at:]
+
+    async with httpx.AsyncClient(base_url=installation.up.url, timeout=TIMEOUT_SECONDS) as others:
+        caller = asyncio.create_task(call_all_the_time(others))
+        # one connection, and so one of the two gateways
+        async with httpx.AsyncClient(
+            base_url=installation.up.url, headers={"X-API-Key": keys[0]}, timeout=TIMEOUT_SECONDS
+        ) as client:
+            deadline = time.monotonic() + TIMEOUT_SECONDS
+            while True:
+                answer = await client.post(path, json=recurrent_input(0))
+                if answer.status_code == 429:
+                    break
+                assert answer.status_code == 503, answer.text
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.1)
+            assert "have ended the process of model recurrent 2 times" in answer.text
+            assert 200 < int(answer.headers["retry-after"]) <= 300
+            at = len(innocent)
+            while not good_again(at):
+                assert time.monotonic() < deadline
+                await asyncio.sleep(PAUSE_SECONDS)
+            other_model = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
+            mlp = await client.post("/v2/models/mlp/infer", json={"inputs": [other_model]})
+            assert mlp.status_code == 200, mlp.text
+            still = await client.post(path, json=recurrent_input(2))
+            assert still.status_code == 429
+        running = False
+        await caller
+    assert set(innocent) <= {200, 503}
+    assert installation.until_ready(server["id"])["restarts"] >= 2
+    installation.http.delete(f"/node/inference-servers/{server['id']}/")

@@ -1,4 +1,4 @@
-"""How long a run of a model may take, by the word of those who serve it."""
+"""How long a run of a model may take, and which call has ended a process of it."""
 
 from __future__ import annotations
 
@@ -12,5 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column; NULL, as a gateway of the version before leaves it, is the default."""
+    """Add the columns; NULL, as a gateway of the version before leaves them, is the default."""
     op.add_column("inference_servers", sa.Column("max_run_seconds", sa.Float(), nullable=True))
+    op.add_column("replicas", sa.Column("crashed_call", sa.String(32), nullable=True))
