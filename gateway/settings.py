@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from telemetry.control_groups import available_memory
+
 _STORE_URL = re.compile(r"file:///.*|(s3|gs|az)://[^/@?#]+(/[^@?#]*)?")
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
 SECRETS = ("database_url", "broker_url", "key_pepper", "rate_limit_url", "model_store_options")
@@ -102,6 +104,10 @@ class Settings(BaseSettings):
     so calls at a time. One user has at most half of them at a time."""
     function_memory_bytes: int = Field(default=4 * 1024**3, ge=256 * 1024**2)
     """Memory that such a process may allocate."""
+    child_memory_bytes: int | None = Field(default=None, ge=128 * 1024**2)
+    """Memory that the evaluators and function processes of all gateways and workers of a host may
+    use together: beyond it, the largest one is ended. Default: a quarter of the machine's memory,
+    or of the container's limit."""
     tls_certificate: Path | None = None
     """PEM file with the certificate and chain of REST and gRPC, which both use TLS then. Needs
     tls_key; reloaded when it changes."""
@@ -248,6 +254,12 @@ class Settings(BaseSettings):
     def broker_folder(self) -> Path:
         """The broker's folder if no URL is set."""
         return self.state / "broker"
+
+    @property
+    def child_memory_budget(self) -> int:
+        """Bytes, see `child_memory_bytes`."""
+        least = 128 * 1024**2
+        return self.child_memory_bytes or max(least, available_memory() // 4)
 
     @property
     def run(self) -> Path:

@@ -12,10 +12,11 @@ from typing import NoReturn
 import uvloop
 
 from inference_server import settings
-from inference_server.runtime.host import MemoryLimit, available_memory, limit_memory
+from inference_server.runtime.host import MemoryLimit, limit_memory
 from inference_server.server import REPORTED_EVENTS, ListenError, OnnxServer
 from inference_server.spawn import ServerExitStatus
 from telemetry import logs
+from telemetry.control_groups import available_memory
 from telemetry.parent_process import StatusPipe, exit_with_parent
 from telemetry.process_name import set_process_name
 

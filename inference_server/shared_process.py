@@ -23,10 +23,11 @@ import uvloop
 
 from inference_server import settings
 from inference_server.process import exit_now, ignore_sigint, on_signal
-from inference_server.runtime.host import MemoryLimit, available_memory, limit_memory
+from inference_server.runtime.host import MemoryLimit, limit_memory
 from inference_server.server import ListenError, OnnxServer
 from inference_server.spawn import ServerExitStatus, SpawnRequest
 from telemetry import allocator, logs
+from telemetry.control_groups import available_memory
 from telemetry.logs import logger
 from telemetry.parent_process import exit_with_parent
 from telemetry.process_name import set_process_name

@@ -49,6 +49,8 @@ def serve(start: Callable[[], Answer], limits: Limits, *, connection: int, lifel
         signal.signal(number, signal.SIG_DFL)
     end_with_owner(lifeline)
     set_niceness(os.getpid(), NICENESS)
+    with suppress(OSError):  # not Linux: the kernel ends this process before those that serve calls
+        Path("/proc/self/oom_score_adj").write_text("1000")
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_DATA, limits.memory_bytes)
     answer = start()

@@ -58,6 +58,11 @@ class ForkServer:
         return not self._killed and self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        """The number of the process; 0: it has not been started."""
+        return 0 if self._process is None else self._process.pid
+
+    @property
     def ended(self) -> bool:
         """Whether nothing is left to wait for."""
         return self._life.done()

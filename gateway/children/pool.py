@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import NoReturn
 
 from gateway.children.errors import ChildDiedError, ChildError, ChildFailure
 from gateway.children.forking import ForkServer
+from gateway.children.memory_budget import MemoryBudget
 from gateway.children.messages import ReplyFlag
 from gateway.children.metrics import ChildMetrics
 from gateway.children.output import OutputLog
@@ -35,7 +36,12 @@ class ChildPool:
     event loop; starts nothing before the first request.
     """
 
-    def __init__(self, program: ChildProgram, metrics: ChildMetrics) -> None:
+    def __init__(
+        self, program: ChildProgram, metrics: ChildMetrics, budget: MemoryBudget | None = None
+    ) -> None:
+        self._budget = budget
+        if budget is not None:
+            budget.add(self)
         self.program = program
         self._metrics = metrics
         self._busy = metrics.busy.child(program.name)
@@ -51,6 +57,16 @@ class ChildPool:
         self._fork_servers: list[ForkServer] = []
         """The last one forks; others may be ending."""
         self._closed = False
+
+    @property
+    def is_busy(self) -> bool:
+        """See MeasuredPool."""
+        return len(self._idle) < len(self._processes)
+
+    def measured(self) -> Sequence[ChildProcess]:
+        """See MeasuredPool."""
+        self._processes = {one for one in self._processes if not one.ended}
+        return [one for one in self._processes if one.alive]
 
     def warm(self) -> None:
         """Start a process if there is none, as a request is expected."""
@@ -156,6 +172,8 @@ class ChildPool:
     ) -> bytes:
         """Return the reply of one process, which is kept or replaced afterwards."""
         ended_by: str = _CANCELLED
+        if self._budget is not None:
+            self._budget.watch()
         try:
             reply = await process.ask(request, body, seconds=deadline - monotonic())
             if reply.flags & ReplyFlag.LAST or self._closed:
@@ -164,6 +182,9 @@ class ChildPool:
             return self._body(reply)
         except ChildDiedError as died:
             ended_by = _reason(died)
+            if process.exceeds_budget:
+                ended_by = ChildFailure.MEMORY
+                raise self._over_budget() from None
             if ended_by != ChildFailure.CRASH:
                 self._raise(ended_by)
             raise
@@ -246,6 +267,16 @@ class ChildPool:
         if reply.flags & ReplyFlag.TOO_LARGE:
             self._raise(ChildFailure.SIZE)
         return reply.body
+
+    def _over_budget(self) -> ChildError:
+        """Return that the host's children used too much, and that of this request most of it."""
+        assert self._budget is not None
+        budget = self._budget.budget_bytes // _MEBIBYTE
+        message = (
+            f"it needs most of the {budget} MiB of memory that all such processes of the host may "
+            "use together"
+        )
+        return ChildError(ChildFailure.MEMORY, message)
 
     def _raise(self, failure: str) -> NoReturn:
         """Raise that a limit was reached."""

@@ -92,6 +92,8 @@ class ChildProcess:
             os.close(written)
         self.pid = 0
         """The number of the process, when it is known."""
+        self.exceeds_budget = False
+        """Whether it was killed because all children of the host used too much memory."""
         self._refusal: OSError | None = None
         self._ends = False
         self._timer: asyncio.TimerHandle | None = None
@@ -109,6 +111,11 @@ class ChildProcess:
     def alive(self) -> bool:
         """Whether the process has not ended, and is not about to."""
         return not (self._ends or self._life.done())
+
+    @property
+    def shared_with(self) -> int:
+        """See MeasuredChild."""
+        return self._forks.pid
 
     @property
     def is_slowed(self) -> bool:
@@ -183,6 +190,11 @@ class ChildProcess:
             self._after(_FORK_SECONDS, self._forks.kill)
         else:
             self._forks.kill()
+
+    def end_for_memory(self) -> None:
+        """See MeasuredChild."""
+        self.exceeds_budget = True
+        self.kill()
 
     async def end(self, *, kill: bool = True) -> int:
         """Wait for the end of the process, and return its exit status.

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.children.errors import ChildError, ChildFailure
+from gateway.children.memory_budget import MemoryBudget
 from gateway.children.metrics import ChildMetrics
 from gateway.children.pool import ChildPool
 from gateway.children.program import ChildProgram
@@ -28,20 +29,20 @@ _MAX_RESULT = 8 << 20
 """Bytes of what they return."""
 
 
-def build_evaluators(settings: Settings, metrics: ChildMetrics) -> ChildPool:
+def build_evaluators(settings: Settings, metrics: ChildMetrics, budget: MemoryBudget) -> ChildPool:
     """Return the evaluators of this process, none of which is started."""
     program = ChildProgram(
         name="evaluator",
         module=_MODULE,
         size=settings.evaluators,
-        memory_bytes=settings.evaluator_memory_bytes,
+        memory_bytes=min(settings.evaluator_memory_bytes, budget.budget_bytes),
         cpu_seconds=settings.evaluation_seconds,
         max_reply_bytes=_MAX_RESULT,
         idle_seconds=60.0,
         kept_idle=1,
         lowers_priority=True,
     )
-    return ChildPool(program, metrics)
+    return ChildPool(program, metrics, budget)
 
 
 class Evaluator:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import orjson
 
 from gateway.children.errors import ChildError, ChildFailure
+from gateway.children.memory_budget import MemoryBudget
 from gateway.children.metrics import ChildMetrics
 from gateway.children.pool import ChildPool
 from gateway.children.program import ChildProgram
@@ -27,13 +28,13 @@ _CHECK_SECONDS = 60.0
 """For which saving a flow waits for that."""
 
 
-def build_functions(settings: Settings, metrics: ChildMetrics) -> ChildPool:
+def build_functions(settings: Settings, metrics: ChildMetrics, budget: MemoryBudget) -> ChildPool:
     """Return the function processes of this process, none of which is started."""
     program = ChildProgram(
         name="function",
         module=_MODULE,
         size=settings.function_processes,
-        memory_bytes=settings.function_memory_bytes,
+        memory_bytes=min(settings.function_memory_bytes, budget.budget_bytes),
         cpu_seconds=None,
         max_reply_bytes=_MAX_BYTES,
         replaced_above_bytes=None,  # models stay in memory
@@ -44,7 +45,7 @@ def build_functions(settings: Settings, metrics: ChildMetrics) -> ChildPool:
         repeatable=False,
         output_lines=200,
     )
-    return ChildPool(program, metrics)
+    return ChildPool(program, metrics, budget)
 
 
 class FunctionCaller:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from gateway.children.memory_budget import MemoryBudget
 from gateway.children.metrics import ChildMetrics
 from gateway.children.pool import ChildPool
 from gateway.flows.evaluation import Evaluator, build_evaluators
@@ -19,6 +20,7 @@ class FlowProcesses:
 
     evaluators: ChildPool
     functions: ChildPool
+    budget: MemoryBudget
 
     def evaluator(self, tenant: str) -> Evaluator:
         """Return what evaluates and compiles for a tenant."""
@@ -33,11 +35,14 @@ class FlowProcesses:
     async def close(self) -> None:
         """Kill all processes; requests fail."""
         await asyncio.gather(self.evaluators.close(), self.functions.close())
+        self.budget.close()
 
 
 def build_flow_processes(settings: Settings, metrics: ChildMetrics) -> FlowProcesses:
     """Return the processes, none of which is started."""
+    budget = MemoryBudget(settings.run / "child-memory", settings.child_memory_budget)
     return FlowProcesses(
-        evaluators=build_evaluators(settings, metrics),
-        functions=build_functions(settings, metrics),
+        evaluators=build_evaluators(settings, metrics, budget),
+        functions=build_functions(settings, metrics, budget),
+        budget=budget,
     )

@@ -10,10 +10,10 @@ import os
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-ROOT = Path("/")
-"""Where /proc and /sys are."""
+from telemetry.control_groups import ROOT, available_memory, control_group_folders
+
 _RUN_BYTES = 2 << 30
 _THREAD_BYTES = 16 << 20
 """A thread's stack, and what its allocator holds."""
@@ -56,20 +56,6 @@ def plan_threads(*, servers: int = 1, affinity: int | None = None, root: Path = 
     return ThreadPlan(
         cpus=cpus, reason=reason, servers=servers, intra_op=max(1, int(cpus / servers))
     )
-
-
-def available_memory(root: Path = ROOT) -> int:
-    """Return the bytes that this process can use at most: the machine's, or its cgroup's limit."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for folder in _cgroup_folders("memory", root):
-        for file in ("memory.max", "memory.limit_in_bytes"):
-            try:
-                text = (folder / file).read_text().strip()
-            except OSError:
-                continue
-            if text.isdigit():
-                limits.append(int(text))
-    return min(limits)
 
 
 def limit_memory(size: int) -> None:
@@ -147,7 +133,7 @@ def _cpu_affinity() -> int:
 
 def _cpu_quotas(root: Path) -> Iterator[float]:
     """Yield each quota that is set, in CPUs."""
-    for folder in _cgroup_folders("cpu", root):
+    for folder in control_group_folders("cpu", root):
         quota, period = _cgroup_v2_quota(folder) or _cgroup_v1_quota(folder) or ("max", "")
         if quota not in ("max", "-1"):
             yield int(quota) / int(period)
@@ -167,26 +153,3 @@ def _cgroup_v1_quota(folder: Path) -> tuple[str, str] | None:
         return quota, (folder / "cpu.cfs_period_us").read_text().strip()
     except OSError:
         return None
-
-
-def _cgroup_folders(controller: str, root: Path) -> Iterator[Path]:
-    """Yield the folders whose limits on `controller` ("cpu", "memory") apply to this process.
-
-    Its own group first, then those above: each may set a limit. In a container the path that the
-    kernel reports is often the host's and does not exist; the mounted root is the container's group
-    then.
-    """
-    mount = root / "sys/fs/cgroup"
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and controller not in controllers.split(","):
-            continue
-        top = mount / controllers
-        group = PurePosixPath(path.lstrip("/"))
-        for folder in (group, *group.parents):
-            if (top / folder).is_dir():
-                yield top / folder

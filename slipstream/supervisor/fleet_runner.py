@@ -24,7 +24,6 @@ from gateway.storage.migrate import read_revision
 from gateway.storage.schema_version import newest_revision
 from gateway.storage.tables import Deployment, InferenceServer
 from inference_server import settings
-from inference_server.runtime.host import available_memory
 from inference_server.tcp_security import TcpSecurity
 from slipstream.demo.bootstrap import first_start, newest_call
 from slipstream.failures import UnusableError
@@ -49,6 +48,7 @@ from slipstream.workspace import (
     read_settings,
 )
 from telemetry import logs
+from telemetry.control_groups import available_memory
 from telemetry.options import OptionsError
 from transport import TlsError
 from transport.bearer_tokens import TokenFileError

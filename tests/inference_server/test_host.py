@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from inference_server.runtime.host import available_memory, has_locale, plan_threads
+from inference_server.runtime.host import has_locale, plan_threads
+from telemetry.control_groups import available_memory
 
 
 def system(root: Path, groups: str, files: dict[str, str]) -> Path:

@@ -15,6 +15,7 @@ import pytest
 
 from gateway.body_parsing.parser import PROGRAM as BODY_PARSER
 from gateway.children.errors import ChildError, ChildFailure
+from gateway.children.memory_budget import MemoryBudget
 from gateway.children.metrics import ChildMetrics
 from gateway.children.pool import ChildPool
 from gateway.flows.evaluation import build_evaluators
@@ -92,11 +93,11 @@ async def failure_at_deadline(pool: ChildPool) -> ChildFailure:
 
 
 @pytest.mark.parametrize("program", ["evaluator", "function", "body_parser"])
-async def test_nothing_is_forked_that_does_not_survive_it(program: str) -> None:
-    metrics = ChildMetrics(Registry())
+async def test_nothing_is_forked_that_does_not_survive_it(program: str, tmp_path: Path) -> None:
+    metrics, budget = ChildMetrics(Registry()), MemoryBudget(tmp_path, 1 << 30)
     pools = {
-        "evaluator": lambda: build_evaluators(Settings(), metrics),
-        "function": lambda: build_functions(Settings(), metrics),
+        "evaluator": lambda: build_evaluators(Settings(), metrics, budget),
+        "function": lambda: build_functions(Settings(), metrics, budget),
         "body_parser": lambda: ChildPool(BODY_PARSER, metrics),
     }
     pool = pools[program]()
