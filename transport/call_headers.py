@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,7 +21,13 @@ from transport.status import Metadata, Status, StatusCode, status_of_http
 
 _CONTENT_TYPE = b"application/grpc"
 _USER_AGENT = b"slipstream-transport/1"
-_REQUEST_PSEUDO_HEADERS = frozenset({b":method", b":scheme", b":path", b":authority"})
+_REQUIRED_PSEUDO_HEADERS = frozenset({b":method", b":scheme", b":path"})
+_REQUEST_PSEUDO_HEADERS = _REQUIRED_PSEUDO_HEADERS | {b":authority"}
+_CONNECTION_HEADERS = frozenset(
+    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
+)
+"""Of HTTP/1.1's connections; HTTP/2 has no such fields (RFC 9113, 8.2.2)."""
+_CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
 _HTTP_OK = 200
 
 
@@ -36,7 +43,9 @@ class RequestHeaders:
     is_request: bool = True
     """False: these are trailers."""
     malformed: bool = False
-    """Not a valid HTTP/2 request."""
+    """Not a valid HTTP/2 request, or not valid trailers."""
+    content_length: int | None = None
+    """Bytes of DATA that the client announces; gRPC clients announce none."""
     oversized: bool = False
     """The list is larger than allowed, and was not read further."""
     http_refusal: int | None = None
@@ -50,7 +59,7 @@ def parse_request(headers: HeaderList) -> RequestHeaders:
     fields = dict(headers)
     pseudo = [name for name, _ in headers if name.startswith(b":")]
     if not pseudo and b"content-type" not in fields:
-        return RequestHeaders(is_request=False)
+        return RequestHeaders(is_request=False, malformed=not _has_valid_fields(headers))
     if not _is_well_formed(headers, pseudo):
         return RequestHeaders(malformed=True)
     refusal = None
@@ -67,6 +76,7 @@ def parse_request(headers: HeaderList) -> RequestHeaders:
     return RequestHeaders(
         path=fields[b":path"].decode("ascii", "replace"),
         metadata=decode_metadata(headers),
+        content_length=int(fields[b"content-length"]) if b"content-length" in fields else None,
         timeout=timeout,
         decompress=DECOMPRESSORS.get(fields.get(b"grpc-encoding", b"")),
         http_refusal=refusal,
@@ -85,8 +95,23 @@ def _is_well_formed(headers: HeaderList, pseudo: list[bytes]) -> bool:
     return (
         leading == pseudo
         and len(set(pseudo)) == len(pseudo)
-        and {b":method", b":path"} <= set(pseudo) <= _REQUEST_PSEUDO_HEADERS
-        and all(name and name == name.lower() for name, _ in headers)
+        and _REQUIRED_PSEUDO_HEADERS <= set(pseudo) <= _REQUEST_PSEUDO_HEADERS
+        and (b":path", b"") not in headers
+        and _has_valid_fields(headers)
+    )
+
+
+def _has_valid_fields(headers: HeaderList) -> bool:
+    lengths: set[bytes] = set()
+    for name, value in headers:
+        if not name or name != name.lower() or name in _CONNECTION_HEADERS:
+            return False
+        if name == b"te" and value.lower() != b"trailers":
+            return False
+        if name == b"content-length":
+            lengths.add(value)
+    return not lengths or (
+        len(lengths) == 1 and _CONTENT_LENGTH.fullmatch(lengths.pop()) is not None
     )
 
 

@@ -155,14 +155,14 @@ class ClientStream(BaseStream):
         elif status.ok and not self.reader.between_messages:
             status = Status(StatusCode.INTERNAL, "the server ended the call within a message")
         if self.window != CLOSED_WINDOW and not self._reset_received:
-            self.write_queue.put(frames.reset(self.id, Http2ErrorCode.NO_ERROR))
+            self.connection.reset_stream(self.id, Http2ErrorCode.NO_ERROR)
         self._end_call(status)
 
     def _cancel(self, status: Status) -> None:
         if not self.alive:
             return
         if self.id and not self._reset_received:
-            self.write_queue.put(frames.reset(self.id, Http2ErrorCode.CANCEL))
+            self.connection.reset_stream(self.id, Http2ErrorCode.CANCEL)
         self._end_call(status)
 
     def _end_call(self, status: Status) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sys
 from abc import abstractmethod
+from collections import OrderedDict
 from typing import cast
 
 from transport import frames
@@ -61,6 +62,8 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
         """Bytes that paused streams have received and not yet given back to the peer's window."""
         self.failure: RpcError | None = None
         """Why the connection is unusable."""
+        self._reset_streams: OrderedDict[int, None] = OrderedDict()
+        """Ids of streams that we reset, the last ones: the peer may not know of it yet."""
         self.lost: asyncio.Future[None] = self.loop.create_future()
         """Done when the socket is closed."""
         super().__init__(
@@ -187,7 +190,7 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
             stream.on_data(data, start, end, ended)
         else:
             self._check_opened(stream_id, "DATA")
-            self.flood_guard.count("DATA on closed streams")
+            self.on_closed_stream(stream_id, "DATA")
 
     def on_padding(self, stream_id: int, size: int) -> None:
         """Count padding in flow control."""
@@ -260,6 +263,23 @@ class Http2Connection(ControlFrameHandler, asyncio.Protocol):
     def forget_stream(self, stream: BaseStream) -> None:
         """Remove a stream that is over."""
         self.streams.pop(stream.id, None)
+
+    def reset_stream(self, stream_id: int, code: Http2ErrorCode) -> None:
+        """Send RST_STREAM; what the peer sends on the stream after that is dropped."""
+        self._reset_streams[stream_id] = None
+        if len(self._reset_streams) > self.limits.max_concurrent_streams:
+            self._reset_streams.popitem(last=False)
+        self.write_queue.put(frames.reset(stream_id, code))
+
+    def on_closed_stream(self, stream_id: int, what: str) -> None:
+        """Drop a frame of a stream that is over; reset the stream if the peer knew that it was.
+
+        RFC 9113, 5.1 and 6.1: only an endpoint that has sent RST_STREAM receives such frames from
+        a peer that keeps the rules.
+        """
+        self.flood_guard.count(f"{what} on closed streams")
+        if stream_id not in self._reset_streams:
+            self.reset_stream(stream_id, Http2ErrorCode.STREAM_CLOSED)
 
     @abstractmethod
     def opened_calls(self) -> int:

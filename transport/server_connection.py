@@ -21,7 +21,12 @@ from transport.http2 import MAX_STREAM_ID, Http2ErrorCode, PeerError
 from transport.http2_connection import Http2Connection
 from transport.limits import GrpcLimits
 from transport.router import MethodHandler, Router
-from transport.server_streams import StreamCall, UnaryCall
+from transport.server_streams import (
+    SizedStreamCall,
+    SizedUnaryCall,
+    StreamCall,
+    UnaryCall,
+)
 from transport.status import Metadata, RpcError, Status, StatusCode
 from transport.streams import BaseStream
 from transport.timers import Timers
@@ -111,7 +116,7 @@ class Http2ServerConnection(Http2Connection):
             self.flood_guard.count("oversized headers", _OVERSIZED_HEADERS_COST)
         stream = self.streams.get(stream_id)
         if stream is not None:
-            if ended and not headers.is_request:
+            if ended and not headers.is_request and not headers.malformed:
                 stream.on_data(b"", 0, 0, True)
             else:
                 stream.abort(Http2ErrorCode.PROTOCOL_ERROR, "HEADERS within a call")
@@ -122,7 +127,7 @@ class Http2ServerConnection(Http2Connection):
             text = f"stream {stream_id} opened after {self._last_stream_id}"
             raise PeerError(Http2ErrorCode.PROTOCOL_ERROR, text)
         else:
-            self.flood_guard.count("trailers on closed streams")
+            self.on_closed_stream(stream_id, "trailers")
 
     def on_goaway(self, last_stream_id: int, code: int, text: str) -> None:  # noqa: ARG002
         """Close the connection when the client's last call is over: it makes no new one."""
@@ -196,7 +201,7 @@ class Http2ServerConnection(Http2Connection):
         at_limit = len(self.streams) >= self.limits.max_concurrent_streams
         if stream_id > self._last_accepted_id or at_limit:
             self.flood_guard.count_reset("a call past the limit")
-            self.write_queue.put(frames.reset(stream_id, Http2ErrorCode.REFUSED_STREAM))
+            self.reset_stream(stream_id, Http2ErrorCode.REFUSED_STREAM)
             return
         if headers.oversized:
             text = f"the call's headers exceed {self.limits.max_header_bytes} bytes"
@@ -204,7 +209,7 @@ class Http2ServerConnection(Http2Connection):
             return
         if headers.malformed or not headers.is_request:
             self.flood_guard.count_reset("a malformed request")
-            self.write_queue.put(frames.reset(stream_id, Http2ErrorCode.PROTOCOL_ERROR))
+            self.reset_stream(stream_id, Http2ErrorCode.PROTOCOL_ERROR)
             return
         if self._guard is not None:
             rejection = self._guard(headers.path, headers.metadata)
@@ -228,12 +233,15 @@ class Http2ServerConnection(Http2Connection):
     def _open_stream(
         self, stream_id: int, headers: RequestHeaders, method: MethodHandler
     ) -> BaseStream:
+        has_length = headers.content_length is not None
         if method.unary is not None:
-            unary = UnaryCall(self, stream_id, headers, method.unary)
+            unary_class = SizedUnaryCall if has_length else UnaryCall
+            unary = unary_class(self, stream_id, headers, method.unary)
             self.streams[stream_id] = unary
             return unary
         assert method.stream is not None
-        stream = StreamCall(self, stream_id, headers)
+        stream_class = SizedStreamCall if has_length else StreamCall
+        stream = stream_class(self, stream_id, headers)
         self.streams[stream_id] = stream
         stream.start(method.stream)
         return stream
@@ -242,7 +250,7 @@ class Http2ServerConnection(Http2Connection):
         """Answer a call with a header block only; nothing that it sends is read."""
         self.write_queue.put(self.headers_frame(stream_id, block, ended=True))
         if not ended:
-            self.write_queue.put(frames.reset(stream_id, Http2ErrorCode.NO_ERROR))
+            self.reset_stream(stream_id, Http2ErrorCode.NO_ERROR)
 
     def _close_if_idle(self) -> None:
         if not self.streams and self.failure is None:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from transport import frames
 from transport.call_headers import OK_BLOCK, RESPONSE_BLOCK, RequestHeaders, trailers_block
 from transport.http2 import Http2ErrorCode
 from transport.status import OK, Metadata, RpcError, Status, StatusCode
@@ -55,7 +54,7 @@ class ServerStream(BaseStream):
     still waits for an answer); everything else is for the connection.
     """
 
-    __slots__ = ("_deadline_timer", "deadline", "headers")
+    __slots__ = ("_announced_bytes", "_deadline_timer", "deadline", "headers")
 
     connection: ServerConnectionPort
 
@@ -65,6 +64,7 @@ class ServerStream(BaseStream):
         super().__init__(connection, stream_id, connection.write_queue.initial_window)
         self.headers = headers
         self.reader.decompress = headers.decompress
+        self._announced_bytes = headers.content_length or 0  # that have not arrived
         self.deadline: float | None = None
         """When the client stops waiting, on the clock of the event loop."""
         self._deadline_timer: asyncio.TimerHandle | None = None
@@ -117,7 +117,7 @@ class ServerStream(BaseStream):
     def on_ended(self) -> None:
         """Close the stream: our half ends the call, so the client need not send the rest."""
         if not self.remote_ended:
-            self.write_queue.put(frames.reset(self.id, Http2ErrorCode.NO_ERROR))
+            self.connection.reset_stream(self.id, Http2ErrorCode.NO_ERROR)
         self.close()
 
     def on_reset(self, code: int) -> None:  # noqa: ARG002 - all codes mean the same to a server
@@ -315,6 +315,36 @@ class StreamCall(ServerStream):
         else:
             self.cancel_handler()
             self.end_call(Status(StatusCode.INTERNAL, "the client ended within a message"))
+
+
+class _AnnouncedLength(ServerStream):
+    """Compares DATA with `content-length`: classes of their own, so that other calls pay nothing.
+
+    RFC 9113, 8.1.1: a request whose DATA has another length is malformed.
+    """
+
+    __slots__ = ()
+
+    def on_data(self, data: bytes, start: int, end: int, ended: bool) -> None:
+        """Handle part of a DATA frame, unless the client sends more or less than it announced."""
+        if not self.remote_ended:
+            self._announced_bytes -= end - start
+            if self._announced_bytes < 0 or (ended and self._announced_bytes):
+                self.abort(Http2ErrorCode.PROTOCOL_ERROR, "DATA of another length than announced")
+                return
+        super().on_data(data, start, end, ended)
+
+
+class SizedUnaryCall(_AnnouncedLength, UnaryCall):
+    """A unary call whose headers have a `content-length`."""
+
+    __slots__ = ()
+
+
+class SizedStreamCall(_AnnouncedLength, StreamCall):
+    """A streaming call whose headers have a `content-length`."""
+
+    __slots__ = ()
 
 
 UnaryHandler = Callable[[bytes, UnaryCall], bytes | Awaitable[bytes]]

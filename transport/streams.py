@@ -27,6 +27,9 @@ class ConnectionPort(Protocol):
     def forget_stream(self, stream: BaseStream) -> None:
         """Remove a stream that is over."""
 
+    def reset_stream(self, stream_id: int, code: Http2ErrorCode) -> None:
+        """Send RST_STREAM."""
+
     def release(self, size: int) -> None:
         """Let the peer send `size` bytes again that a paused stream had withheld."""
 
@@ -157,7 +160,7 @@ class BaseStream(OutgoingStream):
             PeerError: it has made too many such errors.
         """
         if self.alive:
-            self.write_queue.put(frames.reset(self.id, code))
+            self.connection.reset_stream(self.id, code)
             self.on_lost(RpcError(StatusCode.INTERNAL, reason))
             self.connection.flood_guard.count_reset(reason)
 
