@@ -200,6 +200,7 @@ def _services(container: Container) -> dict[type[object], object]:
         container.console,
         container.sessions,
         container.runs,
+        container.run_stream_places,
         container.flow_tests,
         container.rehearsals,
         container.servers,

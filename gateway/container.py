@@ -54,6 +54,7 @@ from gateway.oip.rest import V2App
 from gateway.readiness import Readiness
 from gateway.rehearsals.service import RehearsalService
 from gateway.runs.service import RunService
+from gateway.runs.stream_places import StreamPlaces
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
@@ -175,6 +176,7 @@ class Container:
             rate_limiter=self.limits.rate_limiter,
             retention_days=settings.run_retention_days,
         )
+        self.run_stream_places = StreamPlaces(settings.key_event_streams)
 
         self.flow_tests = FlowTester(
             self.db,

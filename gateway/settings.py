@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     """Limit of keys that have no `concurrent_runs` of their own."""
     key_polls_per_minute: int = Field(default=3000, ge=0)
     """Reads of runs by keys that have no `polls_per_minute` of their own; 0: unlimited."""
+    key_event_streams: int = Field(default=256, ge=1)
+    """Streams of events of runs that one key, or all sessions of a user, may have open per gateway
+    process; all keys and sessions of a user four times as many."""
     deployment_calls_per_minute: int | None = Field(default=None, ge=1)
     """Limit of deployments that have no `calls_per_minute` of their own."""
     deployment_calls_per_day: int | None = Field(default=None, ge=1)

@@ -378,7 +378,7 @@ class ErrorCode(StrEnum):
         http=429,
         grpc="RESOURCE_EXHAUSTED",
         retryable=True,
-        meaning="The user, or the gateway, already has as many streams of events as it may.",
+        meaning="The key, the user or the gateway already has as many streams of events as it may.",
         advice="Close streams that nothing reads, or connect again after Retry-After.",
     )
     HEADERS_TOO_LARGE = ErrorSpec(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Header, Query, Response
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
 
 from gateway.auth.access import Manager
 from gateway.dependencies import from_app
-from gateway.live_updates.channel import Stream
 from gateway.live_updates.service import LiveUpdates
 from gateway.live_updates.topics import Topic
 from gateway.operations import DocumentedRouter
+from gateway.web.event_streams import EventStreamResponse
 
 MAX_SECONDS = 3600
 _MAX_ID_LENGTH = 40
@@ -47,21 +47,6 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 router = DocumentedRouter(prefix="/node/events", tags=["Live updates"])
 
 
-class _LiveResponse(StreamingResponse):
-    """A stream that gives up its place when it ends, also if its client has left before it."""
-
-    def __init__(self, live: LiveUpdates, stream: Stream, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._live = live
-        self._stream = stream
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._live.close(self._stream)
-
-
 @router.get("/", response_class=StreamingResponse, responses=_STREAM)
 async def list_events(
     live: Live,
@@ -93,5 +78,4 @@ async def list_events(
     last = last_event_id or after
     stream = live.open(actor, wanted, last)
     events = live.events(stream, is_new=not last, seconds=max_seconds)
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return _LiveResponse(live, stream, events, media_type="text/event-stream", headers=headers)
+    return EventStreamResponse(events, partial(live.close, stream))

@@ -32,10 +32,12 @@ from gateway.runs.schemas import (
     TimelineOut,
 )
 from gateway.runs.service import RunService
+from gateway.runs.stream_places import StreamPlaces
 from gateway.runs.timeline import SpanRequest
 from gateway.storage.clock import UtcDatetime, now
 from gateway.storage.etags import matches_none
 from gateway.storage.paging import PageRequest
+from gateway.web.event_streams import EventStreamResponse
 from gateway.web.preferences import read_preferences
 
 MAX_WAIT_SECONDS = 60
@@ -109,6 +111,7 @@ class _RunFilterParams:
 
 
 Service = Annotated[RunService, from_app(RunService)]
+Places = Annotated[StreamPlaces, from_app(StreamPlaces)]
 router = DocumentedRouter(prefix="/node/flow-runs", tags=["Flow runs"])
 
 
@@ -203,6 +206,7 @@ async def retry(
 @router.get("/{run_id}/events/", response_class=StreamingResponse, responses=_STREAM)
 async def events(  # noqa: PLR0917 - as above
     service: Service,
+    places: Places,
     poller: Poller,
     run_id: str,
     response_format: ResponseFormat | None = None,
@@ -217,10 +221,9 @@ async def events(  # noqa: PLR0917 - as above
     run = await service.poll(poller.identity, run_id, 0, poll=poller.poll)
     if after is None:
         return Response(status_code=204)  # makes a browser's EventSource stop
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     form = await service.format_of(run, sec_fetch_mode, response_format)
-    stream = service.follow(run, after, form)
-    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+    give_up = places.take(poller.identity)
+    return EventStreamResponse(service.follow(run, after, form), give_up)
 
 
 @router.get("/{run_id}/timeline/")
