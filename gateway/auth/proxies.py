@@ -9,7 +9,7 @@ _FORWARDED_FOR = b"x-forwarded-for"
 _FORWARDING = frozenset(
     {
         *(_FORWARDED_FOR, b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"),
-        *(b"forwarded", b"via"),
+        *(b"forwarded", b"via", b"cf-connecting-ip", b"true-client-ip", b"x-client-ip"),
     }
 )
 """Headers of which every common proxy adds at least one if it is told to name the client."""

@@ -62,7 +62,13 @@ async def test_a_program_on_this_machine_needs_nothing(serve: Serve) -> None:
     assert DEPLOYMENT in (await client.get("/metrics")).text
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"),
+        *("CF-Connecting-IP", "True-Client-IP", "X-Client-IP"),
+    ],
+)
 async def test_a_client_behind_a_proxy_on_this_machine_is_refused(
     serve: Serve, header: str
 ) -> None:
