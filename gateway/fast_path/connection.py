@@ -25,7 +25,7 @@ from gateway.errors import GatewayError
 from gateway.fast_path.clients import UNCOUNTED_BODY_BYTES
 from gateway.fast_path.connection_timeouts import BODY, HEAD, IDLE, TimedConnection
 from gateway.fast_path.http_call import FastRoute, HttpCall, RequestHead
-from gateway.fast_path.request_head import check_single_lines
+from gateway.fast_path.request_head import check_single_lines, check_target
 from gateway.web.asgi import STREAMED_BODY, App, Message, Receive, Scope, Send
 from transport.read_turns import LARGE_READ_BYTES, read_on_in_turn
 
@@ -248,6 +248,7 @@ class HttpConnection(TimedConnection):
             self._reject(error)
             return
         try:
+            check_target(self.parser.get_method(), self.url)
             check_single_lines(self.headers, needs_host=self.parser.get_http_version() == "1.1")
         except GatewayError as error:
             self._reject(error)

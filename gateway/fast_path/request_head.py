@@ -1,4 +1,4 @@
-"""Header lines that a request must have once at most: RFC 9112, and one API key."""
+"""What RFC 9112 says of a request's head: its target, and lines that it must have once at most."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from protos.errors import ErrorCode
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%-]+)(?::[0-9]*)?")
 """`host[:port]` of RFC 3986, without userinfo, and without the comma that joins two lines."""
+
+
+def check_target(method: bytes, target: bytes) -> None:
+    """Check that `*` stands for the whole server only where it may (RFC 9112 section 3.2.4).
+
+    Raises:
+        GatewayError: INVALID_REQUEST.
+    """
+    if target.startswith(b"*") and (method != b"OPTIONS" or target != b"*"):
+        shown = f"{method.decode('latin-1')} {target.decode('latin-1')[:80]}"
+        raise _invalid(f"the target: expected a path such as /livez, got '{shown}'")
 
 
 def check_single_lines(lines: Headers, *, needs_host: bool) -> None:

@@ -65,7 +65,6 @@ CASES = {
     "no version": lines().replace(b" HTTP/1.1", b""),
     "two spaces": lines().replace(b"POST ", b"POST  "),
     "relative target": lines().replace(b"/direct", b"direct"),
-    "star": lines().replace(ECHO, b"*"),
     "other scheme": lines().replace(ECHO, b"ftp://x" + ECHO),
     "target of bytes": lines().replace(ECHO, b"/direct\xff/echo"),
     "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
@@ -101,6 +100,19 @@ async def test_malformed_requests_are_judged_as_by_uvicorn(serve: Serve, name: s
     assert b"hidden" not in mine[0]
     answer = await (await ours.client()).asked(post(ECHO, b"next"))
     assert answer.status == 200, "the server lives"
+
+
+@pytest.mark.parametrize("target", [b"GET *", b"POST *", b"OPTIONS *a"])
+async def test_an_asterisk_is_a_target_of_options_only(client: Client, target: bytes) -> None:
+    client.send(lines().replace(b"POST " + ECHO, target))
+    answer = await client.answer()
+    assert (answer.status, answer.closes) == (400, True)
+    assert b"expected a path such as /livez, got '" + target in answer.body
+
+
+async def test_options_may_ask_about_the_whole_server(client: Client) -> None:
+    client.send(lines().replace(b"POST " + ECHO, b"OPTIONS *"))
+    assert (await client.answer()).status != 400
 
 
 async def test_garbage_is_refused_and_ends_its_connection(client: Client, served: Served) -> None:
