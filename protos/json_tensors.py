@@ -7,6 +7,7 @@ conversions: "1" is not a number, 1.5 not an integer, 300 not a UINT8.
 
 from __future__ import annotations
 
+import math
 import reprlib
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from protos.datatypes import Datatype
 from protos.errors import TensorError
 from protos.large_json import NumberArray
 from protos.non_finite import NON_FINITE, dump_with_strings, non_finite_name
-from protos.tensors import element_count, encode_raw
+from protos.tensors import ElementReader, decode_raw, element_count, encode_raw
 
 _EXACT_INTEGERS = 2**53
 """Above it, a JSON float does not identify one integer."""
@@ -28,6 +29,11 @@ _BOOLEANS, _NUMBERS = frozenset({bool}), frozenset({int, float})
 _MAX_STRUCT_ELEMENTS = 4096
 """Up to this many, `struct` packs elements faster than numpy makes an array of them."""
 _PART_ELEMENTS = 1 << 15
+"""Numbers that are written at once."""
+_PART_OBJECTS = 1 << 12
+"""Of them, where each becomes an object of Python."""
+_BYTES_OF_AN_OBJECT = 64
+"""Of text that takes as long to write as an object to make."""
 _STRUCT_CODES: Mapping[str, tuple[str, frozenset[type]]] = {
     "FP16": ("e", _NUMBERS),
     "FP32": ("f", _NUMBERS),
@@ -152,21 +158,80 @@ def dump_with_nulls(value: object) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def dump_in_parts(value: object, dump: Callable[[object], bytes]) -> Iterator[bytes]:
-    """Yield `dump(value)` in parts, each of which takes less than a millisecond for an array."""
-    if not isinstance(value, np.ndarray) or value.size <= _PART_ELEMENTS:
-        yield dump(value)
+def dump_in_parts(
+    raw: memoryview,
+    datatype: Datatype,
+    shape: Sequence[int],
+    dump: Callable[[object], bytes],
+    *,
+    tensor: str,
+) -> Iterator[bytes]:
+    """Yield `dump(to_json(decode_raw(…)))` in parts, each of which takes a few milliseconds.
+
+    Raises:
+        TensorError: as `decode_raw`, also after some parts.
+    """
+    if datatype.size:
+        array = decode_raw(raw, datatype, shape, tensor=tensor)
+        yield from _array_parts(array, lambda part: dump(to_json(part, datatype)))
         return
-    rows = max(1, _PART_ELEMENTS * len(value) // value.size)
+    elements = ElementReader(raw, element_count(shape, tensor=tensor), tensor=tensor)
+    yield from _element_parts(elements, tuple(shape), len(raw), dump)
+    elements.check_end()
+
+
+def dump_rows_in_parts(array: np.ndarray, dump: Callable[[np.ndarray], bytes]) -> Iterator[bytes]:
+    """Yield `dump(array)` in parts of some rows, for a `dump` that needs whole rows."""
+    rows = max(1, _PART_OBJECTS // max(1, math.prod(array.shape[1:])))
+    yield b"["
+    for start in range(0, len(array), rows):
+        yield (b"," if start else b"") + dump(array[start : start + rows])[1:-1]
+    yield b"]"
+
+
+def _array_parts(array: np.ndarray, dump: Callable[[np.ndarray], bytes]) -> Iterator[bytes]:
+    if array.size <= _PART_ELEMENTS:
+        yield dump(array)
+        return
+    rows = max(1, _PART_ELEMENTS * len(array) // array.size)
     before = b"["
-    for start in range(0, len(value), rows):
+    for start in range(0, len(array), rows):
         yield before
         if rows == 1:
-            yield from dump_in_parts(value[start], dump)
+            yield from _array_parts(array[start], dump)
         else:
-            yield dump(value[start : start + rows])[1:-1]
+            yield dump(array[start : start + rows])[1:-1]
         before = b","
     yield b"]"
+
+
+def _element_parts(
+    elements: ElementReader, shape: tuple[int, ...], size: int, dump: Callable[[object], bytes]
+) -> Iterator[bytes]:
+    """Yield BYTES elements of `shape` in parts; `size` is about how many bytes they take."""
+    count = math.prod(shape)
+    weight = max(count, size // _BYTES_OF_AN_OBJECT)
+    if weight <= _PART_OBJECTS or not shape or not count:
+        yield dump(_nested(elements.take(count), shape))
+        return
+    rows = max(1, _PART_OBJECTS * shape[0] // weight)
+    inner = shape[1:]
+    before = b"["
+    for start in range(0, shape[0], rows):
+        yield before
+        if rows == 1:
+            yield from _element_parts(elements, inner, size // shape[0], dump)
+        else:
+            part = min(rows, shape[0] - start), *inner
+            yield dump(_nested(elements.take(math.prod(part)), part))[1:-1]
+        before = b","
+    yield b"]"
+
+
+def _nested(elements: list[bytes], shape: tuple[int, ...]) -> object:
+    array = np.empty(len(elements), dtype=object)
+    array[:] = elements
+    return _decode_elements(array.reshape(shape).tolist())
 
 
 def _array(value: object, datatype: Datatype, tensor: str) -> np.ndarray:

@@ -93,21 +93,52 @@ def encode_raw(array: np.ndarray, datatype: Datatype) -> bytes:
 
 def split_elements(raw: bytes | memoryview, count: int, *, tensor: str) -> list[bytes]:
     """Return the BYTES elements of `raw`, which must contain exactly `count`."""
-    view = memoryview(raw)
-    elements: list[bytes] = []
-    offset = 0
-    while len(elements) < count and offset + _LENGTH.size <= len(view):
-        start = offset + _LENGTH.size
-        offset = start + _LENGTH.unpack_from(view, start - _LENGTH.size)[0]
-        if offset > len(view):
-            break
-        elements.append(bytes(view[start:offset]))
-    if len(elements) != count or offset != len(view):
-        raise TensorError(
-            f"tensor '{tensor}': expected {count} BYTES elements, each a 4-byte length and that "
-            f"many bytes, got {len(view)} bytes in another layout"
-        )
+    reader = ElementReader(raw, count, tensor=tensor)
+    elements = reader.take(count)
+    reader.check_end()
     return elements
+
+
+class ElementReader:
+    """Reads the BYTES elements of a tensor, some at a time.
+
+    Args:
+        raw: contains exactly `count` elements.
+        count: of all.
+        tensor: its name.
+    """
+
+    def __init__(self, raw: bytes | memoryview, count: int, *, tensor: str) -> None:
+        self._view = memoryview(raw)
+        self._count = count
+        self._tensor = tensor
+        self._offset = 0
+
+    def take(self, count: int) -> list[bytes]:
+        """Return the next elements; raise TensorError if there are fewer."""
+        view, offset = self._view, self._offset
+        elements: list[bytes] = []
+        while len(elements) < count and offset + _LENGTH.size <= len(view):
+            start = offset + _LENGTH.size
+            offset = start + _LENGTH.unpack_from(view, start - _LENGTH.size)[0]
+            if offset > len(view):
+                break
+            elements.append(bytes(view[start:offset]))
+        self._offset = offset
+        if len(elements) != count:
+            raise self._mismatch()
+        return elements
+
+    def check_end(self) -> None:
+        """Raise TensorError unless everything was taken."""
+        if self._offset != len(self._view):
+            raise self._mismatch()
+
+    def _mismatch(self) -> TensorError:
+        return TensorError(
+            f"tensor '{self._tensor}': expected {self._count} BYTES elements, each a 4-byte length "
+            f"and that many bytes, got {len(self._view)} bytes in another layout"
+        )
 
 
 def join_elements(elements: Sequence[bytes]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,14 +25,20 @@ from gateway.errors import GatewayError
 from gateway.fast_path.array_slices import in_slices, restore_non_finite, to_lists
 from gateway.fast_path.body import parse_body
 from gateway.models.pins import ClassLabels
-from gateway.runs.output_data import check_finite, not_finite
+from gateway.runs.output_data import not_finite
 from gateway.steps import Steps
 from gateway.upstream.inference_stream import ID_BYTES
-from gateway.web.large_tensors import dump_large, joined
+from gateway.web.large_tensors import in_parts, joined
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES, Datatype
 from protos.errors import ErrorCode
-from protos.json_tensors import dump_tensor, dump_with_nulls, to_json
+from protos.json_tensors import (
+    dump_in_parts,
+    dump_rows_in_parts,
+    dump_tensor,
+    dump_with_nulls,
+    to_json,
+)
 from protos.message_templates import InferRequestTemplate, InferResponseTemplate
 from protos.non_finite import non_finite_name
 from protos.parameters import TIMEOUT, set_owner, timeout_microseconds
@@ -64,6 +70,31 @@ class _Field:
         if self.class_labels is not None:
             return _by_class(array, self.class_labels)
         return to_json(array, self.datatype)
+
+    def parts(self, message: bytes, dump: Callable[[object], bytes]) -> Iterator[bytes]:
+        """Yield `dump(self.decode(message))` in parts."""
+        raw = memoryview(message)[self.start : self.end]
+        labels = self.class_labels
+        if labels is None:
+            return dump_in_parts(raw, self.datatype, self.shape, dump, tensor=self.tensor)
+        array = decode_raw(raw, self.datatype, self.shape, tensor=self.tensor)
+        return dump_rows_in_parts(array, lambda rows: dump(_by_class(rows, labels)))
+
+    def check_finite(self, message: bytes) -> None:
+        """Raise GatewayError NON_FINITE_OUTPUT for the first NaN or infinity."""
+        if not self.datatype.size:
+            return
+        raw = memoryview(message)[self.start : self.end]
+        array = decode_raw(raw, self.datatype, self.shape, tensor=self.tensor)
+        numbers = np.asarray(to_json(array, self.datatype))
+        if numbers.dtype.kind != _FLOAT or (finite := np.isfinite(numbers)).all():
+            return
+        first = np.unravel_index(int(np.argmin(finite)), numbers.shape)
+        steps = [f"[{at}]" for at in first]
+        if self.class_labels is not None:
+            steps[-1] = f".{self.class_labels[first[-1]]}"
+        path = f"output_data.{self.name}{''.join(steps)}"
+        raise not_finite(path, non_finite_name(float(numbers[first])))
 
     def restore_non_finite(self, values: dict[str, Any], message: bytes) -> None:
         """Put NaN and infinities into `values`, where JSON has null. Any: JSON."""
@@ -129,11 +160,13 @@ class TensorCodec:
             GatewayError: INFERENCE_FAILED where an output is missing; NON_FINITE_OUTPUT.
         """
         fields = self._fields.get(template)  # nearly always: a call less
-        data = _output_data(self._known_fields(template) if fields is None else fields, message)
+        if fields is None:
+            fields = self._known_fields(template)
+        data = _output_data(fields, message)
         written = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
         if b"null" in written and non_finite is not NonFinite.NULL:
             if non_finite is NonFinite.ERROR:
-                _check_finite(data)
+                _check_finite(fields, message)
             members = (orjson.dumps(each) + b":" + dump_tensor(data[each]) for each in data)
             return b"{%b}" % b",".join(members)
         return written
@@ -142,14 +175,15 @@ class TensorCodec:
         self, message: bytes, template: InferResponseTemplate, non_finite: NonFinite
     ) -> bytes:
         """Return and raise what `decode` does; other calls go on meanwhile."""
-        data = await asyncio.to_thread(_output_data, self._known_fields(template), message)
+        fields = self._known_fields(template)
         if non_finite is NonFinite.ERROR:
-            await asyncio.to_thread(_check_finite, data)
+            await asyncio.to_thread(_check_finite, fields, message)
         dump = dump_with_nulls if non_finite is NonFinite.NULL else dump_tensor
         parts: list[bytes] = []
-        for name, value in data.items():
+        for field in fields:
             before = b"," if parts else b"{"
-            parts += (before, orjson.dumps(name), b":", *await dump_large(value, dump))
+            written = await in_parts(field.parts(message, dump))
+            parts += (before, orjson.dumps(field.name), b":", *written)
         return await joined((*parts, b"}"))
 
     def values(self, message: bytes, template: InferResponseTemplate) -> dict[str, Any]:
@@ -241,15 +275,10 @@ def _by_class(array: np.ndarray, labels: ClassLabels) -> list[dict[str, float]]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _check_finite(data: Mapping[str, Any]) -> None:
-    """Raise GatewayError NON_FINITE_OUTPUT for the first NaN or infinity. Any: as `to_json`."""
-    for name, value in data.items():
-        if not isinstance(value, np.ndarray):
-            check_finite({name: value})
-        elif value.dtype.kind == _FLOAT and not (finite := np.isfinite(value)).all():
-            first = np.unravel_index(int(np.argmin(finite)), value.shape)
-            path = "".join(f"[{at}]" for at in first)
-            raise not_finite(f"output_data.{name}{path}", non_finite_name(float(value[first])))
+def _check_finite(fields: Sequence[_Field], message: bytes) -> None:
+    """Raise GatewayError NON_FINITE_OUTPUT for the first NaN or infinity."""
+    for field in fields:
+        field.check_finite(message)
 
 
 def encode_body(

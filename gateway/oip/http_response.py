@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +10,11 @@ from google.protobuf.message import Message
 
 from gateway.oip.http_request import ParsedInferRequest
 from gateway.upstream.inference_stream import InferenceReply
-from gateway.web.large_tensors import LARGE_OUTPUT_BYTES, dump_large, joined
+from gateway.web.large_tensors import LARGE_OUTPUT_BYTES, in_parts, joined
 from gateway.web.problems import Answer, Headers
 from protos.datatypes import Datatype, get_datatype
-from protos.json_tensors import dump_tensor, to_json
-from protos.tensors import decode_raw
+from protos.json_tensors import dump_in_parts, dump_tensor, to_json
+from protos.tensors import decode_raw, element_count
 
 _SERIALISE = orjson.OPT_SERIALIZE_NUMPY
 _WRITTEN = orjson.Fragment(b"")
@@ -46,8 +45,9 @@ async def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> An
         else:
             kind = get_datatype(datatype, tensor=name)
             if len(raw) > LARGE_OUTPUT_BYTES:
-                data = await asyncio.to_thread(_flat_json, raw, kind, shape, name)
-                shown["data"] = orjson.Fragment(await joined(await dump_large(data, dump_tensor)))
+                flat = (element_count(shape, tensor=name),)
+                parts = dump_in_parts(raw, kind, flat, dump_tensor, tensor=name)
+                shown["data"] = orjson.Fragment(await joined(await in_parts(parts)))
             else:
                 shown["data"] = _flat_json(raw, kind, shape, name)
         outputs.append(shown)

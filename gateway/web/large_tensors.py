@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from gateway.steps import Steps, in_turns
-from protos.json_tensors import dump_in_parts
 
 LARGE_OUTPUT_BYTES = 1 << 20
 """Outputs of an inference, as the server sent them. Smaller ones take milliseconds to write."""
 
 
-async def dump_large(value: object, dump: Callable[[object], bytes]) -> list[bytes]:
-    """Return the parts of `dump(value)`, for what `protos.json_tensors.to_json` returned."""
-    return await in_turns(_dumped(value, dump))
+async def in_parts(parts: Iterable[bytes]) -> list[bytes]:
+    """Return parts that are made as they are taken, see `protos.json_tensors.dump_in_parts`.
+
+    Raises what they raise.
+    """
+    return await in_turns(_taken(parts))
 
 
 async def joined(parts: Iterable[bytes]) -> bytes:
@@ -22,9 +24,9 @@ async def joined(parts: Iterable[bytes]) -> bytes:
     return await asyncio.to_thread(b"".join, parts)
 
 
-def _dumped(value: object, dump: Callable[[object], bytes]) -> Steps[list[bytes]]:
-    parts: list[bytes] = []
-    for part in dump_in_parts(value, dump):
-        parts.append(part)
+def _taken(parts: Iterable[bytes]) -> Steps[list[bytes]]:
+    taken: list[bytes] = []
+    for part in parts:
+        taken.append(part)
         yield
-    return parts
+    return taken
