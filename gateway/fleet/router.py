@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from gateway.auth.access import Manager, manager, registrar
+from gateway.auth.identity import Identity
 from gateway.dependencies import from_app
 from gateway.fleet.registrations import RegistrationService
 from gateway.fleet.schemas import (
@@ -26,6 +27,7 @@ from gateway.fleet.schemas import (
 from gateway.fleet.service import InferenceServerService
 from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
+from gateway.storage.tables import InferenceServer
 from gateway.upstream.servers import InferenceServers
 
 Service = Annotated[InferenceServerService, from_app(InferenceServerService)]
@@ -57,7 +59,7 @@ async def serve(service: Service, servers: Servers, actor: Manager, body: Server
         server = await service.serve_deployment(user, body.deployment_id, **settings)
     else:
         server = await service.serve_model(user, str(body.model), str(body.version), **settings)
-    return ServerOut.of(server, servers)
+    return await _shown(service, servers, actor, server)
 
 
 @router.get("/")
@@ -65,13 +67,18 @@ async def list_servers(
     service: Service, servers: Servers, actor: Manager, page: PageRequest = Depends()
 ) -> ServerPage:
     """List the inference servers of the models that you may use, newest first."""
-    return ServerPage.of(await service.page(actor.profile_id, page), servers)
+    found = await service.page(actor.profile_id, page)
+    return ServerPage.of(found, servers, await service.managed(actor.profile_id, found.items))
 
 
 @router.get("/{server_id}/")
 async def show(service: Service, servers: Servers, actor: Manager, server_id: str) -> ServerOut:
-    """Show one inference server."""
-    return ServerOut.of(await service.get(actor.profile_id, server_id), servers)
+    """Show one inference server.
+
+    Where it runs, and what for, is shown to those who manage its model.
+    """
+    server = await service.get(actor.profile_id, server_id)
+    return await _shown(service, servers, actor, server)
 
 
 @router.get("/{server_id}/logs/")
@@ -96,15 +103,15 @@ async def change(
     body: ServerSettingsIn,
 ) -> ServerOut:
     """Change an inference server's settings; omitted fields stay as they are."""
-    return ServerOut.of(
-        await service.change(actor.profile_id, server_id, **body.settings()), servers
-    )
+    server = await service.change(actor.profile_id, server_id, **body.settings())
+    return await _shown(service, servers, actor, server)
 
 
 @router.post("/{server_id}/start/")
 async def start(service: Service, servers: Servers, actor: Manager, server_id: str) -> ServerOut:
     """Start an inference server, also one that failed or is asleep."""
-    return ServerOut.of(await service.start(actor.profile_id, server_id), servers)
+    server = await service.start(actor.profile_id, server_id)
+    return await _shown(service, servers, actor, server)
 
 
 @router.post("/{server_id}/stop/")
@@ -113,13 +120,23 @@ async def stop(service: Service, servers: Servers, actor: Manager, server_id: st
 
     Unlike one that is asleep, it is not started by the next call.
     """
-    return ServerOut.of(await service.stop(actor.profile_id, server_id), servers)
+    server = await service.stop(actor.profile_id, server_id)
+    return await _shown(service, servers, actor, server)
 
 
 @router.delete("/{server_id}/", status_code=204)
 async def delete(service: Service, actor: Manager, server_id: str) -> None:
     """Stop an inference server and delete it."""
     await service.delete(actor.profile_id, server_id)
+
+
+async def _shown(
+    service: InferenceServerService,
+    servers: InferenceServers,
+    actor: Identity,
+    server: InferenceServer,
+) -> ServerOut:
+    return ServerOut.of(server, servers, await service.managed(actor.profile_id, [server]))
 
 
 @registrations.put("/{registration_id}/")

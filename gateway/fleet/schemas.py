@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
@@ -215,7 +215,7 @@ class ServerOut(BaseModel):
     version: int
     """Number of the model version."""
     flow_id: str | None
-    """Id of the flow that it was started for; null: it was started for no flow."""
+    """Id of the flow that it was started for; null: for no flow, or you do not manage the model."""
     desired: Desired
     """`running`, `stopped` by a user, or `asleep`: the next call starts it."""
     state: State
@@ -232,7 +232,7 @@ class ServerOut(BaseModel):
     target_queue: float | None
     """How many calls are to wait or run in each replica then; null: 2."""
     host_labels: dict[str, str] | None
-    """The labels that a machine must have to run it."""
+    """The labels that a machine must have to run it; null if you do not manage the model."""
     batching: Batching
     """Which calls share runs of the model."""
     max_run_seconds: float | None
@@ -240,11 +240,14 @@ class ServerOut(BaseModel):
     ready_replicas: int
     """How many replicas are ready, with those that have registered themselves."""
     restarts: int
-    """How often its processes have ended without being told to."""
+    """How often its processes have ended without being told to; 0 if you do not manage the
+    model."""
     memory_bytes: int | None
-    """Memory that its replicas use, as last measured, in bytes; null: not known."""
+    """Memory that its replicas use, as last measured, in bytes; null: not known, or you do not
+    manage the model."""
     reason: str | None
-    """Why it is in this state, such as an error; null: there is nothing to say."""
+    """Why it is in this state, such as an error; null: there is nothing to say, or you do not
+    manage the model."""
     boot_seconds: float | None
     """How long the last boot took."""
     expected_boot_seconds: float | None
@@ -265,17 +268,34 @@ class ServerOut(BaseModel):
     """When it was last changed (UTC)."""
     processes: list[ReplicaOut] = Field(validation_alias="replicas")
     """One for each replica; its state is `stopped` where there is none. Those that have registered
-    themselves follow."""
+    themselves follow. Empty if you do not manage the model."""
 
     @classmethod
-    def of(cls, row: InferenceServer, servers: InferenceServers) -> Self:
-        """Convert a row; its state is that of `SeenState`."""
+    def of(cls, row: InferenceServer, servers: InferenceServers, managed: Collection[str]) -> Self:
+        """Convert a row; its state is that of `SeenState`.
+
+        Who does not manage the model (`managed`: those that the caller manages) is not shown what
+        its owner runs and where.
+        """
         shown, seen = cls.model_validate(row), SeenState.of(row, servers)
+        if row.model not in managed:
+            shown = shown.model_copy(update=_OF_OTHERS)
         shown.state = State(seen.state)
         shown.phase = None if seen.phase is None else Phase(seen.phase)
         shown.phase_started_at = seen.phase_started_at
         shown.boot_elapsed_seconds = seen.boot_elapsed_seconds
         return shown
+
+
+_OF_OTHERS: Mapping[str, object] = {
+    "flow_id": None,
+    "host_labels": None,
+    "restarts": 0,
+    "memory_bytes": None,
+    "reason": None,
+    "processes": [],
+}
+"""What is shown of the server of a model that the caller does not manage."""
 
 
 class LogLineOut(BaseModel):
@@ -417,7 +437,9 @@ class ServerPage(BaseModel):
     """Send it as `cursor` to get the next page; null: this is the last one."""
 
     @classmethod
-    def of(cls, page: Page[InferenceServer], servers: InferenceServers) -> Self:
-        """Return the response body."""
-        items = [ServerOut.of(row, servers) for row in page.items]
+    def of(
+        cls, page: Page[InferenceServer], servers: InferenceServers, managed: Collection[str]
+    ) -> Self:
+        """Return the response body; `managed` as `ServerOut.of`."""
+        items = [ServerOut.of(row, servers, managed) for row in page.items]
         return cls(items=items, next_cursor=page.next_cursor)

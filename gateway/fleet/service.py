@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Unpack
 
+from sqlalchemy import select
+
 from gateway.auth.model_access import load_model_user, not_yours
 from gateway.errors import GatewayError
 from gateway.fleet.server_logs import ReplicaLines, ServerLogStore
@@ -54,6 +56,17 @@ class InferenceServerService:
     async def get(self, profile_id: str | None, server_id: str) -> InferenceServer:
         """Return one server, or raise NOT_FOUND."""
         return await self._find(profile_id, server_id, manages=False)
+
+    async def managed(
+        self, profile_id: str | None, servers: Iterable[InferenceServer]
+    ) -> frozenset[str]:
+        """Return the models of these servers that the user manages."""
+        names = {server.model for server in servers}
+        async with self._db.read() as session:
+            user = await load_model_user(session, profile_id)
+            found = await session.scalars(select(Model).where(Model.name.in_(names)))
+            rows = {row.name: row for row in found}
+        return frozenset(name for name in names if user.may_manage(rows.get(name)))
 
     async def logs(self, profile_id: str | None, server_id: str) -> Sequence[ReplicaLines]:
         """Return the last lines of a server's log; raise NOT_FOUND or ROLE_FORBIDDEN.

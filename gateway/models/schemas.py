@@ -109,13 +109,15 @@ class ServingOut(BaseModel):
     phase: str | None
     """Of a boot: `fetching`, `spawning`, `loading` or `warming`; null: it does not boot."""
     reason: str | None
-    """Why it is in this state, such as an error; null: there is nothing to say."""
+    """Why it is in this state, such as an error; null: there is nothing to say, or you do not
+    manage the model."""
     ready_replicas: int
     """How many replicas are ready, with those that have registered themselves."""
     replicas: int = Field(validation_alias="replica_count")
     """How many processes are to run it now, beside those that have registered themselves."""
     memory_bytes: int | None
-    """Memory that its replicas use, as last measured, in bytes; null: not known."""
+    """Memory that its replicas use, as last measured, in bytes; null: not known, or you do not
+    manage the model."""
     expected_boot_seconds: float | None
     """How long a boot takes: the median of the last 20. Null: it has not been ready yet."""
     slow_boot_seconds: float | None
@@ -124,9 +126,14 @@ class ServingOut(BaseModel):
     """How long it has been booting, by the gateway's clock. Null: it does not boot."""
 
     @classmethod
-    def of(cls, row: InferenceServer, servers: InferenceServers) -> Self:
-        """Convert a row; its state is that of `SeenState`."""
+    def of(cls, row: InferenceServer, servers: InferenceServers, *, manages: bool) -> Self:
+        """Convert a row; its state is that of `SeenState`.
+
+        `manages`: whether it is for a user who manages the model.
+        """
         shown, seen = cls.model_validate(row), SeenState.of(row, servers)
+        if not manages:
+            shown.reason = shown.memory_bytes = None
         shown.state, shown.phase = seen.state, seen.phase
         shown.boot_elapsed_seconds = seen.boot_elapsed_seconds
         return shown
@@ -210,7 +217,9 @@ class ModelSummaryOut(BaseModel):
                 for number, manifest in manifests.items()
             ],
             signature=None if latest is None else SignatureOut.of(latest),
-            serving=[ServingOut.of(row, servers) for row in summary.servers],
+            serving=[
+                ServingOut.of(row, servers, manages=summary.manages) for row in summary.servers
+            ],
             used_by=[UsedByOut.model_validate(pinned) for pinned in summary.used_by],
             used_by_others=summary.used_by_others,
         )

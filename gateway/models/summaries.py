@@ -36,6 +36,8 @@ class ModelSummary:
     """A model, as one user sees it."""
 
     entry: ModelEntry
+    manages: bool
+    """Whether the user manages it."""
     manifests: Mapping[int, Manifest]
     """Of the newest versions; those that are damaged or were removed meanwhile are missing."""
     servers: Sequence[InferenceServer]
@@ -83,6 +85,7 @@ class ModelSummaries:
         items = [
             ModelSummary(
                 entry=entry,
+                manages=user.administers or entry.owner_id is not None,
                 manifests=found,
                 servers=servers[entry.name],
                 used_by=used_by[entry.name],

@@ -45,6 +45,7 @@ const servers = {
   log: "Log",
   noLog: "No lines yet.",
   logForManagers: "Only those who manage the model see its log.",
+  processesForManagers: "Only those who manage the model see its processes.",
   logKept: "The last 200 lines of each replica, also of one that has ended.",
 };
 

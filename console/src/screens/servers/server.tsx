@@ -106,12 +106,16 @@ function ServerPage({ server }: { server: Server }) {
         )}
       </Section>
       <Section title={serverTexts.servers.processes}>
-        <Table
-          label={serverTexts.servers.processes}
-          rows={server.processes}
-          keyOf={(each) => String(each.slot)}
-          columns={PROCESS_COLUMNS}
-        />
+        {manages ? (
+          <Table
+            label={serverTexts.servers.processes}
+            rows={server.processes}
+            keyOf={(each) => String(each.slot)}
+            columns={PROCESS_COLUMNS}
+          />
+        ) : (
+          <p className={styles.hint}>{serverTexts.servers.processesForManagers}</p>
+        )}
       </Section>
       <Section title={serverTexts.servers.settings}>
         {manages ? (
@@ -166,7 +170,10 @@ function Step({ step, state }: { step: string; state: keyof typeof ICONS }) {
 
 function Figures({ server }: { server: Server }) {
   const facts = [
-    [serverTexts.servers.replicas, serverTexts.servers.ready(server.ready_replicas, server.processes.length)],
+    [
+      serverTexts.servers.replicas,
+      serverTexts.servers.ready(server.ready_replicas, server.processes.length || server.replicas),
+    ],
     [serverTexts.servers.memory, server.memory_bytes ? bytes(server.memory_bytes) : t.common.unknown],
     [serverTexts.servers.restarts, count(server.restarts)],
     [serverTexts.servers.lastBoot, server.boot_seconds ? duration(server.boot_seconds) : t.common.unknown],
