@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -18,6 +19,8 @@ from protos.tensors import decode_raw, element_count
 
 _SERIALISE = orjson.OPT_SERIALIZE_NUMPY
 _WRITTEN = orjson.Fragment(b"")
+_PLACE = b"\0"
+"""Stands for a large output until all are joined on a thread; JSON escapes it elsewhere."""
 
 
 async def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> Answer:
@@ -34,6 +37,7 @@ async def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> An
     if request.request.id:
         document["id"] = request.request.id
     outputs: list[dict[str, Any]] = []
+    large: list[list[bytes]] = []
     tail: list[memoryview] = []
     view = memoryview(message)
     for (name, datatype, shape), (start, end) in zip(form.tensors, form.outputs, strict=True):
@@ -47,7 +51,8 @@ async def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> An
             if len(raw) > LARGE_OUTPUT_BYTES:
                 flat = (element_count(shape, tensor=name),)
                 parts = dump_in_parts(raw, kind, flat, dump_tensor, tensor=name)
-                shown["data"] = orjson.Fragment(await joined(await in_parts(parts)))
+                large.append(await in_parts(parts))
+                shown["data"] = orjson.Fragment(_PLACE)
             else:
                 shown["data"] = _flat_json(raw, kind, shape, name)
         outputs.append(shown)
@@ -58,13 +63,19 @@ async def render_infer(reply: InferenceReply, request: ParsedInferRequest) -> An
             if not isinstance(shown.get("data", _WRITTEN), orjson.Fragment):
                 shown["data"] = orjson.Fragment(dump_tensor(shown["data"]))
         head = orjson.dumps(document, option=_SERIALISE)
+    if large:
+        first, *others = head.split(_PLACE)
+        filled = zip(large, others, strict=True)
+        head = await joined((first, *chain.from_iterable((*parts, rest) for parts, rest in filled)))
     if not tail:
         return 200, [(b"content-type", b"application/json")], head
     headers: Headers = [
         (b"content-type", b"application/octet-stream"),
         (b"inference-header-content-length", b"%d" % len(head)),
     ]
-    return 200, headers, b"".join((head, *tail))
+    body: tuple[bytes | memoryview, ...] = (head, *tail)
+    is_large = sum(map(len, body)) > LARGE_OUTPUT_BYTES
+    return 200, headers, await joined(body) if is_large else b"".join(body)
 
 
 def _flat_json(raw: memoryview, datatype: Datatype, shape: Sequence[int], tensor: str) -> object:

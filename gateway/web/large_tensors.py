@@ -19,7 +19,7 @@ async def in_parts(parts: Iterable[bytes]) -> list[bytes]:
     return await in_turns(_taken(parts))
 
 
-async def joined(parts: Iterable[bytes]) -> bytes:
+async def joined(parts: Iterable[bytes | memoryview]) -> bytes:
     """Return the parts as one: on a thread, as `join` releases the interpreter's lock."""
     return await asyncio.to_thread(b"".join, parts)
 
