@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from transport.header_blocks import HeaderList
 from transport.header_compression import encode_block
@@ -27,6 +28,9 @@ _CONNECTION_HEADERS = frozenset(
     {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
 """Of HTTP/1.1's connections; HTTP/2 has no such fields (RFC 9113, 8.2.2)."""
+_NAME = re.compile(rb":?[!#$%&'*+.^_`|~0-9a-z-]+")
+_FORBIDDEN = re.compile(rb"[\0\r\n]")
+"""In values, which other programs may write as lines of HTTP/1.1 (RFC 9113, 8.2.1)."""
 _CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
 _HTTP_OK = 200
 
@@ -103,8 +107,10 @@ def _is_well_formed(headers: HeaderList, pseudo: list[bytes]) -> bool:
 
 def _has_valid_fields(headers: HeaderList) -> bool:
     lengths: set[bytes] = set()
+    if _FORBIDDEN.search(b"".join([value for _, value in headers])):
+        return False
     for name, value in headers:
-        if not name or name != name.lower() or name in _CONNECTION_HEADERS:
+        if not _is_valid_name(name):
             return False
         if name == b"te" and value.lower() != b"trailers":
             return False
@@ -113,6 +119,11 @@ def _has_valid_fields(headers: HeaderList) -> bool:
     return not lengths or (
         len(lengths) == 1 and _CONTENT_LENGTH.fullmatch(lengths.pop()) is not None
     )
+
+
+@lru_cache(maxsize=256)
+def _is_valid_name(name: bytes) -> bool:
+    return _NAME.fullmatch(name) is not None and name not in _CONNECTION_HEADERS
 
 
 def _is_grpc(fields: dict[bytes, bytes]) -> bool:
