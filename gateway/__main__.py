@@ -180,7 +180,7 @@ def _seen(settings: Settings, boot_app: BootApp) -> SeenProcess:
     return SeenProcess(
         kind=ProcessKind.GATEWAY,
         name="gateway",
-        state=State.DRAINING if boot_app.draining else State.READY,
+        state=State.DRAINING if boot_app.stopping else State.READY,
         pid=os.getpid(),
         address=http_address(settings.host, settings.port, tls=boot_app.certificate is not None),
     )

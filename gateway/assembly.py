@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from gateway.app import Gateway
 from gateway.auth.pepper import check_pepper
 from gateway.boot import BootApp
@@ -13,6 +11,7 @@ from gateway.storage.database import Database
 from gateway.storage.migrate import migrate
 from gateway.web.connection_limits import ConnectionLimits, max_connections_for
 from telemetry import logs
+from telemetry.options import is_loopback
 
 log = logs.logger("gateway")
 
@@ -51,6 +50,8 @@ async def assemble(boot_app: BootApp) -> Container:
     boot_app.app = Gateway(container)
     boot_app.fast_route = container.trigger
     boot_app.drain_seconds = settings.drain_seconds
+    boot_app.drain_delay_seconds = settings.drain_delay
+    boot_app.replaced_idle_seconds = settings.replaced_idle
     boot_app.on_drain = container.drain
     boot_app.end_calls = container.end_calls
     log.info("gateway_started", port=settings.port, grpc_port=settings.grpc_port)
@@ -95,7 +96,7 @@ def connection_limits(settings: Settings) -> ConnectionLimits:
 def _check_anonymous(settings: Settings) -> None:
     if not settings.anonymous_v2:
         return
-    if settings.host != "localhost" and not ip_address(settings.host).is_loopback:
+    if not is_loopback(settings.host):
         message = (
             f"SLIPSTREAM_ANONYMOUS_V2 opens all models without a key: it is for loopback only, and "
             f"SLIPSTREAM_HOST is {settings.host}"

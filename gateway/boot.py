@@ -48,6 +48,12 @@ class BootApp:
         """Returns what does not work although the gateway is ready, or beside `reasons`."""
         self.drain_seconds = 0.0
         """How long calls in flight may go on when the process drains."""
+        self.drain_delay_seconds = 0.0
+        """How long the ports stay open before that, when the process is to stop."""
+        self.replaced_idle_seconds = 0.0
+        """How long idle connections stay open when others have taken over the ports."""
+        self.idle_seconds = 0.0
+        """How long a connection has been idle when it may be closed, while the process drains."""
         self.end_calls: Callable[[], Awaitable[None]] | None = None
         """Called after that, or when all connections are closed: hands back what still runs, so
         that its callers are answered."""
@@ -58,8 +64,11 @@ class BootApp:
         are answered."""
         self.certificate: Certificate | None = None
         """For TLS on the REST port and on the public gRPC port."""
+        self.stopping = False
+        """Set when the gateway is going to stop: it is not ready from then on. One that others
+        replace only drains: a load balancer is to go on to call the address."""
         self.draining = False
-        """Set when the process has received a signal to stop: it is not ready from then on."""
+        """Set when each connection gets one more response at most."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or take part in the server's startup and shutdown."""
@@ -80,7 +89,7 @@ class BootApp:
 
     def _readiness(self) -> Answer:
         reasons = [*self.reasons()]
-        if self.draining:
+        if self.stopping:
             reasons = ["draining: the gateway shuts down", *reasons]
         body = {"ready": not reasons, "reasons": reasons, "degraded": [*self.degraded()]}
         if not reasons:

@@ -1,8 +1,9 @@
 """The HTTP server of a gateway process: when it accepts connections, and how it stops.
 
-It stops in this order. No new connection is accepted; idle ones get `Connection: close` with the
-next response, or are closed after a moment. Calls in flight go on for the drain time. The runs that
-outlast it are handed back, and every caller that still waits is answered.
+It stops in this order. It is not ready, and everything goes on until load balancers know. Then no
+new connection is accepted; idle ones get `Connection: close` with the next response, or are closed
+after a moment. Calls in flight go on for the drain time. The runs that outlast it are handed back,
+and every caller that still waits is answered.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, cast
 
@@ -21,7 +23,7 @@ from gateway.boot import BootApp
 from gateway.errors import GatewayError
 from gateway.fast_path.connection import HttpConnection
 from protos.errors import ErrorCode
-from telemetry.parent_process import StatusPipe
+from telemetry.parent_process import STOP_ANNOUNCED, StatusPipe
 from transport.accept_queue import accept_waiting
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from transport.tls_listener import TlsListener
 
 _POLL_SECONDS = 0.02
+_LAST_REQUEST_SECONDS = 1.0
+"""That clients have for a request which they send when they learn that connections close."""
 _ANSWER_SECONDS = 0.5
 """For the last answers to be sent, when no call may go on any longer."""
 _HANDSHAKE_SECONDS = 1.0
@@ -36,7 +40,11 @@ _HANDSHAKE_SECONDS = 1.0
 
 
 class GatewayServer(uvicorn.Server):
-    """uvicorn's server: the first signal drains, the second stops at once."""
+    """uvicorn's server: the first signal drains, the second stops at once.
+
+    A supervisor announces the stop, and sends the signal when load balancers know. Without one, the
+    server waits for that itself; the second signal ends the wait, and the third stops at once.
+    """
 
     def __init__(
         self,
@@ -53,7 +61,7 @@ class GatewayServer(uvicorn.Server):
             config: uvicorn's.
             boot_app: the application.
             report: is told when it listens.
-            supervised: a supervisor handles Ctrl-C and sends SIGTERM.
+            supervised: a supervisor handles Ctrl-C, announces a stop and sends SIGTERM.
             listens_first: accept connections at once; else `listen` has to be called.
         """
         super().__init__(config)
@@ -64,9 +72,15 @@ class GatewayServer(uvicorn.Server):
         self._supervised = supervised
         self._listens_first = listens_first
         self._sockets: Sequence[socket.socket] = ()
+        self._announced_at = 0.0
+        self._is_known = asyncio.Event()
+        """Set when load balancers know, or are not to be waited for."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and listen if that comes first."""
+        if self._supervised:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(STOP_ANNOUNCED, self._on_stop_announced)
         await super().startup([])
         self._sockets = sockets or ()
         if self._listens_first:
@@ -92,7 +106,14 @@ class GatewayServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what was begun, answer everyone who waits, and close."""
         app = self._boot_app
+        if not self._supervised:
+            await self._known()
         app.draining = True
+        # So those are closed that had no request since the stop was announced, or for longer than
+        # clients use idle ones again.
+        known = monotonic() - self._announced_at
+        app.idle_seconds = _LAST_REQUEST_SECONDS
+        app.idle_seconds += known if app.stopping else app.replaced_idle_seconds
         loop = asyncio.get_running_loop()
         until = loop.time() + app.drain_seconds
         listened_on = self._sockets if self.servers else ()  # with TLS, the listeners do it
@@ -118,10 +139,33 @@ class GatewayServer(uvicorn.Server):
         """Handle a signal."""
         if self._supervised and sig == signal.SIGINT:
             return
-        self._boot_app.draining = True
-        if self.should_exit:
+        if not self._supervised:
+            self._on_stop_announced()
+        if self.should_exit and (self._is_known.is_set() or self._supervised):
             self.force_exit = True
+        elif self.should_exit:
+            self._is_known.set()
+            return  # uvicorn takes a second SIGINT for the last
         super().handle_exit(sig, frame)
+
+    def _on_stop_announced(self) -> None:
+        app = self._boot_app
+        if not app.stopping:
+            app.stopping, self._announced_at = True, monotonic()
+        if app.draining:
+            app.idle_seconds = _LAST_REQUEST_SECONDS
+
+    async def _known(self) -> None:
+        """Return when load balancers have had the time to learn that this gateway stops."""
+        seconds = self._boot_app.drain_delay_seconds
+        if seconds and self._boot_app.stopping:
+            from telemetry.logs import logger  # noqa: PLC0415 - after the start: takes long
+
+            logger("gateway").info("draining", ports_close_in_seconds=seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._is_known.wait()
+        self._is_known.set()
 
     def _listen_with_tls(self, sock: socket.socket, certificate: Certificate) -> TlsListener:
         from transport.tls_listener import TlsListener  # noqa: PLC0415 - only with TLS

@@ -12,8 +12,11 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from telemetry.control_groups import available_memory
+from telemetry.options import is_loopback
 
 _STORE_URL = re.compile(r"file:///.*|(s3|gs|az)://[^/@?#]+(/[^@?#]*)?")
+_DRAIN_DELAY_SECONDS = 5.0
+"""As long as usual clients use an idle connection again: httpx, Node, HAProxy."""
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
 SECRETS = ("database_url", "broker_url", "key_pepper", "rate_limit_url", "model_store_options")
 """Settings that a file can contain, named by the setting with `_file`."""
@@ -191,6 +194,11 @@ class Settings(BaseSettings):
     first 64 KiB of each."""
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long calls in flight may go on after SIGTERM."""
+    drain_delay_seconds: float | None = Field(default=None, ge=0, le=300)
+    """After SIGTERM, the time between the moment at which `/readyz` says `draining` and the end of
+    the listening ports, in which load balancers learn of it. Idle connections of a gateway that is
+    replaced stay open for as long. Default: 5; 0 for a stop where only this machine reaches the
+    ports."""
     unresponsive_seconds: float = Field(default=5.0, ge=1)
     """Silence of a process, or of a queue worker's child, after which it is killed and replaced."""
     run_retention_days: int = Field(default=30, ge=1, le=3650)
@@ -252,6 +260,20 @@ class Settings(BaseSettings):
         """Host and port of gRPC: the host of the public URL, else the one on which it listens."""
         host = urlsplit(self.public_base_url or "").hostname or self.host
         return f"{f'[{host}]' if ':' in host else host}:{self.grpc_port}"
+
+    @property
+    def drain_delay(self) -> float:
+        """The seconds between "draining" and the end of the listening ports, for a stop."""
+        if self.drain_delay_seconds is None and is_loopback(self.host):
+            return 0.0  # a person stops it, and no load balancer has to learn of it
+        return self.replaced_idle
+
+    @property
+    def replaced_idle(self) -> float:
+        """The seconds that idle connections stay open when others have taken the ports over."""
+        return (
+            _DRAIN_DELAY_SECONDS if self.drain_delay_seconds is None else self.drain_delay_seconds
+        )
 
     @property
     def broker_folder(self) -> Path:

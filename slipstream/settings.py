@@ -21,6 +21,7 @@ from telemetry.options import (
     TcpAddress,
     absolute_path,
     flag,
+    is_loopback,
     one_of,
     option,
     seconds,
@@ -44,6 +45,7 @@ _OF_ONE_PROCESS = (
     *("SLIPSTREAM_LOG_", "SLIPSTREAM_NO_DEMO", "SLIPSTREAM_INFERENCE_", "SLIPSTREAM_UPSTREAM_"),
     *(
         "SLIPSTREAM_API_KEY",
+        "SLIPSTREAM_DRAIN_DELAY_SECONDS",
         "SLIPSTREAM_JOINED",
         "SLIPSTREAM_LABELS",
         "SLIPSTREAM_MEMORY_BYTES",
@@ -219,14 +221,6 @@ def check_exposure(options: ServeOptions) -> None:
             "--insecure if keys and data may cross the network in plain text"
         )
         raise UnusableError(message)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on `host`."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def reachable(host: str) -> str:

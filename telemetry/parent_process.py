@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import select
+import signal
 import threading
 from collections.abc import Callable, Mapping
 
@@ -14,6 +15,10 @@ import orjson
 _PARENT_DIED = 1
 HEARTBEAT_SECONDS = 1.0
 """Between two heartbeats."""
+STOP_ANNOUNCED = signal.SIGWINCH
+"""Tells a gateway that a SIGTERM is going to follow which ends it for good. A process that does not
+know it, as of an older release or at its start, ignores this signal; and as our children are in
+process groups of their own, no terminal sends it to them."""
 _MAX_LOG_TEXT = 600
 """Characters."""
 

@@ -12,6 +12,7 @@ whole body is not parsed again (`_RepeatedHead`). Everything else goes through t
 
 from __future__ import annotations
 
+import select
 from asyncio import Transport
 from collections.abc import Collection
 from functools import partial
@@ -35,8 +36,8 @@ _PIECE_BYTES = 1 << 20
 """Of a body for an ASGI application, which gets it in pieces of about this size."""
 _MAX_PIPELINED = 16
 """Requests that may wait in the pipeline. Up to here we keep reading, to notice a disconnect."""
-_LAST_REQUEST_SECONDS = 1.0
-"""That an idle client has for another request when the process shuts down."""
+_LOOK_SECONDS = 1.0
+"""Between two looks at whether a connection is idle, when the process shuts down."""
 _TLS_CLOSE_SECONDS = 1.0
 """That a client has to answer the TLS closure alert when the process shuts down."""
 _MAX_HEAD_MISSES = 8
@@ -402,16 +403,18 @@ class HttpConnection(TimedConnection):
         """Do nothing: one timer watches all pauses of the connection, see `_watch`."""
 
     def shutdown(self) -> None:
-        """Close with the next response, or in a moment if no request comes.
+        """Close with the next response, or when it has been idle for long enough.
 
-        A client may have sent a request when it learns that an idle connection is closed: it would
-        get no answer. Needs `draining` of the application.
+        A client that sends a request while an idle connection is closed gets no answer: it stays
+        open for longer than clients usually use one again. Needs `draining` of the application.
         """
         self._repeated = None
-        if self.cycle is None or self.cycle.response_complete:
-            self.loop.call_later(_LAST_REQUEST_SECONDS, self._close_if_idle)
-        else:
-            self.cycle.keep_alive = False
+        cycle = self.cycle
+        answers = cycle is not None and not cycle.response_complete
+        if answers and (isinstance(cycle, HttpCall) or not cycle.response_started):
+            cycle.keep_alive = False
+        else:  # idle, or the client has been told already that the connection stays open
+            self.loop.call_later(_LOOK_SECONDS, self._close_if_idle)
 
     def interrupt(self, error: GatewayError) -> None:
         """Answer what is being handled with `error`, and close: the process ends."""
@@ -429,16 +432,31 @@ class HttpConnection(TimedConnection):
         self.transport.close()
 
     def _close_if_idle(self) -> None:
-        """Close, unless a request has come: its response is the last.
+        """Close if it has been idle for long enough; else look again.
 
         An idle client does not read the TLS closure alert, and so does not answer it.
         """
+        if self.transport.is_closing():
+            return
         handled = self.cycle is not None and not self.cycle.response_complete
-        if handled or self._phase != IDLE or self.transport.is_closing():
+        left = self.idle_since + self._app.idle_seconds - self.loop.time()
+        if handled or self._phase != IDLE or self._has_unread():
+            left = _LOOK_SECONDS  # the response to what has come is the last
+        if left > 0:
+            self.loop.call_later(min(left, _LOOK_SECONDS), self._close_if_idle)
             return
         self.transport.close()
         if self.scheme == "https":
             self.loop.call_later(_TLS_CLOSE_SECONDS, self._abort_if_drained)
+
+    def _has_unread(self) -> bool:
+        """Whether the kernel has something of the client's that the event loop has not read yet.
+
+        On a busy machine it may be a while. To close would reset the connection.
+        """
+        unread = select.poll()
+        unread.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(unread.poll(0))
 
     def _abort_if_drained(self) -> None:
         if not self.transport.get_write_buffer_size():  # else the client has something to read

@@ -56,6 +56,8 @@ class FastPathApp(Protocol):
     clients: Clients
     draining: bool
     """Each connection gets one more response at most."""
+    idle_seconds: float
+    """How long a connection has been idle when it may be closed, while the process drains."""
 
 
 class TimedConnection(HttpToolsProtocol):

@@ -18,8 +18,9 @@ Run everything on this machine: gateway, worker and inference servers.
 
 REST listens at once and answers 503 until everything is ready. On the first start
 it creates an administrator and a demo: a model, a flow, a deployment, an API key, and prints
-a curl line to try them. Ctrl-C or SIGTERM drains and stops; a second one stops at once. SIGHUP
-reloads, see `slipstream reload`.
+a curl line to try them. Ctrl-C or SIGTERM drains and stops; a second one stops at once. Where other
+machines reach it, the ports stay open for 5 s before that, in which load balancers learn of it by
+/readyz; a second one ends that wait. SIGHUP reloads, see `slipstream reload`.
 
     slipstream up
     slipstream up --port 9080 --grpc-port 9081 --state /tmp/second --no-demo

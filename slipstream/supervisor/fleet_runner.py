@@ -87,6 +87,11 @@ class FleetRunner:
         """How long calls in flight may go on while everything drains."""
         return self._settings.drain_seconds
 
+    @property
+    def drain_delay(self) -> float:
+        """How long the ports stay open when the gateways are not ready because everything stops."""
+        return self._settings.drain_delay
+
     async def serve(
         self,
         gateways: GatewayMonitor,

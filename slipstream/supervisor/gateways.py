@@ -36,6 +36,11 @@ class GatewayMonitor:
         if self._broken:
             raise self._broken
 
+    @property
+    def answers(self) -> bool:
+        """Whether a gateway answers calls."""
+        return bool(self._ready_now)
+
     def others_ready(self, key: str) -> bool:
         """Whether another gateway than `key` answers calls."""
         return bool(self._ready_now - {key}) or (self._replacing and not self._ready.is_set())

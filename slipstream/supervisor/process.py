@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from telemetry.parent_process import STOP_ANNOUNCED
+
 
 class Lifeline:
     """A pipe whose write end only this process has: children exit when it closes.
@@ -141,6 +143,11 @@ class ChildProcess:
         finally:
             os.close(write_fd)
         return cls(process, read_fd)
+
+    def announce_stop(self) -> None:
+        """Tell a gateway that it is going to be terminated for good: it is not ready any longer."""
+        if self._process.poll() is None:
+            os.kill(self.pid, STOP_ANNOUNCED)
 
     def terminate(self) -> None:
         """Send SIGTERM: it drains and exits."""

@@ -239,6 +239,11 @@ class ProcessManager:
             if key in self._pipes
         }
 
+    def announce_stop(self) -> None:
+        """Tell every process that it is going to end: see ChildProcess."""
+        for child in self._children.values():
+            child.announce_stop()
+
     async def drain(self, grace: float) -> None:
         """Stop every process; kill those that still run after `grace` seconds."""
         self._close()

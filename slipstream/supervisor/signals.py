@@ -38,6 +38,8 @@ class StopSignals:
         self._pipe = -1
         self._drain: asyncio.Event | None = None
         self._kill: asyncio.Event | None = None
+        self._wait: asyncio.Event | None = None
+        """Set by the next signal, while `wait` waits."""
 
     def install(self) -> None:
         """Install the handlers; call it before the first child is started."""
@@ -77,6 +79,16 @@ class StopSignals:
             loop.add_signal_handler(number, self._on_signal, number)
         self._set_events()
 
+    async def wait(self, seconds: float) -> None:
+        """Wait before what drains drains: the next signal ends that, and does not count."""
+        if self.count > 1:
+            return
+        self._wait = asyncio.Event()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wait.wait()
+        self._wait = None
+
     def detach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Ignore further signals: everything has been stopped, and the loop is about to close."""
         for number in SIGNALS:
@@ -93,7 +105,11 @@ class StopSignals:
             signal.raise_signal(number)
 
     def _on_signal(self, number: int) -> None:
-        if self._stops(number):
+        if not self._stops(number):
+            return
+        if self._wait is not None and not self._wait.is_set():
+            self._wait.set()
+        else:
             self.count += 1
             self._set_events()
 

@@ -292,14 +292,24 @@ class Supervisor:
         # Before there is a fleet runner, there are no calls to wait for.
         calls = self._fleet_runner.drain_seconds if self._fleet_runner else 0.0
         runs = calls + HAND_BACK_SECONDS + _MARGIN_SECONDS
-        self._launched.stop_listening()
         if self._fleet_runner:
             self._fleet_runner.stop_claiming()
+            await self._announce_stop(self._fleet_runner.drain_delay)
+        self._launched.stop_listening()
         await asyncio.gather(self._gateways.drain(runs), self._old_gateways.drain(runs))
         await asyncio.gather(self._workers.drain(runs), self._old_workers.drain(runs))
         if self._fleet_runner:
             await self._fleet_runner.drain(calls + _MARGIN_SECONDS)
         await self._spawner.drain(_MARGIN_SECONDS)
+
+    async def _announce_stop(self, seconds: float) -> None:
+        """Have the gateways say that they drain, and wait until load balancers know."""
+        self._gateways.announce_stop()
+        signals = self._launched.signals
+        if seconds and signals.count and self._gateway_monitor.answers:
+            text = f"/readyz says draining; the ports close in {seconds:g} s, at a signal at once"
+            self._printer.step("slipstream", text, "dim")
+            await signals.wait(seconds)
 
     def _kill(self) -> None:
         self._gateways.kill()

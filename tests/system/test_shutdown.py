@@ -18,7 +18,7 @@ import pytest
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.flow_documents import waiting_flow
 from tests.system.installation import Installation
-from tests.system.runs import Runs
+from tests.system.runs import Runs, eventually
 from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.processes
@@ -101,13 +101,21 @@ def test_every_waiting_caller_is_answered_and_no_run_stays_running(
     successor.installation.stop()
 
 
-def test_a_draining_gateway_closes_connections_with_the_next_response(tmp_path: Path) -> None:
-    installation = started(tmp_path / "state", *NO_WORKER)
-    (gateway,) = installation.up.gateways()
+def test_connections_close_with_the_next_response_and_ports_when_balancers_know(
+    tmp_path: Path,
+) -> None:
+    settings = {
+        "SLIPSTREAM_DRAIN_DELAY_SECONDS": f"{TIMEOUT_SECONDS:.0f}",
+        "SLIPSTREAM_DRAIN_SECONDS": "1",
+    }
+    installation = started(tmp_path / "state", *NO_WORKER, **settings)
+    up = installation.up
+    (gateway,) = up.gateways()
+    headers = {"X-API-Key": installation.key}
     request = (
         f"GET /node/deployments/ HTTP/1.1\r\nhost: test\r\nx-api-key: {installation.key}\r\n\r\n"
     ).encode()
-    with socket.create_connection(("127.0.0.1", installation.up.port)) as client:
+    with socket.create_connection(("127.0.0.1", up.port)) as client:
         client.settimeout(TIMEOUT_SECONDS)
         head = _response_head(client, request)
         assert b"connection: close" not in head
@@ -117,6 +125,17 @@ def test_a_draining_gateway_closes_connections_with_the_next_response(tmp_path: 
             assert head.startswith(b"HTTP/1.1 200 "), head
         assert client.recv(1) == b""
     gateway.wait(TIMEOUT_SECONDS)
+
+    # The port stays open for a while when everything stops.
+    eventually(lambda: httpx.get(f"{up.url}/readyz").status_code, lambda status: status == 200)
+    up.until("gateway            ready")
+    up.process.terminate()
+    up.until("/readyz says draining; the ports close in 60 s")
+    told = eventually(
+        lambda: httpx.get(f"{up.url}/readyz"), lambda answer: answer.status_code == 503
+    )
+    assert told.json()["reasons"] == ["draining: the gateway shuts down"]
+    assert httpx.get(f"{up.url}/node/deployments/", headers=headers).status_code == 200
     installation.stop()
 
 

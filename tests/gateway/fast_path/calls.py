@@ -105,7 +105,8 @@ class EchoRoute:
 class Application:
     """Answers whatever does not take the fast path.
 
-    `…/wait` is answered when the test says so, `…/early` before its body is there.
+    `…/wait` is answered when the test says so, `…/early` before its body is there, and the head of
+    `…/begun` is sent before the test says that its body is.
     """
 
     def __init__(self, fast_route: EchoRoute | None) -> None:
@@ -113,6 +114,7 @@ class Application:
         self.limits = ConnectionLimits()
         self.clients = Clients()
         self.draining = False
+        self.idle_seconds = 1.0
         self.waiting: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self.disconnects: asyncio.Queue[str] = asyncio.Queue()
         """Targets of the calls of `…/leave` whose clients left."""
@@ -140,4 +142,8 @@ class Application:
         answer = echo_of(scope["raw_path"] + (b"?" + query if query else b""), body)
         length = (b"content-length", b"%d" % len(answer))
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        if path.endswith("/begun"):
+            turn = asyncio.Event()
+            self.waiting.put_nowait(turn.set)
+            await turn.wait()
         await send({"type": "http.response.body", "body": answer})

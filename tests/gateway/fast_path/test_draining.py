@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,9 +18,9 @@ from gateway import http_server
 from gateway.boot import BootApp
 from gateway.fast_path.connection import HttpConnection
 from gateway.http_server import GatewayServer
-from telemetry.parent_process import StatusPipe
+from telemetry.parent_process import STOP_ANNOUNCED, StatusPipe
 from tests.gateway.fast_path.calls import Application, EchoRoute
-from tests.gateway.fast_path.client import Client, post
+from tests.gateway.fast_path.client import Answer, Client, post
 from tests.timing import TIMEOUT_SECONDS
 from transport.accept_queue import accept_waiting
 
@@ -46,24 +49,35 @@ class Serving:
         self.boot_app.on_drain = draining.set
         await draining.wait()
 
+    async def readiness(self, client: Client | None = None) -> Answer:
+        """Ask on a connection that is new, or kept."""
+        client = client or await self.client()
+        return await client.asked(b"GET /readyz HTTP/1.1\r\nhost: test\r\n\r\n")
+
 
 @asynccontextmanager
-async def serving(drain_seconds: float) -> AsyncIterator[Serving]:
+async def serving(drain_seconds: float, *, supervised: bool = False) -> AsyncIterator[Serving]:
     boot_app, application, route = BootApp(), Application(None), EchoRoute()
     boot_app.app, boot_app.fast_route = application, route
+    boot_app.reasons = list
     boot_app.drain_seconds = drain_seconds
     config = uvicorn.Config(
         boot_app, http=HttpConnection, ws="none", lifespan="on", log_config=None, access_log=False
     )
-    server = GatewayServer(config, boot_app, StatusPipe(None))
+    server = GatewayServer(config, boot_app, StatusPipe(None), supervised=supervised)
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     ended = asyncio.create_task(server.serve([listening]))
     made = Serving(server, boot_app, application, route, port)
-    yield made
-    await ended
-    for client in made.clients:
-        await client.close()
+    try:
+        yield made
+    except BaseException:
+        server.should_exit = server.force_exit = True
+        raise
+    finally:
+        await ended
+        for client in made.clients:
+            await client.close()
 
 
 @KINDS
@@ -78,6 +92,106 @@ async def test_an_idle_client_gets_one_more_response(path: bytes) -> None:
         assert (answer.status, answer.closes) == (200, True)
         assert await client.rest() == b""
         assert await silent.rest() == b"", "closed after a moment"
+
+
+@KINDS
+async def test_a_request_that_has_arrived_when_the_connection_would_be_closed_is_answered(
+    path: bytes,
+) -> None:
+    async with serving(drain_seconds=10) as stopping:
+        client = await stopping.client()
+        assert not (await client.asked(post(path + b"echo", b"x"))).closes
+        kernel = client.writer.get_extra_info("socket").fileno()
+
+        class Busy(asyncio.Protocol):
+            """Has the event loop busy with what it has read, when it would look at the time."""
+
+            def data_received(self, _: bytes) -> None:
+                os.write(kernel, post(path + b"echo", b"x"))
+                time.sleep(stopping.boot_app.idle_seconds + 0.1)
+
+        loop = asyncio.get_running_loop()
+        busy, _ = await loop.create_connection(Busy, "127.0.0.1", stopping.port)
+        await stopping.stop()
+        busy.write(post(b"/direct/echo", b"x"))
+        answer = await client.answer()
+        assert (answer.status, answer.closes) == (200, True)
+        assert await client.rest() == b""
+
+
+async def test_an_idle_connection_is_closed_later_than_clients_use_it_again() -> None:
+    async with serving(drain_seconds=TIMEOUT_SECONDS) as stopping:
+        stopping.boot_app.replaced_idle_seconds = TIMEOUT_SECONDS
+        client = await stopping.client()
+        assert not (await client.asked(post(b"/direct/echo", b"x"))).closes
+        await stopping.stop()
+        await asyncio.sleep(1.2)  # it was a second
+        answer = await client.asked(post(b"/direct/echo", b"x"))
+        assert (answer.status, answer.closes) == (200, True)
+
+
+async def test_a_client_that_was_told_that_its_connection_stays_open_gets_one_more_response() -> (
+    None
+):
+    async with serving(drain_seconds=10) as stopping:
+        client = await stopping.client()
+        client.send(post(b"/through-asgi/begun", b"x"))
+        go_on = await stopping.application.waiting.get()
+        await stopping.stop()
+        go_on()
+        assert not (await client.answer()).closes
+        answer = await client.asked(post(b"/direct/echo", b"x"))
+        assert (answer.status, answer.closes) == (200, True)
+
+
+async def test_it_is_not_ready_for_a_while_before_its_port_closes() -> None:
+    async with serving(drain_seconds=10) as stopping:
+        stopping.boot_app.drain_delay_seconds = TIMEOUT_SECONDS
+        kept = await stopping.client()
+        assert (await stopping.readiness()).status == 200
+        stopping.server.handle_exit(signal.SIGTERM, None)
+        for client in (kept, None):
+            told = await stopping.readiness(client)
+            assert (told.status, told.closes) == (503, False)
+            assert b"draining" in told.body
+        late = await stopping.client()
+        await asyncio.sleep(0.3)  # it looks for signals ten times a second
+        for client in (kept, late):
+            answer = await client.asked(post(b"/direct/echo", b"x"))
+            assert (answer.status, answer.closes) == (200, False)
+        draining = asyncio.Event()
+        stopping.boot_app.on_drain = draining.set
+        stopping.server.handle_exit(signal.SIGINT, None)  # ends the wait
+        await draining.wait()
+        for client in (kept, late):
+            answer = await client.asked(post(b"/direct/echo", b"x"))
+            assert (answer.status, answer.closes) == (200, True)
+        with pytest.raises(ConnectionRefusedError):
+            await stopping.client()
+
+
+async def test_one_that_others_replace_is_ready_until_its_end() -> None:
+    async with serving(drain_seconds=10, supervised=True) as replaced:
+        kept = await replaced.client()
+        assert (await replaced.readiness(kept)).status == 200
+        replaced.server.handle_exit(signal.SIGTERM, None)
+        await replaced.stop()
+        last = await replaced.readiness(kept)
+        assert (last.status, last.closes) == (200, True)
+
+
+async def test_one_whose_stop_is_announced_is_not_ready_until_its_end() -> None:
+    async with serving(drain_seconds=10, supervised=True) as stopping:
+        kept = await stopping.client()
+        assert (await stopping.readiness(kept)).status == 200
+        os.kill(os.getpid(), STOP_ANNOUNCED)
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while (await stopping.readiness(kept)).status == 200:
+            assert time.monotonic() < deadline
+        stopping.server.handle_exit(signal.SIGTERM, None)
+        await stopping.stop()
+        last = await stopping.readiness(kept)
+        assert (last.status, last.closes) == (503, True)
 
 
 @KINDS
