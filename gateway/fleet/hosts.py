@@ -16,6 +16,8 @@ from gateway.storage.tables import Host, Replica
 LEASE_SECONDS = 5.0
 """By the database's clock. When the lease of a host has ended, others may take its replicas, and a
 supervisor that has not joined may begin in place of another one."""
+RELOAD_LEASE_SECONDS = 60.0
+"""Of a host whose supervisor replaces its program, which may take long on a busy machine."""
 _FORGET_SECONDS = 7 * 86_400.0
 """How long after its lease a host that has joined is still listed. One that was cut off for less
 goes on with its row."""
@@ -91,6 +93,7 @@ class HostStore:
             hosts = (await session.execute(statement)).all()
             host = next((each.Host for each in hosts if each.Host.owner == owner), None)
             token = 1 + max((each.Host.token for each in hosts), default=0)
+            is_new = host is None
             if host is None:
                 host = Host(name=name, owner=owner, joined=joined)
             ended = []
@@ -108,13 +111,21 @@ class HostStore:
             session.add(host)
             host.token, host.version = token, version("slipstream")
             host.labels, host.memory_bytes = dict(labels or {}), memory_bytes
-            host.lease_until = seconds_from_now(LEASE_SECONDS)
+            ends = seconds_from_now(LEASE_SECONDS)
+            # Its own may last longer, until the first renewal: see `prolong`.
+            host.lease_until = (
+                ends if is_new else case((Host.lease_until > ends, Host.lease_until), else_=ends)
+            )
             await session.flush()
             return HostLease(host_id=host.id, token=token)
 
     async def renew(self, lease: HostLease) -> int | None:
         """Let the lease go on from now; return how many other hosts live, None if it is lost."""
         return await self._end_in(lease, LEASE_SECONDS)
+
+    async def prolong(self, lease: HostLease) -> None:
+        """Let the lease last while the program of its owner is replaced and cannot renew it."""
+        await self._end_in(lease, RELOAD_LEASE_SECONDS)
 
     async def release(self, lease: HostLease) -> None:
         """End the lease at once, if it is still held."""

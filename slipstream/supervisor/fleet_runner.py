@@ -276,8 +276,10 @@ class FleetRunner:
         await self._fleet.replace_all()
 
     async def detach(self) -> tuple[list[PassedServer], int]:
-        """See Fleet."""
+        """See Fleet. The host keeps its lease while its supervisor's program is replaced."""
         self._detached = True
+        if self._lease is not None:
+            await self._lease.keep_for_successor()
         if self._fleet is not None:
             return await self._fleet.detach()
         passed = self._launched.predecessor

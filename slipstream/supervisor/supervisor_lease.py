@@ -35,7 +35,8 @@ class SupervisorLease:
         self._store = store
         self.held = lease
         self._others = 0
-        self._released = False
+        self._ends = False
+        self._writing = asyncio.Lock()
         self._renewed_at = monotonic()
         self._steady_since = self._renewed_at
         self.on_change: Callable[[], None] = lambda: None
@@ -97,10 +98,11 @@ class SupervisorLease:
         """
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
-            if self._released:
-                continue
             with suppress(SQLAlchemyError, OSError):  # the change feed logs it
-                others = await self._store.renew(self.held)
+                async with self._writing:
+                    if self._ends:
+                        continue
+                    others = await self._store.renew(self.held)
                 if others is None:
                     raise UnusableError(
                         "another `slipstream up` runs the inference servers of this database now, "
@@ -120,9 +122,20 @@ class SupervisorLease:
 
     async def release(self) -> None:
         """Let the next supervisor begin, and other hosts take over; `run` renews no more."""
-        self._released = True
+        self._ends = True
         with suppress(SQLAlchemyError, OSError):  # then it waits for the end of the lease
-            await self._store.release(self.held)
+            async with self._writing:
+                await self._store.release(self.held)
+
+    async def keep_for_successor(self) -> None:
+        """Keep the lease while another program takes the place of this one; `run` renews no more.
+
+        That program renews it when it has started, which may take longer than a lease.
+        """
+        self._ends = True
+        with suppress(SQLAlchemyError, OSError, TimeoutError):  # then it has what is left of it
+            async with asyncio.timeout(LEASE_SECONDS), self._writing:
+                await self._store.prolong(self.held)
 
 
 def _refusal(host: Host) -> str:

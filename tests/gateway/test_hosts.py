@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import update
 
-from gateway.fleet.hosts import LEASE_SECONDS, HostLease, HostStore
+from gateway.fleet.hosts import LEASE_SECONDS, RELOAD_LEASE_SECONDS, HostLease, HostStore
 from gateway.storage.database import Database
 from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Host
@@ -88,6 +88,26 @@ async def test_the_next_lease_has_a_greater_token_and_ends_the_one_before(
     await hosts.release(first)
     assert isinstance(await claim(hosts, "third"), Host), "the old lease releases nothing"
     assert await hosts.renew(second) == 0
+
+
+async def test_a_lease_lasts_longer_while_the_program_of_its_owner_is_replaced(
+    hosts: HostStore,
+) -> None:
+    async def lasts_until(lease: HostLease) -> datetime:
+        (host,) = [each.row for each in await hosts.all() if each.row.id == lease.host_id]
+        return host.lease_until
+
+    lease = await held(hosts, "first")
+    usual = await lasts_until(lease)
+    await hosts.prolong(lease)
+    long = await lasts_until(lease)
+    assert long - usual > timedelta(seconds=RELOAD_LEASE_SECONDS - LEASE_SECONDS - 1)
+    again = await held(hosts, "first")
+    assert (again.host_id, await lasts_until(again)) == (lease.host_id, long)
+    await hosts.prolong(lease)
+    assert await lasts_until(again) == long, "its lease is that of the new program"
+    await hosts.renew(again)
+    assert await lasts_until(again) < long - timedelta(seconds=LEASE_SECONDS)
 
 
 async def test_hosts_that_have_joined_stand_beside_each_other(

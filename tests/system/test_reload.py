@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.fleet.hosts import LEASE_SECONDS
 from tests.reload.load import Load, target_of
 from tests.slipstream.cli import invoke
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.flow_documents import waiting_flow
 from tests.system.installation import Installation
-from tests.system.runs import MANY_SECONDS, Runs
+from tests.system.runs import MANY_SECONDS, Runs, eventually
 from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.processes
@@ -30,6 +35,13 @@ def reload(state: Path, *words: str, code: int = 0) -> dict[str, Any]:  # Any: J
     assert done.exit_code == code, done.output
     printed: dict[str, Any] = json.loads(done.stdout)
     return printed
+
+
+def lease_seconds(state: Path) -> float:
+    """Return for how long the lease of the host lasts."""
+    with closing(sqlite3.connect(state / "slipstream.db")) as db:
+        (until,) = db.execute("SELECT lease_until FROM hosts").fetchone()
+    return (datetime.fromisoformat(until).replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
 
 
 @pytest.fixture
@@ -46,7 +58,12 @@ def test_no_call_fails_while_everything_is_replaced(installation: Installation) 
     load = Load(target, clients=1, pause_seconds=0.05)
     with load.running() as outcome:
         load.until(20)
-        assert reload(up.state) == {"reloaded": True, "pid": up.process.pid}
+        with ThreadPoolExecutor() as reloading:
+            reloaded = reloading.submit(reload, up.state)
+            # The host keeps what it runs although the new program starts slowly.
+            eventually(lambda: lease_seconds(up.state), lambda left: left > 2 * LEASE_SECONDS)
+            assert reloaded.result() == {"reloaded": True, "pid": up.process.pid}
+        assert lease_seconds(up.state) <= LEASE_SECONDS
         calls = outcome.calls
         load.until(calls + 20)
     assert not outcome.bad
