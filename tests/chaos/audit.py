@@ -31,6 +31,9 @@ CREATE TRIGGER chaos_ended AFTER UPDATE ON {_TABLE} FOR EACH ROW
     EXECUTE FUNCTION chaos_note();
 """
 _ENDED_TWICE = "SELECT run_id FROM chaos_run_ends GROUP BY run_id HAVING count(*) > 1"
+_ENDED_AT = """
+SELECT run_id, extract(epoch FROM max(at)) AS ended_at FROM chaos_run_ends GROUP BY run_id
+"""
 _ENDS = f"""
 SELECT mode || ' ' || type AS pair, extract(epoch FROM at) AS ended_at
 FROM chaos_run_ends JOIN {_TABLE} ON id = run_id WHERE deployment_id = ANY($1)
@@ -95,6 +98,10 @@ class Audit:
     async def ended_twice(self) -> list[str]:
         """Return the runs that ended more than once."""
         return [row["run_id"] for row in await self._ask(_ENDED_TWICE)]
+
+    async def ended_at(self) -> dict[str, float]:
+        """Return when each run ended, in seconds since the epoch, by the clock of the database."""
+        return {row["run_id"]: float(row["ended_at"]) for row in await self._ask(_ENDED_AT)}
 
     async def ends_of(self, deployments: Collection[str]) -> list[tuple[str, float]]:
         """Return the pair and the time, by `time.monotonic`, of each end of their runs."""

@@ -33,7 +33,7 @@ def deploy(installation: Installation, counter: str, callback: str) -> dict[tupl
 
     Each run but the fast ones posts its token to `counter`, and a webhook to `callback`.
     """
-    counting_flow = _counting_flow(counter)
+    flow = counting_flow(counter)
     slow = {
         "retry_safe": True,
         "timeout_seconds": TIMEOUT_SECONDS,
@@ -42,7 +42,7 @@ def deploy(installation: Installation, counter: str, callback: str) -> dict[tupl
     }
     return {
         (mode, kind): installation.deploy(
-            chain("iris") if mode == "fast" else counting_flow,
+            chain("iris") if mode == "fast" else flow,
             execution_mode=mode,
             deployment_type=kind,
             **({"record_runs": "all"} if mode == "fast" else slow),
@@ -74,7 +74,8 @@ def deploy_hostile(installation: Installation, folder: Path) -> Hostile:
     )
 
 
-def _counting_flow(counter: str) -> Json:
+def counting_flow(counter: str) -> Json:
+    """Return a flow whose runs call a model, wait, and post their token to `counter`."""
     return linear_flow(
         "Infer, wait, post",
         node("input", "api_input"),

@@ -26,28 +26,30 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from tests import onnx_models
 from tests.chaos.audit import Audit
 from tests.chaos.call_log import TERMINAL, CallLog
 from tests.chaos.callers import Callers
 from tests.chaos.final_state import settle
 from tests.chaos.outages import Outages
-from tests.chaos.targets import deploy
+from tests.chaos.targets import counting_flow, deploy
 from tests.fleet.bed import Bed
 from tests.fleet.fast_calls import FastCalls
 from tests.fleet.front import Front
 from tests.fleet.network import Network
+from tests.fleet.outgoing_calls import OutgoingCalls, executed_wrongly
+from tests.fleet.replicas import IRIS, PAIR, REPLICAS, Replicas, ready_replicas
 from tests.fleet.steps import Stage, Step, steps
 from tests.gateway.webhooks.receiver import Receiver
-from tests.services.counter import CountingServer
 from tests.system.installation import Installation, chain
 
-REPLICAS = 3
-"""Of hosts. One more has registered itself."""
 CALLERS = 4
 _CONVERGE_SECONDS = 60.0
 _QUIET_SECONDS = 5.0
 """Before each step: its cost is its own."""
 _SETTLE_SECONDS = 90.0
+_ONCE_SECONDS = 60
+"""For a run that is not repeated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no network is left behind
     with tempfile.TemporaryDirectory(prefix="ss-") as folder, Network() as network:
         Path(folder).chmod(0o711)  # PostgreSQL runs as another user
-        console.print("starting a database, a broker, a store and three hosts ...")
+        console.print("starting a database, a broker, a store and a host ...")
         bed = Bed(network, Path(folder), options.release)
         try:
-            bed.start_all()
+            bed.start_first()
             return asyncio.run(_run(bed, Path(folder), options, console))
         finally:
             bed.close()
@@ -95,21 +97,26 @@ async def _run(bed: Bed, folder: Path, options: argparse.Namespace, console: Con
     assert first.up is not None
     outages, counter, receiver = (
         Outages(),
-        CountingServer(bed.outside),
+        OutgoingCalls(bed.outside),
         Receiver(folder, bed.outside),
     )
     new_key = ("keys", "create", "--name", "fleet", "--manage", "--json")
     key = json.loads(await asyncio.to_thread(first.command, *new_key))["key"]
     installation = Installation(first.up, key)
-    await asyncio.to_thread(bed.start_server)
-    await asyncio.to_thread(first.command, "models", "serve", "iris", "--replicas", str(REPLICAS))
+    console.print("starting two more hosts, one after the other ...")
+    await asyncio.to_thread(_serve, bed, installation, onnx_models.mlp(folder / "pair.onnx"))
     targets = await asyncio.to_thread(deploy, installation, counter.url, receiver.url("runs"))
+    once = {"execution_mode": "async", "deployment_type": "api", "timeout_seconds": _ONCE_SECONDS}
+    targets["async", "api, not repeated"] = await asyncio.to_thread(
+        lambda: installation.deploy(counting_flow(counter.url), **once)
+    )
     front = Front({host.name: host.url for host in bed.hosts})
     audit, call_log = Audit(bed.database_url), CallLog(outages)
     await audit.install()
     callers = Callers("http://fleet", installation.key, call_log, Random(1), front)
     # Not those of `targets`, which write each run before they answer.
-    fast = FastCalls(callers, await asyncio.to_thread(installation.deploy, chain("iris")))
+    chains = [await asyncio.to_thread(installation.deploy, chain(one)) for one in (IRIS, PAIR)]
+    fast = FastCalls(callers, chains)
     view = View(bed, front, fast)
     outcomes: list[Outcome] = []
     with Live(view, console=console, refresh_per_second=2, transient=True):
@@ -127,7 +134,7 @@ async def _run(bed: Bed, folder: Path, options: argparse.Namespace, console: Con
             if options.only and options.only not in step.name:
                 continue
             view.step = step.name
-            outcomes.append(await _take(step, bed, installation, fast))
+            outcomes.append(await _take(step, bed, installation, fast, front))
             for line in _lines(outcomes[-1]):
                 console.print(line, markup=False, soft_wrap=True)
         view.step = "callers finish"
@@ -136,6 +143,7 @@ async def _run(bed: Bed, folder: Path, options: argparse.Namespace, console: Con
         await settle(audit.unfinished, _SETTLE_SECONDS)
     broken = [f"{one.step.name}: {what}" for one in outcomes for what in one.broken]
     broken += await _lost(audit, call_log)
+    broken += await executed_wrongly(call_log.calls, await audit.rows(), audit, counter)
     await callers.close()
     installation.http.close()
     counter.close()
@@ -152,14 +160,29 @@ async def _run(bed: Bed, folder: Path, options: argparse.Namespace, console: Con
     return 1
 
 
-async def _take(step: Step, bed: Bed, installation: Installation, fast: FastCalls) -> Outcome:
+def _serve(bed: Bed, installation: Installation, pair: Path) -> None:
+    """Start all replicas on the first host, as after a power cut, and then the other hosts."""
+    installation.add_model(PAIR, pair)
+    for model, count in REPLICAS.items():
+        bed.hosts[0].command("models", "serve", model, "--replicas", str(count))
+    bed.start_others()
+    bed.start_server()
+
+
+async def _take(
+    step: Step, bed: Bed, installation: Installation, fast: FastCalls, front: Front
+) -> Outcome:
     """Let a step happen, wait until the hosts have recovered, and count what it cost."""
-    mark = fast.mark()
+    mark, passed_on = fast.mark(), front.passed_on
 
     async def recovered() -> None:
         assert await _converged(bed, installation), f"{step.name}: a host is not back"
 
-    stage = Stage(bed, recovered)
+    async def replicas() -> Replicas:
+        async with _client(installation) as http:
+            return await ready_replicas(http, bed.hosts[0].url)
+
+    stage = Stage(bed, recovered, replicas)
     await step.act(stage)
     ended = time.monotonic()
     converged = await _converged(bed, installation)
@@ -170,6 +193,9 @@ async def _take(step: Step, bed: Bed, installation: Installation, fast: FastCall
     broken = []
     if not converged:
         broken.append(f"not every host and replica is back after {_CONVERGE_SECONDS:g} s")
+    passed_on = front.passed_on - passed_on
+    if passed_on and not stage.hits:
+        broken.append(f"{passed_on} calls were refused by hosts that said that they were ready")
     most = CALLERS * stage.ended
     if len(failures) > most:
         broken.append(f"{len(failures)} fast calls failed, {most} were in flight at most")
@@ -187,24 +213,27 @@ async def _take(step: Step, bed: Bed, installation: Installation, fast: FastCall
 
 
 async def _converged(bed: Bed, installation: Installation) -> bool:
-    """Wait until all hosts are ready and run the replicas; return whether that is so."""
+    """Wait until all hosts are ready and each runs its share; return whether that is so."""
     until = time.monotonic() + _CONVERGE_SECONDS
-    async with httpx.AsyncClient(headers={"X-API-Key": installation.key}, timeout=2) as http:
+    async with _client(installation) as http:
         while time.monotonic() < until:
-            if all([await _is_ready(http, host.url) for host in bed.hosts]):
+            if all([await _is_ready(http, host.url, spread=bed.spreads) for host in bed.hosts]):
                 return True
             await asyncio.sleep(0.2)
     return False
 
 
-async def _is_ready(http: httpx.AsyncClient, url: str) -> bool:
+async def _is_ready(http: httpx.AsyncClient, url: str, *, spread: bool) -> bool:
     try:
         ready = await http.get(f"{url}/readyz")
-        servers = (await http.get(f"{url}/node/inference-servers/")).json()["items"]
+        replicas = await ready_replicas(http, url)
     except (httpx.TransportError, ValueError, KeyError):
         return False
-    iris = [server for server in servers if server["model"] == "iris"]
-    return ready.is_success and bool(iris) and iris[0]["ready_replicas"] == REPLICAS + 1
+    return ready.is_success and replicas.are_all_ready() and (replicas.are_spread() or not spread)
+
+
+def _client(installation: Installation) -> httpx.AsyncClient:
+    return httpx.AsyncClient(headers={"X-API-Key": installation.key}, timeout=2)
 
 
 async def _lost(audit: Audit, call_log: CallLog) -> list[str]:

@@ -82,6 +82,7 @@ class FleetHost:
             code=self._code,
             command=command or ("up",),
             machine=self.machine,
+            SLIPSTREAM_DRAIN_DELAY_SECONDS="5",
             SLIPSTREAM_INFERENCE_TCP="0.0.0.0:0",
             SLIPSTREAM_INFERENCE_ADVERTISE=self.machine.address,
             LD_PRELOAD=str(_FAKETIME),
@@ -153,12 +154,14 @@ class Bed:
         store: the machine of the bucket.
         pod: the machine of an inference server that registers itself.
         database_url: of the database.
+        spreads: whether the hosts spread replicas, which an older release did not.
     """
 
     def __init__(self, network: Network, folder: Path, release: str | None = None) -> None:
         """Hosts run the revision `release` until they are upgraded; None: this one."""
         assert _FAKETIME is not None, "install the Debian package libfaketime"
         self.outside = network.outside
+        self.spreads = release is None
         services, self.store = network.add("services"), network.add("store")
         self.pod = network.add("pod")
         self._folder = folder
@@ -185,13 +188,16 @@ class Bed:
         self.hosts = [FleetHost(network.add(first), folder, self._shared, release)]
         self.hosts += [FleetHost(network.add(name), folder, {}, release) for name in others]
 
-    def start_all(self) -> None:
-        """Start everything, and wait until it is ready."""
+    def start_first(self) -> None:
+        """Start what the hosts share, and the first host, and wait until it is ready."""
         for server in (self.postgres, self.redis, self.s3):
             server.start()
         self.postgres.create("fleet")
         self.hosts[0].start()
         self._token = self.hosts[0].command("hosts", "token").strip()
+
+    def start_others(self) -> None:
+        """Start the other hosts, one after the other: nothing is left for them to claim."""
         for host in self.hosts[1:]:
             host.start("join", self._token)
 

@@ -38,18 +38,20 @@ class FastCalls:
         failures: those that failed.
     """
 
-    def __init__(self, callers: Callers, deployment_id: str) -> None:
+    def __init__(self, callers: Callers, deployment_ids: Sequence[str]) -> None:
+        """Call the deployments in turn."""
         self.count = 0
         self.failures: list[Failure] = []
         self._callers = callers
-        self._path = f"/node/deployment-trigger/{deployment_id}/"
+        self._paths = [f"/node/deployment-trigger/{each}/" for each in deployment_ids]
 
     async def run(self) -> None:
         """Call, one call after the other."""
         while not self._callers.stopping.is_set():
             began = time.monotonic()
+            path = self._paths[self.count % len(self._paths)]
             try:
-                answer = await self._callers.http.post(self._path, json=_BODY)
+                answer = await self._callers.http.post(path, json=_BODY)
                 failure = "" if answer.is_success else _reason(answer)
             except httpx.TransportError as error:
                 failure = f"{type(error).__name__}: {error}"

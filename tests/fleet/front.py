@@ -21,14 +21,21 @@ _PASSED_ON = ("gateway_starting", "shutting_down")
 class Front(httpx.AsyncBaseTransport):
     """Sends each request to the next host that is up, as `/readyz` says twice a second.
 
-    A request that a host has not begun goes to the next one. One that was sent to a host which is
-    gone, as nothing answers there, fails: there is no answer to be expected.
+    It is strict: a host that is not ready gets none, and if none is ready, the call fails. A
+    request that a host has not begun goes to the next one, and is counted. One that was sent to a
+    host which is gone, as nothing answers there, fails: there is no answer to be expected.
+
+    Attributes:
+        up: whether a host is, by its name.
+        in_flight: calls of each host.
+        passed_on: how often a host that was up did not begin a call.
     """
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         """`urls` are those of the hosts, by name."""
         self.up: dict[str, bool] = dict.fromkeys(urls, True)
         self.in_flight: dict[str, int] = dict.fromkeys(urls, 0)
+        self.passed_on = 0
         self._urls = {name: httpx.URL(url) for name, url in urls.items()}
         self._transports = {name: httpx.AsyncHTTPTransport() for name in urls}
         self._down = {name: asyncio.Event() for name in urls}
@@ -44,14 +51,16 @@ class Front(httpx.AsyncBaseTransport):
                 answer = await self._send(name, request, content)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 self.up[name] = False
+                self.passed_on += 1
                 continue
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 return answer
             body = await answer.aread()
             if not any(code.encode() in body for code in _PASSED_ON):
                 return answer
+            self.passed_on += 1
         if answer is None:
-            raise httpx.ConnectError("no host is up")
+            raise httpx.ConnectError("no host is ready")
         return answer
 
     async def aclose(self) -> None:
@@ -63,10 +72,10 @@ class Front(httpx.AsyncBaseTransport):
             await transport.aclose()
 
     def _order(self) -> list[str]:
-        """Return the hosts that are up, each first in turn; if none is, those that are not gone."""
+        """Return the hosts that are up, each first in turn."""
         names = [name for name, up in self.up.items() if up]
-        names = names or [name for name, gone in self._down.items() if not gone.is_set()]
-        names = names or list(self.up)
+        if not names:
+            return []
         self._turn += 1
         at = self._turn % len(names)
         return names[at:] + names[:at]

@@ -12,6 +12,7 @@ import psutil
 
 from tests.chaos.outages import Outages
 from tests.fleet.bed import Bed, FleetHost
+from tests.fleet.replicas import Replicas
 
 CUT_SECONDS = 20.0
 FREEZE_SECONDS = 10.0
@@ -20,6 +21,7 @@ CLOCK_SECONDS = 600
 
 
 Recovered = Callable[[], Awaitable[None]]
+Look = Callable[[], Awaitable[Replicas]]
 
 
 class Stage:
@@ -29,14 +31,16 @@ class Stage:
         bed: the hosts.
         hits: when something was taken away, by `time.monotonic`.
         ended: how many processes that calls go through ended by that.
+        recovered: waits until all hosts and replicas are back.
+        replicas: returns where replicas run.
     """
 
-    def __init__(self, bed: Bed, recovered: Recovered) -> None:
-        """`recovered` waits until all hosts and replicas are back."""
+    def __init__(self, bed: Bed, recovered: Recovered, replicas: Look) -> None:
         self.bed = bed
         self.hits: list[float] = []
         self.ended = 0
         self.recovered = recovered
+        self.replicas = replicas
 
     def hit(self, *, host: bool = False) -> None:
         """Note that a process is taken away now, or with a host its gateway and its server.
@@ -55,7 +59,7 @@ class Step:
         name: what it is.
         act: does it; returns when it is over.
         back_seconds: after each hit, no fast call that begins later fails. Of a step without hits,
-            none fails.
+            none fails, and no host refuses one while it is ready.
     """
 
     name: str
@@ -93,7 +97,7 @@ def steps(outages: Outages, *, upgrade: bool) -> list[Step]:
         *killed,
         Step(name="kill -9 of a registered server", act=_kill_registered, back_seconds=3.0),
         Step(name="kill -9 of a supervisor", act=_kill_supervisor, back_seconds=3.0),
-        Step(name="a whole host is killed", act=_kill_host, back_seconds=3.0),
+        Step(name="the host with most replicas is killed", act=_kill_fullest, back_seconds=3.0),
         Step(name=f"a host is cut off for {CUT_SECONDS:g} s", act=_cut, back_seconds=5.0),
         Step(name=f"the database freezes for {FREEZE_SECONDS:g} s", act=freeze),
         Step(name="the database is restarted", act=restart_database),
@@ -142,8 +146,9 @@ async def _kill_supervisor(stage: Stage) -> None:
     await _started(stage.bed, host)
 
 
-async def _kill_host(stage: Stage) -> None:
-    host = stage.bed.hosts[2]
+async def _kill_fullest(stage: Stage) -> None:
+    address = (await stage.replicas()).fullest()
+    (host,) = [each for each in stage.bed.hosts if each.machine.address == address]
     stage.hit(host=True)
     await asyncio.to_thread(host.machine.kill)
     assert host.up is not None
@@ -190,12 +195,14 @@ async def _upgrade_all(stage: Stage) -> None:
     for host in stage.bed.hosts:
         await asyncio.to_thread(host.upgrade)
         await stage.recovered()
+    stage.bed.spreads = True
 
 
 async def _restart_all(stage: Stage) -> None:
     for host in stage.bed.hosts:
         await asyncio.to_thread(host.stop)
         await _started(stage.bed, host)
+        await stage.recovered()
 
 
 async def _started(bed: Bed, host: FleetHost) -> None:

@@ -34,7 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         to = _git("rev-parse", "HEAD", code=code)
         if options.before:
             _git("checkout", "--quiet", _git("rev-parse", options.before), code=code)
-        up = Up(Path(folder) / "state", "--workers", str(options.gateways), code=code)
+        up = Up(
+            Path(folder) / "state",
+            *("--workers", str(options.gateways)),
+            code=code,
+            SLIPSTREAM_DRAIN_DELAY_SECONDS="5",
+        )
         up.until("ready for")
         installation = Installation(up)
         load = Load(target_of(installation), clients=options.clients)
