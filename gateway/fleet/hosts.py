@@ -9,6 +9,8 @@ from importlib.metadata import version
 from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import aliased
 
+from gateway.storage.audit_events import AuditTarget, record_event
+from gateway.storage.clock import now
 from gateway.storage.database import Database
 from gateway.storage.sql import advisory_lock, seconds_from_now
 from gateway.storage.tables import Host, Replica
@@ -160,6 +162,14 @@ class HostStore:
             alive, all_hosts = (await session.execute(statement)).one()
         return {"alive": alive, "gone": all_hosts - alive}
 
+    async def cordon(self, host_id: str) -> Host | None:
+        """Have a host take no more replicas, and move those that it has; return its row, if any."""
+        return await self._set_cordoned(host_id, is_cordoned=True)
+
+    async def uncordon(self, host_id: str) -> Host | None:
+        """Have a host take replicas again; return its row, if any."""
+        return await self._set_cordoned(host_id, is_cordoned=False)
+
     async def forget(self) -> None:
         """Delete the hosts that have joined and whose lease ended a while ago."""
         gone = Host.joined & (Host.lease_until < seconds_from_now(-_FORGET_SECONDS))
@@ -169,6 +179,24 @@ class HostStore:
         async with self._db.write() as session:
             await advisory_lock(session, Replica.__tablename__)
             await session.execute(delete(Host).where(gone))
+
+    async def _set_cordoned(self, host_id: str, *, is_cordoned: bool) -> Host | None:
+        async with self._db.write() as session:
+            await advisory_lock(session, Replica.__tablename__)  # no host claims meanwhile
+            host = await session.get(Host, host_id, with_for_update=True)
+            if host is not None and (host.cordoned_at is not None) != is_cordoned:
+                before = {"cordoned": host.cordoned_at is not None}
+                host.cordoned_at = now() if is_cordoned else None
+                await record_event(
+                    session,
+                    action="host.cordon" if is_cordoned else "host.uncordon",
+                    target_kind=AuditTarget.HOST,
+                    target_id=host.id,
+                    target_name=host.name,
+                    before=before,
+                    after={"cordoned": is_cordoned},
+                )
+        return host
 
     async def _end_in(self, lease: HostLease, seconds: float) -> int | None:
         """Let the lease end in so many seconds; return how many other hosts live, or None."""

@@ -1,4 +1,4 @@
-"""Which host runs a replica: each host claims open ones, up to its share."""
+"""Which host runs a replica: each host claims open ones, up to its share, and moves some to it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.fleet.hosts import IS_ALIVE
 from gateway.fleet.labels import Labels, fits, format_labels
+from gateway.fleet.moves import Moves, live_hosts
+from gateway.fleet.spread import LiveHost, LiveHosts, Step, may_add
 from gateway.fleet.states import Desired, State
 from gateway.fleet.store import Observation, Observed
 from gateway.storage.changes import ChangeKind, record_change
@@ -25,8 +27,9 @@ from gateway.storage.tables import Host, InferenceServer, Replica
 from telemetry.logs import logger, reason_of
 
 PATIENCE_SECONDS = 3.0
-"""How long a replica may be open until a host takes more than its share; twice that, until one
-takes it that does not have the model."""
+"""How long a replica may be open until a host takes it that has more of its server than another
+one; half of that, until one takes more than its share; twice that, until one takes it that does not
+have the model."""
 _STORE_SECONDS = 5.0
 """How long to wait for the disk of the models: it may be another machine's."""
 
@@ -83,6 +86,9 @@ class Placement:
         self._sizes: dict[Version, int] = {}
         """The bytes of models of open replicas, as the store has said."""
         self._may_take_over = may_take_over
+        self._moves = Moves(db, host_id, sees_ends=may_take_over)
+        self._hosts: LiveHosts = {}
+        """As of the last look."""
         self._open_since: dict[str, float] = {}
         self._withheld = False
         self._store_answer: asyncio.Task[dict[Version, int]] | None = None
@@ -90,7 +96,7 @@ class Placement:
     @property
     def has_open(self) -> bool:
         """Whether replicas were left open, as of the last `claim`: to be looked at again soon."""
-        return self._withheld or bool(self._open_since)
+        return self._withheld or bool(self._open_since) or self._moves.has_some
 
     async def keep(self, replica_ids: Collection[str]) -> None:
         """Take replicas as they are: their processes are ours, from before a reload."""
@@ -103,24 +109,40 @@ class Placement:
 
         A replica is open without a host; and, if we may take over, where its host's lease has
         ended. Those in `skip` stay open: of them, a process that another host replaced still runs
-        here. One of this host is given up if its server requires other labels now. Returns the ids
+        here. One of this host is given up if its server requires other labels now, and where the
+        host is cordoned, if it does not answer. What answers moves, see `moves.py`. Returns the ids
         of the servers of which anything was written.
         """
         async with self._db.read() as session:  # usually there is nothing to write, and no lock
+            self._hosts = await live_hosts(session)
             found = await self._find(session, skip)
-            situation = await _situation(session) if found else None
-        if situation is None:
-            self._open_since, self._sizes = {}, {}
+            moving = await self._moves.find(session, self._hosts)
+            running = await _running(session) if found or moving else []
+        versions = {(server.model, server.version) for _, server in found}
+        versions |= {(server.model, server.version) for server in moving}
+        await self._ask_sizes(versions)
+        written = await self._take(found, running, skip)
+        return written | await self._moves.make(moving, self._hosts, self._patience_of(running))
+
+    async def _take(
+        self,
+        found: Sequence[Row[Replica, InferenceServer]],
+        running: Sequence[_Running],
+        skip: Collection[str],
+    ) -> Set[str]:
+        """Do what is due for the replicas in `found`; return the ids of their servers."""
+        if not found:
+            self._open_since = {}
             return set()
-        await self._ask_sizes({(server.model, server.version) for _, server in found})
-        plan = self._plan(found, situation)
+        plan = self._plan(found, running)
         written = set()
         if plan.changes:
             async with self._db.write() as session:
                 await advisory_lock(session, Replica.__tablename__)
                 await _lock_servers(session, {server.id for _, server in found})
+                self._hosts = await live_hosts(session)
                 found = await self._find(session, skip)
-                plan = self._plan(found, await _situation(session))
+                plan = self._plan(found, await _running(session))
                 for replica, server in found:
                     if replica.id in plan.changes:
                         replica.host_id, reason = plan.changes[replica.id]
@@ -175,7 +197,9 @@ class Placement:
             ended
         )
         is_due = (InferenceServer.desired == Desired.RUNNING) | (Replica.state != State.STOPPED)
-        is_ours = (Replica.host_id == self._host_id) & InferenceServer.host_labels.is_not(None)
+        is_ours = Replica.host_id == self._host_id
+        if not self._is_cordoned:
+            is_ours &= InferenceServer.host_labels.is_not(None)
         statement = (
             select(Replica, InferenceServer)
             .join(InferenceServer, InferenceServer.id == Replica.server_id)
@@ -197,29 +221,40 @@ class Placement:
 
     def _is_due(self, replica: Replica, server: InferenceServer) -> bool:
         """Whether there may be something to do for a replica that is open, or of this host."""
+        if replica in server.successors:
+            return False  # it is no other host's
         if replica.host_id == self._host_id:
             return not self._may_run(server)
         is_explained = replica.state == State.STOPPED and replica.reason is not None
         return self._may_run(server) or not is_explained
 
-    def _may_run(self, server: InferenceServer) -> bool:
-        return fits(self._labels, server.host_labels or {})
+    @property
+    def _is_cordoned(self) -> bool:
+        host = self._hosts.get(self._host_id)
+        return host is not None and host.is_cordoned
 
-    def _plan(self, found: Iterable[Row[Replica, InferenceServer]], situation: _Situation) -> _Plan:
+    def _may_run(self, server: InferenceServer) -> bool:
+        return LiveHost(labels=self._labels, is_cordoned=self._is_cordoned).may_run(server)
+
+    def _plan(
+        self, found: Iterable[Row[Replica, InferenceServer]], running: Sequence[_Running]
+    ) -> _Plan:
         """Decide what is to be written of the replicas in `found`."""
-        ours = [row for row in situation.running if row.host_id == self._host_id]
-        count, counts = len(ours), Counter(row.server_id for row in ours)
-        share = self._share(situation)
-        assumed = {row.id: row.memory_bytes or self._assumed.get(row.id, 0) for row in ours}
+        count = sum(row.host_id == self._host_id for row in running)
+        placed = Counter((row.server_id, row.host_id) for row in running)
+        share = self._share(running)
+        assumed = self._memory(running)
         used = sum(assumed.values())
         now, open_since = monotonic(), {}
         changes: dict[str, tuple[str | None, str | None]] = {}
         moving: set[str] = set()
         for replica, server in found:
-            required = server.host_labels or {}
-            eligible = sum(fits(labels, required) for labels in situation.hosts.values())
+            eligible = [each for each, host in self._hosts.items() if host.may_run(server)]
             if replica.host_id == self._host_id:
-                if server.id not in moving and _is_given_up(replica, server, eligible):
+                has_labels = fits(self._labels, server.host_labels or {})
+                if server.id not in moving and _is_given_up(
+                    replica, server, len(eligible), has_labels=has_labels
+                ):
                     changes[replica.id] = None, None
                     if replica.state == State.READY:
                         moving.add(server.id)
@@ -229,22 +264,22 @@ class Placement:
                 continue
             if not self._may_run(server):
                 if not eligible:
-                    changes[replica.id] = None, _no_host(required)
+                    changes[replica.id] = None, _no_host(server.host_labels or {}, self._hosts)
                 continue
             since = self._open_since.get(replica.id, now)
-            patience, is_only = now - since, eligible <= 1
-            version = (server.model, server.version)
-            known = [each.memory_bytes for each in server.hosted if each.memory_bytes]
-            needed = max([*known, self._sizes.get(version, 0)])
+            patience, is_only = now - since, len(eligible) <= 1
+            needed = self._needs(server)
             has_memory = used + needed <= self._memory_bytes
-            has_room = counts[server.id] < ceil(server.replica_count / max(1, eligible))
-            in_share = count < share and has_room
-            waits = (0 if in_share else 1) if has_memory and version in self._sizes else 2
-            is_due = is_only or patience >= waits * PATIENCE_SECONDS
+            counts = {each: placed[server.id, each] for each in eligible}
+            has_fewest = may_add(self._host_id, counts, eligible, server.replica_count)
+            waits = self._patience(
+                server, has_memory=has_memory, has_fewest=has_fewest, in_share=count < share
+            )
+            is_due = is_only or patience >= waits
             if is_due and (has_memory or not self._is_limited):
                 changes[replica.id] = self._host_id, None
                 count += 1
-                counts[server.id] += 1
+                placed[server.id, self._host_id] += 1
                 used += needed
                 assumed[replica.id] = needed
                 continue
@@ -253,14 +288,62 @@ class Placement:
                 changes[replica.id] = None, _NO_MEMORY
         return _Plan(changes=changes, open_since=open_since, assumed=assumed)
 
-    def _share(self, situation: _Situation) -> int:
+    def _patience(
+        self, server: InferenceServer, *, has_memory: bool, has_fewest: bool, in_share: bool
+    ) -> float:
+        """Return how long others have the time to take a replica before this host does."""
+        if not has_memory or (server.model, server.version) not in self._sizes:
+            return 2 * PATIENCE_SECONDS
+        if not has_fewest:
+            return PATIENCE_SECONDS
+        return 0.0 if in_share else PATIENCE_SECONDS / 2
+
+    def _patience_of(
+        self, running: Sequence[_Running]
+    ) -> Callable[[InferenceServer, Step], float | None]:
+        """Return what says how long this host waits before it moves a replica to itself.
+
+        None: not at all. It has to fit, unless its host is cordoned and memory is no limit.
+        """
+
+        def patience_of(server: InferenceServer, step: Step) -> float | None:
+            used = sum(self._memory(running).values())
+            has_memory = used + self._needs(server) <= self._memory_bytes
+            is_known = (server.model, server.version) in self._sizes
+            if not (has_memory and is_known) and (not step.is_forced or self._is_limited):
+                return None
+            count = sum(row.host_id == self._host_id for row in running)
+            return self._patience(
+                server,
+                has_memory=has_memory,
+                has_fewest=step.has_fewest,
+                in_share=count < self._share(running),
+            )
+
+        return patience_of
+
+    def _memory(self, running: Sequence[_Running]) -> dict[str, int]:
+        """Return what each replica of this host uses, as far as it is known."""
+        return {
+            row.id: row.memory_bytes or self._assumed.get(row.id, 0)
+            for row in running
+            if row.host_id == self._host_id
+        }
+
+    def _needs(self, server: InferenceServer) -> int:
+        """Return the bytes that another replica of a server is expected to use."""
+        known = [each.memory_bytes for each in server.hosted if each.memory_bytes]
+        return max([*known, self._sizes.get((server.model, server.version), 0)])
+
+    def _share(self, running: Sequence[_Running]) -> int:
         """Return how many replicas are this host's part of those that it may run."""
-        mine = [row for row in situation.running if fits(self._labels, row.host_labels or {})]
+        takers = [host.labels for host in self._hosts.values() if not host.is_cordoned]
+        mine = [row for row in running if fits(self._labels, row.host_labels or {})]
         unlabelled = sum(not row.host_labels for row in mine)
-        parts = Fraction(unlabelled, max(1, len(situation.hosts)))
+        parts = Fraction(unlabelled, max(1, len(takers)))
         for row in mine:
             if row.host_labels:
-                eligible = sum(fits(each, row.host_labels) for each in situation.hosts.values())
+                eligible = sum(fits(each, row.host_labels) for each in takers)
                 parts += Fraction(1, max(1, eligible))
         return ceil(parts)
 
@@ -285,17 +368,7 @@ class _Running(NamedTuple):
     host_labels: Labels | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Situation:
-    """What decides who takes a replica."""
-
-    hosts: Mapping[str, Labels]
-    """The labels of those that live."""
-    running: Sequence[_Running]
-
-
-async def _situation(session: AsyncSession) -> _Situation:
-    alive = await session.execute(select(Host.id, Host.labels).where(IS_ALIVE))
+async def _running(session: AsyncSession) -> Sequence[_Running]:
     # Columns, not objects: there may be thousands, and everything else waits meanwhile.
     columns = (Replica.id, Replica.server_id, Replica.host_id, Replica.memory_bytes)
     running = (
@@ -303,17 +376,19 @@ async def _situation(session: AsyncSession) -> _Situation:
         .join(InferenceServer, InferenceServer.id == Replica.server_id)
         .where(Replica.lease_until.is_(None), InferenceServer.desired == Desired.RUNNING)
     )
-    return _Situation(
-        hosts={host_id: labels or {} for host_id, labels in alive},
-        running=[_Running(*row) for row in await session.execute(running)],
-    )
+    return [_Running(*row) for row in await session.execute(running)]
 
 
-def _is_given_up(replica: Replica, server: InferenceServer, eligible: int) -> bool:
-    """Whether a replica of a host without the required labels goes to one with them now.
+def _is_given_up(
+    replica: Replica, server: InferenceServer, eligible: int, *, has_labels: bool
+) -> bool:
+    """Whether a replica goes from a host that may not run it to one that may, without a successor.
 
-    One that answers calls goes when the others do, so that they move one after the other.
+    From one without the required labels, one that answers calls goes when the others do, so that
+    they move one after the other. From one that is cordoned, only what does not answer goes so.
     """
+    if has_labels:
+        return server.desired == Desired.RUNNING and replica.state != State.READY and eligible > 0
     if server.desired != Desired.RUNNING:
         return True
     others = [each for each in server.hosted if each is not replica]
@@ -321,7 +396,9 @@ def _is_given_up(replica: Replica, server: InferenceServer, eligible: int) -> bo
     return eligible > 0 and is_spare
 
 
-def _no_host(required: Labels) -> str:
+def _no_host(required: Labels, hosts: LiveHosts) -> str:
+    if any(fits(host.labels, required) for host in hosts.values()):
+        return "every host that could run it is cordoned: see `slipstream hosts list`"
     listed = format_labels(required)
     return f"no host has the labels that it requires, {listed}: see `slipstream hosts list`"
 

@@ -14,6 +14,7 @@ from time import monotonic
 from sqlalchemy import Float, Label, and_, exists, or_, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from gateway.fleet.spread import surplus
 from gateway.fleet.states import Desired, State
 from gateway.fleet.store import set_count
 from gateway.storage.changes import ChangeKind, record_change
@@ -117,7 +118,8 @@ class Scaling:
         if count >= server.replica_count:
             return count
         wanted = min(server.replica_count, needed[0][1])
-        stay = server.hosted[:wanted]
+        gone = surplus(server.hosted, wanted)
+        stay = [replica for replica in server.hosted if replica not in gone]
         are_ready = all(replica.state == State.READY for replica in stay)
         return wanted if are_ready else server.replica_count
 
@@ -138,10 +140,10 @@ class Scaling:
             ):
                 return False
             if decision.after:
-                set_count(server, decision.after)
+                await set_count(session, server, decision.after)
             elif await _still_idle(session, server.id):
                 server.desired = Desired.ASLEEP
-                set_count(server, server.min_replicas or decision.before)
+                await set_count(session, server, server.min_replicas or decision.before)
                 for replica in server.hosted:  # a call may wake it before its processes have ended
                     replica.idle_since = None
             else:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
 from typing import TypedDict, Unpack
 
 from sqlalchemy import select, tuple_
@@ -19,6 +20,7 @@ from gateway.auth.model_access import ModelUser, load_model_user
 from gateway.errors import GatewayError
 from gateway.fleet.audit_events import desired_fields, record_server
 from gateway.fleet.hosts import IS_ALIVE
+from gateway.fleet.spread import surplus
 from gateway.fleet.states import Batching, Desired, Phase, State, check_transition
 from gateway.ids import is_id
 from gateway.storage.changes import ChangeKind, record_change
@@ -85,7 +87,7 @@ class FellAsleep:
         """Write it into the rows; return whether other processes must hear of it."""
         changed = _apply(replica, {"state": State.STOPPED, "reason": None})
         if server.desired == Desired.RUNNING and server.generation == self.generation:
-            if len(server.replicas) == 1:
+            if len(server.replicas) - len(server.successors) == 1:
                 changed |= _assign(server, {"desired": Desired.ASLEEP})
             else:  # it was started when it was the only one: several sleep together
                 changed |= _assign(server, {"generation": server.generation + 1})
@@ -237,7 +239,7 @@ class FleetStore:
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)
             before = desired_fields(server)
-            if _set(server, settings):
+            if await _set(session, server, settings):
                 await record_server(
                     session, "update", server, before=before, after=desired_fields(server)
                 )
@@ -376,7 +378,7 @@ async def start_missing(
             await _ensure_running(session, server.model, server.version, flow_id, {}, at_least=0)
         if not server.replicas and server.desired == Desired.RUNNING:
             # All that ran it had registered themselves, and are gone.
-            _set(server, {"replicas": 1})
+            await _set(session, server, {"replicas": 1})
             record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
     for model, version in sorted(wanted - {(server.model, server.version) for server in found}):
         if await find_by_model(session, model, version, lock=True) is None:
@@ -422,8 +424,8 @@ async def _ensure_running(
     before = desired_fields(server)
     if not server.replicas:  # all that ran it had registered themselves, and are gone
         settings = {"replicas": 1, **settings}
-    changed = _set(server, settings)
-    changed = _raise_count(server, at_least) or changed
+    changed = await _set(session, server, settings)
+    changed = await _raise_count(session, server, at_least) or changed
     if server.desired != Desired.RUNNING or _has_failed(server):
         server.desired = Desired.RUNNING
         server.generation += 1
@@ -459,11 +461,11 @@ async def insert_server(
         server.max_run_seconds = before.max_run_seconds
     if before is not None and before.replica_count and not given:
         server.min_replicas, server.max_replicas = before.min_replicas, before.max_replicas
-        set_count(server, before.replica_count)
-    _set(server, settings)
+        await set_count(session, server, before.replica_count)
+    await _set(session, server, settings)
     if not server.replicas and not given:
-        set_count(server, 1)
-    _raise_count(server, at_least)
+        await set_count(session, server, 1)
+    await _raise_count(session, server, at_least)
     session.add(server)
     await session.flush()
     await record_server(session, "create", server, after=desired_fields(server))
@@ -498,7 +500,7 @@ def _has_failed(server: InferenceServer) -> bool:
     return any(replica.state == State.FAILED for replica in server.replicas)
 
 
-def _set(server: InferenceServer, settings: ServerSettings) -> bool:
+async def _set(session: AsyncSession, server: InferenceServer, settings: ServerSettings) -> bool:
     """Write settings into the row, and make or delete replicas; return whether any has changed."""
     columns: dict[str, object] = {
         name: value for name, value in settings.items() if name not in {"replicas", "replica_range"}
@@ -515,7 +517,7 @@ def _set(server: InferenceServer, settings: ServerSettings) -> bool:
         columns["host_labels"] = columns["host_labels"] or None
         _forget_reasons(server)
     changed = bool(_assign(server, columns))
-    return set_count(server, wanted) or changed
+    return await set_count(session, server, wanted) or changed
 
 
 def _forget_reasons(server: InferenceServer) -> None:
@@ -525,21 +527,45 @@ def _forget_reasons(server: InferenceServer) -> None:
             replica.reason = None
 
 
-def set_count(server: InferenceServer, wanted: int) -> bool:
-    """Make or delete replicas that hosts run; return whether their number has changed."""
-    had = server.replica_count
-    if wanted == had:
+async def set_count(session: AsyncSession, server: InferenceServer, wanted: int) -> bool:
+    """Make or delete replicas that hosts run; return whether their number has changed.
+
+    A move of one begins again later.
+    """
+    hosted = server.hosted
+    if wanted == len(hosted):
         return False
     server.updated_at = now()
-    del server.replicas[wanted:had]  # those that have registered follow
-    server.replicas += [Replica(slot=slot) for slot in range(had, wanted)]
+    gone = surplus(hosted, wanted)
+    await delete_replicas(session, server, [*gone, *server.successors])
+    for replica in server.hosted:
+        if replica.slot >= wanted:  # slots have no gaps
+            replica.slot = free_slot(server)
+    for _ in range(wanted - len(hosted)):
+        server.replicas.append(Replica(slot=free_slot(server)))
     return True
 
 
-def _raise_count(server: InferenceServer, at_least: int) -> bool:
+async def delete_replicas(
+    session: AsyncSession, server: InferenceServer, gone: Collection[Replica]
+) -> None:
+    """Delete some, so that others may have their slots."""
+    if gone:
+        server.replicas = [replica for replica in server.replicas if replica not in gone]
+        await session.flush()
+
+
+def free_slot(server: InferenceServer) -> int:
+    """Return the first slot that no replica has."""
+    taken = {replica.slot for replica in server.replicas}
+    return next(slot for slot in count() if slot not in taken)
+
+
+async def _raise_count(session: AsyncSession, server: InferenceServer, at_least: int) -> bool:
     """Make as many replicas as are missing, within the range; return whether there are more."""
-    missing = min(at_least, server.max_replicas or at_least) - len(server.replicas)
-    return missing > 0 and set_count(server, server.replica_count + missing)
+    has = len(server.replicas) - len(server.successors)
+    missing = min(at_least, server.max_replicas or at_least) - has
+    return missing > 0 and await set_count(session, server, server.replica_count + missing)
 
 
 def _apply(replica: Replica, seen: Observation) -> set[str]:

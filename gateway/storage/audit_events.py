@@ -66,6 +66,7 @@ class AuditTarget(StrEnum):
     DEPLOYMENT = "deployment"
     DEPLOYMENT_VERSION = "deployment_version"
     FLOW = "flow"
+    HOST = "host"
     INFERENCE_SERVER = "inference_server"
     MODEL = "model"
     RUN = "run"

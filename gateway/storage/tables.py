@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -298,6 +299,9 @@ class InferenceServer(Listed):
     version: Mapped[int] = mapped_column(BigInteger)
     flow_id: Mapped[str | None] = mapped_column(Id)
     """The flow that it was started for, if any."""
+    automatic: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    """Whether it was started for a version of a deployment, and by no person: it sleeps when a
+    rollout has ended that version."""
     desired: Mapped[str] = mapped_column(Word, default="running")
     generation: Mapped[int] = mapped_column(Integer, default=1)
     """Incremented by each requested start; a failed server is started again when it changes."""
@@ -395,9 +399,20 @@ class InferenceServer(Listed):
         return sum(filter(None, known)) if any(known) else None
 
     @property
+    def successors(self) -> list[Replica]:
+        """Replicas on their way to another host: each takes the place of another one when ready."""
+        ids = {replica.id for replica in self.replicas}
+        return [replica for replica in self.replicas if replica.replaces in ids]
+
+    @property
     def hosted(self) -> list[Replica]:
-        """The replicas that hosts run; the others have registered themselves."""
-        return [replica for replica in self.replicas if not replica.is_registered]
+        """The replicas that hosts run, without successors; others have registered themselves."""
+        successors = self.successors
+        return [
+            replica
+            for replica in self.replicas
+            if not replica.is_registered and replica not in successors
+        ]
 
     @property
     def replica_count(self) -> int:
@@ -447,6 +462,8 @@ class Replica(Table):
         ForeignKey("hosts.id", ondelete="SET NULL"), index=True
     )
     """The host that runs it, and alone writes what follows; NULL: it is open, or has registered."""
+    replaces: Mapped[str | None] = mapped_column(Id)
+    """The replica whose place it takes when it is ready, see `fleet/moves.py`."""
     lease_until: Mapped[datetime | None] = mapped_column(UtcTime, index=True)
     """Of a process that has registered itself, by the database's clock: the row is deleted then."""
     state: Mapped[str] = mapped_column(Word, default="stopped")
@@ -508,6 +525,8 @@ class Host(Listed):
     labels: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     """What its inference servers may use together."""
+    cordoned_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Since when it takes no replicas, and those that it has move away; NULL: it takes some."""
 
 
 class PepperCheck(Table):

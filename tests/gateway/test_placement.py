@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 import pytest
 from sqlalchemy import update
 
-from gateway.fleet import placement
+from gateway.fleet import moves, placement
 from gateway.fleet.hosts import HostLease, HostStore
 from gateway.fleet.placement import Placement
-from gateway.fleet.states import State
-from gateway.fleet.store import FleetStore, Observed
+from gateway.fleet.states import Desired, State
+from gateway.fleet.store import FellAsleep, FleetStore, Observed
 from gateway.storage.database import Database
 from gateway.storage.sql import seconds_from_now
 from gateway.storage.tables import Host, InferenceServer
@@ -312,6 +312,185 @@ async def test_replicas_move_one_after_the_other_when_other_labels_are_required(
     await store.record(seen, host_id=b._host_id)
     await claim(a, b)
     assert await places(store) == {"m": [b._host_id] * 2}
+
+
+async def boot(store: FleetStore, server_id: str, *states: State) -> None:
+    """Let the replicas that a host has taken, and that have no process, reach the last state."""
+    for replica in (await store.get(server_id)).replicas:
+        if replica.state == State.STOPPED and replica.host_id is not None:
+            seen = [Observed(replica_id=replica.id, seen={"state": state}) for state in states]
+            await store.record(seen, host_id=replica.host_id)
+
+
+async def test_replicas_spread_by_themselves_over_hosts_that_start_later(
+    database: Database, store: FleetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = await host(database, "a")
+    server = await store.ensure_running("m", 1, replicas=3)
+    await claim(a)
+    assert (await places(store))["m"] == [a._host_id] * 3
+    b, c = [await host(database, name) for name in "bc"]
+    monkeypatch.setattr(moves, "MOVE_SECONDS", 0.0)
+    await claim(a, b, c)
+    assert (await places(store))["m"] == [a._host_id] * 3, "what boots does not move"
+    await boot(store, server.id, State.BOOTING, State.READY)
+    monkeypatch.setattr(moves, "MOVE_SECONDS", 0.3)
+    await claim(a, b, c)
+    assert (await places(store))["m"] == [a._host_id] * 3, "it may change in a moment"
+    assert b.has_open
+    await asyncio.sleep(0.35)
+    before = {replica.id for replica in (await store.get(server.id)).replicas}
+    await claim(a, b, c)
+    found = await store.get(server.id)
+    assert found.replica_count == 3
+    assert [it.host_id for it in found.replicas] == [a._host_id] * 3 + [b._host_id], "one at a time"
+    monkeypatch.setattr(moves, "MOVE_SECONDS", 0.0)
+    await claim(c, a)
+    assert len((await store.get(server.id)).replicas) == 4, "its successor is not ready"
+    await boot(store, server.id, State.BOOTING, State.READY)
+    assert await b.claim() == {server.id}
+    assert (await places(store))["m"] == [a._host_id, a._host_id, b._host_id]
+    await claim(c)
+    await boot(store, server.id, State.BOOTING, State.READY)
+    await claim(c, a, b)
+    found = await store.get(server.id)
+    assert [it.host_id for it in found.replicas] == [a._host_id, c._host_id, b._host_id]
+    assert [it.slot for it in found.replicas] == [0, 1, 2]
+    assert {it.state for it in found.replicas} == {State.READY}
+    assert len(before & {it.id for it in found.replicas}) == 1
+    await claim(a, b, c)
+    assert (await places(store))["m"] == [a._host_id, c._host_id, b._host_id], "and stays"
+
+
+async def test_hosts_that_want_the_same_replica_move_it_once(
+    database: Database, store: FleetStore, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "MOVE_SECONDS", 0.0)
+    a = await host(database, "a")
+    server = await store.ensure_running("m", 1, replicas=2)
+    await claim(a)
+    await boot(store, server.id, State.BOOTING, State.READY)
+    others = [Database(url) for _ in range(4)]
+    hosts = [await host(each, str(number)) for number, each in enumerate(others)]
+    await asyncio.gather(*(each.claim() for each in hosts))
+    (successor,) = (await store.get(server.id)).successors
+    assert successor.host_id in {each._host_id for each in hosts}
+    for each in others:
+        await each.close()
+
+
+async def test_a_replica_does_not_move_where_it_does_not_fit(
+    database: Database, store: FleetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "MOVE_SECONDS", 0.0)
+    a = await host(database, "a")
+    server = await store.ensure_running("m", 1, replicas=2)
+    await claim(a)
+    await boot(store, server.id, State.BOOTING, State.READY)
+    small = await host(database, "small", memory_bytes=10, is_limited=False)
+    without = await host(database, "without", lacks=["m"])
+    await claim(small, without)
+    assert not (await store.get(server.id)).successors
+
+
+async def test_a_move_that_fails_is_cancelled_and_not_tried_again_at_once(
+    database: Database, store: FleetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "MOVE_SECONDS", 0.0)
+    a = await host(database, "a")
+    server = await store.ensure_running("m", 1, replicas=2)
+    await claim(a)
+    await boot(store, server.id, State.BOOTING, State.READY)
+    b = await host(database, "b")
+    await claim(b)
+    await boot(store, server.id, State.BOOTING, State.FAILED)
+    await claim(b, b)
+    assert (await places(store))["m"] == [a._host_id] * 2
+    c = await host(database, "c")
+    await claim(b, c)
+    assert (await places(store))["m"] == [a._host_id, a._host_id, c._host_id], "elsewhere"
+    await end(database, c)
+    await claim(b)
+    assert (await places(store))["m"] == [a._host_id] * 2, "its host is gone"
+
+
+async def test_a_number_that_changes_meanwhile_ends_a_move(
+    database: Database, store: FleetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moves, "MOVE_SECONDS", 0.0)
+    a = await host(database, "a")
+    server = await store.ensure_running("m", 1, replicas=2)
+    await claim(a)
+    await boot(store, server.id, State.BOOTING, State.READY)
+    b = await host(database, "b")
+    await claim(b)
+    changed = await store.change(server.id, replicas=4)
+    assert (changed.replica_count, len(changed.replicas)) == (4, 4)
+    assert [it.slot for it in (await store.get(server.id)).replicas] == [0, 1, 2, 3]
+    await claim(b)
+    assert Counter((await places(store))["m"]) == {a._host_id: 2, b._host_id: 2}
+
+
+async def test_a_server_that_falls_asleep_during_a_move_sleeps(
+    database: Database, store: FleetStore
+) -> None:
+    a, b = [await host(database, name) for name in "ab"]
+    server = await store.ensure_running("m", 1)
+    await claim(a)
+    await boot(store, server.id, State.BOOTING, State.READY)
+    await HostStore(database).cordon(a._host_id)
+    await claim(b)
+    (successor,) = (await store.get(server.id)).successors
+    lead = (await store.get(server.id)).hosted[0]
+    asleep = FellAsleep(replica_id=lead.id, generation=server.generation)
+    assert await store.record([asleep], host_id=a._host_id) == 1
+    assert (await store.get(server.id)).desired == Desired.ASLEEP
+    await claim(b)
+    assert successor.id not in {it.id for it in (await store.get(server.id)).replicas}
+
+
+async def test_everything_moves_from_a_host_that_is_cordoned(
+    database: Database, store: FleetStore
+) -> None:
+    a, b, c = [await host(database, name) for name in "abc"]
+    single = await store.ensure_running("single", 1)
+    booting = await store.ensure_running("booting", 1)
+    await claim(a)
+    await boot(store, single.id, State.BOOTING, State.READY)
+    await boot(store, booting.id, State.BOOTING)
+    await HostStore(database).cordon(a._host_id)
+    await claim(a)
+    assert await places(store) == {"single": [a._host_id], "booting": [None]}
+    await claim(a, b, c)
+    assert await places(store) == {"single": [a._host_id, b._host_id], "booting": [b._host_id]}
+    await boot(store, single.id, State.BOOTING, State.READY)
+    await claim(a, b, c)
+    assert await places(store) == {"single": [b._host_id], "booting": [b._host_id]}
+    await store.ensure_running("next", 1)
+    await claim(a, c)
+    assert (await places(store))["next"] == [c._host_id]
+    await HostStore(database).uncordon(a._host_id)
+    await store.ensure_running("last", 1)
+    await claim(a)
+    assert (await places(store))["last"] == [a._host_id]
+
+
+async def test_a_host_that_is_cordoned_and_alone_says_why_nothing_starts(
+    database: Database, store: FleetStore
+) -> None:
+    a = await host(database, "a")
+    running = await store.ensure_running("running", 1)
+    await claim(a)
+    await boot(store, running.id, State.BOOTING, State.READY)
+    await HostStore(database).cordon(a._host_id)
+    await store.ensure_running("m", 1)
+    await claim(a, a)
+    assert await places(store) == {"running": [a._host_id], "m": [None]}
+    reasons = {server.model: server.reason for server in await store.all()}
+    assert reasons["m"] == "every host that could run it is cordoned: see `slipstream hosts list`"
+    await HostStore(database).uncordon(a._host_id)
+    await claim(a)
+    assert (await places(store))["m"] == [a._host_id]
 
 
 async def test_replicas_that_fail_move_at_once(database: Database, store: FleetStore) -> None:

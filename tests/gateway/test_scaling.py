@@ -187,16 +187,37 @@ async def test_a_number_shrinks_only_to_replicas_that_answer(
     await store.change(server.id, replica_range=(1, 4))
     await claim(a)
     await measure(store, server.id, 0.1, 0.1)
-    first = (await store.get(server.id)).replicas[0]
-    crashed = Observed(replica_id=first.id, seen={"state": State.BOOTING})
-    await store.record([crashed], host_id=a._host_id)
+    both = (await store.get(server.id)).replicas
+    crashed = [Observed(replica_id=it.id, seen={"state": State.BOOTING}) for it in both]
+    await store.record(crashed, host_id=a._host_id)
     scaling = Scaling(database, a._host_id, down_seconds=0.0)
     for _ in range(2):
-        assert not await scaling.decide([server.id]), "the other one is the only one that answers"
-    ready = Observed(replica_id=first.id, seen={"state": State.READY})
+        assert not await scaling.decide([server.id]), "none answers"
+    ready = Observed(replica_id=both[1].id, seen={"state": State.READY})
     await store.record([ready], host_id=a._host_id)
     (decision,) = await scaling.decide([server.id])
     assert (decision.before, decision.after) == (2, 1)
+    (left,) = (await store.get(server.id)).replicas
+    assert (left.id, left.slot) == (both[1].id, 0), "the one that answers stays"
+
+
+async def test_a_number_shrinks_where_most_replicas_are(
+    database: Database, store: FleetStore
+) -> None:
+    a, b = [await host(database, name) for name in "ab"]
+    server = await store.ensure_running("m", 1, replicas=2)
+    await claim(a, b)
+    await store.change(server.id, replicas=3)
+    await claim(a)
+    await store.change(server.id, replicas=4)
+    await claim(b)
+    assert [it.host_id for it in (await store.get(server.id)).replicas] == [
+        *(a._host_id, b._host_id) * 2
+    ]
+    await store.change(server.id, replicas=3)
+    await store.change(server.id, replicas=2)
+    left = await store.get(server.id)
+    assert [(it.slot, it.host_id) for it in left.replicas] == [(0, a._host_id), (1, b._host_id)]
 
 
 async def test_a_replica_may_become_idle_and_end_in_one_batch(
