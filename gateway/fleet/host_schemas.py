@@ -37,6 +37,9 @@ class HostOut(BaseModel):
     """By these."""
     memory_bytes: int | None
     """What they may use together; null: a host of an older release does not say."""
+    cordoned_at: datetime | None
+    """Since when it takes no replicas, and those that it has move to others (UTC); null: it takes
+    some."""
     created_at: datetime
     """When it was first seen (UTC)."""
 
@@ -54,6 +57,7 @@ class HostOut(BaseModel):
             replicas=seen.replicas,
             used_memory_bytes=seen.used_memory_bytes,
             memory_bytes=host.memory_bytes,
+            cordoned_at=host.cordoned_at,
             created_at=host.created_at,
         )
 

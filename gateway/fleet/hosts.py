@@ -78,6 +78,10 @@ class HostStore:
 
         Hosts that have joined stand beside each other; of the others, one at a time has a lease.
 
+        A machine is listed once: the row of a host of the same name whose lease has ended is
+        deleted, as nothing else tells after a power cycle that it was this one. Whether it is
+        cordoned is kept.
+
         Args:
             name: of the machine, for people.
             owner: the name of the supervisor's process. It may take its own lease again, and keeps
@@ -106,10 +110,13 @@ class HostStore:
                 in_the_way = not (other.joined or host.joined)
                 if in_the_way and is_alive and not known_ended:
                     return other
-                if in_the_way or known_ended:
+                is_its_last = is_new and other.name == name and not is_alive
+                if in_the_way or known_ended or is_its_last:
                     ended.append(other)
             for other in ended:
                 await session.delete(other)  # what it ran is open from now on
+                if is_new and other.name == name and other.cordoned_at is not None:
+                    host.cordoned_at = other.cordoned_at
             session.add(host)
             host.token, host.version = token, version("slipstream")
             host.labels, host.memory_bytes = dict(labels or {}), memory_bytes

@@ -17,6 +17,7 @@ from gateway.fleet.processes import ProcessStore
 from gateway.settings import SECRETS
 from protos.errors import ErrorCode
 from slipstream import options
+from slipstream.commands.host_drain import drain, find_host
 from slipstream.commands.tables import Columns, model_list
 from slipstream.failures import exit_on_error
 from slipstream.installation import environment_of, find_installation
@@ -40,6 +41,8 @@ _NO_ADDRESS = (
     "to its address, such as 10.0.0.5:0, and reload"
 )
 
+
+HostName = Annotated[str, typer.Argument(help="Name of the host, or its id.", metavar="NAME")]
 
 _GIBIBYTE = 1 << 30
 
@@ -72,7 +75,7 @@ def _memory(host: HostOut) -> str:
 
 COLUMNS: Columns[HostOut] = {
     "name": "name",
-    "state": "state",
+    "state": lambda host: host.state if host.cordoned_at is None else f"{host.state}, cordoned",
     "version": "version",
     "replicas": "replicas",
     "memory": _memory,
@@ -126,6 +129,47 @@ def list_processes(
         found = ProcessList.of(session.run(ProcessStore(session.workspace.db).all()))
         none = "No gateway and no worker of this database has announced itself."
         session.terminal.show(found, model_list(found.items, PROCESS_COLUMNS, empty=none))
+
+
+@commands.command("drain")
+def drain_host(
+    name: HostName,
+    *,
+    timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait until everything has moved.")
+    ] = 600.0,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Move all inference servers away from a host, so that it can be stopped.
+
+    It takes none until `slipstream hosts uncordon`, also after a restart. Each replica runs on
+    another host before the one here ends, so no call fails. The exit status is 1 if some are left.
+    """
+    with open_session(state, as_json=as_json) as session:
+        hosts = HostStore(session.workspace.db)
+        host_id = find_host(session.run(hosts.all()), name).row.id
+        session.run(hosts.cordon(host_id))
+        session.terminal.note(f"{name} is cordoned: `slipstream hosts uncordon {name}` ends that")
+        drain(session, host_id, timeout=timeout)
+        drained = HostOut.of(find_host(session.run(hosts.all()), host_id))
+        session.terminal.show(drained, f"{name} runs no inference server: it may be stopped.")
+
+
+@commands.command("uncordon")
+def uncordon_host(
+    name: HostName,
+    *,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Have a host take inference servers again, after `slipstream hosts drain`."""
+    with open_session(state, as_json=as_json) as session:
+        hosts = HostStore(session.workspace.db)
+        host_id = find_host(session.run(hosts.all()), name).row.id
+        session.run(hosts.uncordon(host_id))
+        found = HostOut.of(find_host(session.run(hosts.all()), host_id))
+        session.terminal.show(found, f"{name} takes inference servers again.")
 
 
 @commands.command("token")

@@ -11,10 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.auth.pepper import PepperProblem, has_pepper, pepper_problem
 from gateway.errors import StorageError
+from gateway.fleet.hosts import HostStore, SeenHost
 from gateway.fleet.states import Desired, State
 from gateway.fleet.store import FleetStore
 from gateway.models.opening import open_model_store
 from gateway.settings import Settings
+from gateway.storage.clock import now
 from gateway.storage.database import Database, parse_url
 from gateway.storage.migrate import check_revision, read_revision
 from gateway.storage.schema_version import newest_revision
@@ -23,6 +25,7 @@ from model_store.errors import StoreError
 from model_store.store import ModelStore
 from protos.errors import ErrorCode
 from slipstream.doctor.finding import Finding, good, warning, wrong
+from slipstream.doctor.hosts import check_hosts
 from telemetry.logs import reason_of
 from telemetry.options import TcpAddress
 
@@ -49,9 +52,16 @@ def read_servers(settings: Settings) -> list[InferenceServer]:
 
 
 async def _servers(settings: Settings) -> list[InferenceServer]:
+    servers, _ = await _servers_and_hosts(settings)
+    return servers
+
+
+async def _servers_and_hosts(
+    settings: Settings,
+) -> tuple[list[InferenceServer], Sequence[SeenHost]]:
     db = Database(settings.database)
     try:
-        return await FleetStore(db).all()
+        return await FleetStore(db).all(), await HostStore(db).all()
     finally:
         await db.close()
 
@@ -70,7 +80,9 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
         shown = parse_url(settings.database).render_as_string(hide_password=True)
         found = asyncio.run(read_revision(settings.database))
         check_revision(found, shown)
-        servers = read_servers(settings) if found == newest_revision() else []
+        servers, hosts = (
+            asyncio.run(_servers_and_hosts(settings)) if found == newest_revision() else ([], [])
+        )
     except StorageError as error:
         yield wrong("database", str(error), "restore a backup, or correct SLIPSTREAM_DATABASE_URL")
         return
@@ -96,6 +108,7 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
                 f"fix the cause, then run: slipstream models serve {server.model} "
                 f"--version {server.version}",
             )
+    yield from check_hosts(servers, hosts, now())
     yield from _check_metrics(servers)
 
 

@@ -139,6 +139,30 @@ async def test_the_row_of_a_host_that_is_known_to_have_ended_is_deleted(hosts: H
     assert await hosts.renew(first) == await hosts.renew(third) == 1
 
 
+async def test_a_machine_that_returns_after_a_power_cycle_is_listed_once(
+    hosts: HostStore, database: Database
+) -> None:
+    async def boot(name: str, number: int) -> HostLease:
+        lease = await hosts.claim(
+            name=name, owner=f"{name}/{number}", has_ended=lambda _: False, joined=True
+        )
+        assert isinstance(lease, HostLease)
+        return lease
+
+    first = await boot("h1", 1)
+    before = await boot("h2", 1)
+    await boot("h2", 2)
+    assert [it.row.name for it in await hosts.all()] == ["h1", "h2", "h2"], "both live"
+    await hosts.cordon(before.host_id)
+    await expire(database)
+    assert await hosts.renew(first) == 0
+    await boot("h2", 3)
+    assert [(it.row.name, it.is_alive) for it in await hosts.all()] == [("h1", True), ("h2", True)]
+    assert (await hosts.all())[1].row.cordoned_at is not None, "it stays so until a person says so"
+    assert await hosts.renew(before) is None
+    assert await hosts.renew(first) == 1
+
+
 async def test_a_process_that_claims_again_keeps_its_row(hosts: HostStore) -> None:
     await held(hosts, "first")
     before = await held(hosts, "second", joined=True)

@@ -204,17 +204,14 @@ async def test_a_number_shrinks_only_to_replicas_that_answer(
 async def test_a_number_shrinks_where_most_replicas_are(
     database: Database, store: FleetStore
 ) -> None:
-    a, b = [await host(database, name) for name in "ab"]
+    a = await host(database, "a")
     server = await store.ensure_running("m", 1, replicas=2)
-    await claim(a, b)
-    await store.change(server.id, replicas=3)
     await claim(a)
+    b = await host(database, "b")
     await store.change(server.id, replicas=4)
-    await claim(b)
-    assert [it.host_id for it in (await store.get(server.id)).replicas] == [
-        *(a._host_id, b._host_id) * 2
-    ]
-    await store.change(server.id, replicas=3)
+    await claim(a, b)
+    found = await store.get(server.id)
+    assert [it.host_id for it in found.replicas] == [*(a._host_id,) * 2, *(b._host_id,) * 2]
     await store.change(server.id, replicas=2)
     left = await store.get(server.id)
     assert [(it.slot, it.host_id) for it in left.replicas] == [(0, a._host_id), (1, b._host_id)]

@@ -241,14 +241,40 @@ def test_hosts_share_replicas_and_take_over_those_of_one_that_is_gone(site: Site
     assert without_token.ended() == 3
     assert "got none" in without_token.errors
     again = site.up("first")
-    assert ready_on(places(site), c, c), "it takes nothing from a host that lives"
+    (d,) = {host["id"] for host in site.hosts(again) if host["state"] == "alive"} - {c}
+    eventually(lambda: places(site), lambda found: ready_on(found, c, d))
     assert third.stop() == 0
     assert "Traceback" not in third.errors
-    d = [host["id"] for host in site.hosts(again) if host["state"] == "alive"]
-    assert len(d) == 1
-    eventually(lambda: places(site), lambda found: ready_on(found, *d, *d))
+    eventually(lambda: places(site), lambda found: ready_on(found, d, d))
     assert again.stop() == 0
     assert "Traceback" not in again.errors
+
+
+@pytest.mark.long
+def test_replicas_spread_and_leave_a_host_that_is_drained_without_a_failed_call(
+    site: Site,
+) -> None:
+    first = site.up("first")
+    path, key = demo_call(first)
+    site.command(first, "models", "serve", "iris", "--replicas", "2")
+    (a,) = [host["id"] for host in site.hosts(first)]
+    eventually(lambda: places(site), lambda found: ready_on(found, a, a))
+    callers = [Caller(first, path, key) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    second = site.join("second", site.command(first, "hosts", "token").strip())
+    (b,) = {host["id"] for host in site.hosts(first)} - {a}
+    eventually(lambda: places(site), lambda found: ready_on(found, a, b))
+    assert "all on" not in site.command(first, "doctor")
+    drained = site.command(first, "hosts", "drain", a)
+    assert drained == f"{a} runs no inference server: it may be stopped.\n"
+    assert ready_on(places(site), b, b)
+    assert "alive, cordoned" in site.command(second, "hosts", "list")
+    site.command(second, "hosts", "uncordon", a)
+    eventually(lambda: places(site), lambda found: ready_on(found, a, b))
+    assert [status for caller in callers for status in caller.stop()] == []
+    assert sum(len(caller.statuses) for caller in callers) > 1000
+    assert (second.stop(), first.stop()) == (0, 0)
 
 
 @pytest.mark.long
