@@ -9,7 +9,7 @@ from collections.abc import Mapping, Set
 from gateway.deployments.settings import ExecutionMode
 from gateway.deployments.snapshots import models_of
 from gateway.errors import GatewayError
-from gateway.fleet.states import State
+from gateway.fleet.states import NeededBy, State
 from gateway.fleet.store import FleetStore
 from gateway.storage.tables import Deployment, DeploymentVersion, InferenceServer, Replica
 from protos.errors import ErrorCode
@@ -68,7 +68,10 @@ class ServerPreparation:
             return
         servers = [
             await self._fleet.ensure_running(
-                *server, flow_id=deployment.flow_id, at_least=_replaced(running, wanted, server)
+                *server,
+                flow_id=deployment.flow_id,
+                at_least=_replaced(running, wanted, server),
+                by=NeededBy.DEPLOYMENT,
             )
             for server in sorted(wanted - running.keys())
         ]

@@ -13,6 +13,7 @@ from gateway.deployments.audit_events import record_deployment, record_version_n
 from gateway.deployments.deployment_view import DeploymentView, load_deployment_view
 from gateway.deployments.diff import Difference, Side, compare
 from gateway.deployments.live_deployment import build_live_deployment
+from gateway.deployments.rollouts.ended_servers import release_servers
 from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.snapshots import NO_NOTE, Snapshotter, VersionNote
 from gateway.deployments.version_pruning import prune_versions
@@ -230,6 +231,7 @@ async def _end_rollout(session: AsyncSession, row: Deployment) -> None:
     rollout = await store.running_rollout(session, row)
     if rollout is not None:
         store.end_by_promotion(row, rollout)
+        await release_servers(session, rollout)
 
 
 def _side_of(label: str, version: DeploymentVersion, problem: str | None = None) -> Side:

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from math import ceil
 from time import monotonic
 
-from sqlalchemy import Float, Label, and_, exists, or_, select, type_coerce
+from sqlalchemy import Float, Label, and_, case, exists, or_, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.fleet.spread import surplus
-from gateway.fleet.states import Desired, State
+from gateway.fleet.states import Desired, NeededBy, State
 from gateway.fleet.store import set_count
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
 from gateway.storage.sql import seconds_from_now
-from gateway.storage.tables import InferenceServer, Replica
+from gateway.storage.tables import UNNEEDED_IDLE_SECONDS, InferenceServer, Replica
 
 DEFAULT_TARGET_QUEUE = 2.0
 """One call runs and one waits: the next run begins as soon as one ends."""
@@ -134,7 +134,7 @@ class Scaling:
                 or (server.desired, server.generation) != (Desired.RUNNING, seen.generation)
                 or (server.min_replicas, server.max_replicas)
                 != (seen.min_replicas, seen.max_replicas)
-                or server.idle_timeout_seconds != seen.idle_timeout_seconds
+                or server.idle_seconds != seen.idle_seconds
                 or server.replica_count != decision.before
                 or not self._decides(server)
             ):
@@ -168,7 +168,11 @@ def wanted_replicas(server: InferenceServer, load: float) -> int:
 def _is_idle() -> Label[bool]:
     """Return the condition that a server answers, and none of its replicas has had a call."""
     of_server = Replica.server_id == InferenceServer.id
-    timeout = seconds_from_now(type_coerce(-InferenceServer.idle_timeout_seconds, Float))
+    seconds = case(
+        (InferenceServer.needed_by == NeededBy.NOTHING, UNNEEDED_IDLE_SECONDS),
+        else_=InferenceServer.idle_timeout_seconds,
+    )
+    timeout = seconds_from_now(type_coerce(-seconds, Float))
     has_no_process = Replica.state.in_([State.STOPPED, State.FAILED])
     called = or_(Replica.idle_since.is_(None), Replica.idle_since > timeout)
     return and_(

@@ -19,6 +19,17 @@ class Desired(StrEnum):
     """No process; the next call starts one."""
 
 
+class NeededBy(StrEnum):
+    """Why a server runs."""
+
+    PERSON = "person"
+    """A person has asked for it: it runs until one stops it."""
+    DEPLOYMENT = "deployment"
+    """It was started for a version of a deployment."""
+    NOTHING = "nothing"
+    """It was, and a rollout has ended that version: it sleeps after a minute without a call."""
+
+
 class Batching(StrEnum):
     """Which calls share runs of a model."""
 

@@ -21,7 +21,7 @@ from gateway.errors import GatewayError
 from gateway.fleet.audit_events import desired_fields, record_server
 from gateway.fleet.hosts import IS_ALIVE
 from gateway.fleet.spread import surplus
-from gateway.fleet.states import Batching, Desired, Phase, State, check_transition
+from gateway.fleet.states import Batching, Desired, NeededBy, Phase, State, check_transition
 from gateway.ids import is_id
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.clock import now
@@ -218,6 +218,7 @@ class FleetStore:
         *,
         flow_id: str | None = None,
         at_least: int = 0,
+        by: NeededBy = NeededBy.PERSON,
         **settings: Unpack[ServerSettings],
     ) -> InferenceServer:
         """Set the desired state of a version's server to running; create the row if needed.
@@ -227,11 +228,11 @@ class FleetStore:
         try:
             async with self._db.write() as session:
                 return await _ensure_running(
-                    session, model, version, flow_id, settings, at_least=at_least
+                    session, model, version, flow_id, settings, at_least=at_least, by=by
                 )
         except IntegrityError:  # another process has inserted the row meanwhile
             return await self.ensure_running(
-                model, version, flow_id=flow_id, at_least=at_least, **settings
+                model, version, flow_id=flow_id, at_least=at_least, by=by, **settings
             )
 
     async def change(self, server_id: str, **settings: Unpack[ServerSettings]) -> InferenceServer:
@@ -239,7 +240,8 @@ class FleetStore:
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)
             before = desired_fields(server)
-            if await _set(session, server, settings):
+            needed = _note_need(server, NeededBy.PERSON)
+            if await _set(session, server, settings) or needed:
                 await record_server(
                     session, "update", server, before=before, after=desired_fields(server)
                 )
@@ -330,6 +332,7 @@ class FleetStore:
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)
             again = desired is Desired.RUNNING and _has_failed(server)
+            again |= desired is Desired.RUNNING and _note_need(server, NeededBy.PERSON)
             if server.desired != desired or again:
                 before = desired_fields(server)
                 server.desired = desired
@@ -373,9 +376,14 @@ async def start_missing(
         .with_for_update()
     )
     found = list((await session.execute(existing)).scalars())
+    by = NeededBy.DEPLOYMENT
     for server in found:
         if also_stopped and (server.desired == Desired.STOPPED or _has_failed(server)):
-            await _ensure_running(session, server.model, server.version, flow_id, {}, at_least=0)
+            await _ensure_running(
+                session, server.model, server.version, flow_id, {}, at_least=0, by=by
+            )
+        elif server.desired != Desired.STOPPED and _note_need(server, by):
+            record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
         if not server.replicas and server.desired == Desired.RUNNING:
             # All that ran it had registered themselves, and are gone.
             await _set(session, server, {"replicas": 1})
@@ -384,7 +392,26 @@ async def start_missing(
         if await find_by_model(session, model, version, lock=True) is None:
             with suppress(IntegrityError):  # another process has inserted the row meanwhile
                 async with session.begin_nested():
-                    await insert_server(session, model, version, flow_id, {})
+                    await insert_server(session, model, version, flow_id, {}, by=by)
+
+
+async def release(session: AsyncSession, models: Collection[tuple[str, int]]) -> None:
+    """Let, in the caller's transaction, the servers of versions sleep that nothing needs now.
+
+    A server that a person has asked for stays as it is.
+    """
+    servers = (
+        select(InferenceServer)
+        .where(
+            tuple_(InferenceServer.model, InferenceServer.version).in_(models),
+            InferenceServer.needed_by == NeededBy.DEPLOYMENT,
+        )
+        .order_by(InferenceServer.id)
+        .with_for_update()
+    )
+    for server in (await session.execute(servers)).scalars():
+        server.needed_by = NeededBy.NOTHING
+        record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
 
 
 async def delete_stopped(session: AsyncSession, model: str, version: int) -> None:
@@ -417,15 +444,19 @@ async def _ensure_running(
     settings: ServerSettings,
     *,
     at_least: int,
+    by: NeededBy,
 ) -> InferenceServer:
     server = await find_by_model(session, model, version, lock=True)
     if server is None:
-        return await insert_server(session, model, version, flow_id, settings, at_least=at_least)
+        return await insert_server(
+            session, model, version, flow_id, settings, at_least=at_least, by=by
+        )
     before = desired_fields(server)
+    needed = _note_need(server, by)
     if not server.replicas:  # all that ran it had registered themselves, and are gone
         settings = {"replicas": 1, **settings}
     changed = await _set(session, server, settings)
-    changed = await _raise_count(session, server, at_least) or changed
+    changed = await _raise_count(session, server, at_least) or changed or needed
     if server.desired != Desired.RUNNING or _has_failed(server):
         server.desired = Desired.RUNNING
         server.generation += 1
@@ -445,12 +476,15 @@ async def insert_server(
     settings: ServerSettings,
     *,
     at_least: int = 0,
+    by: NeededBy = NeededBy.PERSON,
 ) -> InferenceServer:
     """Add, in the caller's transaction, a server that is to run; IntegrityError if there is one.
 
     What `settings` does not say is as for the version before, which it may be about to replace.
     """
-    server = InferenceServer(model=model, version=version, flow_id=flow_id, replicas=[])
+    server = InferenceServer(
+        model=model, version=version, flow_id=flow_id, needed_by=by, replicas=[]
+    )
     given = "replicas" in settings or settings.get("replica_range") is not None
     before = await _find_before(session, model, version)
     if before is not None:
@@ -494,6 +528,14 @@ async def find_by_model(
     if lock:
         statement = statement.with_for_update()
     return (await session.execute(statement)).scalar_one_or_none()
+
+
+def _note_need(server: InferenceServer, by: NeededBy) -> bool:
+    """Write why a server is to run from now on; return whether that has changed."""
+    is_new = by is NeededBy.PERSON or server.desired == Desired.STOPPED
+    if not is_new and server.needed_by != NeededBy.NOTHING:
+        return False
+    return bool(_assign(server, {"needed_by": by}))
 
 
 def _has_failed(server: InferenceServer) -> bool:

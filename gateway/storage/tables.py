@@ -22,7 +22,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
-    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -299,9 +298,8 @@ class InferenceServer(Listed):
     version: Mapped[int] = mapped_column(BigInteger)
     flow_id: Mapped[str | None] = mapped_column(Id)
     """The flow that it was started for, if any."""
-    automatic: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
-    """Whether it was started for a version of a deployment, and by no person: it sleeps when a
-    rollout has ended that version."""
+    needed_by: Mapped[str] = mapped_column(Word, default="person", server_default="person")
+    """Why it runs, see `fleet/states.py`."""
     desired: Mapped[str] = mapped_column(Word, default="running")
     generation: Mapped[int] = mapped_column(Integer, default=1)
     """Incremented by each requested start; a failed server is started again when it changes."""
@@ -432,9 +430,14 @@ class InferenceServer(Listed):
         return self.replica_range is not None
 
     @property
+    def idle_seconds(self) -> int | None:
+        """Seconds without a call after which it is put to sleep; None: never."""
+        return UNNEEDED_IDLE_SECONDS if self.needed_by == "nothing" else self.idle_timeout_seconds
+
+    @property
     def sleeps(self) -> bool:
         """Whether it is put to sleep when none of its replicas has had a call for a while."""
-        return self.idle_timeout_seconds is not None
+        return self.idle_seconds is not None
 
     @property
     def ready_replicas(self) -> int:
@@ -442,6 +445,8 @@ class InferenceServer(Listed):
         return sum(replica.state == "ready" for replica in self.replicas)
 
 
+UNNEEDED_IDLE_SECONDS = 60
+"""After which a server sleeps that nothing needs, whatever its idle timeout is."""
 _ENOUGH_BOOTS = 10
 """To say which are slow."""
 CLOSEST = ("ready", "booting", "draining", "unresponsive", "failed", "stopped")

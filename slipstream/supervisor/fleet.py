@@ -395,8 +395,8 @@ class Fleet:
         self._end_by_themselves.discard(key)
         if has_others:
             served += ["--idle-timeout", "0"]  # also where all servers have one
-        elif server.idle_timeout_seconds is not None:
-            served += ["--idle-timeout", str(server.idle_timeout_seconds)]
+        elif server.idle_seconds is not None:
+            served += ["--idle-timeout", str(server.idle_seconds)]
             self._end_by_themselves.add(key)
         group = server.id if has_others else ""
         return await self._spawner.spawn([*served, *options], group=group)

@@ -95,7 +95,7 @@ class ReplicaLoad:
             self._written = None
             self._called_at, self._was_called = now, False
         self._generation = server.generation
-        quiet = self._quiet_seconds(server.idle_timeout_seconds, now)
+        quiet = self._quiet_seconds(server.idle_seconds, now)
         load = round(self.load, 2)
         if self._written is not None:
             before, was_quiet = self._written
@@ -140,7 +140,7 @@ class Loads:
         load = self._replicas.get(key)
         if load is None:
             return server.sleeps
-        return load.may_sleep(server.idle_timeout_seconds, monotonic())
+        return load.may_sleep(server.idle_seconds, monotonic())
 
     def is_busy(self, key: str) -> bool:
         """Whether a process had calls when it was heard last."""

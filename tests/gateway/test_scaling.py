@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import update
 
 from gateway.fleet.scaling import Scaling, wanted_replicas
-from gateway.fleet.states import Desired, State
-from gateway.fleet.store import FleetStore, Measured, Observed, ServerSettings
+from gateway.fleet.states import Desired, NeededBy, State
+from gateway.fleet.store import FleetStore, Measured, Observed, ServerSettings, release
 from gateway.storage.database import Database
 from gateway.storage.tables import Host, InferenceServer, Replica
 from tests.gateway.private_model import PRIVATE, SERVERS, PrivateModel
@@ -177,6 +177,30 @@ async def test_several_replicas_sleep_when_none_has_had_a_call(
     assert await store.wake("m", 1)
     assert (await store.get(server.id)).desired == Desired.RUNNING
     assert not await scaling.decide([server.id])
+
+
+async def test_a_server_that_nothing_needs_sleeps_without_an_idle_timeout(
+    database: Database, store: FleetStore
+) -> None:
+    a = await host(database, "a")
+    server = await store.ensure_running("m", 1, by=NeededBy.DEPLOYMENT)
+    await claim(a)
+    scaling = Scaling(database, a._host_id, down_seconds=60.0)
+    await measure(store, server.id, 0.0, quiet=61)
+    assert not await scaling.decide([server.id])
+    async with database.write() as session:
+        await release(session, [("m", 1), ("other", 1)])
+    assert (await store.get(server.id)).idle_seconds == 60
+    await measure(store, server.id, 0.0, quiet=50)
+    assert not await scaling.decide([server.id]), "it may still be called"
+    await measure(store, server.id, 0.0, quiet=61)
+    (decision,) = await scaling.decide([server.id])
+    assert decision.after == 0
+    assert (await store.get(server.id)).desired == Desired.ASLEEP
+    assert (await store.ensure_running("m", 1)).idle_seconds is None, "a person asks for it"
+    async with database.write() as session:
+        await release(session, [("m", 1)])
+    assert (await store.get(server.id)).needed_by == NeededBy.PERSON
 
 
 async def test_a_number_shrinks_only_to_replicas_that_answer(

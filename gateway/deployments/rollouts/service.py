@@ -13,6 +13,7 @@ from gateway.deployments.audit_events import live as seen_live
 from gateway.deployments.audit_events import record_deployment, rollout_fields
 from gateway.deployments.live_deployment import build_live_deployment
 from gateway.deployments.rollout_settings import Checks, RolloutState, Strategy
+from gateway.deployments.rollouts.ended_servers import release_servers
 from gateway.deployments.rollouts.judgement import add_report, has_passed, judge
 from gateway.deployments.rollouts.observations import Observations
 from gateway.deployments.server_preparation import ServerPreparation
@@ -150,6 +151,7 @@ class RolloutService:
             row, rollout = await self._running(session, profile_id, deployment_id)
             before = rollout_fields(rollout)
             store.end_rollout(rollout, RolloutState.ROLLED_BACK, "a person has ended the rollout")
+            await release_servers(session, rollout)
             await record_deployment(
                 session, "roll_back", row, before=before, after=rollout_fields(rollout)
             )
@@ -193,6 +195,7 @@ class RolloutService:
             else:  # a gateway of an older release has done so, which knows no rollouts
                 store.end_by_promotion(row, rollout)
             if rollout.state != RolloutState.RUNNING:
+                await release_servers(session, rollout)
                 record_change(session, ChangeKind.DEPLOYMENT, row.id)
         _log_end(row, rollout)
         return rollout

@@ -1,4 +1,4 @@
-"""Hosts from which replicas move away, the successors of these, and who has asked for a server."""
+"""Hosts from which replicas move away, the successors of these, and what needs a server."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def upgrade() -> None:
     op.add_column("replicas", sa.Column("replaces", sa.String(36)))
     op.add_column(
         "inference_servers",
-        sa.Column("automatic", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("needed_by", sa.String(32), nullable=False, server_default="person"),
     )
