@@ -12,9 +12,10 @@ from time import monotonic
 
 from sqlalchemy import CompoundSelect, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from gateway.fleet.hosts import IS_ALIVE
-from gateway.fleet.spread import LiveHost, LiveHosts, Step, next_step
+from gateway.fleet.spread import CROWDED, LiveHost, LiveHosts, Step, next_step
 from gateway.fleet.states import Desired
 from gateway.fleet.store import delete_replicas, free_slot
 from gateway.storage.changes import ChangeKind, record_change
@@ -67,7 +68,7 @@ class Moves:
         """Return the servers for whose moves this host has something to do."""
         statement = (
             select(InferenceServer)
-            .where(InferenceServer.id.in_(_concerned(hosts)))
+            .where(InferenceServer.id.in_(_concerned(self._host_id, hosts)))
             .order_by(InferenceServer.created_at, InferenceServer.id)
         )
         servers = (await session.execute(statement)).scalars().all()
@@ -171,14 +172,16 @@ async def live_hosts(session: AsyncSession) -> LiveHosts:
     }
 
 
-def _concerned(hosts: LiveHosts) -> CompoundSelect[str]:
-    """Return the ids of servers of which a replica moves, or may have to."""
+def _concerned(host_id: str, hosts: LiveHosts) -> CompoundSelect[str]:
+    """Return the ids of servers of which a replica moves, or may have to, to a host."""
+    own = aliased(Replica)
+    mine = select(func.count()).where(own.server_id == Replica.server_id, own.host_id == host_id)
     cordoned = [each for each, host in hosts.items() if host.is_cordoned]
     crowded = (
         select(Replica.server_id)
         .where(Replica.lease_until.is_(None), Replica.host_id.in_(hosts))
         .group_by(Replica.server_id, Replica.host_id)
-        .having((func.count() > 1) | Replica.host_id.in_(cordoned))
+        .having((func.count() >= mine.scalar_subquery() + CROWDED) | Replica.host_id.in_(cordoned))
     )
     return crowded.union(select(Replica.server_id).where(Replica.replaces.is_not(None)))
 

@@ -11,7 +11,7 @@ from gateway.fleet.labels import Labels, fits
 from gateway.fleet.states import Desired, State
 from gateway.storage.tables import InferenceServer, Replica
 
-_CROWDED = 2
+CROWDED = 2
 """A host has so many replicas more than another one before one of them moves."""
 
 
@@ -121,7 +121,7 @@ def next_step(
     if (
         crowded is None
         or not has_fewest
-        or counts[crowded] < counts[host_id] + _CROWDED
+        or counts[crowded] < counts[host_id] + CROWDED
         or any(replica.state != State.READY for replica in hosted)
     ):
         return None
