@@ -9,6 +9,7 @@ export const KINDS: readonly Kind[] = [
   "deployment",
   "deployment_version",
   "flow",
+  "host",
   "inference_server",
   "model",
   "run",
