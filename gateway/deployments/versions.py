@@ -15,9 +15,10 @@ from gateway.deployments.diff import Difference, Side, compare
 from gateway.deployments.live_deployment import build_live_deployment
 from gateway.deployments.rollouts.ended_servers import release_servers
 from gateway.deployments.server_preparation import ServerPreparation
-from gateway.deployments.snapshots import NO_NOTE, Snapshotter, VersionNote
+from gateway.deployments.snapshots import NO_NOTE, Snapshotter, VersionNote, models_of
 from gateway.deployments.version_pruning import prune_versions
 from gateway.errors import GatewayError
+from gateway.fleet.store import keep
 from gateway.flows.store import find_flow
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
@@ -90,6 +91,7 @@ class VersionService:
             version = snapshot.version(row.id, row.live_version, key_id=key_id, note=note)
             build_live_deployment(row, version)
             session.add(version)
+            await keep(session, models_of(version))
             await _end_rollout(session, row)
             await prune_versions(
                 session,
@@ -123,6 +125,7 @@ class VersionService:
             version = await store.find_version(session, row, number)
             build_live_deployment(row, version)
             store.claim_promotion(row, sequence)
+            await keep(session, models_of(version))
             was = await store.live_version(session, row)
             changed, row.live_version = row.live_version != number, number
             if changed:

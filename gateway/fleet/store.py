@@ -369,13 +369,7 @@ async def start_missing(
     has stopped stays stopped; with `also_stopped` it is started, and so is one that failed.
     """
     wanted = set(models)
-    existing = (
-        select(InferenceServer)
-        .where(tuple_(InferenceServer.model, InferenceServer.version).in_(wanted))
-        .order_by(InferenceServer.id)
-        .with_for_update()
-    )
-    found = list((await session.execute(existing)).scalars())
+    found = await lock_servers(session, wanted)
     by = NeededBy.DEPLOYMENT
     for server in found:
         if also_stopped and (server.desired == Desired.STOPPED or _has_failed(server)):
@@ -395,21 +389,30 @@ async def start_missing(
                     await insert_server(session, model, version, flow_id, {}, by=by)
 
 
-async def release(session: AsyncSession, models: Collection[tuple[str, int]]) -> None:
-    """Let, in the caller's transaction, the servers of versions sleep that nothing needs now.
-
-    A server that a person has asked for stays as it is.
-    """
+async def lock_servers(
+    session: AsyncSession, models: Collection[tuple[str, int]]
+) -> Sequence[InferenceServer]:
+    """Return the servers of model versions, locked until the caller's transaction ends."""
     servers = (
         select(InferenceServer)
-        .where(
-            tuple_(InferenceServer.model, InferenceServer.version).in_(models),
-            InferenceServer.needed_by == NeededBy.DEPLOYMENT,
-        )
+        .where(tuple_(InferenceServer.model, InferenceServer.version).in_(models))
         .order_by(InferenceServer.id)
         .with_for_update()
     )
-    for server in (await session.execute(servers)).scalars():
+    return (await session.execute(servers)).scalars().all()
+
+
+async def keep(session: AsyncSession, models: Collection[tuple[str, int]]) -> None:
+    """Note, in the caller's transaction, that a deployment is about to call model versions."""
+    for server in await lock_servers(session, models):
+        if server.needed_by == NeededBy.NOTHING:
+            server.needed_by = NeededBy.DEPLOYMENT
+            record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
+
+
+def release(session: AsyncSession, server: InferenceServer) -> None:
+    """Let a server sleep that no deployment calls now, unless a person has asked for it."""
+    if server.needed_by == NeededBy.DEPLOYMENT:
         server.needed_by = NeededBy.NOTHING
         record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
 

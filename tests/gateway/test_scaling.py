@@ -9,7 +9,14 @@ from sqlalchemy import update
 
 from gateway.fleet.scaling import Scaling, wanted_replicas
 from gateway.fleet.states import Desired, NeededBy, State
-from gateway.fleet.store import FleetStore, Measured, Observed, ServerSettings, release
+from gateway.fleet.store import (
+    FleetStore,
+    Measured,
+    Observed,
+    ServerSettings,
+    lock_servers,
+    release,
+)
 from gateway.storage.database import Database
 from gateway.storage.tables import Host, InferenceServer, Replica
 from tests.gateway.private_model import PRIVATE, SERVERS, PrivateModel
@@ -189,7 +196,8 @@ async def test_a_server_that_nothing_needs_sleeps_without_an_idle_timeout(
     await measure(store, server.id, 0.0, quiet=61)
     assert not await scaling.decide([server.id])
     async with database.write() as session:
-        await release(session, [("m", 1), ("other", 1)])
+        for each in await lock_servers(session, [("m", 1), ("other", 1)]):
+            release(session, each)
     assert (await store.get(server.id)).idle_seconds == 60
     await measure(store, server.id, 0.0, quiet=50)
     assert not await scaling.decide([server.id]), "it may still be called"
@@ -199,7 +207,8 @@ async def test_a_server_that_nothing_needs_sleeps_without_an_idle_timeout(
     assert (await store.get(server.id)).desired == Desired.ASLEEP
     assert (await store.ensure_running("m", 1)).idle_seconds is None, "a person asks for it"
     async with database.write() as session:
-        await release(session, [("m", 1)])
+        for each in await lock_servers(session, [("m", 1)]):
+            release(session, each)
     assert (await store.get(server.id)).needed_by == NeededBy.PERSON
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.fleet.states import NeededBy
 from gateway.storage.tables import InferenceServer
 from slipstream.supervisor.loads import ReplicaLoad
 
@@ -162,3 +163,12 @@ def test_heartbeats_of_an_older_release_say_nothing() -> None:
     replica.load.heard({"event": "heartbeat"})
     assert replica.load.load == 0.0
     assert replica.quiet(SLEEPS) is None
+
+
+def test_since_when_a_server_is_idle_that_nothing_needs_is_written() -> None:
+    replica = Replica()
+    unneeded = InferenceServer(needed_by=NeededBy.NOTHING, generation=1, replicas=[])
+    assert unneeded.sleeps
+    replica.beat(2, calls=1)
+    replica.beat(30)
+    assert replica.quiet(unneeded) == pytest.approx(30.0)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.deployments.settings import DeploymentStatus
 from gateway.deployments.snapshots import models_of
-from gateway.fleet.store import release
+from gateway.fleet.store import lock_servers, release
 from gateway.models.called_versions import CALLED_VERSIONS, pin
 from gateway.storage.tables import Deployment, DeploymentVersion, Rollout
 
@@ -26,9 +26,11 @@ async def release_servers(session: AsyncSession, rollout: Rollout) -> None:
         for version in (await session.execute(versions)).scalars()
         for model in models_of(version)
     }
-    unused = models - await _called(session, {model for model, _ in models})
-    if unused:
-        await release(session, unused)
+    servers = await lock_servers(session, models)  # first: a deployment may be about to call one
+    called = await _called(session, {server.model for server in servers})
+    for server in servers:
+        if (server.model, server.version) not in called:
+            release(session, server)
 
 
 async def _called(session: AsyncSession, names: Collection[str]) -> set[tuple[str, int]]:

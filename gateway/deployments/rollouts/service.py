@@ -18,9 +18,16 @@ from gateway.deployments.rollouts.judgement import add_report, has_passed, judge
 from gateway.deployments.rollouts.observations import Observations
 from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.settings import DeploymentStatus, ExecutionMode
-from gateway.deployments.snapshots import NO_NOTE, FlowSnapshot, Snapshotter, VersionNote
+from gateway.deployments.snapshots import (
+    NO_NOTE,
+    FlowSnapshot,
+    Snapshotter,
+    VersionNote,
+    models_of,
+)
 from gateway.deployments.version_pruning import prune_versions
 from gateway.errors import GatewayError
+from gateway.fleet.store import keep
 from gateway.ids import new_id
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
@@ -106,6 +113,7 @@ class RolloutService:
             else:
                 candidate = await store.find_version(session, row, number)
             build_live_deployment(row, candidate)
+            await keep(session, models_of(candidate))
             rollout = await self._insert(session, row, number, new)
             await prune_versions(
                 session,
