@@ -5,7 +5,7 @@ Triggers of the database, made by migration 0020, write each change of a row's `
 for each other, and one that is rolled back counts nothing. The gateways add the changes to
 `storage_usage` every few seconds.
 
-Triggers of migration 0039 write to `user_storage` in the same way, for tables that change seldom:
+Triggers of migration 0040 write to `user_storage` in the same way, for tables that change seldom:
 who reads many rows of a user replaces them by their sums, see `user_storage.py`.
 """
 
