@@ -81,7 +81,7 @@ def render(
     gateway: Annotated[
         str, typer.Option(help="URL of the gateways, as the pods reach it.", metavar="URL")
     ] = "http://slipstream-gateway:8080",
-    tls_secret: Annotated[
+    tls: Annotated[
         str | None,
         typer.Option(
             help="A secret with tls.crt and tls.key: gateways and Prometheus call the pods by TLS.",
@@ -92,7 +92,7 @@ def render(
 ) -> None:
     """Print the Deployment of a model's inference servers, which register at the gateways.
 
-    The model store must be a bucket, which pods can reach. Without --tls-secret, tokens and tensors
+    The model store must be a bucket, which pods can reach. Without --tls, tokens and tensors
     cross the network between gateways and pods in the clear.
 
     $ slipstream k8s render resnet --image registry.example.com/slipstream:0.1.0
@@ -100,8 +100,8 @@ def render(
     """
     _check("--image", image, _IMAGE)
     _check("--gateway", gateway, _URL)
-    if tls_secret is not None:
-        _check("--tls-secret", tls_secret, _SECRET)
+    if tls is not None:
+        _check("--tls", tls, _SECRET)
     with open_session(state, as_json=False) as session:
         settings = session.workspace.settings
         store = settings.model_store
@@ -113,10 +113,10 @@ def render(
             )
         _check("SLIPSTREAM_MODEL_STORE", store, _URL)
         found = session.run(session.services.models.manifest(None, model, version))
-        session.terminal.warn(_in_the_clear(gateway, tls_secret))
+        session.terminal.warn(_in_the_clear(gateway, tls))
     rendered = _rendered(
         found,
-        tls_secret,
+        tls,
         image=image,
         store=store,
         gateway=gateway,
@@ -126,12 +126,12 @@ def render(
     typer.echo(rendered, nl=False)
 
 
-def _rendered(manifest: Manifest, tls_secret: str | None, **given: str) -> str:
+def _rendered(manifest: Manifest, tls: str | None, **given: str) -> str:
     """Fill in the template: what was `given`, and what the model's size and TLS ask for."""
     size = -(-manifest.size // _MIB)
     memory = _PROCESS_MIB + _MEMORY_OF_MODEL * size
     cache = size + _MARGIN_MIB
-    tls = _TLS if tls_secret else {}
+    lines = _TLS if tls else {}
     template = Template((files("slipstream.kubernetes") / _TEMPLATE).read_text())
     return template.substitute(
         name=_resource_name(manifest.name, manifest.version),
@@ -142,20 +142,20 @@ def _rendered(manifest: Manifest, tls_secret: str | None, **given: str) -> str:
         cache_bytes=cache * _MIB,
         disk=f"{cache + _SCRATCH_MIB}Mi",
         progress=_PROGRESS_SECONDS + size // _MIB_PER_SECOND,
-        scheme="HTTPS" if tls_secret else "HTTP",
-        tls_arguments=tls.get("arguments", ""),
-        tls_mount=tls.get("mount", ""),
-        tls_volume=tls.get("volume", "").format(secret=tls_secret),
+        scheme="HTTPS" if tls else "HTTP",
+        tls_arguments=lines.get("arguments", ""),
+        tls_mount=lines.get("mount", ""),
+        tls_volume=lines.get("volume", "").format(secret=tls),
         **given,
     )
 
 
-def _in_the_clear(gateway: str, tls_secret: str | None) -> Iterator[str]:
+def _in_the_clear(gateway: str, tls: str | None) -> Iterator[str]:
     """Yield what crosses the network without TLS."""
-    if tls_secret is None:
+    if tls is None:
         yield (
-            "gateways send the pods' token and tensors in the clear: use --tls-secret, or a "
-            "network that encrypts"
+            "gateways send the pods' token and tensors in the clear: use --tls, or a network that "
+            "encrypts"
         )
     if not gateway.startswith("https:"):
         yield (

@@ -454,7 +454,7 @@ def test_the_servers_of_a_model_are_valid_and_named_after_it(rendered: Result) -
 def test_pods_use_tls_and_leave_their_number_to_an_autoscaler_where_that_is_asked_for(
     cli: Cli, rendered: Result
 ) -> None:
-    more = ("--tls-secret", "servers-tls", "--gateway", "https://api.example.com", "--autoscaled")
+    more = ("--tls", "servers-tls", "--gateway", "https://api.example.com", "--autoscaled")
     printed = cli.run("k8s", "render", "My_Model", "--image", IMAGE, *more)
     assert "in the clear" not in printed.stderr
     documents = list(yaml.safe_load_all(printed.stdout))
@@ -472,7 +472,7 @@ def test_pods_use_tls_and_leave_their_number_to_an_autoscaler_where_that_is_aske
         assert container[probe]["httpGet"]["scheme"] == "HTTPS"
     assert container["args"][0] == "inference-server"
     settings.check([word for word in container["args"][1:] if word.startswith("--")])
-    refused = cli.run("k8s", "render", "My_Model", "--image", IMAGE, "--tls-secret", "a b")
+    refused = cli.run("k8s", "render", "My_Model", "--image", IMAGE, "--tls", "a b")
     assert refused.exit_code == 2
 
 
