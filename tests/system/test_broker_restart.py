@@ -1,4 +1,4 @@
-"""A run that takes longer than the visibility timeout of the URL, and survives a restart."""
+"""A broker that restarts: runs that take long, and runs that wait."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from tests.gateway.databases import PostgresDatabase
 from tests.services.counter import CountingServer
@@ -14,11 +15,13 @@ from tests.services.redis import RedisServer
 from tests.slipstream.running import Up
 from tests.system.flow_documents import callback_flow, transform_flow
 from tests.system.installation import Installation
-from tests.system.runs import Runs
+from tests.system.runs import Runs, eventually
+from tests.timing import Timer
 
 pytestmark = pytest.mark.services
 
 RUN_SECONDS = 20
+RUNS = 20
 VISIBILITY_SECONDS = 5
 LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
 
@@ -72,3 +75,38 @@ def test_a_long_run_runs_once_although_its_broker_restarts(
     assert counter.of("/long") == 1
     assert len(runs.list_all(deployment=long)) == 1
     runs.installation.stop()
+
+
+@pytest.mark.long
+def test_a_backlog_has_one_message_for_each_run_also_after_the_broker_has_lost_all(
+    tmp_path: Path, database: PostgresDatabase, redis: RedisServer
+) -> None:
+    up = Up(
+        tmp_path / "state",
+        *("--no-demo", "--workers", "2"),
+        SLIPSTREAM_DATABASE_URL=database.url,
+        SLIPSTREAM_BROKER_URL=redis.url,
+        SLIPSTREAM_WORKER_CONCURRENCY="0",
+    )
+    up.until("documentation")
+    installation = Installation(up)
+    deployed = installation.deploy(transform_flow(), execution_mode="async", deployment_type="api")
+
+    def messages() -> int:
+        with Redis.from_url(redis.url) as client:
+            return int(client.llen("slipstream.async"))
+
+    for _ in range(RUNS):
+        answer = installation.trigger(deployed, json={"input_data": {"x": 1}})
+        assert answer.status_code == 202
+    eventually(messages, lambda count: count == RUNS)
+    time.sleep(15)  # in which each run is due several times
+    assert messages() == RUNS
+    redis.stop()
+    redis.start()
+    timer = Timer()
+    eventually(messages, lambda count: count >= RUNS)
+    assert timer.seconds < 20
+    time.sleep(5)
+    assert messages() <= 2 * RUNS, "two gateways may have looked at the same moment"
+    installation.stop()
