@@ -147,7 +147,11 @@ class OnnxServer:
         socket = self._settings.socket
         if socket is None or not self._is_alone or self._settings.instances > 1:
             return None
-        return running_call.create(socket)
+        try:
+            return running_call.create(socket)
+        except OSError as error:  # a full disk, for example: calls are served all the same
+            self._log.warning("running_call_not_kept", reason=str(error))
+            return None
 
     def _security(self) -> TcpSecurity:
         try:

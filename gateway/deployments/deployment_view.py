@@ -13,7 +13,13 @@ from gateway.auth.key_view import IssuedKey
 from gateway.deployments.deployment_warnings import DeploymentWarning, warnings_of
 from gateway.deployments.graph_diff import diff_graphs
 from gateway.deployments.plan import DeploymentPlan
-from gateway.deployments.readiness import Readiness, load_servers, models_in, readiness_of
+from gateway.deployments.readiness import (
+    Readiness,
+    load_servers,
+    load_unexplained,
+    models_in,
+    readiness_of,
+)
 from gateway.storage.tables import Deployment, DeploymentVersion, Flow, Rollout
 from gateway.usage.recent import NO_USAGE, RecentUsage, load_recent
 
@@ -55,6 +61,10 @@ async def load_deployment_views(
     facts = await _view_rows(session, ids)
     models = {model for each in facts.values() for model, _ in models_in(each.models)}
     servers = await load_servers(session, models)
+    owners = {row.profile_id for row in rows}
+    unexplained = {
+        owner: await load_unexplained(session, servers, owner) for owner in sorted(owners)
+    }
     rollouts = await _rollouts(session, ids)
     usage = await load_recent(session, ids)
     return [
@@ -65,7 +75,7 @@ async def load_deployment_views(
             draft_differs=await _draft_differs(session, facts[row.id]),
             warnings=warnings_of(facts[row.id].models, servers),
             rollout=rollouts.get(row.id),
-            readiness=readiness_of(facts[row.id].models, servers),
+            readiness=readiness_of(facts[row.id].models, servers, unexplained[row.profile_id]),
             usage=usage.get(row.id, NO_USAGE),
         )
         for row in rows

@@ -16,7 +16,13 @@ from gateway.deployments.plan import (
     failed,
     plan_deployment,
 )
-from gateway.deployments.readiness import Servers, load_servers, models_in, readiness_of
+from gateway.deployments.readiness import (
+    Servers,
+    load_servers,
+    load_unexplained,
+    models_in,
+    readiness_of,
+)
 from gateway.deployments.settings import DeploymentSettings, ExecutionMode
 from gateway.deployments.snapshots import Snapshotter
 from gateway.errors import GatewayError
@@ -58,12 +64,13 @@ class DeploymentPlanner:
         webhook = await self._webhook(row)
         async with self._db.read() as session:
             servers = await load_servers(session, {model for model, _ in models_in(version.models)})
+            unexplained = await load_unexplained(session, servers, profile_id)
             keys = await covering_keys(session, profile_id, row.id)
         return plan_deployment(
             row,
             version,
             launch,
-            readiness=readiness_of(version.models, servers),
+            readiness=readiness_of(version.models, servers, unexplained),
             warnings=_remaining(warnings_of(version.models, servers), row, launch, servers),
             covering_keys=keys,
             webhook=webhook,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from gateway.deployments.readiness import ReadinessState, readiness_of
 from gateway.fleet.states import Phase, State
-from gateway.storage.tables import InferenceServer
+from gateway.storage.tables import InferenceServer, Profile
 from tests.gateway.in_process_gateway import DEPLOYMENTS, InProcessGateway, deploy, flow_json
 
 PINS = {"model": {"model": "mlp", "version": 2}}
@@ -43,6 +44,10 @@ async def test_a_boot_shows_its_phase_and_what_the_last_one_took(
     await store.observe(server.lead.id, state=State.FAILED, reason="no such file")
     failed = await shown()
     assert (failed["state"], failed["reason"]) == ("failed", "no such file")
+    async with in_process_gateway.db.write() as session:
+        await session.execute(update(Profile).values(role="member"))
+    failed = await shown()  # the model belongs to the installation: why it fails is not for members
+    assert (failed["state"], failed["reason"]) == ("failed", "the model failed to load")
 
 
 def test_the_least_ready_server_counts() -> None:
