@@ -143,7 +143,8 @@ async def _run(bed: Bed, folder: Path, options: argparse.Namespace, console: Con
         await settle(audit.unfinished, _SETTLE_SECONDS)
     broken = [f"{one.step.name}: {what}" for one in outcomes for what in one.broken]
     broken += await _lost(audit, call_log)
-    broken += await executed_wrongly(call_log.calls, await audit.rows(), audit, counter)
+    ended_at = await audit.ended_at()
+    broken += executed_wrongly(call_log.calls, await audit.rows(), ended_at, counter)
     await callers.close()
     installation.http.close()
     counter.close()

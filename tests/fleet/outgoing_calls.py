@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from tests.chaos.audit import Audit, Row
+from tests.chaos.audit import Row
 from tests.chaos.call_log import Call
 from tests.services.counter import CountingServer
 
@@ -30,14 +30,22 @@ class OutgoingCalls(CountingServer):
         return self._last[path]
 
 
-async def executed_wrongly(
-    calls: list[Call], rows: Mapping[str, Row], audit: Audit, outgoing: OutgoingCalls
+def executed_wrongly(
+    calls: Sequence[Call],
+    rows: Mapping[str, Row],
+    ended_at: Mapping[str, float],
+    outgoing: OutgoingCalls,
 ) -> list[str]:
     """Return what runs did too often, too late or not at all.
 
     Each posts the key of its call once in each attempt.
+
+    Args:
+        calls: whose runs are looked at.
+        rows: of the runs, by id.
+        ended_at: when they ended, in seconds since the epoch, by id.
+        outgoing: what came of them.
     """
-    ended_at = await audit.ended_at()
     broken = []
     for call in calls:
         runs = {run_id: rows[run_id] for run_id in call.run_ids if run_id in rows}
