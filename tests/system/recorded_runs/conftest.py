@@ -86,7 +86,7 @@ class Recording:
             asyncio.run(self.database.reopen())
 
     def until_ready(self) -> None:
-        """Wait until the gateway is ready."""
+        """Wait until the gateway is ready, and its database answers."""
         eventually(self._is_ready, bool)
 
     def call_until_killed(self, deployment: str, enough: int) -> Calls:
@@ -165,7 +165,9 @@ class Recording:
 
     def _is_ready(self) -> bool:
         with suppress(httpx.TransportError):
-            return self.runs.http.get("/readyz").status_code == 200
+            answer = self.runs.http.get("/readyz")
+            away = "database: it does not answer" in answer.json()["degraded"]
+            return answer.status_code == 200 and not away
         return False
 
 
