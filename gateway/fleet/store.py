@@ -332,7 +332,8 @@ class FleetStore:
         async with self._db.write() as session:
             server = await _find(session, server_id, lock=True)
             again = desired is Desired.RUNNING and _has_failed(server)
-            again |= desired is Desired.RUNNING and _note_need(server, NeededBy.PERSON)
+            if desired is Desired.RUNNING and _note_need(server, NeededBy.PERSON):
+                record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
             if server.desired != desired or again:
                 before = desired_fields(server)
                 server.desired = desired
