@@ -192,7 +192,12 @@ async def test_uploads_leave_some_of_the_disk_free(
 ) -> None:
     user = await (await gateway_with()).user()
     nearly_full = Disk(total=100 << 30, used=99 << 30, free=(1 << 30) + 3 * MIB)
-    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _path: nearly_full)
+    database = Disk(total=100 << 30, used=50 << 30, free=50 << 30)
+    monkeypatch.setattr(
+        disk_space.shutil,
+        "disk_usage",
+        lambda path: nearly_full if path.is_relative_to(settings.state) else database,
+    )
     fits = await user.post(MODELS, params={"name": "x"}, content=file, headers=RAW)
     assert fits.status_code == 201
     declared = await user.post(MODELS, params={"name": "x"}, content=bytes(4 * MIB), headers=RAW)
