@@ -48,9 +48,12 @@ def fork_servers() -> list[psutil.Process]:
 
 
 def descriptors(pid: int) -> list[str]:
-    """Return what a process has open; `socket:[]` instead of `socket:[4711]`."""
+    """Return what a process has open; `socket:[]` instead of `socket:[4711]`.
+
+    The file that names the running call is `.call`, wherever the socket is.
+    """
     links = Path(f"/proc/{pid}/fd").iterdir()
-    return sorted(re.sub(r"\d+", "", str(link.readlink())) for link in links)
+    return sorted(re.sub(r"\d+|.+(?=\.call$)", "", str(link.readlink())) for link in links)
 
 
 async def test_a_forked_server_is_our_child_like_one_started_directly(

@@ -25,7 +25,6 @@ async def test_a_lease_that_is_kept_for_a_successor_is_longer_and_is_not_renewed
         joined=False,
         labels={},
         memory_bytes=1,
-        pepper_digest="",
     )
     (usual,) = [host.row.lease_until for host in await store.all()]
     renewing = asyncio.create_task(lease.run())
