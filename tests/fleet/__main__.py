@@ -1,8 +1,9 @@
 """Three hosts under load, to which everything happens that happens to hosts; then what it cost.
 
 make fleet
-make fleet ARGS="--only clock"
-make fleet ARGS="--from 18a2030"          hosts of an older release, which are upgraded first
+make fleet ARGS="--only clock"                 one step
+make fleet ARGS="--only rolling --repeat 7"    21 reloads and 21 restarts of hosts
+make fleet ARGS="--from 18a2030"               hosts of an older release, which are upgraded first
 """
 
 from __future__ import annotations
@@ -130,9 +131,8 @@ async def _run(bed: Bed, folder: Path, options: argparse.Namespace, console: Con
         ]
         tasks += [asyncio.create_task(fast.run()) for _ in range(CALLERS)]
         await asyncio.sleep(_QUIET_SECONDS)
-        for step in steps(outages, upgrade=options.release is not None):
-            if options.only and options.only not in step.name:
-                continue
+        all_steps = steps(outages, upgrade=options.release is not None)
+        for step in options.repeat * [one for one in all_steps if options.only in one.name]:
             view.step = step.name
             outcomes.append(await _take(step, bed, installation, fast, front))
             for line in _lines(outcomes[-1]):
@@ -295,6 +295,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", default="", help="the steps whose names contain this")
+    parser.add_argument(
+        "--repeat", type=int, default=1, help="how often to take them (%(default)s)"
+    )
     parser.add_argument(
         "--from", dest="release", metavar="REVISION", help="what the hosts run at first"
     )
