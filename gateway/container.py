@@ -85,7 +85,7 @@ class Container:
     ) -> None:
         self.settings = settings
         self._certificate = certificate
-        self.metrics = GatewayMetrics()
+        self.metrics = GatewayMetrics(max_series=settings.metrics_max_series)
         self.db = Database(
             settings.database,
             UserLimits.of(settings),

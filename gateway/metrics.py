@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from protos.errors import ErrorCode
-from telemetry.instruments import Counter, Histogram, MetricFamily, Registry
+from telemetry.instruments import (
+    MAX_SERIES,
+    RUN_SECONDS,
+    Counter,
+    Histogram,
+    MetricFamily,
+    Registry,
+)
 
 STAGES = ("auth", "parse", "queue", "infer", "serialise")
 """The parts of a fast call, in order. Queue and infer are the inference server's own clock."""
@@ -14,6 +21,8 @@ STAGES = ("auth", "parse", "queue", "infer", "serialise")
 
 DEPLOYMENT_LABEL = "deployment"
 """The label with a deployment's id."""
+
+_RUN_LABELS = (DEPLOYMENT_LABEL, "mode", "type")
 
 
 class CallRecord:
@@ -30,39 +39,52 @@ class CallRecord:
     """Seconds in the first, or in all, of STAGES."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallMetrics:
     """The instruments of one deployment in one mode."""
 
     requests: MetricFamily[Counter]
+    errors: MetricFamily[Counter]
+    stages: MetricFamily[Histogram]
     seconds: Histogram
     deployment: str
     mode: str
     ok: Counter
+    _stages: Sequence[Histogram] = field(default=(), init=False)
 
-    def answered(self, status: int, seconds: float) -> None:
-        """Count a call that was answered with `status` after `seconds`."""
-        self._count_status(status)
+    def answered(self, status: int, seconds: float, error: ErrorCode | None = None) -> None:
+        """Count a call that was answered with `status`, and `error`, after `seconds`."""
+        self._count_answer(status, error)
         self.seconds.observe(seconds)
 
     def count(self, calls: Sequence[CallRecord]) -> None:
         """Count answered calls."""
         for call in calls:
-            self._count_status(call.status)
+            self._count_answer(call.status, call.error)
         self.seconds.observe_many([call.ended - call.began for call in calls])
 
-    def _count_status(self, status: int) -> None:
+    def count_stages(self, timings: Sequence[Sequence[float]]) -> None:
+        """Count what each stage took in fast calls, which have all of them."""
+        if not self._stages:  # only deployments of mode fast have any
+            self._stages = [self.stages.child(self.deployment, stage) for stage in STAGES]
+        for histogram, seconds in zip(self._stages, zip(*timings, strict=True), strict=False):
+            histogram.observe_many(seconds)
+
+    def _count_answer(self, status: int, error: ErrorCode | None) -> None:
         if status == 200:  # noqa: PLR2004 - HTTP's own number
             self.ok.value += 1
         else:
             self.requests.child(self.deployment, self.mode, str(status)).add()
+            if error is not None:
+                self.errors.child(self.deployment, self.mode, error).add()
 
 
 class GatewayMetrics:
     """The registry of one gateway process."""
 
-    def __init__(self) -> None:
-        self.registry = Registry()
+    def __init__(self, *, max_series: int = MAX_SERIES) -> None:
+        """Let each metric have at most `max_series` series."""
+        self.registry = Registry(max_series=max_series)
         self._requests = self.registry.counter(
             "gateway_requests_total",
             "Calls answered, by deployment (or model), mode and HTTP status.",
@@ -73,17 +95,47 @@ class GatewayMetrics:
             "Time from a call's last header to its answer's last byte.",
             (DEPLOYMENT_LABEL, "mode"),
         )
-        stages = self.registry.histogram(
-            "gateway_stage_seconds", "Time that one stage of a fast call took.", ("stage",)
+        self._errors = self.registry.counter(
+            "gateway_errors_total",
+            "Calls answered with an error, by deployment (or model), mode and error code.",
+            (DEPLOYMENT_LABEL, "mode", "code"),
         )
-        self.auth, self.parse, self.queue, self.infer, self.serialise = (
-            stages.child(stage) for stage in STAGES
+        self._stages = self.registry.histogram(
+            "gateway_stage_seconds",
+            "Time that one stage of a fast call, or of one of a model, took.",
+            (DEPLOYMENT_LABEL, "stage"),
         )
-        self._run_stages = self.registry.histogram(
-            "run_stage_seconds",
-            "Time that sync and async runs waited to begin (queue), for an inference server (boot),"
-            " and took (run).",
-            ("mode", "stage"),
+        self._key_calls = self.registry.counter(
+            "gateway_key_calls_total", "Calls of deployments, by the id of their API key.", ("key",)
+        )
+        self._runs = self.registry.counter(
+            "runs_total",
+            "Runs that have ended, by status (completed, failed, cancelled) and error code.",
+            (*_RUN_LABELS, "status", "code"),
+        )
+        self._run_seconds = self.registry.histogram(
+            "run_seconds",
+            "Time from the start of sync and async runs to their end.",
+            _RUN_LABELS,
+            RUN_SECONDS,
+        )
+        self._run_queue_seconds = self.registry.histogram(
+            "run_queue_seconds",
+            "Time from the acceptance of sync and async runs to their start, or their end without"
+            " one.",
+            _RUN_LABELS,
+            RUN_SECONDS,
+        )
+        self._run_boot_seconds = self.registry.histogram(
+            "run_boot_seconds",
+            "Time that sync and async runs waited for an inference server to boot, if they did.",
+            _RUN_LABELS,
+            RUN_SECONDS,
+        )
+        self._run_node_seconds = self.registry.histogram(
+            "run_node_seconds",
+            "Time that nodes of runs in the gateway took, with their retries.",
+            (DEPLOYMENT_LABEL, "node_type"),
         )
         self.calls_uncounted = self.registry.counter(
             "usage_calls_uncounted_total",
@@ -126,11 +178,9 @@ class GatewayMetrics:
         )
         self._call_metrics: dict[tuple[str, str], CallMetrics] = {}
 
-    def count_stages(self, timings: Sequence[Sequence[float]]) -> None:
-        """Count what each stage took in these fast calls, which have all of them."""
-        stages = (self.auth, self.parse, self.queue, self.infer, self.serialise)
-        for histogram, seconds in zip(stages, zip(*timings, strict=True), strict=False):
-            histogram.observe_many(seconds)
+    def observe_stage(self, deployment: str, stage: str, seconds: float) -> None:
+        """Count what a stage of a call of a deployment, or of an existing model, took."""
+        self._stages.child(deployment, stage).observe(seconds)
 
     def count_refusal(self, reason: str) -> None:
         """Count a request or connection that was refused for `reason`, one of few."""
@@ -154,9 +204,37 @@ class GatewayMetrics:
         """Count a rollout that has ended by itself."""
         self._rollouts_ended.child(deployment, outcome).add()
 
-    def observe_run_stage(self, mode: str, stage: str, seconds: float) -> None:
-        """Count what a stage of a sync or async run took."""
-        self._run_stages.child(mode, stage).observe(seconds)
+    def count_key_calls(self, key_id: str, calls: int) -> None:
+        """Count calls of deployments with an existing API key."""
+        self._key_calls.child(key_id).add(calls)
+
+    def count_runs(
+        self, deployment: tuple[str, str, str], status: str, code: str, runs: int = 1
+    ) -> None:
+        """Count runs of a deployment (its id, mode and type) that have ended."""
+        self._runs.child(*deployment, status, code).add(runs)
+
+    def observe_run(
+        self,
+        deployment: tuple[str, str, str],
+        *,
+        queue: float,
+        boot: float | None = None,
+        run: float | None = None,
+    ) -> None:
+        """Count the seconds of a sync or async run of a deployment (its id, mode and type).
+
+        Without `boot`, it did not wait for a server; without `run`, it never started.
+        """
+        self._run_queue_seconds.child(*deployment).observe(queue)
+        if boot is not None:
+            self._run_boot_seconds.child(*deployment).observe(boot)
+        if run is not None:
+            self._run_seconds.child(*deployment).observe(run)
+
+    def observe_node(self, deployment: str, node_type: str, seconds: float) -> None:
+        """Count what a node of a run took."""
+        self._run_node_seconds.child(deployment, node_type).observe(seconds)
 
     def for_deployment(self, deployment: str, mode: str) -> CallMetrics:
         """Return the instruments of a deployment in a mode.
@@ -167,6 +245,8 @@ class GatewayMetrics:
         if found is None:
             found = CallMetrics(
                 requests=self._requests,
+                errors=self._errors,
+                stages=self._stages,
                 seconds=self._seconds.child(deployment, mode),
                 deployment=deployment,
                 mode=mode,
@@ -177,6 +257,5 @@ class GatewayMetrics:
 
     def remove_deployment(self, deployment: str) -> None:
         """Remove the series of a deleted deployment, for good."""
-        for key in [each for each in self._call_metrics if each[0] == deployment]:
-            del self._call_metrics[key]
+        self._call_metrics.clear()  # all: one that had no series of its own may get one now
         self.registry.remove_series(DEPLOYMENT_LABEL, deployment)

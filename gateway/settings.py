@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from telemetry.control_groups import available_memory
+from telemetry.instruments import MAX_SERIES
 from telemetry.options import is_loopback
 
 _STORE_URL = re.compile(r"file:///.*|(s3|gs|az)://[^/@?#]+(/[^@?#]*)?")
@@ -129,6 +130,9 @@ class Settings(BaseSettings):
     metrics_token_file: Path | None = None
     """File with the tokens that `/metrics` requires, one per line; reloaded when it changes.
     Default: programs on this machine read it without a token."""
+    metrics_max_series: int = Field(default=MAX_SERIES, ge=100)
+    """Series of each metric, per gateway process; `metrics_series_dropped_total` counts the
+    others."""
     webhook_allow: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     """Private networks, comma-separated, that flows and webhooks may call beside the public
     internet, at any port. Addresses of cloud metadata services stay blocked."""

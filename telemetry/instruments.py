@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar, cast
 
@@ -29,11 +30,23 @@ LATENCY_SECONDS: tuple[float, ...] = (
 )
 """Upper bounds of buckets, from 50 µs (a fast call of a tiny model) to 60 s."""
 
+RUN_SECONDS: tuple[float, ...] = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+    *(10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0),
+)
+"""Upper bounds of buckets, from 5 ms (a small flow) to an hour."""
+
 BATCH_SIZES: tuple[float, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Upper bounds of buckets: rows in one ONNX Runtime call."""
 
 _MAX_REMOVED = 10_000
 """Removed series that are remembered."""
+
+MAX_SERIES = 10_000
+"""Series of each metric of a gateway process, by default."""
+
+_FEW = 8
+"""Values that are counted faster one by one than sorted."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Of the text that `Registry.render` returns."""
@@ -83,6 +96,10 @@ class Histogram:
     def observe_many(self, values: Iterable[float]) -> None:
         """Count values: sorted, many of them cost a fraction of `observe` each."""
         ordered = sorted(values)
+        if len(ordered) < _FEW:
+            for value in ordered:
+                self.observe(value)
+            return
         counts, start = self.counts, 0
         for index, bound in enumerate(self.bounds):
             end = bisect_right(ordered, bound, start)
@@ -101,21 +118,37 @@ class MetricFamily(Generic[Instrument]):
     """One metric: an instrument (child) for each combination of label values."""
 
     def __init__(
-        self, make: Callable[[], Instrument], name: str, documentation: str, labels: Labels
+        self,
+        make: Callable[[], Instrument],
+        name: str,
+        documentation: str,
+        labels: Labels,
+        limit: SeriesLimit | None = None,
     ) -> None:
+        """Make a metric with at most as many children as `limit` allows; None: any number."""
         self.make = make
         self.name = name
         self.documentation = documentation
         self.labels = labels
         self.children: dict[Labels, Instrument] = {}
+        self._limit = limit
+        self._unexported = make()
+        """What the label values beyond the limit share."""
 
     def child(self, *values: str) -> Instrument:
-        """Return the instrument for these label values; keep it rather than call this again."""
+        """Return the instrument for these label values; keep it rather than call this again.
+
+        Beyond the limit of series, it is one that is not exported.
+        """
         if len(values) != len(self.labels):
             message = f"{self.name}: expected values for the labels {self.labels}, got {values}"
             raise ValueError(message)
         found = self.children.get(values)
         if found is None:
+            if self._limit is not None and len(self.children) >= self._limit.series:
+                exposed = f"{self.name}_total" if self.make is Counter else self.name
+                self._limit.dropped.child(exposed).add()
+                return self._unexported
             found = self.children[values] = self.make()
         return found
 
@@ -124,25 +157,43 @@ class MetricFamily(Generic[Instrument]):
         self.children.pop(values, None)
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesLimit:
+    """How many series each metric of a registry may have."""
+
+    series: int
+    dropped: MetricFamily[Counter]
+    """Counts, by metric, what was asked for beyond that."""
+
+
 AnyMetricFamily = MetricFamily[Counter] | MetricFamily[Gauge] | MetricFamily[Histogram]
 
 
 class Registry(Collector):
     """The metric families of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_series: int | None = None) -> None:
+        """Let each metric have at most `max_series` series, and count those that are not made."""
         self.families: dict[str, AnyMetricFamily] = {}
         self._removed: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._limit: SeriesLimit | None = None
+        if max_series is not None:
+            dropped = self.counter(
+                "metrics_series_dropped_total",
+                "Look-ups of series that were not made: their metric has as many as it may.",
+                ("metric",),
+            )
+            self._limit = SeriesLimit(max_series, dropped)
 
     def counter(self, name: str, documentation: str, labels: Labels = ()) -> MetricFamily[Counter]:
         """Register a counter; its exposed name ends with `_total`, by Prometheus's convention."""
         return self._register(
-            MetricFamily(Counter, name.removesuffix("_total"), documentation, labels)
+            MetricFamily(Counter, name.removesuffix("_total"), documentation, labels, self._limit)
         )
 
     def gauge(self, name: str, documentation: str, labels: Labels = ()) -> MetricFamily[Gauge]:
         """Register a gauge."""
-        return self._register(MetricFamily(Gauge, name, documentation, labels))
+        return self._register(MetricFamily(Gauge, name, documentation, labels, self._limit))
 
     def histogram(
         self,
@@ -152,7 +203,8 @@ class Registry(Collector):
         bounds: Sequence[float] = LATENCY_SECONDS,
     ) -> MetricFamily[Histogram]:
         """Register a histogram with these upper bounds; +Inf is added."""
-        return self._register(MetricFamily(partial(Histogram, bounds), name, documentation, labels))
+        make = partial(Histogram, bounds)
+        return self._register(MetricFamily(make, name, documentation, labels, self._limit))
 
     def remove_series(self, label: str, value: str) -> None:
         """Remove every child with this value of the label, for good, see `is_removed`."""

@@ -88,6 +88,8 @@ class SharedRegistry(Collector):
                 if family.make is Gauge and not is_current:
                     continue
                 for labels, value in snapshot.get(family.name, ()):
+                    if len(labels) != len(family.labels):  # of a process of another release
+                        continue
                     if not self._registry.is_removed(family.labels, labels):
                         _add(total, tuple(labels), value)
             yield to_prometheus(total)

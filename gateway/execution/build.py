@@ -114,6 +114,7 @@ def build_execution(
         processes,
         owner=lease_owner_name("gateway"),
         max_output_bytes=settings.max_body_bytes,
+        on_node=gateway_metrics.observe_node,
     )
     pool = RunPool(executor, size=settings.server_runs)
     broker = parse_broker_url(
@@ -122,7 +123,11 @@ def build_execution(
     launcher = RunLauncher(pool, broker, wake_file=WakeFile(settings.run))
     cleanup = DeletedOwnerCleanup(db, store)
     registry = gateway_metrics.registry
-    metrics = RunMetrics(registry, max_stored_bytes=limits.installation_bytes)
+    metrics = RunMetrics(
+        registry,
+        max_stored_bytes=limits.installation_bytes,
+        max_series=settings.metrics_max_series,
+    )
     kept: dict[str, PrunableStore] = {
         "runs": store,
         "tests": KeptForDay(store.prune_tests),

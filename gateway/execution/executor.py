@@ -29,7 +29,7 @@ from gateway.flows.json_output import dump_json
 from gateway.flows.plan import FlowPlan
 from gateway.flows.ports import Ports
 from gateway.flows.processes import FlowProcesses
-from gateway.flows.result import FlowResult
+from gateway.flows.result import FlowResult, NodeResult, NodeStatus
 from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.output_data import dump_non_finite
 from gateway.runs.run import Claim, FailureCode, LeaseStatus, RunError, RunResult, RunStatus
@@ -79,7 +79,13 @@ class RunExecutor:
         *,
         owner: str,
         max_output_bytes: int,
+        on_node: Callable[[str, str, float], None] | None = None,
     ) -> None:
+        """Execute runs as `owner`.
+
+        `on_node` hears of each node that has ended, except of test runs: the deployment, the node's
+        type, and the seconds that it took.
+        """
         self._store = store
         self._compiled_flows = compiled_flows
         self._servers = servers
@@ -87,6 +93,7 @@ class RunExecutor:
         self._processes = processes
         self.owner = owner
         self._max_output_bytes = max_output_bytes
+        self._on_node = on_node
         self._held: dict[str, HeldRun] = {}
         self._claiming: dict[str, asyncio.Event] = {}
         """Set once a claim has ended, and a run that was claimed too late is released."""
@@ -213,7 +220,7 @@ class RunExecutor:
                 ports,
                 deadline=started_at + claim.timeout_seconds,
                 cancelled=held.cancelled,
-                report=progress.add,
+                report=self._reporter(claim, progress),
                 max_output_bytes=self._max_output_bytes,
                 began=started_at,
             )
@@ -223,6 +230,19 @@ class RunExecutor:
         if result.non_finite and result.output_data is not None:
             return await self._without_non_finite(claim, result.output_data, written)
         return written
+
+    def _reporter(self, claim: Claim, progress: ProgressReporter) -> Callable[[NodeResult], None]:
+        """Return what hears of each node of a run that has ended."""
+        on_node = self._on_node
+        if on_node is None or claim.test:
+            return progress.add
+
+        def report(node: NodeResult) -> None:
+            if node.status is not NodeStatus.SKIPPED:
+                on_node(claim.deployment_id, node.type, node.duration_seconds or 0.0)
+            progress.add(node)
+
+        return report
 
     async def _flow_of(self, claim: Claim) -> tuple[FlowPlan, PinnedModels]:
         """Return the flow of a run and its models.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import product
 from time import monotonic
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -13,11 +14,11 @@ from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.execution.launcher import RunLauncher, queue_of
 from gateway.execution.lease_owner import has_ended
 from gateway.runs.cleanup import DeletedOwnerCleanup
-from gateway.runs.run import RunStatus
+from gateway.runs.run import Backlog, RunStatus
 from gateway.runs.storage_usage import StorageCounts
 from gateway.runs.store import RunStore
 from gateway.storage.failures import log_failure
-from telemetry.instruments import Registry
+from telemetry.instruments import MAX_SERIES, Registry
 from telemetry.logs import logger
 
 _TICK_SECONDS = 0.5
@@ -49,7 +50,9 @@ class RunMetrics(Collector):
     are counted per process, in its `registry`.
     """
 
-    def __init__(self, registry: Registry, *, max_stored_bytes: int) -> None:
+    def __init__(
+        self, registry: Registry, *, max_stored_bytes: int, max_series: int = MAX_SERIES
+    ) -> None:
         self._reaped = registry.counter(
             "run_lease_reaped_total",
             "Runs whose lease ended because their process is gone: requeued, or failed.",
@@ -58,10 +61,15 @@ class RunMetrics(Collector):
         self._counts: Mapping[RunStatus, int] = {}
         self._stored_bytes: int | None = None
         self._max_stored_bytes = max_stored_bytes
+        self._max_series = max_series
+        self._backlog: Sequence[Backlog] | None = None
 
-    def set_counts(self, counts: Mapping[RunStatus, int], stored_bytes: int) -> None:
-        """Set the result of `RunStore.counts`, and what runs and events take."""
+    def set_counts(
+        self, counts: Mapping[RunStatus, int], backlog: Sequence[Backlog], stored_bytes: int
+    ) -> None:
+        """Set the results of `RunStore.counts` and `backlog`, and what runs and events take."""
         self._counts = counts
+        self._backlog = backlog
         self._stored_bytes = stored_bytes
 
     def add_reaped(self, *, requeued: int, lost: int) -> None:
@@ -70,11 +78,13 @@ class RunMetrics(Collector):
         self._reaped.child("lost").add(lost)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the number of unfinished runs by state, and the bytes of stored runs."""
+        """Yield the unfinished runs by state, the backlog, and the bytes of stored runs."""
         states = GaugeMetricFamily("runs_in_state", "Unfinished runs by state.", labels=("state",))
         for status, count in self._counts.items():
             states.add_metric((status,), count)
         yield states
+        if self._backlog is not None:
+            yield from _backlog_metrics(self._backlog, self._max_series)
         if self._stored_bytes is not None:
             yield GaugeMetricFamily(
                 "run_storage_bytes", "Bytes of stored runs and events.", value=self._stored_bytes
@@ -84,6 +94,28 @@ class RunMetrics(Collector):
             "Bytes of stored runs and events above which new runs are refused.",
             value=self._max_stored_bytes,
         )
+
+
+def _backlog_metrics(backlog: Sequence[Backlog], max_series: int) -> Iterator[Metric]:
+    """Yield the queued runs of the deployments with the most, and the age of the oldest of all."""
+    runs = GaugeMetricFamily(
+        "run_backlog",
+        "Queued runs by deployment; only of those that have some.",
+        labels=("deployment", "mode", "type"),
+    )
+    most = sorted(backlog, key=lambda each: each.runs, reverse=True)
+    for each in most[:max_series]:
+        runs.add_metric((each.deployment_id, each.mode, each.type), each.runs)
+    yield runs
+    oldest = GaugeMetricFamily(
+        "run_backlog_oldest_seconds",
+        "Time since the oldest queued run was accepted; 0: none waits.",
+        labels=("mode", "type"),
+    )
+    for mode, kind in product(_MODES, DeploymentType):
+        ages = [each.oldest_seconds for each in backlog if (each.mode, each.type) == (mode, kind)]
+        oldest.add_metric((mode, kind), max(ages, default=0.0))
+    yield oldest
 
 
 class RunSweeper:
@@ -188,7 +220,8 @@ class RunSweeper:
     async def _count(self) -> None:
         stored_bytes = await self._storage.add_changes()
         counts = await self._store.counts()
-        self._metrics.set_counts(counts, stored_bytes)
+        backlog = await self._store.backlog() if counts[RunStatus.QUEUED] else ()
+        self._metrics.set_counts(counts, backlog, stored_bytes)
 
 
 class _PeriodicTask:

@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 
 from gateway.auth.key_usage import KeyUsageRecorder
+from gateway.deployments.live_deployment import LiveDeployment
+from gateway.deployments.settings import ExecutionMode
 from gateway.fast_path.call_record import DeploymentCallRecord
 from gateway.fast_path.call_watches import CallWatches
 from gateway.fast_path.recorder import RunRecorder
 from gateway.fast_path.routes import ResolvedRoute
-from gateway.metrics import STAGES, GatewayMetrics
+from gateway.metrics import STAGES, CallMetrics, GatewayMetrics
+from gateway.runs.run import RunStatus
 from gateway.usage.meter import UsageMeter
 
 _DRAIN_SECONDS = 0.05
@@ -74,15 +77,33 @@ class Accounting:
             deployment = route.deployment
             if route.rollout_counts is not None:
                 route.rollout_counts.count([call for call in group if call.rollout_began])
-            self._metrics.for_deployment(deployment.id, deployment.mode).count(requests)
-            self._usage.count(deployment, route.identity.key_id or "", requests)
+            metrics = self._metrics.for_deployment(deployment.id, deployment.mode)
+            metrics.count(requests)
+            key_id = route.identity.key_id or ""
+            if key_id:
+                self._metrics.count_key_calls(key_id, len(requests))
+            if deployment.mode is ExecutionMode.FAST:
+                self._count_fast(deployment, metrics, group)
+            self._usage.count(deployment, key_id, requests)
             self._count_keys(requests)
             unrecorded = [call for call in group if call.may_be_sampled]
             if unrecorded:
                 self._recorder.sample(deployment, unrecorded)
-        self._metrics.count_stages(
-            [call.stages for call in calls if len(call.stages) == len(STAGES)]
-        )
+
+    def _count_fast(
+        self, deployment: LiveDeployment, metrics: CallMetrics, calls: list[DeploymentCallRecord]
+    ) -> None:
+        """Count fast calls that were executed as runs, whether or not they are stored as such."""
+        name = (deployment.id, deployment.mode, deployment.type)
+        timed = [call for call in calls if len(call.stages) == len(STAGES)]
+        if timed:
+            metrics.count_stages([call.stages for call in timed])
+            completed = sum(call.error is None for call in timed)
+            self._metrics.count_runs(name, RunStatus.COMPLETED, "", completed)
+        if len(timed) < len(calls):
+            for call in calls:
+                if call.is_failed_run and call.error is not None:
+                    self._metrics.count_runs(name, RunStatus.FAILED, call.error)
 
     def _count_keys(self, calls: list[DeploymentCallRecord]) -> None:
         """Count the use of keys; an address is looked up once for a head that is repeated."""

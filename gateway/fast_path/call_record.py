@@ -22,6 +22,8 @@ class DeploymentCallRecord(CallRecord):
     """False for an item of a batch."""
     rollout_began = 0.0
     """When a version of a rollout was chosen for it, as which it counts; 0.0: none was."""
+    is_failed_run = False
+    """Whether it is a fast call that an inference server has failed, not one that was refused."""
     may_be_sampled = False
     """Whether it is a fast call that has succeeded and was answered without a run."""
 

@@ -222,6 +222,7 @@ class DeploymentCall(AnswerableCall):
         if self._is_sent_again(error):
             return
         self.ended = perf_counter()
+        self.is_failed_run = True
         if self.recording is None:
             self.fail_recorded(error)
         else:

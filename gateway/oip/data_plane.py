@@ -209,8 +209,11 @@ class DataPlane:
         response = await _call_replica(
             servers, caller, name, number, call, sequence=_sequence(request)
         )
-        self._metrics.queue.observe(response.parameters[QUEUE_SECONDS].double_param)
-        self._metrics.infer.observe(response.parameters[INFER_SECONDS].double_param)
+        self._observe(
+            name,
+            response.parameters[QUEUE_SECONDS].double_param,
+            response.parameters[INFER_SECONDS].double_param,
+        )
         return response
 
     async def infer_raw(
@@ -245,10 +248,12 @@ class DataPlane:
             return stream.request(form, raws or (b"",), timeout, whose)
 
         reply = await _call_replica(servers, caller, name, number, call, sequence=_sequence(head))
-        queue, infer = reply.timings()
-        self._metrics.queue.observe(queue)
-        self._metrics.infer.observe(infer)
+        self._observe(name, *reply.timings())
         return reply
+
+    def _observe(self, model: str, queue: float, infer: float) -> None:
+        self._metrics.observe_stage(model, "queue", queue)
+        self._metrics.observe_stage(model, "infer", infer)
 
     def has_model(self, name: str) -> bool:
         """Whether the model has an inference server, so that its name can be a metric label."""

@@ -101,7 +101,8 @@ class InferenceService:
     ) -> pb.ModelInferResponse:
         """Serve one call and count it, under the equivalent HTTP status."""
         began = perf_counter()
-        name, status = "", ErrorCode.CANCELLED.v2_status
+        name = ""
+        failure: ErrorCode | None = ErrorCode.CANCELLED
         try:
             known = self._large_templates.find(raw) if len(raw) >= _LARGE_BYTES else None
             request = parse_message(pb.ModelInferRequest, raw) if known is None else known.head()
@@ -114,13 +115,15 @@ class InferenceService:
                 reply = await self._plane.infer_raw(caller, request, raws, call.remaining())
                 response = reply.response()
                 response.id = call_id
-            status = 200
+            failure = None
         except Exception as error:
             gateway_error = to_gateway_error(error)
-            status = gateway_error.code.v2_status
+            failure = gateway_error.code
             raise gateway_error from None
         finally:
-            self._metrics.for_deployment(name, _MODE).answered(status, perf_counter() - began)
+            status = 200 if failure is None else failure.v2_status
+            counted = self._metrics.for_deployment(name, _MODE)
+            counted.answered(status, perf_counter() - began, failure)
         return response
 
     @staticmethod

@@ -78,17 +78,20 @@ class V2App:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = request_id_of(headers, new_id())
         own: Headers = [(b"x-request-id", request_id), *_SECURITY_HEADERS]
+        code = None
         try:
             answer = await self._answer(scope, headers, receive, own)
         except DisconnectedError:
             return
         except Exception as error:
-            answer = v2_error(as_gateway_error(error, request_id))
+            failure = as_gateway_error(error, request_id)
+            answer, code = v2_error(failure), failure.code
         await send_answer(send, answer, own)
         found = _MODEL.fullmatch(scope["path"])
         if found and found["verb"] == "infer":
             name = found["name"] if self._plane.has_model(found["name"]) else ""
-            self._metrics.for_deployment(name, _MODE).answered(answer[0], perf_counter() - began)
+            counted = self._metrics.for_deployment(name, _MODE)
+            counted.answered(answer[0], perf_counter() - began, code)
 
     async def _answer(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, own: Headers
@@ -196,13 +199,15 @@ class V2App:
             parsed = parse_infer(body, headers)
         parsed.request.model_name = name
         parsed.request.model_version = version
-        self._metrics.parse.observe(perf_counter() - began)
+        parse_seconds = perf_counter() - began
         reply = await unless_disconnected(
             receive, self._plane.infer_raw(caller, parsed.request, parsed.raws, remaining)
         )
         began = perf_counter()
         answer = await render_infer(reply, parsed)
-        self._metrics.serialise.observe(perf_counter() - began)
+        # not before: now there is a model of this name
+        self._metrics.observe_stage(name, "parse", parse_seconds)
+        self._metrics.observe_stage(name, "serialise", perf_counter() - began)
         return answer
 
 

@@ -206,6 +206,18 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """The queued runs of a deployment in one mode and type."""
+
+    deployment_id: str
+    mode: str
+    type: str
+    runs: int
+    oldest_seconds: float
+    """Time since the oldest of them was accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """The exclusive right to execute a run, until the lease or the run ends.
 

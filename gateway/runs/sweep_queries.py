@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.ids import min_run_id
 from gateway.runs.rows import DRAFTS, EVENTS, PAYLOADS, RUNS, held_params, queued_run, run_from_row
-from gateway.runs.run import FailureCode, QueuedRun, ReapResult, Run, RunStatus
+from gateway.runs.run import Backlog, FailureCode, QueuedRun, ReapResult, Run, RunStatus
 from gateway.runs.run_notifier import RunNotifier
 from gateway.runs.statements import IS_HELD, is_in, is_now
 from gateway.storage.database import Database
@@ -179,6 +179,20 @@ COUNT_UNFINISHED = sa.union_all(
     sa.select(sql_literal(RunStatus.RUNNING), sa.func.count()).select_from(RUNS).where(_RUNNING),
 )
 """Unfinished runs by state: two counts of partial indexes."""
+
+COUNT_BACKLOG = (
+    sa.select(
+        RUNS.c.deployment_id,
+        RUNS.c.mode,
+        RUNS.c.type,
+        sa.func.count().label("runs"),
+        sa.func.min(RUNS.c.created_at).label("since"),
+        seconds_from_now().label("now"),
+    )
+    .where(_QUEUED, sa.not_(RUNS.c.test))
+    .group_by(RUNS.c.deployment_id, RUNS.c.mode, RUNS.c.type)
+)
+"""Queued runs by deployment: it reads the rows of all of them."""
 
 DELETE_PAYLOADS = sa.delete(PAYLOADS).where(in_list(PAYLOADS.c.run_id, "run_ids"))
 DELETE_EVENTS = sa.delete(EVENTS).where(in_list(EVENTS.c.run_id, "run_ids"))
@@ -362,6 +376,20 @@ class SweepQueries:
         async with self._db.read() as session:
             found = {row[0]: row[1] for row in await session.execute(COUNT_UNFINISHED)}
         return {status: found[status] for status in (RunStatus.QUEUED, RunStatus.RUNNING)}
+
+    async def backlog(self) -> Sequence[Backlog]:
+        """Return the queued runs by deployment, without test runs."""
+        async with self._db.read() as session:
+            return [
+                Backlog(
+                    deployment_id=row.deployment_id,
+                    mode=row.mode,
+                    type=row.type,
+                    runs=row.runs,
+                    oldest_seconds=max(0.0, (row.now - row.since).total_seconds()),
+                )
+                for row in await session.execute(COUNT_BACKLOG)
+            ]
 
     async def prune(self, before: datetime, *, limit: int = BATCH_SIZE) -> int:
         """Delete the oldest finished runs created before a time; return their number.

@@ -42,6 +42,7 @@ _ENDED = (
         _RUNS.c.version,
         _RUNS.c.key_id,
         _RUNS.c.mode,
+        _RUNS.c.type,
         _RUNS.c.status,
         _RUNS.c.error_code,
         _RUNS.c.created_at,
@@ -116,8 +117,7 @@ class RunCounter:
             to = {"to_finished_at": last.finished_at, "to_run_id": last.id}
             await session.execute(_MOVE, to)
         for row in rows:
-            for stage, seconds in _durations(row).items():
-                self._metrics.observe_run_stage(row.mode, stage, seconds)
+            self._measure(row)
         if self._on_counted is not None:
             await self._on_counted(rows)
         return len(rows)
@@ -140,6 +140,14 @@ class RunCounter:
         return behind if oldest is None else min(behind, oldest)
 
     # Any, here and below: rows of _ENDED
+    def _measure(self, row: Any) -> None:
+        deployment = (row.deployment_id, row.mode, row.type)
+        self._metrics.count_runs(deployment, row.status, row.error_code or "")
+        seconds = _durations(row)
+        self._metrics.observe_run(
+            deployment, queue=seconds[QUEUE], boot=seconds.get(BOOT), run=seconds.get(RUN)
+        )
+
     async def _add(self, session: AsyncSession, rows: Sequence[Any]) -> None:
         minute_buckets: dict[tuple[datetime, BucketKey], Counts] = {}
         owners: dict[BucketKey, str] = {}

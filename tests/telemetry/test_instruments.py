@@ -122,3 +122,17 @@ def test_a_name_can_be_registered_once() -> None:
     registry.counter("calls_total", "Calls.")
     with pytest.raises(ValueError, match="metric calls is already registered"):
         registry.counter("calls", "Calls, again.")
+
+
+def test_series_beyond_the_limit_are_not_rendered_but_counted_until_others_are_removed() -> None:
+    registry = Registry(max_series=2)
+    family = registry.counter("calls_total", "Calls.", ("who",))
+    for who in ("a", "b", "c", "d", "a"):
+        family.child(who).add()
+    text = registry.render().decode()
+    assert 'calls_total{who="a"} 2.0' in text
+    assert 'who="c"' not in text
+    assert 'metrics_series_dropped_total{metric="calls_total"} 2.0' in text
+    registry.remove_series("who", "a")
+    family.child("c").add()
+    assert 'calls_total{who="c"} 1.0' in registry.render().decode()

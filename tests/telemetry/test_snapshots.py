@@ -211,3 +211,14 @@ def test_removed_series_do_not_return_from_anywhere(tmp_path: Path) -> None:
     assert metrics.scraped() == kept
     dead.registry.remove_series("who", "a")
     assert dead.scraped() == kept, "it is not in the first one's snapshot"
+
+
+def test_series_of_a_process_of_another_release_with_other_labels_are_left_out(
+    tmp_path: Path,
+) -> None:
+    metrics = ProcessMetrics(tmp_path, "mine")
+    metrics.call("a", 1)
+    older = Registry()
+    older.counter("calls_total", "Calls.", ("who", "how")).child("a", "b").add()
+    SharedRegistry(older, tmp_path, "older").publish()
+    assert metrics.scraped() == {("calls_total", "a"): 1.0}

@@ -22,7 +22,15 @@ from gateway.usage.service import Step
 from gateway.usage.store import UsageStore
 from telemetry.instruments import render
 from tests.gateway.databases import without
-from tests.gateway.runs.builders import COMPLETED, PROFILE, claimed, failed, finished, new_run
+from tests.gateway.runs.builders import (
+    COMPLETED,
+    DEPLOYMENT,
+    PROFILE,
+    claimed,
+    failed,
+    finished,
+    new_run,
+)
 from tests.gateway.runs.test_queries import asked, plan_of
 from tests.gateway.usage.calls import total, usage_report
 
@@ -170,8 +178,39 @@ async def test_queue_boot_and_run_times_are_separate_also_in_prometheus(
     assert percentile(found.seconds["run"], 0.5) == pytest.approx(3.0, rel=0.05)
     assert percentile(found.seconds["boot"], 0.5) == pytest.approx(2.0, rel=0.05)
     shown = render([metrics.registry]).decode()
-    for stage in ("queue", "boot", "run"):
-        assert f'run_stage_seconds_count{{mode="async",stage="{stage}"}} 1.0' in shown
+    labels = f'deployment="{DEPLOYMENT}",mode="async",type="api"'
+    for name in ("run_queue_seconds", "run_boot_seconds", "run_seconds"):
+        assert f"{name}_count{{{labels}}} 1.0" in shown
+    assert f"run_seconds_sum{{{labels}}} 3.0" in shown
+
+
+async def test_ended_runs_are_in_prometheus_by_status_and_code(
+    database: Database, store: RunStore
+) -> None:
+    metrics = GatewayMetrics()
+    await end(store)
+    for _ in range(2):
+        await end(store, failed("inference_unavailable"))
+    waiting = new_run()
+    await store.create(waiting)
+    await store.request_cancel(waiting.id)
+    await count_all(RunCounter(UsageStore(database), metrics, behind=0))
+    shown = render([metrics.registry]).decode()
+    ended = {
+        ("completed", ""): 1.0,
+        ("failed", "inference_unavailable"): 2.0,
+        ("cancelled", "cancelled"): 1.0,
+    }
+    for (status, code), runs in ended.items():
+        labels = (
+            f'code="{code}",deployment="{DEPLOYMENT}",mode="async",status="{status}",type="api"'
+        )
+        assert f"runs_total{{{labels}}} {runs}" in shown
+    labels = f'deployment="{DEPLOYMENT}",mode="async",type="api"'
+    assert f"run_queue_seconds_count{{{labels}}} 4.0" in shown
+    assert f"run_seconds_count{{{labels}}} 3.0" in shown, "one has never started"
+    metrics.remove_deployment(DEPLOYMENT)
+    assert DEPLOYMENT not in render([metrics.registry]).decode()
 
 
 async def test_uncounted_runs_are_found_by_an_index(database: Database, store: RunStore) -> None:

@@ -44,6 +44,25 @@ def test_calls_of_every_mode_are_counted_exactly(runs: Runs) -> None:
     ]
 
 
+def test_failed_runs_of_workers_are_in_the_metrics_by_code(runs: Runs) -> None:
+    deployment = runs.deploy(division_flow(), "async", "api")
+    run = runs.until(runs.accept(deployment, {"x": 0}))
+    assert run["error"]["code"] == "invalid_input"
+    labels = f'deployment="{deployment}",mode="async",status="failed",type="api"'
+    line = f'runs_total{{code="invalid_input",{labels}}} 1.0'
+    text = eventually(lambda: runs.http.get("/metrics").text, lambda text: line in text)
+    labels = f'deployment="{deployment}",mode="async",type="api"'
+    for name in ("run_seconds", "run_queue_seconds"):
+        assert f"{name}_count{{{labels}}} 1.0" in text
+
+
+def test_nodes_of_runs_in_a_gateway_are_measured_by_type(runs: Runs) -> None:
+    deployment = runs.deploy(division_flow(), "sync", "server")
+    assert runs.call(deployment, {"x": 2}).is_success
+    line = f'run_node_seconds_count{{deployment="{deployment}",node_type="api_input"}} 1.0'
+    eventually(lambda: runs.http.get("/metrics").text, lambda text: line in text)
+
+
 def test_the_heartbeats_of_workers_are_measured(runs: Runs) -> None:
     name = "celery_worker_heartbeat_age_seconds{worker="
     eventually(lambda: runs.http.get("/metrics").text, lambda text: name in text)
@@ -80,10 +99,10 @@ def test_the_wait_for_a_booting_server_is_measured_separately(runs: Runs, tmp_pa
 def _counted_boots(installation: Installation) -> float:
     """Return how many sync runs have waited for a booting server, by the metrics."""
     text = installation.http.get("/metrics").text
-    labels = {"mode": "sync", "stage": "boot"}
+    labels = {"mode": "sync"}
     return sum(
         sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == "run_stage_seconds_count" and sample.labels.items() >= labels.items()
+        if sample.name == "run_boot_seconds_count" and sample.labels.items() >= labels.items()
     )

@@ -48,8 +48,11 @@ def test_metrics_are_summed_over_all_processes(installation: Installation) -> No
     assert sample(text, "gateway_request_seconds_count", **labels) == 21
     assert sample(text, "gateway_request_seconds_bucket", le="60.0", **labels) == 21
     for stage in ("auth", "parse", "queue", "infer", "serialise"):
-        assert sample(text, "gateway_stage_seconds_count", stage=stage) >= 20
-    assert sample(text, "gateway_stage_seconds_sum", stage="infer") > 0
+        stages = {"deployment": deployment, "stage": stage}
+        assert sample(text, "gateway_stage_seconds_count", **stages) == 20
+    assert sample(text, "gateway_stage_seconds_sum", deployment=deployment, stage="infer") > 0
+    assert sample(text, "gateway_errors_total", code="invalid_json", **labels) == 1
+    assert sample(text, "runs_total", status="completed", **labels) == 20
     ready = {"model": "iris", "version": "1", "state": "ready"}
     assert sample(text, "inference_server_state", **ready) == 1
     assert sample(text, "inference_server_boot_seconds", model="iris") > 0
