@@ -145,6 +145,7 @@ PLANS: list[tuple[str, str, Act]] = [
     ("reap", "ix_runs_lease", lambda store: store.reap()),
     ("owners", "ix_runs_lease", lambda store: store.lease_owners()),
     ("orphaned", "ix_runs_lease", lambda store: store.reap(ended_owners=["w"])),
+    ("backlog", "ix_runs_due", lambda store: store.backlog()),
     ("expire", "ix_runs_queue_until ix_runs_due", lambda store: store.expire_queued()),
     ("prune", "pk_runs", lambda store: store.prune(now() - timedelta(days=400))),
     (
