@@ -239,7 +239,7 @@ class RunExecutor:
 
         def report(node: NodeResult) -> None:
             if node.status is not NodeStatus.SKIPPED:
-                on_node(claim.deployment_id, node.type, node.duration_seconds or 0.0)
+                on_node(claim.deployment_id, node.type, node.duration_seconds)
             progress.add(node)
 
         return report
