@@ -26,6 +26,24 @@ def test_type_server_works_while_workers_and_broker_are_suspended(
     assert runs.until(unclaimed)["output_data"] == {"y": 8}
 
 
+def test_what_waits_for_workers_is_in_the_metrics_until_they_are_back(
+    backend: Backend, runs: Runs
+) -> None:
+    deployment = runs.deploy(transform_flow(), "async", "api")
+    backlog = f'run_backlog{{deployment="{deployment}",mode="async",type="api"}}'
+    oldest = 'run_backlog_oldest_seconds{mode="async",type="api"} '
+
+    def scraped() -> str:
+        return runs.http.get("/metrics").text
+
+    with backend.without_workers():
+        for x in range(2):
+            runs.accept(deployment, {"x": x})
+        text = eventually(scraped, lambda text: f"{backlog} 2.0" in text)
+        assert f"{oldest}0.0" not in text
+    eventually(scraped, lambda text: backlog not in text and f"{oldest}0.0" in text)
+
+
 def test_sync_of_type_api_without_a_worker_is_503_and_leaves_no_run(
     backend: Backend, runs: Runs
 ) -> None:
