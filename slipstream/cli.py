@@ -36,6 +36,7 @@ NOUNS: Mapping[str, str] = {
     "backup": "Copy database, models and pepper into a folder, also while everything runs.",
     "migrate": "Make or migrate the tables, and exit.",
     "info": "The version, public addresses, limits and defaults of this installation.",
+    "status": "One screen: what runs, its calls, errors, backlog, webhooks and disk.",
     "system": "Hosts, gateways, workers, queues, stores and servers; what is wrong, what to do.",
     "doctor": "Diagnose this installation and suggest fixes.",
     "k8s": "Manifests for Kubernetes: render.",

@@ -37,13 +37,14 @@ def register(application: typer.Typer, noun: str, text: str) -> None:
 def system(*, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False) -> None:
     """Show the state of the installation."""
     with open_session(state, as_json=as_json) as session:
-        found = SystemOut.of(session.run(_service(session).state()))
+        found = SystemOut.of(session.run(system_service(session).state()))
         session.terminal.show(found, *_views(found))
         if found.problems:
             raise typer.Exit(ExitStatus.REFUSED)
 
 
-def _service(session: CommandSession) -> SystemService:
+def system_service(session: CommandSession) -> SystemService:
+    """Return the service, as a command uses it."""
     workspace = session.workspace
     broker = broker_of(workspace.settings)
     return SystemService(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -20,7 +21,7 @@ from slipstream.installation import Installation
 from slipstream.readiness import fetch_readiness, gateway_connection
 from slipstream.settings import reachable
 from slipstream.supervisor.running_supervisor import RunningSupervisor, lock_file
-from transport.certificates import TlsError
+from transport.certificates import CertificateInfo, KeyPair, TlsError, certificate_warnings
 
 _TIMEOUT_SECONDS = 5.0
 _SETTLE_SECONDS = 2.0
@@ -48,6 +49,7 @@ def check_running(installation: Installation, found: list[Finding]) -> Iterator[
         return
     yield _check_readiness(running)
     yield _check_gateways(running)
+    yield from _check_certificate(running)
     usable = all(each.level is Level.GOOD for each in found if each.subject == "database")
     if usable:
         yield _check_servers(running, settings)
@@ -77,6 +79,23 @@ def _check_readiness(running: RunningSupervisor) -> Finding:
     if readiness.ready:
         return good("gateway", f"{where} is ready; gRPC is on port {running.grpc_port}")
     return wrong("gateway", f"{where} is not ready: {readiness.reasons}", "see its log")
+
+
+def _check_certificate(running: RunningSupervisor) -> Iterator[Finding]:
+    if not running.tls_certificate or not running.tls_key:
+        return
+    pair = KeyPair(certificate=Path(running.tls_certificate), key=Path(running.tls_key))
+    fix = "replace the files: gateways load them again by themselves"
+    try:
+        info, warnings = CertificateInfo.from_files(pair), certificate_warnings(pair)
+    except TlsError as error:
+        yield wrong("certificate", str(error), fix)
+        return
+    has_expired = info.expires <= datetime.now(UTC)
+    for text in warnings:
+        yield wrong("certificate", text, fix) if has_expired else warning("certificate", text, fix)
+    if not warnings:
+        yield good("certificate", f"{pair.certificate} is valid until {info.expires:%Y-%m-%d}")
 
 
 def _check_gateways(running: RunningSupervisor) -> Finding:

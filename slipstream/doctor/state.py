@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,9 +22,13 @@ from gateway.storage.database import Database, parse_url
 from gateway.storage.migrate import check_revision, read_revision
 from gateway.storage.schema_version import newest_revision
 from gateway.storage.tables import InferenceServer
+from gateway.system.activity import ActivityStore, WebhookProblem
+from gateway.system.state import QueueState
+from gateway.system.store import SystemStore
 from model_store.errors import StoreError
 from model_store.store import ModelStore
 from protos.errors import ErrorCode
+from slipstream.doctor.activity import check_backlog, check_webhooks
 from slipstream.doctor.finding import Finding, good, warning, wrong
 from slipstream.doctor.hosts import check_hosts
 from telemetry.logs import reason_of
@@ -52,16 +57,28 @@ def read_servers(settings: Settings) -> list[InferenceServer]:
 
 
 async def _servers(settings: Settings) -> list[InferenceServer]:
-    servers, _ = await _servers_and_hosts(settings)
-    return servers
+    return (await _rows(settings)).servers
 
 
-async def _servers_and_hosts(
-    settings: Settings,
-) -> tuple[list[InferenceServer], Sequence[SeenHost]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """What the checks need of the database."""
+
+    servers: list[InferenceServer]
+    hosts: Sequence[SeenHost]
+    queues: Sequence[QueueState]
+    webhooks: Sequence[WebhookProblem]
+
+
+async def _rows(settings: Settings) -> _Rows:
     db = Database(settings.database)
     try:
-        return await FleetStore(db).all(), await HostStore(db).all()
+        return _Rows(
+            servers=await FleetStore(db).all(),
+            hosts=await HostStore(db).all(),
+            queues=await SystemStore(db).queues(),
+            webhooks=await ActivityStore(db).webhook_problems(),
+        )
     finally:
         await db.close()
 
@@ -80,9 +97,7 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
         shown = parse_url(settings.database).render_as_string(hide_password=True)
         found = asyncio.run(read_revision(settings.database))
         check_revision(found, shown)
-        servers, hosts = (
-            asyncio.run(_servers_and_hosts(settings)) if found == newest_revision() else ([], [])
-        )
+        rows = asyncio.run(_rows(settings)) if found == newest_revision() else None
     except StorageError as error:
         yield wrong("database", str(error), "restore a backup, or correct SLIPSTREAM_DATABASE_URL")
         return
@@ -100,6 +115,15 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
     else:
         yield good("database", f"{shown} is intact, and has the tables of this version")
         yield from _check_pepper(settings)
+    if rows is not None:
+        yield from _check_servers(rows.servers)
+        yield from check_hosts(rows.servers, rows.hosts, now())
+        yield from _check_metrics(rows.servers)
+        yield from check_backlog(rows.queues)
+        yield from check_webhooks(rows.webhooks)
+
+
+def _check_servers(servers: Sequence[InferenceServer]) -> Iterator[Finding]:
     for server in servers:
         if server.desired == Desired.RUNNING and server.state == State.FAILED:
             yield wrong(
@@ -108,8 +132,6 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
                 f"fix the cause, then run: slipstream models serve {server.model} "
                 f"--version {server.version}",
             )
-    yield from check_hosts(servers, hosts, now())
-    yield from _check_metrics(servers)
 
 
 def _check_metrics(servers: Sequence[InferenceServer]) -> Iterator[Finding]:
