@@ -28,7 +28,7 @@ class ExitStatus(IntEnum):
     OK = 0
     """Done."""
     REFUSED = 1
-    """The request was refused; for `doctor` and `system`: something is wrong."""
+    """The request was refused; for `doctor`, `status` and `system`: something is wrong."""
     USAGE = 2
     """The command line is invalid."""
     UNUSABLE = 3

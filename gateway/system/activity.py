@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
+from gateway.deployments.settings import DeploymentStatus
 from gateway.runs.run import RunStatus
 from gateway.storage.database import Database
 from gateway.storage.run_tables import RunRow
@@ -16,6 +17,7 @@ from gateway.storage.sql import seconds_from_now, sql_literal
 from gateway.storage.tables import Deployment
 from gateway.storage.usage_tables import UsageMinute
 from gateway.storage.webhook_tables import WebhookEndpoint
+from gateway.webhooks.states import DisabledReason, EndpointState
 
 MINUTES = 5
 """Over which calls are counted: the present minute, and those before it."""
@@ -29,7 +31,7 @@ class WebhookTrouble(StrEnum):
     PAUSED = "paused"
     """The circuit breaker keeps it from sending for a while."""
     DISABLED = "disabled"
-    """It sends nothing until it is resumed."""
+    """It failed for days, or its receiver is gone: it sends nothing until it is enabled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +120,14 @@ class ActivityStore:
         return sorted(found, key=lambda it: (-it.calls_per_minute, -it.queued, it.name))
 
     async def webhook_problems(self) -> Sequence[WebhookProblem]:
-        """Return the webhooks that do not deliver, by the names of their deployments."""
+        """Return the webhooks that do not deliver, by the names of their deployments.
+
+        Those that a user has disabled are as they should be.
+        """
         endpoint = WebhookEndpoint
         is_paused = endpoint.paused_until > seconds_from_now()
         trouble = sa.case(
-            (endpoint.state != "enabled", WebhookTrouble.DISABLED),
+            (endpoint.state != EndpointState.ENABLED, WebhookTrouble.DISABLED),
             (is_paused, WebhookTrouble.PAUSED),
             else_=WebhookTrouble.FAILING,
         )
@@ -130,9 +135,12 @@ class ActivityStore:
             sa.select(endpoint.deployment_id, Deployment.name, trouble, endpoint.failures)
             .join(Deployment, Deployment.id == endpoint.deployment_id)
             .where(
-                Deployment.callback_url.is_not(None),
-                Deployment.status != "deleted",
-                sa.or_(endpoint.state != "enabled", endpoint.failures > 0),
+                Deployment.notification_method == "webhook",
+                Deployment.status != DeploymentStatus.DELETED,
+                sa.or_(
+                    sa.and_(endpoint.state == EndpointState.ENABLED, endpoint.failures > 0),
+                    endpoint.disabled_reason != DisabledReason.BY_USER,
+                ),
             )
             .order_by(Deployment.name, endpoint.deployment_id)
         )

@@ -16,6 +16,8 @@ from tests.slipstream.cli import Cli
 from tests.slipstream.test_usage_command import count
 from tests.system.flow_documents import transform_flow
 
+URL = "https://receiver.example/hook"
+
 
 def pause_webhooks(cli: Cli) -> None:
     """Do as a gateway whose deliveries have failed."""
@@ -42,9 +44,9 @@ def test_an_installation_that_does_not_run_is_not_well(cli: Cli) -> None:
 
 @pytest.mark.processes
 def test_status_and_doctor_show_calls_backlog_and_webhooks(cli: Cli) -> None:
-    url = "https://receiver.example/hook"
-    _, deployment = cli.deploy(transform_flow(), "--mode", "async", "--name", "Adder")
-    cli.answer("webhooks", "set", deployment, "--url", url)
+    _, deployment = cli.deploy(
+        transform_flow(), "--mode", "async", "--name", "Adder", "--callback-url", URL
+    )
     count(cli, deployment, times=8)
     count(cli, deployment, error="overloaded", times=2)
     count(cli, deployment, ago=timedelta(minutes=30), error="overloaded", times=9)
@@ -67,3 +69,5 @@ def test_status_and_doctor_show_calls_backlog_and_webhooks(cli: Cli) -> None:
     (finding,) = [it for it in findings if it["subject"] == "webhook"]
     assert finding["level"] == "warning"
     assert deployment in finding["mend"]
+    cli.answer("webhooks", "set", deployment, "--disable")
+    assert json.loads(cli.run("status", "--json").stdout)["webhooks"] == []
