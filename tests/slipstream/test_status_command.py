@@ -11,6 +11,9 @@ from sqlalchemy import update
 
 from gateway.storage.clock import now
 from gateway.storage.webhook_tables import WebhookEndpoint
+from gateway.system.state import QueueState
+from slipstream.doctor.activity import check_backlog
+from slipstream.doctor.finding import Level
 from slipstream.workspace import open_workspace, read_settings
 from tests.slipstream.cli import Cli
 from tests.slipstream.test_usage_command import count
@@ -68,6 +71,16 @@ def test_status_and_doctor_show_calls_backlog_and_webhooks(cli: Cli) -> None:
     findings = json.loads(cli.run("doctor", "--json").stdout)["findings"]
     (finding,) = [it for it in findings if it["subject"] == "webhook"]
     assert finding["level"] == "warning"
-    assert deployment in finding["mend"]
+    assert "Adder is paused, after 5 attempts" in finding["message"]
     cli.answer("webhooks", "set", deployment, "--disable")
     assert json.loads(cli.run("status", "--json").stdout)["webhooks"] == []
+
+
+@pytest.mark.parametrize(
+    ("oldest", "level"), [(None, Level.GOOD), (59.0, Level.GOOD), (61.0, Level.WARNING)]
+)
+def test_doctor_warns_of_runs_that_wait_for_long(oldest: float | None, level: Level) -> None:
+    queue = QueueState(name="async", depth=0 if oldest is None else 3, oldest_seconds=oldest)
+    (finding,) = check_backlog([queue])
+    assert finding.level is level
+    assert str(queue.depth) in finding.message
