@@ -14,7 +14,7 @@ NPM = ./console/npm
 # Compiled code is kept between runs, whatever the environment says: rewriting the assertions of all tests takes seconds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup setup-dev run console console-check test test-services test-console test-fast test-tools test-long coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots bench bench-scenarios chaos fleet abuse torture format format-check lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom demo-model clean
+.PHONY: help setup setup-dev run console console-check test test-services test-console test-fast test-tools test-long coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots bench bench-scenarios chaos fleet abuse torture format format-check lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom monitoring demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -121,6 +121,9 @@ errors-doc: $(STAMPS)/run ## Write the table of docs/errors.md
 
 errors-doc-check: $(STAMPS)/run ## Check that docs/errors.md is up to date
 	@$(BIN)/python tools/error_docs.py --check
+
+monitoring: $(STAMPS)/dev ## Write the dashboards of Grafana into slipstream/monitoring
+	@$(BIN)/python -m monitoring
 
 demo-model: $(STAMPS)/dev ## Train the demo's model again
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/examples.lock

@@ -39,6 +39,7 @@ NOUNS: Mapping[str, str] = {
     "status": "One screen: what runs, its calls, errors, backlog, webhooks and disk.",
     "system": "Hosts, gateways, workers, queues, stores and servers; what is wrong, what to do.",
     "doctor": "Diagnose this installation and suggest fixes.",
+    "monitoring": "Write dashboards, rules and alerts for Prometheus and Grafana into a folder.",
     "k8s": "Manifests for Kubernetes: render.",
     "gateway": "Run a gateway alone.",
     "worker": "Run a worker alone, on further machines: flows of type api.",

@@ -1,0 +1,1 @@
+"""Builds the dashboards of Grafana that `slipstream.monitoring` has."""

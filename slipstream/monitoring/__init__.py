@@ -1,0 +1,1 @@
+"""Dashboards, rules and alerts for Prometheus and Grafana, and what writes them."""
