@@ -14,7 +14,7 @@ NPM = ./console/npm
 # Compiled code is kept between runs, whatever the environment says: rewriting the assertions of all tests takes seconds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup setup-dev run console console-check test test-services test-console test-fast test-tools test-long coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots bench bench-scenarios chaos fleet abuse torture format format-check lint types imports protos protos-check errors-doc errors-doc-check lock advisories sbom monitoring demo-model clean
+.PHONY: help setup setup-dev run console console-check test test-services test-console test-fast test-tools test-long coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots bench bench-scenarios chaos fleet abuse torture format format-check lint types imports protos protos-check errors-doc errors-doc-check metrics-doc metrics-doc-check lock advisories sbom monitoring demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -70,7 +70,7 @@ fuzz: $(STAMPS)/dev ## Check many answers of every route against the OpenAPI doc
 check: $(STAMPS)/dev ## Everything that CI runs, and what took how long
 	@$(BIN)/python tools/check.py check-static test test-services test-console
 
-STATIC := format-check lint imports protos-check errors-doc-check scan-dependencies types console-check test-tools scan-code vocabulary
+STATIC := format-check lint imports protos-check errors-doc-check metrics-doc-check scan-dependencies types console-check test-tools scan-code vocabulary
 
 check-static: $(STAMPS)/dev ## Format, lint, types, import contracts, scans, generated files, vocabulary, and the tools themselves
 	@$(MAKE) --no-print-directory --jobs=$(CORES) --output-sync=target $(STATIC)
@@ -124,6 +124,12 @@ errors-doc-check: $(STAMPS)/run ## Check that docs/errors.md is up to date
 
 monitoring: $(STAMPS)/dev ## Write the dashboards of Grafana into slipstream/monitoring
 	@$(BIN)/python -m monitoring
+
+metrics-doc: $(STAMPS)/run ## Write docs/metrics.md
+	@$(BIN)/python -m tools.metrics_page
+
+metrics-doc-check: $(STAMPS)/run ## Check that docs/metrics.md is up to date
+	@$(BIN)/python -m tools.metrics_page --check
 
 demo-model: $(STAMPS)/dev ## Train the demo's model again
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/examples.lock

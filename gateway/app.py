@@ -27,6 +27,7 @@ from gateway.console.router import pages
 from gateway.console.router import router as console
 from gateway.console.user_storage import UserStorageService
 from gateway.container import Container
+from gateway.deployments.deployment_info import read_deployment_info
 from gateway.deployments.rollouts.router import router as rollouts
 from gateway.deployments.router import router as deployments
 from gateway.deployments.service import RunCanceller
@@ -249,14 +250,7 @@ async def metrics(request: Request) -> Response:
     """Everything that is measured, over all gateway processes, for Prometheus."""
     container: Container = request.app.state.container
     container.accounting.drain()
-    collectors = [
-        container.shared,
-        container.fleet_metrics,
-        container.host_watch,
-        container.worker_metrics,
-        container.execution.metrics,
-        container.webhook_dispatcher.metrics,
-    ]
+    collectors = [*container.metric_collectors(), await read_deployment_info(container.db)]
     body = await anyio.to_thread.run_sync(render, collectors)
     return Response(body, media_type=CONTENT_TYPE)
 

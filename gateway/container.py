@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from prometheus_client.registry import Collector
+
 from gateway.accounts.build import build_accounts
 from gateway.auth.authentication import Authentication
 from gateway.auth.key_authenticator import KeyAuthenticator
@@ -51,6 +53,7 @@ from gateway.oip.data_plane import DataPlane
 from gateway.oip.grpc_server import ListeningServer, start_grpc_server
 from gateway.oip.grpc_service import InferenceService
 from gateway.oip.rest import V2App
+from gateway.process_metrics import BuildInfo, ProcessMetrics
 from gateway.readiness import Readiness
 from gateway.rehearsals.service import RehearsalService
 from gateway.runs.service import RunService
@@ -91,11 +94,13 @@ class Container:
             UserLimits.of(settings),
             on_refusal=self.metrics.count_refusal,
             refuses_while_away=True,
+            registry=self.metrics.registry,
         )
         self.feed = ChangeFeed(self.db)
         registry = self.metrics.registry
         self.services = Services(settings, self.db, registry)
-        self.shared = SharedRegistry(registry, settings.run / "metrics", f"gateway-{os.getpid()}")
+        name = f"gateway-{os.getpid()}"
+        self.shared = SharedRegistry(registry, settings.run / "metrics", name)
 
         self.waker = Waker(self.services.fleet.store)
         self.servers = InferenceServers(
@@ -163,6 +168,9 @@ class Container:
             self.metrics,
             webhooks=self.webhook_dispatcher,
             processes=self.services.flow_processes,
+        )
+        self.process_metrics = ProcessMetrics(
+            registry, name, self.db, self.execution.launcher.publisher
         )
         self.parser = build_parser(self.services.child_metrics)
         self.runs = RunService(
@@ -271,6 +279,7 @@ class Container:
         self.recorder.start()
         self.usage.start()
         self.key_usage.start()
+        self.process_metrics.start()
         self.shared.start()
         self.metrics_cleanup.start()
         self.rollout_watch.start()
@@ -331,6 +340,7 @@ class Container:
         await self.rollout_watch.stop()
         await self.host_watch.stop()
         await self.limits.close()
+        await self.process_metrics.stop()
         await self.shared.close()
         await self.metrics_access.stop()
         self.services.passwords.close()
@@ -340,6 +350,18 @@ class Container:
         if self._announcer is not None:
             await self._announcer.stop()
         await self.db.close()
+
+    def metric_collectors(self) -> list[Collector]:
+        """Return what `/metrics` has, except the names of deployments (`deployment_info`)."""
+        return [
+            self.shared,
+            BuildInfo(),
+            self.fleet_metrics,
+            self.host_watch,
+            self.worker_metrics,
+            self.execution.metrics,
+            self.webhook_dispatcher.metrics,
+        ]
 
     def reasons(self) -> Sequence[str]:
         """Return why the gateway is not ready; an empty sequence means ready."""

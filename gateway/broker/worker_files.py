@@ -115,19 +115,34 @@ class WakeFile:
 
 
 class WorkerCollector(Collector):
-    """The heartbeats of this machine's queue workers as a metric."""
+    """The heartbeats of this machine's queue workers as metrics."""
 
     def __init__(self, run: Path) -> None:
         """Use the state folder's `run`."""
         self._run = run
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the age of each heartbeat, in seconds."""
+        """Yield the age of each heartbeat, in seconds, and what it says."""
         ages = GaugeMetricFamily(
             "celery_worker_heartbeat_age_seconds",
             "Seconds since the last heartbeat of the queue worker with that process id.",
             labels=("worker",),
         )
+        ready = GaugeMetricFamily(
+            "worker_ready", "1 if the queue worker takes runs.", labels=("worker",)
+        )
+        concurrency = GaugeMetricFamily(
+            "worker_concurrency",
+            "Runs that the queue worker can execute at a time.",
+            labels=("worker",),
+        )
+        busy = GaugeMetricFamily(
+            "worker_busy", "Runs that the queue worker executes.", labels=("worker",)
+        )
         for heartbeat, age in read_heartbeats(self._run):
-            ages.add_metric((str(heartbeat.pid),), max(0.0, age))
-        yield ages
+            labels = (str(heartbeat.pid),)
+            ages.add_metric(labels, max(0.0, age))
+            ready.add_metric(labels, float(heartbeat.ready))
+            concurrency.add_metric(labels, heartbeat.concurrency)
+            busy.add_metric(labels, heartbeat.busy)
+        yield from (ages, ready, concurrency, busy)

@@ -25,6 +25,7 @@ class HostWatch(Collector):
         self._hosts = hosts
         self._processes = processes
         self._host_counts: Mapping[str, int] = {}
+        self._host_versions: Mapping[str, str] = {}
         self._process_counts: Mapping[tuple[str, str], int] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -48,6 +49,14 @@ class HostWatch(Collector):
         for state, count in self._host_counts.items():
             hosts.add_metric((state,), count)
         yield hosts
+        info = GaugeMetricFamily(
+            "host_info",
+            "1 for each host that is alive, with the version of its supervisor.",
+            labels=("host", "version"),
+        )
+        for labels in self._host_versions.items():
+            info.add_metric(labels, 1.0)
+        yield info
         processes = GaugeMetricFamily(
             "service_processes",
             "Gateways and queue workers by state; gone: their lease has ended.",
@@ -62,10 +71,12 @@ class HostWatch(Collector):
         while True:
             try:
                 self._host_counts = await self._hosts.counts()
+                self._host_versions = await self._hosts.versions()
                 self._process_counts = await self._processes.counts()
                 failing = False
             except Exception as error:  # noqa: BLE001 - see `log_failure`
-                self._host_counts, self._process_counts = {}, {}  # not known
+                self._host_counts, self._host_versions = {}, {}  # not known
+                self._process_counts = {}
                 if not failing:
                     log_failure(log, "hosts_not_counted", error)
                 failing = True

@@ -169,6 +169,12 @@ class HostStore:
             alive, all_hosts = (await session.execute(statement)).one()
         return {"alive": alive, "gone": all_hosts - alive}
 
+    async def versions(self) -> Mapping[str, str]:
+        """Return the version of the supervisor of each host that is alive, by the host's name."""
+        statement = select(Host.name, Host.version).where(IS_ALIVE)
+        async with self._db.read() as session:
+            return {name: number or "" for name, number in await session.execute(statement)}
+
     async def cordon(self, host_id: str) -> Host | None:
         """Have a host take no more replicas, and move those that it has; return its row, if any."""
         return await self._set_cordoned(host_id, is_cordoned=True)

@@ -23,15 +23,17 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from gateway.errors import DatabaseAwayError, StorageError
 from gateway.storage import postgresql
 from gateway.storage.changes import write_changes
 from gateway.storage.commit_signal import commit_signal
+from gateway.storage.database_metrics import measure_queries
 from gateway.storage.disk_space import is_disk_full, room_on_disk
 from gateway.storage.stored_json import dump_stored
 from gateway.storage.user_storage import USER_QUOTA, UserLimits, UserQuota
+from telemetry.instruments import Registry
 
 _Result = TypeVar("_Result")
 Connect = Callable[..., Awaitable["asyncpg.Connection[Any]"]]
@@ -125,12 +127,13 @@ class Database:
         *,
         on_refusal: Callable[[str], None] | None = None,
         refuses_while_away: bool = False,
+        registry: Registry | None = None,
     ) -> None:
         """Connect to nothing yet. Without `limits`, users may store anything: see `UserQuota`.
 
         That has `on_refusal`. With `refuses_while_away`, `read` and `write` raise DatabaseAwayError
         while the change feed knows that the database does not answer, and what waits for it then
-        fails, too.
+        fails, too. Statements are measured in `registry`, where there is one.
         """
         self.url = parse_url(url)
         self._file = sqlite_file(self.url)
@@ -150,6 +153,8 @@ class Database:
             )
         else:
             self._engine = create_engine(self.url)
+        if registry is not None:
+            measure_queries(self._engine.sync_engine, registry)
         sessions = _SqliteSession if self._file else AsyncSession
         info = {} if limits is None else {USER_QUOTA: UserQuota(limits, self.folder, on_refusal)}
         self._transactions = async_sessionmaker(
@@ -251,6 +256,12 @@ class Database:
     def dialect(self) -> str:
         """`sqlite` or `postgresql`."""
         return self.url.get_backend_name()
+
+    def pool_connections(self) -> tuple[int, int]:
+        """Return how many connections of the pool are in use, and how many are idle."""
+        pool = self._engine.pool
+        assert isinstance(pool, QueuePool)
+        return pool.checkedout(), pool.checkedin()
 
     async def reclaim_space(self, pages: int = 1000) -> int:
         """Return up to `pages` empty pages of SQLite's file to the disk; return how many are left.

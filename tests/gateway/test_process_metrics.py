@@ -1,0 +1,51 @@
+"""What /metrics has of the gateway process, and the names that explain its labels."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from tests.gateway.served_gateway import ServedGateway
+
+
+async def scrape(served: ServedGateway) -> dict[str, list[Sample]]:
+    """Return the samples by name, after a sample was taken."""
+    served.container.process_metrics.sample()
+    answer = await served.client().get("/metrics")
+    assert answer.is_success
+    found: dict[str, list[Sample]] = {}
+    for family in text_string_to_metric_families(answer.text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append(sample)
+    return found
+
+
+async def test_the_process_is_measured(served_gateway: ServedGateway) -> None:
+    samples = await scrape(served_gateway)
+    process = {"process": f"gateway-{os.getpid()}"}
+    for name in (
+        *("process_cpu_seconds_total", "process_open_fds", "process_max_fds"),
+        *("process_resident_memory_bytes", "process_start_time_seconds"),
+    ):
+        (sample,) = samples[name]
+        assert sample.labels == process
+        assert sample.value > 0
+    (info,) = samples["slipstream_build_info"]
+    assert info.labels["onnxruntime"]
+
+
+async def test_statements_and_their_failures_are_counted(served_gateway: ServedGateway) -> None:
+    before = await scrape(served_gateway)
+    async with served_gateway.db.read() as session:
+        with pytest.raises(SQLAlchemyError):
+            await session.execute(text("SELECT nothing_like_this"))
+    after = await scrape(served_gateway)
+    name = "database_query_seconds_count"
+    assert after[name][0].value > before[name][0].value > 0
+    name = "database_errors_total"
+    assert after[name][0].value == before[name][0].value + 1
