@@ -36,7 +36,7 @@ from gateway.deployments.version_router import router as deployment_versions
 from gateway.drafts.router import router as drafts
 from gateway.examples.router import router as deployment_examples
 from gateway.execution.lease_owner import is_here
-from gateway.fleet.exposition import scrape_targets
+from gateway.fleet.exposition import scrape_targets, worker_targets
 from gateway.fleet.host_router import router as hosts
 from gateway.fleet.router import registrations
 from gateway.fleet.router import router as inference_servers
@@ -257,9 +257,9 @@ async def metrics(request: Request) -> Response:
 
 @operations.get("/metrics/targets", tags=["Operations"], dependencies=[Depends(metrics_reader)])
 async def targets(request: Request) -> list[dict[str, object]]:
-    """The inference servers' own metrics, for Prometheus' HTTP service discovery.
+    """The own metrics of inference servers and workers, for Prometheus' HTTP service discovery.
 
-    Without those that the reader cannot reach: of servers that listen on loopback only, it gets
+    Without those that the reader cannot reach: of those that listen on loopback only, it gets
     those of its own machine, if it is that of this gateway.
     """
     container: Container = request.app.state.container
@@ -267,7 +267,9 @@ async def targets(request: Request) -> list[dict[str, object]]:
     address, _ = request.scope.get("server") or (None, None)
     is_local = container.metrics_access.is_local(peer, request.scope["headers"], address)
     hosts_here = await container.hosts.ids(is_here) if is_local else None
-    return scrape_targets(container.servers, hosts_here)
+    processes = await container.processes.all()
+    workers = worker_targets(processes, is_local=is_local)
+    return [*scrape_targets(container.servers, hosts_here), *workers]
 
 
 @operations.get("/openapi.json", include_in_schema=False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import socket
+from collections.abc import Collection, Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.fleet.service_process import ProcessKind
 from gateway.fleet.states import Desired, State
+from gateway.storage.tables import ServiceProcess
 from gateway.upstream.servers import InferenceServers, ReplicaStatus, ServerStatus
 from telemetry.options import TcpAddress
 
@@ -92,6 +95,26 @@ def scrape_targets(
         for replica in status.replicas
         if replica.metrics_address and _is_reachable(replica, hosts_here)
     ]
+
+
+def worker_targets(
+    processes: Sequence[tuple[ServiceProcess, bool]], *, is_local: bool
+) -> list[dict[str, object]]:
+    """Return the workers that have a /metrics (`slipstream worker --metrics`), in that format.
+
+    Each has an address once, whatever number of queue workers it has. Those that listen on loopback
+    are left out unless they, and the reader (`is_local`), are on this machine.
+    """
+    found: dict[str, dict[str, object]] = {}
+    for row, is_alive in processes:
+        if row.kind != ProcessKind.WORKER or not row.address or not is_alive:
+            continue
+        scheme, _, address = row.address.rpartition("://")
+        is_here = is_local and row.host == socket.gethostname()
+        if is_here or not _is_loopback(row.address):
+            labels = {"worker_host": row.host, "__scheme__": scheme or "http"}
+            found[address] = {"targets": [address], "labels": labels}
+    return list(found.values())
 
 
 def _is_reachable(replica: ReplicaStatus, hosts_here: Collection[str] | None) -> bool:

@@ -14,7 +14,7 @@ _BEGAN = "began"
 
 
 def measure_queries(engine: Engine, registry: Registry) -> None:
-    """Register the instruments, and update them with each statement: about a microsecond."""
+    """Register the instruments and update them with each statement."""
     seconds = registry.histogram(
         "database_query_seconds", "Time that a statement of the database took."
     ).child()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from gateway.auth.metrics_access import MetricsAccess
 from gateway.auth.proxies import TrustedProxies
 from gateway.execution.lease_owner import lease_owner_name
 from gateway.fleet.hosts import HostLease
+from gateway.fleet.service_process import ProcessKind, SeenProcess
+from gateway.fleet.states import State
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.upstream.servers import ReplicaStatus, ServerStatus
@@ -185,6 +189,28 @@ async def test_servers_on_loopback_are_named_to_readers_on_their_machine_only(
 
     assert await targets() == ["127.0.0.1:1", "10.0.0.6:4", "127.0.0.1:5"]
     assert await targets(**REMOTE) == ["10.0.0.6:4"]
+
+
+async def test_workers_with_metrics_are_named_once(serve: Serve) -> None:
+    served = await serve()
+    worker = SeenProcess(kind=ProcessKind.WORKER, name="rest", state=State.READY)
+    there, here = "http://10.0.0.7:9100", "http://127.0.0.1:9100"
+    seen = [
+        replace(worker, address=there),
+        replace(worker, name="sync", address=there),
+        replace(worker, address=here),
+        worker,  # of `up`
+        replace(worker, kind=ProcessKind.GATEWAY, address="http://10.0.0.8:8080"),
+    ]
+    await served.container.processes.write(dict(zip("abcde", seen, strict=True)), None)
+    name, labels = socket.gethostname(), {"__scheme__": "http"}
+    remote = {"targets": ["10.0.0.7:9100"], "labels": {"worker_host": name, **labels}}
+    local = {"targets": ["127.0.0.1:9100"], "labels": {"worker_host": name, **labels}}
+    assert (await served.client().get("/metrics/targets")).json() == [remote, local]
+    owner = await served.user("ada@example.com", Role.OWNER)
+    client = (await served.caller(owner, "manage key")).client
+    answer = await client.get("/metrics/targets", headers=REMOTE)
+    assert answer.json() == [remote]
 
 
 @pytest.mark.parametrize(
