@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,7 +11,10 @@ from prometheus_client.samples import Sample
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.fleet.hosts import HostLease
 from tests.gateway.served_gateway import ServedGateway
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 async def scrape(served: ServedGateway) -> dict[str, list[Sample]]:
@@ -49,3 +53,12 @@ async def test_statements_and_their_failures_are_counted(served_gateway: ServedG
     assert after[name][0].value > before[name][0].value > 0
     name = "database_errors_total"
     assert after[name][0].value == before[name][0].value + 1
+
+
+async def test_hosts_that_are_alive_have_a_version(served_gateway: ServedGateway) -> None:
+    hosts = served_gateway.container.hosts
+    lease = await hosts.claim(name="a", owner="first", has_ended=lambda _: False, joined=True)
+    assert isinstance(lease, HostLease)
+    assert await hosts.versions() == {"a": version("slipstream")}
+    await hosts.release(lease)
+    assert await hosts.versions() == {}
