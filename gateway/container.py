@@ -328,7 +328,7 @@ class Container:
         await self.key_usage.close()
         await asyncio.gather(self.call_watches.close(), self.live_updates.stop())
         await self.execution.close()
-        await self.services.flow_processes.close()
+        await self.services.close()
         await self.webhook_dispatcher.close(max(_DELIVERY_SECONDS, self._drain_seconds_left()))
         await self.usage.close()
         await self.watcher.stop()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from gateway.upstream.servers import FAILED_TO_LOAD, InferenceServers, ServerStatus
+from gateway.upstream.reasons import FAILED_TO_LOAD
+from gateway.upstream.servers import InferenceServers, ServerStatus
 
 Key = tuple[str, int]
 

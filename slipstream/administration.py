@@ -20,7 +20,6 @@ from gateway.runs.timeline import SpanRequest, TimelinePage
 from gateway.runs.waiter import RunWaiter
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.paging import Page, PageRequest
-from gateway.webhooks.dispatcher import build_dispatcher
 from gateway.webhooks.service import WebhookService
 from slipstream.workspace import Workspace
 
@@ -173,6 +172,10 @@ class _LocalSender:
 
     async def send_test(self, delivery_id: str) -> None:
         """Send a test event now, once, with the settings of this process."""
+        from gateway.webhooks.dispatcher import (  # noqa: PLC0415 - an HTTP client, for this only
+            build_dispatcher,
+        )
+
         workspace = self._workspace
         webhook_dispatcher = build_dispatcher(
             workspace.settings, workspace.db, workspace.services.secret_box

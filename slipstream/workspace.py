@@ -56,7 +56,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         try:
             yield Workspace(settings=settings, db=db, services=services, profile=profile)
         finally:
-            await services.flow_processes.close()
+            await services.close()
     finally:
         await db.close()
 

@@ -22,7 +22,7 @@ from gateway.accounts.setup import SetupService
 from gateway.accounts.users import UserService
 from gateway.auth.access import CurrentSession, Manager, Sender, same_origin
 from gateway.auth.csrf import csrf_token
-from gateway.auth.request_credentials import SECURE_SESSION_COOKIE, SESSION_COOKIE, session_token
+from gateway.auth.session_cookie import SECURE_SESSION_COOKIE, SESSION_COOKIE, session_token
 from gateway.auth.sessions import NewSession, SessionService
 from gateway.dependencies import from_app
 from gateway.operations import BodyLimit, DocumentedRouter

@@ -16,8 +16,9 @@ from gateway.auth.authentication import Authentication
 from gateway.auth.identity import Identity, Scope, check_administers
 from gateway.auth.metrics_access import MetricsAccess
 from gateway.auth.proxies import TrustedProxies
-from gateway.auth.request_credentials import SESSION_COOKIE, presented_key, session_token
+from gateway.auth.request_credentials import presented_key
 from gateway.auth.security_schemes import BEARER_KEY, HEADER_KEY, SESSION
+from gateway.auth.session_cookie import SESSION_COOKIE, session_token
 from gateway.dependencies import from_app, service_of
 from gateway.errors import GatewayError
 from gateway.limits.rate_limiter import PollLimit

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from gateway.auth.csrf import check_csrf, check_same_origin
 from gateway.auth.identity import Identity
 from gateway.auth.key_authenticator import KeyAuthenticator
-from gateway.auth.request_credentials import session_token
+from gateway.auth.session_cookie import session_token
 from gateway.auth.sessions import SessionService
 from gateway.errors import GatewayError
 from protos.errors import ErrorCode

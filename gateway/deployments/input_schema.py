@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from gateway.deployments.fast_plan import FastInput
 from gateway.deployments.input_tensors import input_tensors
+from gateway.deployments.settings import SchemaSource
 from gateway.flows.plan import compile_plan
 from gateway.flows.spec import input_config, parse_flow
 from gateway.models.pins import Pin, TensorSpec
@@ -27,15 +27,6 @@ TENSOR_HINT = "x-tensor"
 
 # Any, throughout: JSON
 Json = dict[str, Any]
-
-
-class SchemaSource(StrEnum):
-    """Where a schema comes from."""
-
-    FLOW = "flow"
-    """The `api_input` has it."""
-    MODELS = "models"
-    """It is derived from the signatures of the models that receive values of the input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

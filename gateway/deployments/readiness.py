@@ -15,7 +15,7 @@ from gateway.auth.model_access import load_model_user
 from gateway.fleet.states import Desired, State
 from gateway.storage.clock import now
 from gateway.storage.tables import InferenceServer, Model
-from gateway.upstream.servers import FAILED_TO_LOAD
+from gateway.upstream.reasons import FAILED_TO_LOAD
 
 Pins = Mapping[str, Any]
 """Node id → pinned model version, as `DeploymentVersion.models`. Any: JSON."""

@@ -177,3 +177,12 @@ class SettingsChange(TypedDict, total=False):
     limits: dict[str, int | None] | None
     """Only the given members change; a None member, or None in place of all, removes limits."""
     cors_origins: list[str] | None
+
+
+class SchemaSource(StrEnum):
+    """Where a schema comes from."""
+
+    FLOW = "flow"
+    """The `api_input` has it."""
+    MODELS = "models"
+    """It is derived from the signatures of the models that receive values of the input."""

@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 
 from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
-from gateway.deployments.input_tensors import input_tensors
 from gateway.deployments.live_deployment import read_pins
 from gateway.errors import GatewayError
 from gateway.flows.flow_check import check_flow
@@ -192,6 +191,10 @@ class RecordedInput:
             given = orjson.loads(input_data)
             written = self.plan.selection.write(given)
         checked = await self.plan.check_input(written, processes.evaluator(profile_id), deadline)
+        from gateway.deployments.input_tensors import (  # noqa: PLC0415 - numpy, for this only
+            input_tensors,
+        )
+
         tensors = input_tensors(self.spec, self.plan, self.pins)
         await tensors.check(given, checked, parser, profile_id, deadline)
         return checked

@@ -8,9 +8,9 @@ from typing import Any, Self, cast
 from pydantic import BaseModel, ConfigDict
 
 from gateway.deployments.diff import Difference
-from gateway.deployments.input_schema import SchemaSource, describe_input
 from gateway.deployments.live_deployment import read_pins
 from gateway.deployments.schemas import PinnedModel, pinned_models
+from gateway.deployments.settings import SchemaSource
 from gateway.deployments.snapshots import VersionNote
 from gateway.deployments.versions import NoteChange, VersionView
 from gateway.flows.schemas import Nodes
@@ -92,6 +92,10 @@ class VersionOut(VersionSummary):
     @classmethod
     def of(cls, version: VersionView) -> Self:
         """Return the version as it is sent."""
+        from gateway.deployments.input_schema import (  # noqa: PLC0415 - numpy, for this only
+            describe_input,
+        )
+
         graph = version.row.definition
         expected = describe_input(graph, read_pins(version.row))
         values = {

@@ -10,7 +10,6 @@ from typing import Any
 
 from gateway.auth.identity import Identity
 from gateway.body_parsing.parser import BodyParser
-from gateway.deployments.input_tensors import input_tensors
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.deployments.snapshots import FlowSnapshot, RecordedInput, pin_models
 from gateway.drafts.draft_flow import DraftFlow
@@ -179,6 +178,10 @@ class FlowTester:
         evaluator, deadline = self._processes.evaluator(profile_id), monotonic() + _CHECK_SECONDS
         checked = await plan.check_input(plan.selection.write(given), evaluator, deadline)
         if test.selection.is_all:
+            from gateway.deployments.input_tensors import (  # noqa: PLC0415 - numpy, for this only
+                input_tensors,
+            )
+
             tensors = input_tensors(spec, plan, pins)
             await tensors.check(given, checked, self._parser, profile_id, deadline)
         return checked

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.models.pins import TensorSpec
-from protos.datatypes import DATATYPES
 from protos.non_finite import NON_FINITE
 
 _MAX_DEPTH = 12
@@ -77,6 +76,8 @@ def _type_of_kind(kind: object, schema: dict[str, Any], depth: int) -> str:
 def _type_of_tensor(spec: TensorSpec) -> str:
     if spec.shape is None:
         return "unknown"
+    from protos.datatypes import DATATYPES  # noqa: PLC0415 - numpy, for this only
+
     datatype = DATATYPES[spec.datatype]
     element = "string"
     if datatype.size:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -17,7 +17,9 @@ from gateway.fleet.store import ServerSettings
 from gateway.storage.paging import Page
 from gateway.storage.tables import InferenceServer
 from gateway.upstream.seen_state import SeenState
-from gateway.upstream.servers import InferenceServers
+
+if TYPE_CHECKING:  # commands show rows without the clients of inference servers
+    from gateway.upstream.servers import InferenceServers
 
 _MAX_IDLE_SECONDS = 365 * 86_400
 _MAX_RUN_SECONDS = 7 * 86_400

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, with_config
 
@@ -15,10 +15,12 @@ from gateway.models.summaries import ModelSummary
 from gateway.storage.paging import Page
 from gateway.storage.tables import InferenceServer
 from gateway.upstream.seen_state import SeenState
-from gateway.upstream.servers import InferenceServers
 from model_store.graph import GraphEdge, GraphNode, ModelGraph
 from model_store.manifest import PLATFORM, File, Manifest, RowProof, TensorSpec
 from model_store.servable import ModelWarning, warnings_of
+
+if TYPE_CHECKING:  # commands show rows without the clients of inference servers
+    from gateway.upstream.servers import InferenceServers
 
 
 class ModelOut(BaseModel):

@@ -12,7 +12,8 @@ import orjson
 
 from gateway.auth.identity import Identity
 from gateway.auth.proxies import TrustedProxies
-from gateway.auth.request_credentials import presented_key, session_token
+from gateway.auth.request_credentials import presented_key
+from gateway.auth.session_cookie import session_token
 from gateway.body_parsing.parser import LARGE_BODY_BYTES, BodyParser
 from gateway.errors import GatewayError
 from gateway.ids import new_id, request_id_of

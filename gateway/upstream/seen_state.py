@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from gateway.storage.clock import now
 from gateway.storage.tables import InferenceServer
-from gateway.upstream.servers import InferenceServers
+
+if TYPE_CHECKING:  # commands show rows without the clients of inference servers
+    from gateway.upstream.servers import InferenceServers
 
 
 class SeenState(NamedTuple):

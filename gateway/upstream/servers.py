@@ -15,6 +15,7 @@ from gateway.upstream.connector import UNRESPONSIVE_SECONDS, ServerConnector
 from gateway.upstream.crashes import CrashWatch
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.upstream.inference_stream import InferenceStreamClient
+from gateway.upstream.reasons import FAILED_TO_LOAD
 from protos.errors import ErrorCode
 
 _SLOW_RATIO = 4.0
@@ -25,7 +26,6 @@ _SLOW_CALLS = 32
 """It counts as if it had so many more calls in flight."""
 _CLOSE_SECONDS = 2.0
 """More than the end of a connection takes, when its calls have ended."""
-FAILED_TO_LOAD = "the model failed to load"
 _DEFAULT_BOOT_SECONDS = 5.0
 """The assumed duration of a boot until one has been measured; then that it takes as long again,"""
 _MAX_GUESS_SECONDS = 60.0

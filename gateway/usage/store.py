@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,7 +14,9 @@ from gateway.storage.database import Database
 from gateway.storage.sql import InList, TextList, dialect_insert
 from gateway.storage.usage_tables import UsageDay, UsageMinute
 from gateway.usage.counts import Counts
-from gateway.usage.minute_bucket import BucketKey, BucketSnapshot
+
+if TYPE_CHECKING:  # numpy, which the gateway counts with, is not needed to read what it wrote
+    from gateway.usage.minute_bucket import BucketKey, BucketSnapshot
 
 MINUTES = cast("sa.Table", UsageMinute.__table__)
 DAYS = cast("sa.Table", UsageDay.__table__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from sqlalchemy import delete, select
@@ -10,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
 from gateway.ids import new_id
-from gateway.outbound.http import GuardedHttpClient
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookEndpoint
 from gateway.webhooks import statements as sql
@@ -25,9 +25,12 @@ _RESOLVE_SECONDS = 5.0
 class EndpointLifecycle:
     """Creates, updates and deletes a deployment's endpoint in the transaction that saves it."""
 
-    def __init__(self, secret_box: SecretBox, http: GuardedHttpClient) -> None:
+    def __init__(
+        self, secret_box: SecretBox, check_target: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """`check_target` is `GuardedHttpClient.check`."""
         self._secret_box = secret_box
-        self._http = http
+        self._check_target = check_target
 
     async def check_url(self, url: str | None) -> None:
         """Check that `url` may be called, if there is one. Before any transaction: it resolves.
@@ -42,7 +45,7 @@ class EndpointLifecycle:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_RESOLVE_SECONDS):
-                    await self._http.check(url)
+                    await self._check_target(url)
         except GatewayError as error:
             if error.code is ErrorCode.BLOCKED_TARGET:
                 message = f"callback_{error.message}"

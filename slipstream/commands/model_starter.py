@@ -7,8 +7,6 @@ from typing import Annotated
 import orjson
 import typer
 
-from gateway.deployments.starter import starter_of
-from gateway.deployments.starter_router import StarterOut
 from slipstream import options
 from slipstream.session import open_session
 
@@ -33,6 +31,10 @@ def starter(
 
     $ slipstream models starter churn | slipstream flows create -
     """
+    # numpy, which no other command on models needs
+    from gateway.deployments.starter import starter_of  # noqa: PLC0415
+    from gateway.deployments.starter_schemas import StarterOut  # noqa: PLC0415
+
     with open_session(state, as_json=as_json) as session:
         pin = session.run(session.services.models.pin(None, name, version))
         made = StarterOut.of(starter_of(pin, version))

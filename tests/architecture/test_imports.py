@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,10 +16,10 @@ LEAN = ("inference_server", "model_store", "telemetry", "protos", "transport")
 REFUSED = ("fastapi", "starlette", "celery", "sqlalchemy", "rich", "gateway", "slipstream")
 DEVELOPERS_ONLY = ("protos.generate",)
 
-IMPORT_ALL = """
-import importlib, sys
+REFUSE = """
+import sys
 
-refused, wanted = (argument.split(",") for argument in sys.argv[1:])
+refused = sys.argv.pop(1).split(",")
 
 class Refuser:
     def find_spec(self, name, path=None, target=None):
@@ -27,9 +28,19 @@ class Refuser:
         return None
 
 sys.meta_path.insert(0, Refuser())
+"""
+
+IMPORT_ALL = f"""{REFUSE}
+import importlib
+wanted = sys.argv[1].split(",")
 for name in wanted:
     importlib.import_module(name)
 print(len(wanted))
+"""
+
+RUN_COMMAND = f"""{REFUSE}
+from slipstream.__main__ import main
+main()
 """
 
 LIST_IMPORTED = """
@@ -80,3 +91,13 @@ def test_a_gateways_port_answers_before_anything_heavy_is_imported(module: str) 
     assert {"gateway", "orjson"} <= imported
     heavy = {"fastapi", "starlette", "pydantic", "sqlalchemy", "alembic", "grpc", "google"}
     assert not imported & (heavy | {"numpy", "onnxruntime", "structlog", "model_store"})
+
+
+@pytest.mark.parametrize("command", ["deployments", "keys", "models", "runs"])
+def test_lists_import_neither_clients_nor_numbers(command: str, tmp_path: Path) -> None:
+    state = ("--state", str(tmp_path))
+    made = run(RUN_COMMAND, "numpy", "migrate", *state)
+    assert made.returncode == 0, made.stderr
+    heavy = "numpy,aiohttp,fastapi,starlette,google,ml_dtypes,celery,grpc,jinja2,alembic"
+    listed = run(RUN_COMMAND, heavy, command, "list", *state)
+    assert listed.returncode == 0, listed.stderr

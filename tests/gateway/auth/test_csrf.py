@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.auth.csrf import check_csrf, check_same_origin, csrf_token
-from gateway.auth.request_credentials import session_token
+from gateway.auth.session_cookie import session_token
 from gateway.errors import GatewayError
 
 TOKEN = "t" * 43

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.auth.identity import Role
-from gateway.auth.request_credentials import SESSION_COOKIE
+from gateway.auth.session_cookie import SESSION_COOKIE
 from gateway.settings import Settings
 from tests.gateway.private_model import following_gateway
 from tests.gateway.served_gateway import ServedGateway
