@@ -18,7 +18,7 @@ from gateway.deployments.server_preparation import ServerPreparation
 from gateway.deployments.snapshots import NO_NOTE, Snapshotter, VersionNote, models_of
 from gateway.deployments.version_pruning import prune_versions
 from gateway.errors import GatewayError
-from gateway.fleet.store import keep
+from gateway.fleet.deployed_servers import keep
 from gateway.flows.store import find_flow
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database

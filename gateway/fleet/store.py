@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import TypedDict, Unpack
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.auth.model_access import ModelUser, load_model_user
 from gateway.errors import GatewayError
 from gateway.fleet.audit_events import desired_fields, record_server
+from gateway.fleet.deployed_servers import lock_servers
 from gateway.fleet.hosts import IS_ALIVE
 from gateway.fleet.spread import surplus
 from gateway.fleet.states import Batching, Desired, NeededBy, Phase, State, check_transition
@@ -388,34 +389,6 @@ async def start_missing(
             with suppress(IntegrityError):  # another process has inserted the row meanwhile
                 async with session.begin_nested():
                     await insert_server(session, model, version, flow_id, {}, by=by)
-
-
-async def lock_servers(
-    session: AsyncSession, models: Collection[tuple[str, int]]
-) -> Sequence[InferenceServer]:
-    """Return the servers of model versions, locked until the caller's transaction ends."""
-    servers = (
-        select(InferenceServer)
-        .where(tuple_(InferenceServer.model, InferenceServer.version).in_(models))
-        .order_by(InferenceServer.id)
-        .with_for_update()
-    )
-    return (await session.execute(servers)).scalars().all()
-
-
-async def keep(session: AsyncSession, models: Collection[tuple[str, int]]) -> None:
-    """Note, in the caller's transaction, that a deployment is about to call model versions."""
-    for server in await lock_servers(session, models):
-        if server.needed_by == NeededBy.NOTHING:
-            server.needed_by = NeededBy.DEPLOYMENT
-            record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
-
-
-def release(session: AsyncSession, server: InferenceServer) -> None:
-    """Let a server sleep that no deployment calls now, unless a person has asked for it."""
-    if server.needed_by == NeededBy.DEPLOYMENT:
-        server.needed_by = NeededBy.NOTHING
-        record_change(session, ChangeKind.INFERENCE_SERVER, server.id)
 
 
 async def delete_stopped(session: AsyncSession, model: str, version: int) -> None:

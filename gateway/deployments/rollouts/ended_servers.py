@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.deployments.settings import DeploymentStatus
 from gateway.deployments.snapshots import models_of
-from gateway.fleet.store import lock_servers, release
+from gateway.fleet.deployed_servers import lock_servers, release
 from gateway.models.called_versions import CALLED_VERSIONS, pin
 from gateway.storage.tables import Deployment, DeploymentVersion, Rollout
 

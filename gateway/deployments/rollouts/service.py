@@ -27,7 +27,7 @@ from gateway.deployments.snapshots import (
 )
 from gateway.deployments.version_pruning import prune_versions
 from gateway.errors import GatewayError
-from gateway.fleet.store import keep
+from gateway.fleet.deployed_servers import keep
 from gateway.ids import new_id
 from gateway.storage.changes import ChangeKind, record_change
 from gateway.storage.database import Database
