@@ -55,7 +55,7 @@ async def gateway_metrics(state: Path) -> list[Metric]:
     settings = Settings(state=state)
     await migrate(settings.database)
     container = Container(settings)
-    container.execution.metrics.set_counts({}, 0)
+    container.execution.metrics.set_counts({}, (), 0)
     try:
         collectors: list[Collector] = [*container.metric_collectors(), DeploymentInfo()]
         return [metric for each in collectors for metric in each.collect()]
