@@ -80,9 +80,7 @@ def configure(level: str, *, process: str, log_format: str = "auto") -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.getLogger("alembic").setLevel("WARNING")  # logs routine lines at every start
-    logging.getLogger("aiosqlite").setLevel(
-        "INFO"
-    )  # at debug level it logs each query and its values
+    logging.getLogger("aiosqlite").setLevel("INFO")  # at debug, logs each query and its values
 
 
 def name_task(**about: object) -> None:
