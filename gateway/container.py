@@ -31,7 +31,9 @@ from gateway.deployments.metrics_cleanup import MetricsCleanup
 from gateway.deployments.rollouts.watch import RolloutWatch
 from gateway.drafts.flow_tests import FlowTester
 from gateway.execution.build import build_execution
+from gateway.execution.tracing import dropped_spans, open_tracer
 from gateway.fast_path.accounting import Accounting
+from gateway.fast_path.call_spans import CallSpans
 from gateway.fast_path.deployment_call import CallServices
 from gateway.fast_path.recorder import RunRecorder
 from gateway.fast_path.routes import RouteResolver
@@ -160,6 +162,7 @@ class Container:
             settings, self.db, self.services.secret_box, registry=registry
         )
         self.webhooks = WebhookService(self.db, self.services.secret_box, self.webhook_dispatcher)
+        self.tracer = open_tracer(settings, "slipstream-gateway", dropped_spans(registry))
         self.execution = build_execution(
             settings,
             self.db,
@@ -168,6 +171,7 @@ class Container:
             self.metrics,
             webhooks=self.webhook_dispatcher,
             processes=self.services.flow_processes,
+            tracer=self.tracer,
         )
         self.process_metrics = ProcessMetrics(
             registry, name, self.db, self.execution.launcher.publisher
@@ -214,7 +218,12 @@ class Container:
         self.call_watches = DeploymentWatches(WatchService(self.db, hasher), self.feed)
         self.live_updates = LiveUpdates(self.db, self.feed, session_idle=self.sessions.idle)
         self.accounting = Accounting(
-            self.metrics, self.usage.meter, self.key_usage, self.recorder, self.call_watches
+            self.metrics,
+            self.usage.meter,
+            self.key_usage,
+            self.recorder,
+            self.call_watches,
+            spans=None if self.tracer is None else CallSpans(self.tracer),
         )
         call_services = CallServices(
             resolver=RouteResolver(
@@ -341,6 +350,8 @@ class Container:
         await self.host_watch.stop()
         await self.limits.close()
         await self.process_metrics.stop()
+        if self.tracer is not None:
+            await self.tracer.close()
         await self.shared.close()
         await self.metrics_access.stop()
         self.services.passwords.close()

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from telemetry.control_groups import available_memory
 from telemetry.instruments import MAX_SERIES
 from telemetry.options import is_loopback
+from telemetry.traces import is_installed
 
 _STORE_URL = re.compile(r"file:///.*|(s3|gs|az)://[^/@?#]+(/[^@?#]*)?")
 _DRAIN_DELAY_SECONDS = 5.0
@@ -243,6 +244,11 @@ class Settings(BaseSettings):
     """Hours for which usage is kept by the minute; older usage is kept by the day."""
     usage_retention_days: int = Field(default=400, ge=3, le=3650)
     """Days that usage is kept."""
+    trace_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    """Base URL of an OTLP/HTTP collector that gets traces, such as http://127.0.0.1:4318. Needs the
+    extra `traces`. Default: no traces."""
+    trace_sample_rate: float = Field(default=0.01, ge=0, le=1)
+    """Share of the calls that are traced, if they have no `traceparent`, which says it else."""
     log_level: str = "info"
     """debug, info, warning or error."""
     log_format: Literal["auto", "text", "json"] = "auto"
@@ -307,6 +313,13 @@ class Settings(BaseSettings):
             if file:
                 read[name] = _content(name, file)
         return {**given, **read}
+
+    @field_validator("trace_endpoint")
+    @classmethod
+    def _check_trace_endpoint(cls, given: str | None) -> str | None:
+        if given is not None and not is_installed():
+            raise ValueError("needs the extra `traces`: pip install 'slipstream[traces]'")
+        return given
 
     @field_validator("model_store")
     @classmethod

@@ -29,7 +29,7 @@ COMMAND = (
 )
 LOCKS: dict[str, tuple[str, ...]] = {
     # The project itself is built without isolation, by what the lock has.
-    "dev.lock": ("--group", "build", "--group", "dev"),
+    "dev.lock": ("--group", "build", "--group", "dev", "--extra", "traces"),
     "run.lock": ("--group", "build", "--constraint", "requirements/dev.lock"),
     "bench.lock": ("--group", "bench", "--constraint", "requirements/dev.lock"),
     "console.lock": ("--group", "console", "--constraint", "requirements/dev.lock"),

@@ -34,6 +34,7 @@ from gateway.storage.database import Database
 from gateway.upstream.servers import InferenceServers
 from gateway.webhooks.dispatcher import WebhookDispatcher
 from gateway.webhooks.outbox import WebhookOutbox
+from telemetry.traces import Tracer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,7 @@ class Execution:
     retention: Retention
     http: GuardedHttpClient
     commits: CommitSignal
+    tracer: Tracer | None
 
     async def start(self) -> None:
         """Start publishing, executing, waiting and sweeping."""
@@ -98,6 +100,7 @@ def build_execution(
     *,
     webhooks: WebhookDispatcher,
     processes: FlowProcesses,
+    tracer: Tracer | None,
 ) -> Execution:
     """Wire the parts; raise BrokerError if the broker's URL is invalid."""
     outbox = WebhookOutbox(feed, public_url=settings.public_url, on_written=webhooks.wake)
@@ -115,6 +118,7 @@ def build_execution(
         owner=lease_owner_name("gateway"),
         max_output_bytes=settings.max_body_bytes,
         on_node=gateway_metrics.observe_node,
+        tracer=tracer,
     )
     pool = RunPool(executor, size=settings.server_runs)
     broker = parse_broker_url(
@@ -157,4 +161,5 @@ def build_execution(
         retention=retention,
         http=http,
         commits=db.commits,
+        tracer=tracer,
     )

@@ -11,7 +11,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from time import monotonic
+from time import monotonic, time
 from typing import Any, TypeVar
 
 import orjson
@@ -24,6 +24,7 @@ from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.held_run import HeldRun, LeasedHttpClient
 from gateway.execution.inference_client import PinnedModels
 from gateway.execution.progress import ProgressReporter
+from gateway.execution.tracing import record_run
 from gateway.flows import engine
 from gateway.flows.json_output import dump_json
 from gateway.flows.plan import FlowPlan
@@ -37,7 +38,8 @@ from gateway.runs.store import RunStore
 from gateway.storage.failures import log_failure
 from gateway.upstream.servers import InferenceServers
 from protos.errors import ErrorCode
-from telemetry.logs import logger, reason_of
+from telemetry.logs import logger, name_task, reason_of
+from telemetry.traces import Tracer, continued
 
 _POLL_SECONDS = 0.25
 """Interval of looking for cancelled runs. Runs younger than that are not looked at."""
@@ -80,6 +82,7 @@ class RunExecutor:
         owner: str,
         max_output_bytes: int,
         on_node: Callable[[str, str, float], None] | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """Execute runs as `owner`.
 
@@ -87,6 +90,7 @@ class RunExecutor:
         type, and the seconds that it took.
         """
         self._store = store
+        self._tracer = tracer
         self._compiled_flows = compiled_flows
         self._servers = servers
         self._http = http
@@ -178,8 +182,15 @@ class RunExecutor:
             await self._release([(claim.run_id, claim.attempt)])
             return
         held = self._held[claim.run_id] = HeldRun.of(claim)
+        trace = None if self._tracer is None else continued(claim.traceparent)
+        if trace is not None:
+            held.traceparent = trace.traceparent
+            name_task(trace_id=f"{trace.trace_id:032x}")
+        began = time()
         try:
             result = await self._execute(claim, held)
+            if self._tracer is not None and trace is not None:
+                record_run(self._tracer, trace, claim, result, began)
             if self._handing_back and result.status is RunStatus.CANCELLED:
                 return  # `hand_back` writes the row
             await _retry_while_database_is_away(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 from gateway.outbound.http import GuardedHttpClient
@@ -32,6 +32,8 @@ class HeldRun:
     """Its execution has ended."""
     written: bool = False
     """Its row has the result."""
+    traceparent: str | None = None
+    """Sent to HTTP services, whose spans are below the run's; None: it is not traced."""
     _renewed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -63,6 +65,9 @@ class LeasedHttpClient:
 
     async def send(self, call: OutboundRequest, deadline: float) -> OutboundResponse:
         """See HttpPort. Waiting for the lease takes nothing of the node's time."""
+        traceparent = self._run.traceparent
+        if traceparent is not None:
+            call = replace(call, headers={**call.headers, "traceparent": traceparent})
         while True:
             began = monotonic()
             await self._run.lease()

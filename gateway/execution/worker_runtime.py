@@ -7,6 +7,7 @@ from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor
 from gateway.execution.lease_owner import lease_owner_name
 from gateway.execution.model_connections import ModelConnections
+from gateway.execution.tracing import open_tracer
 from gateway.flows.processes import build_flow_processes
 from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.storage_quota import StorageLimits, StorageQuota
@@ -14,7 +15,7 @@ from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.webhooks.outbox import WebhookOutbox
-from telemetry.instruments import Registry
+from telemetry.instruments import Counter, Registry
 
 
 class WorkerRuntime:
@@ -27,6 +28,8 @@ class WorkerRuntime:
             settings.webhook_allow, allow_http=settings.webhook_allow_http
         )
         self._processes = build_flow_processes(settings, ChildMetrics(Registry()))
+        # No metric of it: a worker's child has no endpoint. OpenTelemetry logs what is not sent.
+        self._tracer = open_tracer(settings, "slipstream-worker", Counter())
         outbox = WebhookOutbox(self._connections.feed, public_url=settings.public_url)
         self._executor = RunExecutor(
             RunStore(self._db, outbox=outbox, quota=StorageQuota(StorageLimits.of(settings))),
@@ -36,6 +39,7 @@ class WorkerRuntime:
             self._processes,
             owner=lease_owner_name("worker"),
             max_output_bytes=settings.max_body_bytes,
+            tracer=self._tracer,
         )
 
     async def start(self) -> None:
@@ -50,6 +54,8 @@ class WorkerRuntime:
     async def close(self) -> None:
         """Stop the executor and close all connections."""
         await self._executor.close()
+        if self._tracer is not None:
+            await self._tracer.close()
         await self._processes.close()
         await self._connections.close()
         await self._http.close()

@@ -13,6 +13,7 @@ from gateway.auth.key_usage import KeyUsageRecorder
 from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import ExecutionMode
 from gateway.fast_path.call_record import DeploymentCallRecord
+from gateway.fast_path.call_spans import CallSpans
 from gateway.fast_path.call_watches import CallWatches
 from gateway.fast_path.recorder import RunRecorder
 from gateway.fast_path.routes import ResolvedRoute
@@ -35,12 +36,15 @@ class Accounting:
         key_usage: KeyUsageRecorder,
         recorder: RunRecorder,
         watches: CallWatches,
+        *,
+        spans: CallSpans | None = None,
     ) -> None:
         self._metrics = metrics
         self._usage = usage
         self._key_usage = key_usage
         self._recorder = recorder
         self._watches = watches
+        self._spans = spans
         self._calls: list[DeploymentCallRecord] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -62,6 +66,8 @@ class Accounting:
         calls, self._calls = self._calls, []
         if self._watches.deployments:
             self._watches.take(calls)
+        if self._spans is not None:
+            self._spans.record(calls)
         by_route: dict[ResolvedRoute | None, list[DeploymentCallRecord]] = {}
         for call in calls:
             group = by_route.get(call.route)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.fast_path.routes import Resolution, ResolvedRoute
 from gateway.metrics import CallRecord
+from telemetry.traces import TraceContext
 
 
 class DeploymentCallRecord(CallRecord):
@@ -24,6 +25,8 @@ class DeploymentCallRecord(CallRecord):
     """When a version of a rollout was chosen for it, as which it counts; 0.0: none was."""
     is_failed_run = False
     """Whether it is a fast call that an inference server has failed, not one that was refused."""
+    trace: TraceContext | None = None
+    """Of its span; None: none was chosen while it was answered."""
     may_be_sampled = False
     """Whether it is a fast call that has succeeded and was answered without a run."""
 

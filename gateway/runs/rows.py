@@ -107,6 +107,7 @@ def claim_from_row(
         asked_at=asked_at,
         key_id=row.key_id,
         test=row.test,
+        traceparent=row.traceparent,
         refusal=refusal,
     )
 
@@ -147,6 +148,7 @@ def new_values(new: NewRun) -> RowValues:
         "key_id": new.key_id,
         "retry_of": new.retry_of,
         "request_id": new.request_id or "",
+        "traceparent": new.traceparent,
         "cancel_requested": False,
         "timeout_seconds": float(new.timeout_seconds),
         "retry_safe": new.retry_safe,
@@ -300,6 +302,7 @@ def initial_claim(new: NewRun, *, now: datetime, asked_at: float) -> Claim:
         asked_at=asked_at,
         key_id=new.key_id,
         test=new.test,
+        traceparent=new.traceparent,
     )
 
 

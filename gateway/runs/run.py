@@ -119,6 +119,8 @@ class NewRun:
     retry_of: str | None = None
     request_id: str | None = None
     """The id that the client gave the request; None: it has the one of `own_request_id`."""
+    traceparent: str | None = None
+    """The span that its spans are below, by W3C Trace Context; None: it is not traced."""
     concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
     """Limits of concurrent runs that this run is subject to."""
     draft: bytes | None = None
@@ -242,6 +244,8 @@ class Claim:
     """The key that started it."""
     test: bool = False
     """Whether its flow is a draft that is stored with it."""
+    traceparent: str | None = None
+    """See NewRun."""
     refusal: RunError | None = None
     """Why the run may not be executed: it ends with this error."""
 

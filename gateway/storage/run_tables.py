@@ -109,6 +109,8 @@ class RunRow(Listed):
     timeout_seconds: Mapped[float] = mapped_column(Float)
     request_id: Mapped[str | None] = mapped_column(String(128))
     """The id that the client gave the request that made it; "": it gave none; NULL: not kept."""
+    traceparent: Mapped[str | None] = mapped_column(String(55))
+    """The span that its spans are below, by W3C Trace Context; NULL: it is not traced."""
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcTime)
     retry_safe: Mapped[bool] = mapped_column(Boolean)
     """Whether it may be restarted after its worker was lost."""

@@ -13,6 +13,7 @@ from gateway.errors import GatewayError
 from gateway.execution.build import Execution
 from gateway.execution.compiled_flow import CompiledFlow
 from gateway.fast_path.body import parse_body, write_input
+from gateway.fast_path.call_spans import TRACEPARENT
 from gateway.fast_path.deployment_call import DeploymentCall
 from gateway.flows.input_validator import WrittenInput
 from gateway.ids import given_request_id
@@ -146,6 +147,7 @@ class _RunCall:
             idempotency=idempotency,
             concurrency_limits=route.concurrency_limits,
             request_id=given_request_id(call.headers),
+            traceparent=self._traceparent(),
         )
         owner = self._execution.launcher.initial_owner(new.type, mode)
         try:
@@ -154,6 +156,14 @@ class _RunCall:
             if error.code is ErrorCode.TOO_MANY_RUNS and route.rate_limit is not None:
                 route.rate_limit.count_rejection(error)
             raise
+
+    def _traceparent(self) -> str | None:
+        """Choose the call's span, below which the run's are. Items of batches have none."""
+        call, tracer = self._call, self._execution.tracer
+        if tracer is None or not call.is_request:
+            return None
+        call.trace = tracer.begin(call.headers.get(TRACEPARENT))
+        return call.trace.traceparent
 
     async def _wait(self, created: CreatedRun, wait_seconds: float | None) -> Run:
         """Return the run when it has ended, or as it is after `wait_seconds` or the timeout.

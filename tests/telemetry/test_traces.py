@@ -1,0 +1,74 @@
+"""The identity of spans, and a collector that does not answer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from telemetry import traces
+from telemetry.instruments import Counter
+from telemetry.traces import UNSAMPLED, Tracer, continued
+from tests.trace_collector import collecting
+
+GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_span_is_below_the_one_of_the_traceparent() -> None:
+    found = continued(GIVEN)
+    assert found is not None
+    assert found.parent_id == 0xB7AD6B7169203331
+    again = continued(found.traceparent)
+    assert again is not None
+    assert (again.trace_id, again.parent_id) == (found.trace_id, found.span_id)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+        f"ff{GIVEN[2:]}",
+        GIVEN.upper(),
+        f"00-{'0' * 32}-b7ad6b7169203331-01",
+        f"00-0af7651916cd43dd8448eb211c80319c-{'0' * 16}-01",
+        f"{GIVEN[:-2]}00",
+    ],
+)
+def test_a_traceparent_that_is_not_valid_or_not_sampled_is_not_continued(wrong: str) -> None:
+    assert continued(wrong) is None
+
+
+async def test_a_collector_that_hangs_costs_spans_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traces, "_MAX_WAITING", traces._MAX_BATCH)
+    monkeypatch.setattr(traces, "_CLOSE_SECONDS", 0.0)
+    dropped = Counter()
+    with collecting(hangs=True) as collector:
+        tracer = Tracer(collector.url, sample_rate=1.0, service="test", dropped=dropped)
+        for _ in range(traces._MAX_BATCH + 3):
+            tracer.record(tracer.begin(None), "call", 1.0, 2.0)
+        assert dropped.value == 3
+        assert collector.asked.wait(60)
+        tracer.record(tracer.begin(None), "call", 1.0, 2.0)
+        assert dropped.value == 4
+        await tracer.close()
+
+
+async def test_the_sample_rate_is_for_calls_that_do_not_say_it() -> None:
+    with collecting() as collector:
+        tracer = Tracer(collector.url, sample_rate=0.0, service="test", dropped=Counter())
+        assert tracer.begin(None) is UNSAMPLED
+        assert tracer.begin(b"nonsense") is UNSAMPLED
+        assert tracer.begin(f"{GIVEN[:-2]}00".encode()) is UNSAMPLED
+        assert tracer.begin(GIVEN.encode()).trace_id == 0x0AF7651916CD43DD8448EB211C80319C
+        await tracer.close()
+
+
+@pytest.mark.processes
+def test_nothing_of_opentelemetry_is_imported_without_a_tracer() -> None:
+    program = (
+        "import sys, gateway.container; "
+        "assert not any(name.startswith('opentelemetry.sdk') for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,68 @@
+"""A collector of traces that listens on loopback and decodes what OTLP/HTTP sends."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+
+class TraceCollector:
+    """What has been received."""
+
+    def __init__(self, url: str, answers: threading.Event) -> None:
+        self.url = url
+        self.answers = answers
+        """While it is not set, requests are read and get no response."""
+        self.asked = threading.Event()
+        self.bodies: list[bytes] = []
+
+    def spans(self, trace_id: str | None = None) -> list[Span]:
+        """Return the spans so far, of one trace or all."""
+        found = []
+        for body in self.bodies:
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                for scope in resource.scope_spans:
+                    found += scope.spans
+        return [span for span in found if trace_id in {None, span.trace_id.hex()}]
+
+
+@contextmanager
+def collecting(*, hangs: bool = False) -> Iterator[TraceCollector]:
+    """Yield a collector, which with `hangs` answers nothing until the end."""
+    answers = threading.Event()
+    if not hangs:
+        answers.set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            collector.asked.set()
+            answers.wait()
+            assert self.path == "/v1/traces"
+            collector.bodies.append(body)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    collector = TraceCollector(f"http://127.0.0.1:{server.server_port}", answers)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield collector
+    finally:
+        answers.set()
+        server.shutdown()
+        server.server_close()
