@@ -158,11 +158,11 @@ class Container:
 
         self.deployment_cache = DeploymentCache(self.db, self.feed)
         self.metrics_cleanup = MetricsCleanup(self.db, self.feed, self.metrics, self.shared)
+        self.tracer = open_tracer(settings, "slipstream-gateway", dropped_spans(registry))
         self.webhook_dispatcher = build_dispatcher(
-            settings, self.db, self.services.secret_box, registry=registry
+            settings, self.db, self.services.secret_box, registry=registry, tracer=self.tracer
         )
         self.webhooks = WebhookService(self.db, self.services.secret_box, self.webhook_dispatcher)
-        self.tracer = open_tracer(settings, "slipstream-gateway", dropped_spans(registry))
         self.execution = build_execution(
             settings,
             self.db,

@@ -17,6 +17,7 @@ from telemetry.options import is_loopback
 from telemetry.traces import is_installed
 
 _STORE_URL = re.compile(r"file:///.*|(s3|gs|az)://[^/@?#]+(/[^@?#]*)?")
+_HTTP_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _DRAIN_DELAY_SECONDS = 5.0
 """As long as usual clients use an idle connection again: httpx, Node, HAProxy."""
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
@@ -244,7 +245,7 @@ class Settings(BaseSettings):
     """Hours for which usage is kept by the minute; older usage is kept by the day."""
     usage_retention_days: int = Field(default=400, ge=3, le=3650)
     """Days that usage is kept."""
-    trace_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    trace_endpoint: str | None = None
     """Base URL of an OTLP/HTTP collector that gets traces, such as http://127.0.0.1:4318. Needs the
     extra `traces`. Default: no traces."""
     trace_sample_rate: float = Field(default=0.01, ge=0, le=1)
@@ -317,6 +318,8 @@ class Settings(BaseSettings):
     @field_validator("trace_endpoint")
     @classmethod
     def _check_trace_endpoint(cls, given: str | None) -> str | None:
+        if given is not None and not _HTTP_URL.fullmatch(given):
+            raise ValueError("expected the URL of an OTLP/HTTP collector: http://host:4318")
         if given is not None and not is_installed():
             raise ValueError("needs the extra `traces`: pip install 'slipstream[traces]'")
         return given

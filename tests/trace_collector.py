@@ -24,7 +24,7 @@ class TraceCollector:
 
     def spans(self, trace_id: str | None = None) -> list[Span]:
         """Return the spans so far, of one trace or all."""
-        found = []
+        found: list[Span] = []
         for body in self.bodies:
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 for scope in resource.scope_spans:

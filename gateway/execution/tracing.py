@@ -6,10 +6,14 @@ from time import time
 
 import orjson
 
+from gateway.flows.spec import NodeType
 from gateway.runs.run import Claim, RunResult, RunStatus
 from gateway.settings import Settings
 from telemetry.instruments import Counter, Registry
 from telemetry.traces import TraceContext, Tracer
+
+_CALLS = frozenset({NodeType.INFERENCE, "http_request"})
+"""Nodes that call something else."""
 
 
 def dropped_spans(registry: Registry) -> Counter:
@@ -56,6 +60,7 @@ def record_run(
             began + started,
             began + started + (node.get("duration_seconds") or 0.0),
             attributes={"slipstream.node.id": node_id, "slipstream.node.type": node["type"]},
+            kind="client" if node["type"] in _CALLS else "internal",
             error="flow_failed" if node["status"] == "failed" else None,
         )
     tracer.record(

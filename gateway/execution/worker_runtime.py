@@ -54,9 +54,9 @@ class WorkerRuntime:
     async def close(self) -> None:
         """Stop the executor and close all connections."""
         await self._executor.close()
-        if self._tracer is not None:
-            await self._tracer.close()
         await self._processes.close()
         await self._connections.close()
         await self._http.close()
         await self._db.close()
+        if self._tracer is not None:
+            await self._tracer.close()

@@ -37,6 +37,8 @@ class ClaimedDelivery:
     """Encrypted; the newest first, then the previous one during the overlap after a rotation."""
     endpoint_failing: bool
     """Whether its endpoint's last attempt had failed."""
+    traceparent: str | None = None
+    """Of its run's call; None: it is not traced."""
     is_test: bool = False
     """Sent once, and not counted in the endpoint's health."""
 

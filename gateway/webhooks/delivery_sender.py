@@ -21,6 +21,7 @@ from gateway.webhooks.signature import (
 )
 from gateway.webhooks.states import AttemptResult
 from protos.errors import ErrorCode
+from telemetry.traces import Tracer, continued
 
 _USER_AGENT = "flow-deploy-webhooks/1"
 _MAX_READ_BYTES = 64 * 1024
@@ -36,18 +37,50 @@ class DeliverySender:
     """Signs a delivery, posts it, and classifies the response."""
 
     def __init__(
-        self, http: GuardedHttpClient, secret_box: SecretBox, *, timeout_seconds: float
+        self,
+        http: GuardedHttpClient,
+        secret_box: SecretBox,
+        *,
+        timeout_seconds: float,
+        tracer: Tracer | None = None,
     ) -> None:
         self._http = http
         self._secret_box = secret_box
         self._timeout_seconds = timeout_seconds
+        self._tracer = tracer
 
     async def send(self, claimed: ClaimedDelivery) -> DeliveryAttempt:
         """Return the result of one attempt; failures are results, not exceptions."""
+        trace = None if self._tracer is None else continued(claimed.traceparent)
+        if self._tracer is None or trace is None:
+            return await self._send(claimed, None)
+        attempt = await self._send(claimed, trace.traceparent)
+        began = attempt.started_at.timestamp()
+        attributes: dict[str, str | int] = {
+            "http.request.method": "POST",
+            "slipstream.webhook.event": claimed.event,
+            "slipstream.webhook.attempt": claimed.attempt,
+        }
+        if attempt.status_code is not None:
+            attributes["http.response.status_code"] = attempt.status_code
+        self._tracer.record(
+            trace,
+            "POST webhook",
+            began,
+            began + attempt.seconds,
+            kind="client",
+            attributes=attributes,
+            error=attempt.error_code,
+        )
+        return attempt
+
+    async def _send(self, claimed: ClaimedDelivery, traceparent: str | None) -> DeliveryAttempt:
         started_at, before = now(), time.monotonic()
         headers: dict[str, str] = {}
         try:
             headers = self._headers(claimed, int(started_at.timestamp()))
+            if traceparent is not None:
+                headers["traceparent"] = traceparent
             reply = await self._http.send(
                 OutboundRequest(
                     method="POST",

@@ -31,6 +31,7 @@ from gateway.webhooks.states import AttemptResult
 from gateway.webhooks.store import DeliveryStore
 from telemetry.instruments import Registry
 from telemetry.logs import logger
+from telemetry.traces import Tracer
 
 _LEASE_MARGIN_SECONDS = 15.0
 """Of a lease beyond the timeout: for the claim before the attempt, and its record after it."""
@@ -86,12 +87,16 @@ class WebhookDispatcher:
         secret_box: SecretBox,
         options: DispatcherOptions,
         metrics: WebhookMetrics,
+        *,
+        tracer: Tracer | None = None,
     ) -> None:
         """Send by `http`, which it closes."""
         self.store = store
         self.metrics = metrics
         self._http = http
-        self._sender = DeliverySender(http, secret_box, timeout_seconds=options.timeout_seconds)
+        self._sender = DeliverySender(
+            http, secret_box, timeout_seconds=options.timeout_seconds, tracer=tracer
+        )
         self._options = options
         self._wake = asyncio.Event()
         self._in_flight: Counter[str] = Counter()
@@ -224,12 +229,16 @@ def build_dispatcher(
     *,
     registry: Registry | None = None,
     options: DispatcherOptions | None = None,
+    tracer: Tracer | None = None,
 ) -> WebhookDispatcher:
     """Return a dispatcher for this event loop; `options` replace those of the settings."""
     options = options or DispatcherOptions.of(settings)
     return WebhookDispatcher(
         DeliveryStore(
-            db, lease_seconds=options.lease_seconds, disable_seconds=options.disable_seconds
+            db,
+            lease_seconds=options.lease_seconds,
+            disable_seconds=options.disable_seconds,
+            traced=tracer is not None,
         ),
         GuardedHttpClient(
             settings.webhook_allow,
@@ -239,4 +248,5 @@ def build_dispatcher(
         secret_box,
         options,
         WebhookMetrics(registry or Registry()),
+        tracer=tracer,
     )

@@ -10,6 +10,7 @@ from typing import cast
 
 import sqlalchemy as sa
 
+from gateway.storage.run_tables import RunRow
 from gateway.storage.sql import in_list, seconds_from_now, sql_literal
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -21,6 +22,7 @@ ENDPOINTS = cast("sa.Table", WebhookEndpoint.__table__)
 DELIVERIES = cast("sa.Table", WebhookDelivery.__table__)
 ATTEMPTS = cast("sa.Table", WebhookAttempt.__table__)
 _DEPLOYMENTS = cast("sa.Table", Deployment.__table__)
+_RUNS = cast("sa.Table", RunRow.__table__)
 _DAY_SECONDS = 86_400.0
 
 
@@ -125,6 +127,10 @@ HOLD_OTHERS = (
     .values(paused_until=seconds_from_now(seconds("lease_seconds")))
 )
 """While one attempt finds out whether the receiver has recovered."""
+
+TRACEPARENTS = sa.select(_RUNS.c.id, _RUNS.c.traceparent).where(
+    in_list(_RUNS.c.id, "run_ids"), _RUNS.c.traceparent.is_not(None)
+)
 
 ENDED_RUNS = sa.select(DELIVERIES.c.run_id).where(
     in_list(DELIVERIES.c.run_id, "run_ids"),

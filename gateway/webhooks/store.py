@@ -46,8 +46,14 @@ log = logger("gateway.webhooks")
 class DeliveryStore:
     """The deliveries of an installation."""
 
-    def __init__(self, db: Database, *, lease_seconds: float, disable_seconds: float) -> None:
-        """Disable endpoints that have only failed for `disable_seconds`."""
+    def __init__(
+        self, db: Database, *, lease_seconds: float, disable_seconds: float, traced: bool = False
+    ) -> None:
+        """Disable endpoints that have only failed for `disable_seconds`.
+
+        With `traced`, deliveries are claimed with the traces of their runs.
+        """
+        self._traced = traced
         self._db = db
         self._lease = {"lease_seconds": lease_seconds}
         self._disable_seconds = disable_seconds
@@ -85,7 +91,7 @@ class DeliveryStore:
                     held = {"of_endpoint": endpoint_id, **self._lease}
                     await session.execute(sql.HOLD_OTHERS, held)
             kept = await _without_superseded(session, claimed)
-            return await _addressed(session, kept)
+            return await _addressed(session, kept, traced=self._traced)
 
     async def claim_test(self, delivery_id: str) -> ClaimedDelivery:
         """Claim a test event, whatever the state of its endpoint."""
@@ -209,16 +215,27 @@ async def _without_superseded(session: AsyncSession, rows: Sequence[Row[Any]]) -
     return [row for row in rows if row.id not in over]
 
 
-async def _addressed(session: AsyncSession, rows: Sequence[Row[Any]]) -> list[ClaimedDelivery]:
-    """Return deliveries with their URL and secrets."""
+async def _addressed(
+    session: AsyncSession, rows: Sequence[Row[Any]], *, traced: bool = False
+) -> list[ClaimedDelivery]:
+    """Return deliveries with their URL and secrets, and if `traced` with their traces."""
     if not rows:
         return []
     values = {"endpoint_ids": sorted({row.endpoint_id for row in rows})}
     places = {row.id: row for row in await session.execute(sql.ADDRESSES, values)}
-    return [_claimed(row, places[row.endpoint_id]) for row in rows if row.endpoint_id in places]
+    traces: dict[str, str] = {}
+    run_ids = sorted({row.run_id for row in rows if row.run_id is not None}) if traced else []
+    if run_ids:
+        found = await session.execute(sql.TRACEPARENTS, {"run_ids": run_ids})
+        traces = {row.id: row.traceparent for row in found}
+    return [
+        _claimed(row, places[row.endpoint_id], traces.get(row.run_id))
+        for row in rows
+        if row.endpoint_id in places
+    ]
 
 
-def _claimed(row: Row[Any], place: Row[Any]) -> ClaimedDelivery:
+def _claimed(row: Row[Any], place: Row[Any], traceparent: str | None) -> ClaimedDelivery:
     secrets: tuple[bytes, ...] = (place.secret,)
     if place.overlaps and place.previous_secret is not None:
         secrets += (place.previous_secret,)
@@ -233,6 +250,7 @@ def _claimed(row: Row[Any], place: Row[Any]) -> ClaimedDelivery:
         url=place.callback_url or "",
         secrets=secrets,
         endpoint_failing=place.failures > 0,
+        traceparent=traceparent,
         is_test=row.event == TEST_EVENT,
     )
 

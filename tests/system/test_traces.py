@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests import onnx_models
+from tests.gateway.webhooks.receiver import Receiver
 from tests.slipstream.running import Up
 from tests.system.flow_documents import transform_flow
 from tests.system.installation import Installation, chain
@@ -31,12 +32,25 @@ def collector() -> Iterator[TraceCollector]:
 @pytest.fixture(scope="module")
 def runs(collector: TraceCollector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     """An installation that sends traces."""
-    settings = {"SLIPSTREAM_TRACE_ENDPOINT": collector.url, "SLIPSTREAM_TRACE_SAMPLE_RATE": "0"}
-    up = Up(tmp_path_factory.mktemp("traces") / "state", **settings)
+    up = Up(
+        tmp_path_factory.mktemp("traces") / "state",
+        SLIPSTREAM_TRACE_ENDPOINT=collector.url,
+        SLIPSTREAM_TRACE_SAMPLE_RATE="0",
+        SLIPSTREAM_WEBHOOK_ALLOW="127.0.0.0/8",
+        SLIPSTREAM_WEBHOOK_ALLOW_HTTP="1",
+    )
     up.until("documentation")
     installation = Installation(up)
     yield Runs(installation)
     installation.stop()
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    """A process that is sent webhooks."""
+    made = Receiver(tmp_path_factory.mktemp("receiver"))
+    yield made
+    made.close()
 
 
 def spans_of(collector: TraceCollector, trace_id: str, count: int) -> list[Span]:
@@ -48,21 +62,42 @@ def spans_of(collector: TraceCollector, trace_id: str, count: int) -> list[Span]
     return found
 
 
-def test_an_async_run_of_a_worker_is_one_trace(runs: Runs, collector: TraceCollector) -> None:
-    deployment = runs.deploy(transform_flow(), "async", "api")
+def test_an_async_run_of_a_worker_is_one_trace(
+    runs: Runs, collector: TraceCollector, receiver: Receiver
+) -> None:
+    deployment = runs.deploy(
+        transform_flow(),
+        "async",
+        "api",
+        notification_method="webhook",
+        callback_url=receiver.url("ok"),
+        webhook_events=["run.completed"],
+    )
     trace_id, caller = "5af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     headers = {"traceparent": f"00-{trace_id}-{caller}-01"}
     answer = runs.call(deployment, {"x": CANARY}, headers)
     assert answer.status_code == 202, answer.text
-    spans = spans_of(collector, trace_id, 6)
+    spans = spans_of(collector, trace_id, 7)
     assert sorted(span.name for span in spans) == sorted(
-        [CALL, "queue", "run", "node api_input", "node transform", "node api_output"]
+        [
+            CALL,
+            "queue",
+            "run",
+            "node api_input",
+            "node transform",
+            "node api_output",
+            "POST webhook",
+        ]
     )
     by_name = {span.name: span for span in spans}
     call, run = by_name[CALL], by_name["run"]
     assert call.parent_span_id.hex() == caller
     assert call.kind == Span.SPAN_KIND_SERVER
     assert {by_name["queue"].parent_span_id, run.parent_span_id} == {call.span_id}
+    (message,) = receiver.messages()
+    delivery = by_name["POST webhook"]
+    assert delivery.parent_span_id == call.span_id
+    assert message.headers["traceparent"] == f"00-{trace_id}-{delivery.span_id.hex()}-01"
     nodes = [span for span in spans if span.name.startswith("node ")]
     assert {span.parent_span_id for span in nodes} == {run.span_id}
     assert len({span.span_id for span in spans}) == len(spans)
