@@ -26,7 +26,9 @@ class CallSpans:
         for call in calls:
             if not call.is_request:
                 continue
-            context = call.trace or self._tracer.begin(call.headers.get(TRACEPARENT))
+            # callers without a key decide nothing: their calls are traced by chance only
+            asked = None if call.route is None else call.headers.get(TRACEPARENT)
+            context = call.trace or self._tracer.begin(asked)
             if context.sampled:
                 self._record(call, context, to_epoch)
 
