@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -56,7 +57,7 @@ class TraceContext:
 
     def child(self) -> TraceContext:
         """Return the identity of a new span below this one."""
-        return TraceContext(self.trace_id, random.getrandbits(64) or 1, self.span_id)
+        return TraceContext(self.trace_id, secrets.randbits(64) or 1, self.span_id)
 
 
 UNSAMPLED = TraceContext(0, 0, sampled=False)
@@ -146,9 +147,9 @@ class Tracer:
         given = None if traceparent is None else _parsed(traceparent.decode("latin-1"))
         if given is not None:
             return given.child() if given.sampled else UNSAMPLED
-        if random.random() >= self._sample_rate:
+        if random.random() >= self._sample_rate:  # nosec B311 - which calls, not a secret
             return UNSAMPLED
-        return TraceContext(random.getrandbits(128) or 1, random.getrandbits(64) or 1)
+        return TraceContext(secrets.randbits(128) or 1, secrets.randbits(64) or 1)
 
     def record(
         self,
