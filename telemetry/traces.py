@@ -147,7 +147,7 @@ class Tracer:
         given = None if traceparent is None else _parsed(traceparent.decode("latin-1"))
         if given is not None:
             return given.child() if given.sampled else UNSAMPLED
-        if random.random() >= self._sample_rate:  # nosec B311 - which calls, not a secret
+        if random.random() >= self._sample_rate:  # nosec B311 # no secret
             return UNSAMPLED
         return TraceContext(secrets.randbits(128) or 1, secrets.randbits(64) or 1)
 
