@@ -167,9 +167,9 @@ _FAST = Dashboard(
         Panel(
             "Lag of event loops",
             "s",
-            "How late gateway processes come to what is due: more than a few milliseconds delays "
-            "every call.",
-            {"{{instance}} {{process}}": "max by (instance, process) (event_loop_lag_seconds)"},
+            "How late gateway processes come to what is due, measured once a second: 99 % are "
+            "less. More than a few milliseconds delays every call.",
+            {"{{instance}}": quantile(0.99, "event_loop_lag_seconds", "instance")},
         ),
     ),
 )
@@ -237,9 +237,21 @@ _RUNS = Dashboard(
             },
         ),
         Panel(
+            "Cold starts",
+            "short",
+            "Runs per hour that had to wait for an inference server to boot. The ten deployments "
+            "with the most.",
+            {
+                "{{name}}": named(
+                    "topk(10, sum by (deployment) (increase(run_boot_seconds_count[1h])))"
+                )
+            },
+        ),
+        Panel(
             "Queue workers that ended",
             "short",
-            "Per hour, without having been told to; runs that their processes left behind.",
+            "Per hour, without having been told to, of `slipstream worker --metrics`; and runs "
+            "that processes left behind.",
             {
                 "{{instance}}": "sum by (instance) (increase(worker_restarts_total[1h]))",
                 "runs {{outcome}}": "sum by (outcome) (increase(run_lease_reaped_total[1h]))",
@@ -374,12 +386,13 @@ _MODEL = Dashboard(
             },
         ),
         Panel(
-            "Boots",
+            "Restarts",
             "short",
-            "Starts of inference servers per hour, by reason: start, restart, wake or reload.",
+            "How often processes of inference servers have died and were started again, per hour. "
+            "The same in every gateway, so the largest counts.",
             {
-                "{{version}} {{reason}}": "sum by (version, reason) "
-                f"(increase(inference_server_boots_total{_OF_MODEL}[1h]))"
+                "{{version}}": "max by (version) "
+                f"(increase(inference_server_restarts_total{_OF_MODEL}[1h]))"
             },
         ),
         Panel(
@@ -519,8 +532,11 @@ _CAPACITY = Dashboard(
         Panel(
             "Versions",
             "short",
-            "Processes by version of Slipstream: two during an upgrade only.",
-            {"{{version}} {{commit}}": "count by (version, commit) (slipstream_build_info)"},
+            "Gateways and hosts by version of Slipstream: two during an upgrade only.",
+            {
+                "gateways {{version}}": "count by (version) (slipstream_build_info)",
+                "hosts {{version}}": "count by (version) (max by (host, version) (host_info))",
+            },
         ),
     ),
 )
