@@ -20,11 +20,9 @@ pytestmark = pytest.mark.services
 
 IDLE = {
     *("ALERTS", "rollout_calls_total", "rate_limited_total", "requests_refused_total"),
-    *("run_lease_reaped_total", "run_storage_bytes", "run_storage_limit_bytes"),
-    *("gateway_errors_total", "run_backlog", "run_boot_seconds_count"),
+    *("gateway_errors_total", "run_backlog", "run_boot_seconds_count", "broker_errors_total"),
     *("worker_busy", "worker_concurrency", "worker_restarts_total"),
     *("webhook_delivery_seconds", "webhook_oldest_seconds"),
-    *("database_errors_total", "broker_errors_total"),
 }
 """Metrics of what this installation does not do."""
 
