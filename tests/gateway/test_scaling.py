@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from gateway.fleet.deployed_servers import lock_servers, release
 from gateway.fleet.scaling import Scaling, wanted_replicas
 from gateway.fleet.states import Desired, NeededBy, State
 from gateway.fleet.store import (
@@ -14,8 +15,6 @@ from gateway.fleet.store import (
     Measured,
     Observed,
     ServerSettings,
-    lock_servers,
-    release,
 )
 from gateway.storage.database import Database
 from gateway.storage.tables import Host, InferenceServer, Replica
