@@ -33,6 +33,7 @@ from gateway.drafts.flow_tests import FlowTester
 from gateway.execution.build import build_execution
 from gateway.execution.tracing import dropped_spans, open_tracer
 from gateway.fast_path.accounting import Accounting
+from gateway.fast_path.call_log import CallLog
 from gateway.fast_path.call_spans import CallSpans
 from gateway.fast_path.deployment_call import CallServices
 from gateway.fast_path.recorder import RunRecorder
@@ -217,6 +218,7 @@ class Container:
         self.recorder = RunRecorder(self.execution.store, self.metrics, self.feed.database_answers)
         self.call_watches = DeploymentWatches(WatchService(self.db, hasher), self.feed)
         self.live_updates = LiveUpdates(self.db, self.feed, session_idle=self.sessions.idle)
+        min_seconds = settings.call_log_min_seconds
         self.accounting = Accounting(
             self.metrics,
             self.usage.meter,
@@ -224,6 +226,7 @@ class Container:
             self.recorder,
             self.call_watches,
             spans=None if self.tracer is None else CallSpans(self.tracer),
+            call_log=None if min_seconds is None else CallLog(min_seconds),
         )
         call_services = CallServices(
             resolver=RouteResolver(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -18,6 +19,7 @@ from telemetry.traces import is_installed
 
 _STORE_URL = re.compile(r"file:///.*|(s3|gs|az)://[^/@?#]+(/[^@?#]*)?")
 _HTTP_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+_CALL_LOG = re.compile(r"off|errors|all|slow:([1-9][0-9]{0,6})ms")
 _DRAIN_DELAY_SECONDS = 5.0
 """As long as usual clients use an idle connection again: httpx, Node, HAProxy."""
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
@@ -250,6 +252,9 @@ class Settings(BaseSettings):
     extra `traces`. Default: no traces."""
     trace_sample_rate: float = Field(default=0.01, ge=0, le=1)
     """Share of the calls that are traced, if they have no `traceparent`, which says it else."""
+    call_log: str = "off"
+    """Calls of deployments that leave a line in the log: `off`, `errors`, `slow:250ms`, which is
+    errors and calls that took as long, or `all`."""
     log_level: str = "info"
     """debug, info, warning or error."""
     log_format: Literal["auto", "text", "json"] = "auto"
@@ -285,6 +290,17 @@ class Settings(BaseSettings):
         return (
             _DRAIN_DELAY_SECONDS if self.drain_delay_seconds is None else self.drain_delay_seconds
         )
+
+    @property
+    def call_log_min_seconds(self) -> float | None:
+        """The duration from which calls are logged, beside those that failed; None: no call is."""
+        if self.call_log == "off":
+            return None
+        if self.call_log == "errors":
+            return math.inf
+        slow = _CALL_LOG.fullmatch(self.call_log)
+        assert slow is not None
+        return int(slow[1] or 0) / 1e3
 
     @property
     def broker_folder(self) -> Path:
@@ -329,6 +345,14 @@ class Settings(BaseSettings):
     def _check_model_store(cls, given: str | None) -> str | None:
         if given is not None and not _STORE_URL.fullmatch(given):
             raise ValueError("expected file:///folder, s3://bucket/…, gs://bucket/… or az://…")
+        return given
+
+    @field_validator("call_log")
+    @classmethod
+    def _check_call_log(cls, given: str) -> str:
+        if not _CALL_LOG.fullmatch(given):
+            expected = "off, errors, all, or slow: and whole milliseconds, such as slow:250ms"
+            raise ValueError(f"expected {expected}")
         return given
 
     @field_validator("webhook_schedule_seconds")

@@ -33,7 +33,7 @@ from gateway.flows.processes import FlowProcesses
 from gateway.flows.result import FlowResult, NodeResult, NodeStatus
 from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.output_data import dump_non_finite
-from gateway.runs.run import Claim, FailureCode, LeaseStatus, RunError, RunResult, RunStatus
+from gateway.runs.run import Claim, FailureCode, LeaseStatus, Run, RunError, RunResult, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.failures import log_failure
 from gateway.upstream.servers import InferenceServers
@@ -193,10 +193,12 @@ class RunExecutor:
                 record_run(self._tracer, trace, claim, result, began)
             if self._handing_back and result.status is RunStatus.CANCELLED:
                 return  # `hand_back` writes the row
-            await _retry_while_database_is_away(
+            run = await _retry_while_database_is_away(
                 lambda: self._store.finish(claim.run_id, claim.attempt, result)
             )
             held.written = True
+            if run is not None and not claim.test:
+                _log_failure_of(run, claim.attempt)
         finally:
             del self._held[claim.run_id]
             held.stopped.set()
@@ -329,6 +331,19 @@ class RunExecutor:
             held = self._held.get(run_id)
             if held is not None:
                 held.cancelled.set()
+
+
+def _log_failure_of(run: Run, attempt: int) -> None:
+    """Log that a run has failed, without its message, which may have something of the input."""
+    if run.status is RunStatus.FAILED and run.error is not None:
+        log.warning(
+            "run_failed",
+            run_id=run.id,
+            deployment=run.deployment_id,
+            code=str(run.error.code),
+            node=run.error.node_id,
+            attempt=attempt,
+        )
 
 
 async def _wait_for(events: Sequence[asyncio.Event], seconds: float) -> None:

@@ -2,16 +2,18 @@
 
 An answered call is appended to a list, and nothing else happens while its client waits. After
 `_MAX_CALLS` or a moment, and before anything is read, the list is drained: into the metrics, the
-usage meter, the use of keys, and the runs of a sample of the fast calls.
+usage meter, the use of keys, the runs of a sample of the fast calls, and the log.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from gateway.auth.key_usage import KeyUsageRecorder
 from gateway.deployments.live_deployment import LiveDeployment
 from gateway.deployments.settings import ExecutionMode
+from gateway.fast_path.call_log import CallLog
 from gateway.fast_path.call_record import DeploymentCallRecord
 from gateway.fast_path.call_spans import CallSpans
 from gateway.fast_path.call_watches import CallWatches
@@ -37,7 +39,8 @@ class Accounting:
         recorder: RunRecorder,
         watches: CallWatches,
         *,
-        spans: CallSpans | None = None,
+        call_log: CallLog | None,
+        spans: CallSpans | None,
     ) -> None:
         self._metrics = metrics
         self._usage = usage
@@ -45,6 +48,7 @@ class Accounting:
         self._recorder = recorder
         self._watches = watches
         self._spans = spans
+        self._call_log = call_log
         self._calls: list[DeploymentCallRecord] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -65,14 +69,7 @@ class Accounting:
         """Count all calls that were answered: about 1.5 µs for each of many."""
         calls, self._calls = self._calls, []
         self._show(calls)
-        by_route: dict[ResolvedRoute | None, list[DeploymentCallRecord]] = {}
-        for call in calls:
-            group = by_route.get(call.route)
-            if group is None:
-                by_route[call.route] = [call]
-            else:
-                group.append(call)
-        for route, group in by_route.items():
+        for route, group in _by_route(calls).items():
             requests = [call for call in group if call.is_request]
             if route is None:  # refused before it was known what they call
                 self._metrics.for_deployment("", "").count(requests)
@@ -97,6 +94,8 @@ class Accounting:
         """Pass the calls to those that show single ones."""
         if self._watches.deployments:
             self._watches.take(calls)
+        if self._call_log is not None:
+            self._call_log.take(calls)
         if self._spans is not None:
             self._spans.record(calls)
 
@@ -128,3 +127,16 @@ class Accounting:
                 uses.count += 1
             else:
                 self._key_usage.count(uses)
+
+
+def _by_route(
+    calls: Sequence[DeploymentCallRecord],
+) -> dict[ResolvedRoute | None, list[DeploymentCallRecord]]:
+    by_route: dict[ResolvedRoute | None, list[DeploymentCallRecord]] = {}
+    for call in calls:
+        group = by_route.get(call.route)
+        if group is None:
+            by_route[call.route] = [call]
+        else:
+            group.append(call)
+    return by_route

@@ -17,7 +17,7 @@ from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.timing import TIMEOUT_SECONDS
 
 
-def refused(*options: str) -> tuple[int, str, str]:
+def refused(*options: str, **settings: str) -> tuple[int, str, str]:
     """Return exit status, stdout and the lines of stderr that `up` itself has written."""
     command = [sys.executable, "-m", "slipstream", "up", *options]
     result = subprocess.run(
@@ -25,7 +25,7 @@ def refused(*options: str) -> tuple[int, str, str]:
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SECONDS,
-        env=environment(),
+        env={**environment(), **settings},
         check=False,
     )
     own = [line for line in result.stderr.splitlines() if line.startswith("slipstream")]
@@ -79,6 +79,14 @@ def test_up_does_not_listen_for_other_machines_without_tls(tmp_path: Path) -> No
     assert status == 3
     assert "--insecure" in line
     assert not (tmp_path / "state").exists()
+
+
+def test_a_setting_with_a_wrong_value_is_named_with_what_is_allowed(tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    status, _, line = refused("--state", state, SLIPSTREAM_CALL_LOG="slow:soon")
+    assert status == 3
+    assert "SLIPSTREAM_CALL_LOG: expected off, errors, all, or slow:" in line
+    assert "got 'slow:soon'" in line
 
 
 def test_a_state_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:

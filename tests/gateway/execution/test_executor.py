@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.container import Container
 from gateway.execution import executor as module
@@ -13,6 +14,7 @@ from gateway.execution.executor import RunExecutor
 from gateway.runs.run import Claim, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
+from telemetry.logs import logger
 from tests.gateway.runs.builders import new_run
 from tests.timing import TIMEOUT_SECONDS
 
@@ -54,6 +56,26 @@ async def ended(store: RunStore, run_id: str) -> dict[str, object]:
     run = await store.get(run_id)
     assert run is not None
     return {"status": run.status, "attempt": run.attempt}
+
+
+async def test_a_run_that_fails_is_logged_without_its_message_and_input(
+    store: RunStore, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "log", logger("gateway.execution"))
+    new = new_run()
+    await store.create(new)
+    with capture_logs() as logs:
+        await container.execution.executor.run(new.id)
+    (line,) = [line for line in logs if line["event"] == "run_failed"]
+    assert line == {
+        "event": "run_failed",
+        "log_level": "warning",
+        "run_id": new.id,
+        "deployment": new.deployment_id,
+        "code": "flow_failed",
+        "node": None,
+        "attempt": 1,
+    }
 
 
 @pytest.mark.parametrize("committed", [False, True], ids=["before", "after the commit"])
