@@ -11,15 +11,18 @@ import structlog
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
+from gateway.auth.identity import Role, Scope
 from gateway.container import Container
 from gateway.fast_path import call_log
 from gateway.fast_path.accounting import Accounting
 from gateway.fast_path.routes import ResolvedRoute
 from gateway.settings import Settings
+from gateway.storage.database import Database
 from protos.errors import ErrorCode
 from tests.gateway.fast_path.test_recorder import Call, route_of
-from tests.gateway.in_process_gateway import InProcessGateway
+from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 from tests.gateway.runs.builders import until
+from tests.gateway.served_gateway import ServedGateway
 
 KEY = "sk-canaryCANARYcanaryCANARYcanaryCANARY"
 INPUT = "the input of a canary"
@@ -154,6 +157,40 @@ async def test_a_line_is_json_without_the_key_and_the_input(
     lines = [record.getMessage() for record in printed.records if record.name == "gateway.calls"]
     assert [json.loads(line)["event"] for line in lines] == ["call", "call"]
     assert not [line for line in lines if KEY in line or "canary" in line]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+async def test_calls_that_become_runs_and_refused_ones_are_logged_with_the_id_of_their_answer(
+    database: Database, settings: Settings, printed: pytest.LogCaptureFixture, mode: str
+) -> None:
+    gateway = ServedGateway(settings.model_copy(update={"call_log": "all"}))
+    await gateway.open()
+    try:
+        ada = await gateway.user("ada@example.com", Role.ADMIN)
+        user = await gateway.key_client(ada, Scope.MANAGE)
+        made = await deploy(user, flow_json(), execution_mode=mode, deployment_type="api")
+        path = f"/node/deployment-trigger/{made['id']}/"
+        headers = {"prefer": "respond-async"}
+        accepted = await user.post(
+            path, json={"input_data": {"x": [[1, 2, 3, 4]]}}, headers=headers
+        )
+        refused = await user.post(path, json={"input_data": {INPUT: INPUT}})
+        stranger = await gateway.client(**{"x-api-key": KEY}).post(path, json={})
+        gateway.container.accounting.drain()
+    finally:
+        await gateway.close()
+    texts = [record.getMessage() for record in printed.records if record.name == "gateway.calls"]
+    lines = [json.loads(text) for text in texts]
+    answers = accepted, refused, stranger
+    assert [answer.status_code for answer in answers] == [202, 422, 401]
+    assert [line["status"] for line in lines] == [202, 422, 401]
+    assert [line["request_id"] for line in lines] == [it.headers["x-request-id"] for it in answers]
+    assert [line["deployment"] for line in lines] == [made["id"]] * 3
+    assert (lines[0]["mode"], lines[0]["version"]) == (mode, 1)
+    assert lines[0]["run_id"] == accepted.json()["flow_run_id"]
+    assert [line.get("code") for line in lines[1:]] == [it.json()["code"] for it in answers[1:]]
+    secrets = [user.headers["x-api-key"], KEY, "canary"]
+    assert not [text for text in texts for secret in secrets if secret in text]
 
 
 async def test_lines_are_bounded_and_the_rest_is_counted(
