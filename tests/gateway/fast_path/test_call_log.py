@@ -175,13 +175,13 @@ async def test_calls_that_become_runs_and_refused_ones_are_logged_with_the_id_of
             path, json={"input_data": {"x": [[1, 2, 3, 4]]}}, headers=headers
         )
         refused = await user.post(path, json={"input_data": {INPUT: INPUT}})
-        stranger = await gateway.client(**{"x-api-key": KEY}).post(path, json={})
+        unauthenticated = await gateway.client(**{"x-api-key": KEY}).post(path, json={})
         gateway.container.accounting.drain()
     finally:
         await gateway.close()
     texts = [record.getMessage() for record in printed.records if record.name == "gateway.calls"]
     lines = [json.loads(text) for text in texts]
-    answers = accepted, refused, stranger
+    answers = accepted, refused, unauthenticated
     assert [answer.status_code for answer in answers] == [202, 422, 401]
     assert [line["status"] for line in lines] == [202, 422, 401]
     assert [line["request_id"] for line in lines] == [it.headers["x-request-id"] for it in answers]
