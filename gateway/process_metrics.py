@@ -60,6 +60,10 @@ class ProcessMetrics:
         self._broker = registry.gauge(
             "broker_connected", "1 if the gateway process is connected to the broker.", label
         ).child(name)
+        self._broker_errors = registry.counter(
+            "broker_errors_total",
+            "Messages that were refused, and failed attempts to publish those that waited.",
+        ).child()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -83,7 +87,9 @@ class ProcessMetrics:
         used, idle = self._db.pool_connections()
         self._used.set(used)
         self._idle.set(idle)
-        self._broker.set(float(self._publisher.state().connected))
+        broker = self._publisher.state()
+        self._broker.set(float(broker.connected))
+        self._broker_errors.value = broker.failed + broker.refused
 
     async def _sample_periodically(self) -> None:
         while True:

@@ -41,6 +41,8 @@ class PublisherState:
     sent: int
     refused: int
     """Ids that were refused because too many waited."""
+    failed: int
+    """Attempts to connect or to send that failed while ids waited; the next one sends them."""
     error: str | None
     """Why it is not connected."""
 
@@ -78,6 +80,7 @@ class Publisher:
         self._error: str | None = "not connected yet"
         self._sent = 0
         self._refused = 0
+        self._failed = 0
 
     def start(self) -> None:
         """Start on the running event loop, and connect, so that the first id is sent at once."""
@@ -101,6 +104,7 @@ class Publisher:
             waiting=self.waiting,
             sent=self._sent,
             refused=self._refused,
+            failed=self._failed,
             error=None if self._connected else self._error,
         )
 
@@ -145,6 +149,7 @@ class Publisher:
                     return
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the thread
                 self._set_connection(error)
+                self._failed += bool(self._waiting)
                 self._wake_up.set()  # the next connection sends what waits
             if self._closing.wait(pause):
                 return

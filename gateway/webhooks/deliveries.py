@@ -26,6 +26,11 @@ class ClaimedDelivery:
     id: str
     message_id: str
     endpoint_id: str
+    deployment_id: str
+    created_at: datetime
+    """When its event happened."""
+    delivered_before: bool
+    """Whether it has arrived already, and is replayed."""
     event: str
     payload: bytes
     attempt: int

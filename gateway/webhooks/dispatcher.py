@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Self
 
 from gateway.outbound.http import GuardedHttpClient
@@ -38,6 +39,8 @@ _LEASE_MARGIN_SECONDS = 15.0
 _CLAIM_INTERVAL_SECONDS = 0.02
 """Between two claims, so that under load each covers many deliveries."""
 _MEASURE_SECONDS = 5.0
+_MEASURE_PAUSE = 50
+"""Times what the measurement took, which reads every pending delivery."""
 _FINAL = frozenset({AttemptResult.DELIVERED, AttemptResult.GONE, AttemptResult.ABORTED})
 
 log = logger("gateway.webhooks")
@@ -134,7 +137,7 @@ class WebhookDispatcher:
         """
         claimed = await self.store.claim_test(delivery_id)
         attempt = await self._sender.send(claimed)
-        self.metrics.count_attempt(attempt.result)
+        self.metrics.count_attempt(claimed, attempt)
         await self.store.record_attempt(
             CompletedAttempt(claimed=claimed, attempt=attempt, pause_seconds=None)
         )
@@ -192,7 +195,7 @@ class WebhookDispatcher:
     async def _deliver(self, claimed: ClaimedDelivery) -> None:
         try:
             attempt = await self._sender.send(claimed)
-            self.metrics.count_attempt(attempt.result)
+            self.metrics.count_attempt(claimed, attempt)
             pause = self._pause_after(claimed, attempt)
             await self.store.record_attempt(
                 CompletedAttempt(claimed=claimed, attempt=attempt, pause_seconds=pause)
@@ -215,11 +218,13 @@ class WebhookDispatcher:
 
     async def _measure(self) -> None:
         while True:
+            began = monotonic()
             try:
                 self.metrics.oldest_seconds = await self.store.oldest_pending_seconds()
             except Exception as error:  # noqa: BLE001 - see `log_failure`
                 log_failure(log, "webhooks_not_counted", error)
-            await asyncio.sleep(_MEASURE_SECONDS)
+            took = monotonic() - began
+            await asyncio.sleep(max(_MEASURE_SECONDS, _MEASURE_PAUSE * took))
 
 
 def build_dispatcher(
@@ -247,6 +252,6 @@ def build_dispatcher(
         ),
         secret_box,
         options,
-        WebhookMetrics(registry or Registry()),
+        WebhookMetrics(registry or Registry(), max_series=settings.metrics_max_series),
         tracer=tracer,
     )

@@ -231,7 +231,16 @@ CANCEL = (
     .values(status=sql_literal(DeliveryStatus.CANCELLED), due_at=sa.null())
 )
 
-OLDEST_PENDING = sa.select(sa.func.min(DELIVERIES.c.created_at)).where(PENDING)
+_WITH_PENDING = DELIVERIES.c.deployment_id.concat(sql_literal(""))
+"""Not the column itself, by whose index SQLite would read the delivered ones, too."""
+OLDEST_PENDING = (
+    sa.select(
+        _WITH_PENDING.label("deployment_id"), sa.func.min(DELIVERIES.c.created_at).label("oldest")
+    )
+    .where(PENDING)
+    .group_by(_WITH_PENDING)
+    .order_by(sa.func.min(DELIVERIES.c.created_at))
+)
 
 DELETE_ATTEMPTS = sa.delete(ATTEMPTS).where(in_list(ATTEMPTS.c.delivery_id, "ids"))
 DELETE_DELIVERIES = sa.delete(DELIVERIES).where(in_list(DELIVERIES.c.id, "ids"))

@@ -105,11 +105,12 @@ class DeliveryStore:
         """Write the result of an attempt; concurrent ones share a transaction."""
         await self._writes.put(completed)
 
-    async def oldest_pending_seconds(self) -> float:
-        """Return the age of the oldest pending delivery; 0 if there is none."""
+    async def oldest_pending_seconds(self) -> dict[str, float]:
+        """Return the age of the oldest pending delivery by deployment, the oldest first."""
         async with self._db.read() as session:
-            oldest = (await session.execute(sql.OLDEST_PENDING)).scalar_one_or_none()
-        return 0.0 if oldest is None else max(0.0, (now() - oldest).total_seconds())
+            rows = (await session.execute(sql.OLDEST_PENDING)).all()
+        read_at = now()
+        return {row.deployment_id: max(0.0, (read_at - row.oldest).total_seconds()) for row in rows}
 
     async def prune(self, before: datetime) -> int:
         """Delete some of the oldest deliveries from before a time; return how many.
@@ -243,6 +244,9 @@ def _claimed(row: Row[Any], place: Row[Any], traceparent: str | None) -> Claimed
         id=row.id,
         message_id=row.message_id,
         endpoint_id=row.endpoint_id,
+        deployment_id=row.deployment_id,
+        created_at=row.created_at,
+        delivered_before=row.delivered_at is not None,
         event=row.event,
         payload=row.payload,
         attempt=row.attempts,

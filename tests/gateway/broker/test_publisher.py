@@ -77,6 +77,7 @@ async def test_ids_reach_their_queues_and_are_reported(
         assert queue_depths(broker, tuple(Queue)) == await publisher.depths() == depths
         state = publisher.state()
     assert (state.connected, state.waiting, state.sent, state.error) == (True, 0, 151, None)
+    assert (state.refused, state.failed) == (0, 0)
     assert WakeFile(tmp_path).touched_at() > 0
 
 
@@ -89,6 +90,7 @@ async def test_publishing_without_a_broker_neither_waits_nor_raises(tmp_path: Pa
         assert await publisher.depths() is None
         state = publisher.state()
     assert (state.connected, state.waiting, state.refused) == (False, 2, 2)
+    assert state.failed >= 1
     assert state.error
     assert not published.ids
     assert publisher.publish("late", Queue.SYNC) is False

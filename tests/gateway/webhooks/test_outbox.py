@@ -18,7 +18,9 @@ from gateway.storage.database import Database
 from gateway.storage.tables import Deployment
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from gateway.webhooks import store as webhook_store
+from gateway.webhooks.metrics import WebhookMetrics
 from gateway.webhooks.outbox import WebhookOutbox, message_id_for
+from telemetry.instruments import Registry, render
 from telemetry.logs import logger
 from tests.gateway.databases import statements
 from tests.gateway.in_process_gateway import deploy, flow_json
@@ -306,11 +308,29 @@ async def test_a_delivery_that_is_being_replayed_is_not_deleted(
     await other.close()
 
 
-async def test_the_age_of_the_oldest_event_is_measured(idle_harness: WebhookHarness) -> None:
-    assert await idle_harness.webhook_dispatcher.store.oldest_pending_seconds() == 0.0
-    await idle_harness.finish(await idle_harness.deploy())
-    await asyncio.sleep(0.05)
-    assert 0.0 < await idle_harness.webhook_dispatcher.store.oldest_pending_seconds() < 30.0
+async def test_deployments_with_pending_events_have_the_age_of_the_oldest(
+    idle_harness: WebhookHarness,
+) -> None:
+    store = idle_harness.webhook_dispatcher.store
+    assert await store.oldest_pending_seconds() == {}
+    young, old, held = [await idle_harness.deploy() for _ in range(3)]
+    await idle_harness.patch(held, state="disabled")
+    for made in (young, old):
+        await idle_harness.finish(made)
+    aged = {await idle_harness.finish(old): 1, await idle_harness.finish(held): 2}
+    async with idle_harness.db.write() as session:
+        for run_id, hours in aged.items():
+            of_run = update(WebhookDelivery).where(WebhookDelivery.run_id == run_id)
+            await session.execute(of_run.values(created_at=now() - timedelta(hours=hours)))
+    ages = await store.oldest_pending_seconds()
+    assert list(ages) == [old["id"], young["id"]]
+    assert ages[old["id"]] >= 3599 > ages[young["id"]]
+    metrics = WebhookMetrics(Registry(), max_series=1)
+    metrics.oldest_seconds = ages
+    shown = render([metrics]).decode()
+    assert "webhook_outbox_oldest_seconds 36" in shown
+    assert f'webhook_oldest_seconds{{deployment="{old["id"]}"}} 36' in shown
+    assert young["id"] not in shown
 
 
 async def test_a_deleted_deployment_has_no_secret_and_gets_no_events(
@@ -342,4 +362,4 @@ async def test_a_deleted_user_has_no_secret_and_gets_no_events(
         statuses = (await session.execute(select(WebhookDelivery.status))).scalars().all()
         endpoints = (await session.execute(select(WebhookEndpoint))).scalars().all()
     assert (statuses, endpoints) == (["cancelled"], [])
-    assert await idle_harness.webhook_dispatcher.store.oldest_pending_seconds() == 0.0
+    assert await idle_harness.webhook_dispatcher.store.oldest_pending_seconds() == {}

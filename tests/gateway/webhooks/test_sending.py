@@ -282,6 +282,31 @@ async def test_attempts_are_counted_by_outcome(harness: WebhookHarness) -> None:
     assert "webhook_outbox_oldest_seconds" in metrics
 
 
+async def test_the_seconds_from_an_event_to_its_first_delivery_are_measured(
+    idle_harness: WebhookHarness,
+) -> None:
+    made = await idle_harness.deploy()
+    assert (await idle_harness.ask(made, "test")).is_success
+    run_id = await idle_harness.finish(made)
+    async with idle_harness.db.write() as session:
+        of_run = update(WebhookDelivery).where(WebhookDelivery.run_id == run_id)
+        await session.execute(of_run.values(created_at=now() - timedelta(minutes=4)))
+    idle_harness.webhook_dispatcher.start()
+    shown = await idle_harness.until(run_id, "delivered")
+    replay = await idle_harness.user.post(f"/node/webhooks/deliveries/{shown['id']}/replay/")
+    assert replay.status_code == 202
+    assert (await idle_harness.until(run_id, "delivered"))["attempts"] == 2
+    container = idle_harness.in_process_gateway._container
+    client = idle_harness.in_process_gateway.client({})
+    metrics = (await client.get("/metrics")).text
+    series = f'webhook_delivery_seconds_bucket{{deployment="{made["id"]}",le='
+    assert f'{series}"120.0"}} 0.0' in metrics
+    assert f'{series}"300.0"}} 1.0' in metrics
+    assert f'{series}"+Inf"}} 1.0' in metrics
+    container.metrics.remove_deployment(made["id"])
+    assert series not in (await client.get("/metrics")).text
+
+
 async def _postpone_start_events(harness: WebhookHarness, *, hours: int) -> None:
     """Make every `run.started` delivery failed once and due in some hours."""
     waits = {"failures": 1, "due_at": now() + timedelta(hours=hours)}
