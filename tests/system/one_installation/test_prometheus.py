@@ -20,7 +20,7 @@ pytestmark = pytest.mark.services
 
 IDLE = {
     *("ALERTS", "rollout_calls_total", "rate_limited_total", "requests_refused_total"),
-    *("gateway_errors_total", "run_backlog", "run_boot_seconds_count", "broker_errors_total"),
+    *("gateway_errors_total", "run_backlog", "run_boot_seconds_count"),
     *("worker_busy", "worker_concurrency", "worker_restarts_total"),
     *("webhook_delivery_seconds", "webhook_oldest_seconds"),
 }
