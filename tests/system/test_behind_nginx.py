@@ -174,6 +174,8 @@ def test_small_and_large_calls_pass_the_proxy(proxied: ProxiedInstallation) -> N
         assert http.post(path, json={"input_data": {"x": X * 30_000}}).status_code == 200
         refused = http.post(path, json={"input_data": {"x": X * 100_000}})
         assert (refused.status_code, refused.json()["code"]) == (413, "payload_too_large")
+    # on another connection: the proxy closes one whose request was refused before it had arrived
+    with proxied.client(NEIGHBOUR, proxied.installation.key) as http:
         model, kind = {"name": "none"}, {"Content-Type": "application/octet-stream"}
         refused = http.post("/node/models/", params=model, headers=kind, content=bytes(3_000_000))
         assert refused.status_code == 422, "the gateway rejects a body that is not a model"
