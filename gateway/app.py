@@ -250,7 +250,10 @@ async def metrics(request: Request) -> Response:
     """Everything that is measured, over all gateway processes, for Prometheus."""
     container: Container = request.app.state.container
     container.accounting.drain()
-    collectors = [*container.metric_collectors(), await read_deployment_info(container.db)]
+    names = await read_deployment_info(
+        container.db, max_series=container.settings.metrics_max_series
+    )
+    collectors = [*container.metric_collectors(), names]
     body = await anyio.to_thread.run_sync(render, collectors)
     return Response(body, media_type=CONTENT_TYPE)
 

@@ -39,15 +39,20 @@ class DeploymentInfo(Collector):
         yield info
 
 
-async def read_deployment_info(db: Database) -> DeploymentInfo:
-    """Read the deployments; without any while the database does not answer."""
-    statement = select(
-        Deployment.id,
-        Deployment.name,
-        Deployment.execution_mode,
-        Deployment.deployment_type,
-        Deployment.live_version,
-    ).where(Deployment.status != DeploymentStatus.DELETED)
+async def read_deployment_info(db: Database, *, max_series: int) -> DeploymentInfo:
+    """Read the newest `max_series` deployments; none while the database does not answer."""
+    statement = (
+        select(
+            Deployment.id,
+            Deployment.name,
+            Deployment.execution_mode,
+            Deployment.deployment_type,
+            Deployment.live_version,
+        )
+        .where(Deployment.status != DeploymentStatus.DELETED)
+        .order_by(Deployment.created_at.desc())
+        .limit(max_series)
+    )
     try:
         async with db.read() as session:
             rows = (await session.execute(statement)).all()

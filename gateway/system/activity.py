@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 
 from gateway.deployments.settings import DeploymentStatus
-from gateway.runs.run import RunStatus
+from gateway.runs.sweep_queries import COUNT_BACKLOG
 from gateway.storage.database import Database
-from gateway.storage.run_tables import RunRow
-from gateway.storage.sql import seconds_from_now, sql_literal
+from gateway.storage.sql import in_list, seconds_from_now
 from gateway.storage.tables import Deployment
 from gateway.storage.usage_tables import UsageMinute
 from gateway.storage.webhook_tables import WebhookEndpoint
@@ -21,6 +21,7 @@ from gateway.webhooks.states import DisabledReason, EndpointState
 
 MINUTES = 5
 """Over which calls are counted: the present minute, and those before it."""
+_NAMES = sa.select(Deployment.id, Deployment.name).where(in_list(Deployment.id, "ids"))
 
 
 class WebhookTrouble(StrEnum):
@@ -91,17 +92,12 @@ class ActivityStore:
                 .group_by(usage.deployment_id)
             )
             counts = {row.deployment_id: row for row in counted}
-            waiting = await session.execute(
-                sa.select(
-                    RunRow.deployment_id,
-                    sa.func.count().label("queued"),
-                    sa.func.min(RunRow.created_at).label("oldest"),
-                )
-                .where(RunRow.status == sql_literal(RunStatus.QUEUED))
-                .group_by(RunRow.deployment_id)
-            )
-            queues = {row.deployment_id: row for row in waiting}
-            rows = await session.execute(sa.select(Deployment.id, Deployment.name))
+            waiting = await session.execute(COUNT_BACKLOG)
+            queues: dict[str, list[sa.Row[Any]]] = {}
+            for row in waiting:
+                queues.setdefault(row.deployment_id, []).append(row)
+            ids = {"ids": sorted({*counts, *queues})}
+            rows = await session.execute(_NAMES, ids)
             names = {row.id: row.name for row in rows}
         minutes = (now - first) / timedelta(minutes=1)
         found = [
@@ -110,10 +106,11 @@ class ActivityStore:
                 name=names.get(id_, id_),
                 calls_per_minute=int(counts[id_].calls) / minutes if id_ in counts else 0.0,
                 errors=int(counts[id_].errors) if id_ in counts else 0,
-                queued=queues[id_].queued if id_ in queues else 0,
-                oldest_seconds=max(0.0, (now - queues[id_].oldest).total_seconds())
-                if id_ in queues
-                else None,
+                queued=sum(row.runs for row in queues.get(id_, ())),
+                oldest_seconds=max(
+                    ((row.now - row.since).total_seconds() for row in queues.get(id_, ())),
+                    default=None,
+                ),
             )
             for id_ in {*counts, *queues}
         ]

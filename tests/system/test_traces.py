@@ -125,3 +125,15 @@ def test_a_fast_call_has_its_stages_and_an_unsampled_one_nothing(
     call = next(span for span in spans if span.name == CALL)
     assert {span.parent_span_id for span in spans if span is not call} == {call.span_id}
     assert len([span for span in collector.spans() if span.name == "infer"]) == 1
+
+
+def test_an_unauthenticated_client_does_not_decide_what_is_traced(
+    runs: Runs, collector: TraceCollector
+) -> None:
+    deployment = runs.deploy(transform_flow(), "sync", "server")
+    refused, admitted = (f"{digit}af7651916cd43dd8448eb211c80319c" for digit in (7, 8))
+    for trace_id, headers in ((refused, {"X-API-Key": "sk-unknown"}), (admitted, {})):
+        headers["traceparent"] = f"00-{trace_id}-b7ad6b7169203331-01"
+        runs.call(deployment, {"x": 1}, headers)
+    spans_of(collector, admitted, 6)
+    assert collector.spans(refused) == []

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.services
 
 IDLE = {
     *("ALERTS", "rollout_calls_total", "rate_limited_total", "requests_refused_total"),
-    *("gateway_errors_total", "run_backlog", "run_boot_seconds_count"),
+    *("run_backlog", "run_boot_seconds_count"),
     *("worker_busy", "worker_concurrency", "worker_restarts_total"),
     *("webhook_delivery_seconds", "webhook_oldest_seconds"),
 }
@@ -116,6 +116,8 @@ def test_every_panel_has_data(installation: Installation, prometheus: Prometheus
         for deployment in (*5 * (fast,), sync):
             answer = installation.trigger(deployment, json={"input_data": {"x": [[1, 2, 3, 4]]}})
             assert answer.is_success
+        for deployment in (fast, sync):
+            assert installation.trigger(deployment, json={"input_data": {}}).is_error
         unanswered = {
             panel: query for panel, query in unanswered.items() if not prometheus.query(query)
         }
