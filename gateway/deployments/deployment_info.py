@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -16,6 +17,9 @@ from gateway.storage.database import Database
 from gateway.storage.failures import log_failure
 from gateway.storage.tables import Deployment
 from telemetry.logs import logger
+
+_READ_SECONDS = 2.0
+"""For the names: the other metrics say what is wrong with a database that does not answer."""
 
 log = logger("gateway.deployments")
 
@@ -54,9 +58,9 @@ async def read_deployment_info(db: Database, *, max_series: int) -> DeploymentIn
         .limit(max_series)
     )
     try:
-        async with db.read() as session:
+        async with asyncio.timeout(_READ_SECONDS), db.read() as session:
             rows = (await session.execute(statement)).all()
-    except (DatabaseAwayError, SQLAlchemyError, OSError) as error:
+    except (DatabaseAwayError, SQLAlchemyError, OSError) as error:  # TimeoutError is an OSError
         log_failure(log, "deployments_not_listed", error)
         return DeploymentInfo()
     return DeploymentInfo([tuple(map(str, row)) for row in rows])
