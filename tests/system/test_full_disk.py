@@ -121,7 +121,9 @@ def test_one_user_fills_no_disk_of_sqlite(disk: SmallDisk) -> None:
     for number in range(5):
         runs.until(runs.accept(deployment, {"param1": f"{number}"}))  # others go on
     assert degraded(up) == []
-    assert installation.http.delete(f"/node/flows/{saved[0]}/").status_code == 204
+    # several: a deletion takes room itself, in the write-ahead log, until the next checkpoint
+    for flow_id in saved[:4]:
+        assert installation.http.delete(f"/node/flows/{flow_id}/").status_code == 204
     assert installation.http.post("/node/flows/", json=flow).status_code == 201
     installation.stop()
 
