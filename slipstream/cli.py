@@ -21,6 +21,7 @@ NOUNS: Mapping[str, str] = {
     "reload": "New code, options or settings for `up`, without a failed call.",
     "join": "Everything on a further machine of an installation.",
     "hosts": "The machines of an installation, and what runs on them: list, processes, token.",
+    "deploy": "From a model or a flow to an endpoint; again: its next version.",
     "models": "The model store: add, list, show, verify, label, set, remove, serve, unserve.",
     "flows": "Flows: create, check, run, test, list, show, revisions, update, delete.",
     "deployments": "Deployments: create, list, show, set, code, rehearse, redeploy, canary, pause.",

@@ -1,4 +1,4 @@
-"""Ids that commands take by their beginning, as tables show them on a narrow terminal."""
+"""Ids that commands take by the name, or by their beginning, as narrow terminals show them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import typer
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, false, select
 
+from gateway.deployments.settings import DeploymentStatus
 from gateway.errors import GatewayError
 from gateway.ids import is_id
 from gateway.search.ids import MIN_LENGTH, IdRange
@@ -29,12 +30,12 @@ _NOUNS: Mapping[Table, str] = {
     ApiKey: "API key",
     RunRow: "run",
 }
-_MAX_NAMED = 5
-"""Ids that an error names."""
+_MAX_LISTED = 5
+"""Ids that an error lists."""
 
 
 def whole_id(table: Table) -> Callable[[typer.Context, Given], Given]:
-    """Return a callback of an argument or option that completes the beginning of an id."""
+    """Return a callback of an argument or option: it takes a name or the beginning of an id."""
 
     def complete(context: typer.Context, given: Given) -> Given:
         texts = [given] if isinstance(given, str) else (given or [])
@@ -48,29 +49,47 @@ def whole_id(table: Table) -> Callable[[typer.Context, Given], Given]:
 
 
 async def find_id(workspace: Workspace, table: Table, text: str) -> str:
-    """Return the id of the administrator's that begins with `text`.
+    """Return the id of the administrator's that has the name `text`, or begins with it.
 
     Raises:
         GatewayError: NOT_FOUND if there is none, VALIDATION_FAILED if there are several.
     """
     if is_id(text):
         return text
-    which = IdRange.of(text)
-    found: Sequence[str] = ()
-    if which is not None:
-        async with workspace.db.read() as session:
-            owned = select(table.id).where(
-                table.id.between(which.low, which.high), table.profile_id == workspace.profile.id
-            )
-            found = (await session.execute(owned.limit(_MAX_NAMED))).scalars().all()
-    if len(found) == 1:
-        return found[0]
     noun = _NOUNS[table]
-    if found:
-        message = f"{noun}: several ids begin with '{text}': {', '.join(found)}; give more of it"
+    if found := await _ids(workspace, table, _has_name(table, text)):
+        return _only(found, f"{noun}: several have the name '{text}'", "give the id of one")
+    which = IdRange.of(text)
+    if which is not None:
+        begin = table.id.between(which.low, which.high)
+        if found := await _ids(workspace, table, begin):
+            return _only(found, f"{noun}: several ids begin with '{text}'", "give more of it")
+    name = "" if table is RunRow else "name, its "
+    message = f"unknown {noun} '{text}': give its {name}id, or the first {MIN_LENGTH} characters"
+    raise GatewayError(ErrorCode.NOT_FOUND, f"{message} or more")
+
+
+async def _ids(workspace: Workspace, table: Table, condition: ColumnElement[bool]) -> Sequence[str]:
+    """Return ids of the administrator's rows that meet a condition, at most _MAX_LISTED."""
+    owned = select(table.id).where(table.profile_id == workspace.profile.id, condition)
+    async with workspace.db.read() as session:
+        return (await session.execute(owned.limit(_MAX_LISTED))).scalars().all()
+
+
+def _has_name(table: Table, name: str) -> ColumnElement[bool]:
+    """Return the condition that a row has a name, and has not been deleted."""
+    if issubclass(table, RunRow):  # runs have no names
+        return false()
+    if issubclass(table, Deployment):
+        return (table.name == name) & (table.status != DeploymentStatus.DELETED)
+    return table.name == name
+
+
+def _only(found: Sequence[str], several: str, remedy: str) -> str:
+    if len(found) > 1:
+        message = f"{several}: {', '.join(found)}; {remedy}"
         raise GatewayError(ErrorCode.VALIDATION_FAILED, message)
-    message = f"unknown {noun} '{text}': give its id, or the first {MIN_LENGTH} characters or more"
-    raise GatewayError(ErrorCode.NOT_FOUND, message)
+    return found[0]
 
 
 async def _find_all(state: Path, table: Table, texts: Sequence[str]) -> list[str]:

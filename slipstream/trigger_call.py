@@ -59,6 +59,25 @@ class TriggerCall:
             words += ["-H", f"{name}: {value}"]
         return shlex.join([*words, "-d", self._body() if file is None else f"@{file}"])
 
+    def python(self, url: str) -> str:
+        """Return the call of `url` as a program that uses `requests`."""
+        body = {"input_data": self.input_data}
+        return (
+            "import requests\n"
+            f'response = requests.post("{url}", headers={{"X-API-Key": "{self.key}"}}, '
+            f"json={body!r})\n"
+            "print(response.json())"
+        )
+
+    def javascript(self, url: str) -> str:
+        """Return the call of `url` as a module for Node."""
+        headers = json.dumps(self._headers())
+        return (
+            f'const response = await fetch("{url}", {{method: "POST", headers: {headers}, '
+            f"body: JSON.stringify({self._body()})}});\n"
+            "console.dir(await response.json(), {depth: null});"
+        )
+
     async def wait_until_answered(self) -> bool:
         """Call until the answers stay 200; return False after a minute.
 

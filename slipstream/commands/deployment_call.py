@@ -1,4 +1,4 @@
-"""How a new deployment is called: a complete curl line."""
+"""How a new deployment is called: a complete curl line, and short programs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ from slipstream.supervisor.running_supervisor import running_supervisor
 from slipstream.trigger_call import TriggerCall
 
 
-def call_lines(session: CommandSession, out: NewDeploymentOut) -> Iterator[Text]:
-    """Yield the key of a new deployment, and a curl line with it and an example of an input."""
+def call_lines(
+    session: CommandSession, out: NewDeploymentOut, *, programs: bool = False
+) -> Iterator[Text]:
+    """Yield the key of a new deployment, and a curl line with it and an example of an input.
+
+    With `programs` also the same in Python and JavaScript.
+    """
     if out.api_key is None:
         return
     service = session.services.versions
@@ -38,6 +43,9 @@ def call_lines(session: CommandSession, out: NewDeploymentOut) -> Iterator[Text]
     is_long = len(json.dumps(call.input_data, ensure_ascii=False).encode()) > MAX_LITERAL_BYTES
     # a Text, as the brackets of JSON look like markup
     yield Text(f"\n{call.curl(INPUT_FILE if is_long else None)}\n")
+    if programs and not is_long and (gateway.tls is None or call.public_url is not None):
+        yield Text(f"In Python:\n\n{call.python(out.trigger_url)}\n")
+        yield Text(f"In JavaScript:\n\n{call.javascript(out.trigger_url)}\n")
     if is_long:
         code = f"slipstream deployments code {out.id} --json"
         yield Text(f"To write {INPUT_FILE}: {code} | jq -r .input_file.content > {INPUT_FILE}")

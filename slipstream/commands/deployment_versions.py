@@ -27,7 +27,9 @@ from slipstream.terminal import table
 
 DeploymentId = Annotated[
     str,
-    typer.Argument(help="Id of the deployment.", metavar="ID", callback=whole_id(Deployment)),
+    typer.Argument(
+        help="Id or name of the deployment.", metavar="ID", callback=whole_id(Deployment)
+    ),
 ]
 Number = Annotated[int, typer.Argument(help="Number of the version.", metavar="VERSION", min=1)]
 

@@ -110,7 +110,9 @@ def create(
     *,
     flow: Annotated[
         str,
-        typer.Option(help="Id of the flow to deploy.", metavar="ID", callback=whole_id(Flow)),
+        typer.Option(
+            help="Id or name of the flow to deploy.", metavar="ID", callback=whole_id(Flow)
+        ),
     ],
     preset: Annotated[
         Preset | None,

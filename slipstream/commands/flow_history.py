@@ -24,7 +24,7 @@ COLUMNS: Columns[FlowRevisionSummary] = {
     "last saved": "saved_at",
 }
 FlowId = Annotated[
-    str, typer.Argument(help="Id of the flow.", metavar="ID", callback=whole_id(Flow))
+    str, typer.Argument(help="Id or name of the flow.", metavar="ID", callback=whole_id(Flow))
 ]
 
 

@@ -36,7 +36,7 @@ from slipstream.terminal import Terminal
 commands = typer.Typer(no_args_is_help=True)
 
 KeyId = Annotated[
-    str, typer.Argument(help="Id of the key.", metavar="ID", callback=whole_id(ApiKey))
+    str, typer.Argument(help="Id or name of the key.", metavar="ID", callback=whole_id(ApiKey))
 ]
 Environment = Annotated[
     str | None, typer.Option(help="Where it is used, such as production; a label only.")
@@ -50,7 +50,7 @@ Deployments = Annotated[
     typer.Option(
         "--deployment",
         metavar="ID",
-        help="Id of a deployment it may call; can be repeated. Default: all.",
+        help="Id or name of a deployment it may call; can be repeated. Default: all.",
         callback=whole_id(Deployment),
     ),
 ]

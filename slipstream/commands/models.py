@@ -113,7 +113,7 @@ def add(
             work = services.models.publish(
                 None,
                 path,
-                name or _file_name(path),
+                name or file_name(path),
                 version,
                 visibility=_visibility(private),
                 owner_id=owner_id,
@@ -149,7 +149,7 @@ def add(
         raise typer.Exit(ExitStatus.REFUSED)
 
 
-def _file_name(path: Path) -> str:
+def file_name(path: Path) -> str:
     """Return the name of a model without `--name`: of its file, or of its folder."""
     is_file = path.name != MODEL_FILE and path.is_file()
     return path.stem if is_file else (path.parent if path.is_file() else path).resolve().name

@@ -33,7 +33,7 @@ commands = typer.Typer(no_args_is_help=True)
 DeploymentArgument = Annotated[
     str,
     typer.Argument(
-        help="Id of the deployment.", metavar="DEPLOYMENT", callback=whole_id(Deployment)
+        help="Id or name of the deployment.", metavar="DEPLOYMENT", callback=whole_id(Deployment)
     ),
 ]
 

@@ -168,6 +168,19 @@ def test_options_take_the_beginning_of_an_id(installation: Cli) -> None:
     installation.answer("keys", "delete", key["id"][:8])
 
 
+def test_names_are_taken_of_what_exists(installation: Cli) -> None:
+    first = installation.answer("keys", "create", "--name", "twin")["id"]
+    assert installation.answer("keys", "show", "twin")["id"] == first
+    second = installation.answer("keys", "create", "--name", "twin")["id"]
+    assert installation.refusal("keys", "show", "twin") == (1, "validation_failed")
+    said = installation.run("keys", "show", "twin").stderr
+    assert "several have the name 'twin'" in said
+    assert first in said
+    assert second in said
+    for id_ in (first, second):
+        installation.answer("keys", "delete", id_)
+
+
 @pytest.mark.parametrize("text", ["nope", "00000000", "0000", "no such id"])
 def test_an_unknown_beginning_is_refused(installation: Cli, text: str) -> None:
     for words in (("deployments", "show"), ("runs", "list", "--deployment"), ("keys", "delete")):

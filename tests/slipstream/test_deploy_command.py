@@ -1,0 +1,113 @@
+"""`slipstream deploy`: a model or a flow becomes an endpoint, and then its next version."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests import onnx_models
+from tests.slipstream.cli import Cli
+from tests.system.flow_documents import transform_flow
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return onnx_models.mlp(tmp_path / "churn.onnx")
+
+
+def test_a_model_becomes_an_endpoint_and_then_its_next_version(cli: Cli, model: Path) -> None:
+    made = cli.answer("deploy", str(model))
+    assert (made["name"], made["version"], made["execution_mode"]) == ("churn", 1, "fast")
+    assert made["api_key"]["key"].startswith("sk-")
+    assert [(one["model"], one["version"]) for one in made["models"]] == [("churn", 1)]
+
+    same = cli.run("deploy", str(model))
+    assert "Model 'churn' version 1 has the same files." in same.stderr
+    assert "version 1 is live, and nothing has changed" in same.stdout
+
+    onnx_models.optional_input(model)
+    changed = cli.run("deploy", str(model))
+    assert "churn 1 → churn 2" in changed.stdout
+    assert "Deployment 'churn': version 2 is live" in changed.stdout
+    assert cli.answer("deployments", "show", "churn")["id"] == made["id"]
+    assert cli.answer("deployments", "promote", "churn", "1")["version"] == 1
+
+    cli.answer("deployments", "delete", "churn")
+    assert cli.refusal("deployments", "show", "churn") == (1, "not_found")
+    again = cli.answer("deploy", "churn")
+    assert again["id"] != made["id"]
+    assert [one["version"] for one in again["models"]] == [2]
+
+
+def test_calls_and_the_next_commands_are_printed(cli: Cli, model: Path) -> None:
+    printed = cli.run("deploy", str(model), "--name", "mine").stdout
+    for part in ("curl -sS", "import requests", "await fetch(", "deployments delete mine"):
+        assert part in printed
+    assert f"slipstream deploy {model} --name mine" in printed
+
+
+def test_a_flow_is_deployed_in_the_mode_that_it_can_have(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "flow.json"
+    flow = transform_flow()
+    file.write_text(json.dumps(flow))
+    made = cli.answer("deploy", str(file))
+    assert (made["name"], made["execution_mode"]) == (flow["name"], "sync")
+    flow["nodes"][1]["config"] = {"expression": "{'z': 1}"}
+    file.write_text(json.dumps(flow))
+    assert cli.answer("deploy", str(file))["version"] == 2
+    assert len(cli.answer("flows", "list")["items"]) == 1
+
+
+def test_an_interrupted_command_is_completed(cli: Cli, model: Path) -> None:
+    cli.answer("models", "add", str(model))
+    starter = cli.run("models", "starter", "churn").stdout
+    file = model.with_suffix(".json")
+    file.write_text(starter)
+    flow = cli.answer("flows", "create", str(file))
+    assert cli.answer("deploy", str(model))["flow_id"] == flow["id"]
+    assert cli.answer("models", "show", "churn")["version"] == 1
+
+
+def test_a_flow_that_a_user_has_changed_stays(cli: Cli, model: Path, tmp_path: Path) -> None:
+    flow_id = cli.answer("deploy", str(model))["flow_id"]
+    flow = json.loads(cli.run("models", "starter", "churn").stdout)
+    flow["nodes"][2]["config"] = {"output": {"only": "model.y"}}
+    file = tmp_path / "changed.json"
+    file.write_text(json.dumps(flow))
+    cli.answer("flows", "update", flow_id, str(file))
+    onnx_models.mlp(model)
+    assert cli.answer("deploy", str(model))["version"] == 2
+    assert cli.answer("flows", "show", flow_id)["nodes"][2]["config"] == flow["nodes"][2]["config"]
+
+
+def test_a_refused_source_leaves_nothing(
+    cli: Cli, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.pkl").write_bytes(b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00.")
+    monkeypatch.chdir(tmp_path)
+    for words, said in (
+        (["absent.onnx"], "'absent.onnx' is neither a file, nor a folder, nor the name of a model"),
+        ([model.name, "--canary", "10"], "--canary: expected a deployment 'churn' with a live"),
+        (["model.pkl"], "pickle"),
+    ):
+        refused = cli.run("deploy", *words)
+        assert refused.exit_code == 1
+        assert said in refused.stderr
+        for noun in ("models", "flows", "deployments"):
+            assert cli.answer(noun, "list")["items"] == []
+
+
+def test_names_of_others_are_refused(cli: Cli, model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "flow.json"
+    file.write_text(json.dumps({**transform_flow(), "name": "churn"}))
+    cli.answer("deploy", str(file))
+    refused = cli.run("deploy", str(model))
+    assert refused.exit_code == 1
+    assert "flow 'churn' does not call the model 'churn'" in refused.stderr
+    assert cli.answer("models", "list")["items"] == []
+    mode = cli.run("deploy", str(file), "--mode", "async")
+    assert "--mode: the deployment 'churn' has mode sync, got async" in mode.stderr
