@@ -1,4 +1,4 @@
-"""`slipstream monitoring`: Prometheus and Grafana for this installation."""
+"""`slipstream monitoring`: Prometheus, Alertmanager and Grafana for this installation."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from slipstream.terminal import Terminal
 from telemetry.instruments import LATENCY_SECONDS
 
 _HELP = (
-    "Existing files of these names are replaced. See docs/monitoring.md.",
+    "Existing files of these names are replaced, except alertmanager.yml. See docs/monitoring.md.",
     "$ slipstream monitoring watch\n$ podman compose --file watch/compose.yml up --detach",
 )
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s)")
 _URL = re.compile(r"https?://[^\s/?#\"]+(/[^\s?#\"]*)?")
+_WEBHOOK = re.compile(r"https?://[^\s/?#]+([/?]\S*)?")
+_ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}")
 
 
 def register(application: typer.Typer, noun: str, text: str) -> None:
@@ -49,6 +51,13 @@ def monitoring(
     runbook: Annotated[
         str, typer.Option(help="URL of the runbook, to which alerts link.", metavar="URL")
     ] = "docs/runbook.md",
+    alertmanager: Annotated[
+        str, typer.Option(help="Where Prometheus sends alerts.", metavar="HOST:PORT")
+    ] = "127.0.0.1:9093",
+    notify: Annotated[
+        str | None,
+        typer.Option(help="Where Alertmanager posts alerts. Replaces alertmanager.yml."),
+    ] = None,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
@@ -59,6 +68,12 @@ def monitoring(
     if url is not None and not _URL.fullmatch(url):
         raise typer.BadParameter(
             f"expected http:// or https:// and a host, got {url!r}", param_hint="--url"
+        )
+    if notify is not None and not _WEBHOOK.fullmatch(notify):  # not shown: it may be a secret
+        raise typer.BadParameter("expected http:// or https:// and a host", param_hint="--notify")
+    if not _ADDRESS.fullmatch(alertmanager):
+        raise typer.BadParameter(
+            f"expected HOST:PORT, got {alertmanager!r}", param_hint="--alertmanager"
         )
     with exit_on_error(as_json=as_json):
         terminal = Terminal(as_json=as_json)
@@ -71,6 +86,8 @@ def monitoring(
             latency=seconds,
             token=_token(settings),
             runbook=runbook,
+            alertmanager=alertmanager,
+            notify=notify,
         )
         try:
             written = write_files(folder, monitored)
@@ -80,7 +97,7 @@ def monitoring(
         compose = folder / "compose.yml"
         terminal.show(
             document,
-            f"{folder} has what Prometheus and Grafana need to watch {monitored.url}.",
+            f"{folder} has what Prometheus, Alertmanager and Grafana need for {monitored.url}.",
             f"Start them: podman compose --file {compose} up --detach",
             "Then open http://127.0.0.1:3000 (Grafana) or http://127.0.0.1:9090 (Prometheus).",
         )

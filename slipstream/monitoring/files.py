@@ -1,7 +1,8 @@
-"""The files with which Prometheus and Grafana show an installation."""
+"""The files with which Prometheus, Alertmanager and Grafana watch an installation."""
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,20 +11,22 @@ from string import Template
 from urllib.parse import urlsplit
 
 _SOURCE = files("slipstream.monitoring")
-WINDOWS = ("5m", "30m", "1h", "6h")
-"""Of the burn rates that alerts compare, two at a time."""
+WINDOWS = ("30m", "1h", "2h", "6h", "1d", "3d")
+"""Of the burn rates that alerts compare, beside 5 minutes."""
+_COUNTED = ("1h", "6h", "1d", "3d")
+"""The longer ones of two: an alert is of so many missed calls at least."""
 _TOKEN = "token"  # nosec B105 # the name of its file
-_FAILED = """\
-      - record: slipstream:calls_failed:ratio_rate{window}
+_ALERTMANAGER = "alertmanager.yml"
+_KINDS = (("calls_failed", "calls"), ("fast_calls_slow", "fast_calls"))
+_RATIO = """\
+      - record: slipstream:{missed}:ratio_rate{window}
         expr: >-
-          (sum(rate(gateway_requests_total{{code=~"5.."}}[{window}])) or vector(0))
-          / sum(rate(gateway_requests_total[{window}]))
+          sum_over_time(slipstream:{missed}:rate5m[{window}])
+          / (sum_over_time(slipstream:{calls}:rate5m[{window}]) > 0)
 """
-_SLOW = """\
-      - record: slipstream:fast_calls_slow:ratio_rate{window}
-        expr: >-
-          1 - sum(rate(gateway_request_seconds_bucket{{mode="fast", le="{latency}"}}[{window}]))
-          / sum(rate(gateway_request_seconds_count{{mode="fast"}}[{window}]))
+_INCREASE = """\
+      - record: slipstream:{missed}:increase{window}
+        expr: sum_over_time(slipstream:{missed}:rate5m[{window}:5m]) * 300
 """
 _ACCESS = "authorization: {credentials_file: token}"
 
@@ -49,23 +52,31 @@ class Monitored:
     """What `/metrics` asks for."""
     runbook: str
     """URL of docs/runbook.md, or its path: alerts link to its sections."""
+    alertmanager: str
+    """Host and port to which Prometheus sends alerts."""
+    notify: str | None
+    """URL to which Alertmanager posts them. It may be a secret."""
 
 
 def write_files(folder: Path, monitored: Monitored) -> list[Path]:
     """Write all files, over those of an earlier call; return their paths.
 
-    Files that this has not written stay as they are. The token can be read by its user only.
+    Files that this has not written stay as they are, and so does `alertmanager.yml`, which people
+    change, unless it is to notify an URL. It and the token can be read by their user only.
     """
     url = urlsplit(monitored.url)
     access = _ACCESS if monitored.token else ""
     values = {
         "objective": f"{monitored.objective:.10g}",
-        "latency": f"{monitored.latency:g}",
+        "latency": repr(monitored.latency),  # as in the label `le`
         "ratios": "".join(
-            form.format(window=window, latency=monitored.latency)
-            for form in (_FAILED, _SLOW)
-            for window in WINDOWS
+            form.format(missed=missed, calls=calls, window=window)
+            for missed, calls in _KINDS
+            for form, windows in ((_RATIO, WINDOWS), (_INCREASE, _COUNTED))
+            for window in windows
         ),
+        "alertmanager": monitored.alertmanager,
+        "receiver": _receiver(monitored.notify),
         "runbook": monitored.runbook,
         "scheme": url.scheme,
         "address": url.netloc,
@@ -88,14 +99,27 @@ def write_files(folder: Path, monitored: Monitored) -> list[Path]:
     }
     for dashboard in (_SOURCE / "dashboards").iterdir():
         written[f"dashboards/{dashboard.name}"] = dashboard.read_text()
-    (folder / "data").mkdir(parents=True, exist_ok=True)
+    for data in ("data", "alertmanager"):
+        (folder / data).mkdir(parents=True, exist_ok=True)
     for name, text in written.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    private = {}
     if monitored.token:
-        _write_private(folder / _TOKEN, monitored.token)
-    return sorted(folder / name for name in (*written, *([_TOKEN] if monitored.token else [])))
+        private[_TOKEN] = monitored.token
+    if monitored.notify or not (folder / _ALERTMANAGER).exists():
+        private[_ALERTMANAGER] = _Template((_SOURCE / _ALERTMANAGER).read_text()).substitute(values)
+    for name, text in private.items():
+        _write_private(folder / name, text)
+    return sorted(folder / name for name in (*written, *private))
+
+
+def _receiver(url: str | None) -> str:
+    """Return what the receiver of alerts does; JSON's strings are YAML's."""
+    if url is None:
+        return "    # webhook_configs: [{url: https://example.com/alerts}]"
+    return f"    webhook_configs: [{{url: {json.dumps(url)}}}]"
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from gateway.fleet.hosts import HostLease
 from tests.gateway.served_gateway import ServedGateway
@@ -48,6 +48,9 @@ async def test_statements_and_their_failures_are_counted(served_gateway: ServedG
     async with served_gateway.db.read() as session:
         with pytest.raises(SQLAlchemyError):
             await session.execute(text("SELECT nothing_like_this"))
+    async with served_gateway.db.write() as session:
+        with pytest.raises(IntegrityError):  # the database works
+            await session.execute(text("INSERT INTO hosts (id) VALUES (NULL)"))
     after = await scrape(served_gateway)
     name = "database_query_seconds_count"
     assert after[name][0].value > before[name][0].value > 0

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from slipstream.__main__ import PROCESSES
 from slipstream.monitoring.files import Monitored, write_files
 from tests.architecture.repository import ROOT
+from tests.slipstream.cli import invoke
 
 DASHBOARDS = ROOT / "slipstream" / "monitoring" / "dashboards"
-CASES = Path(__file__).with_name("alerts.yml")
+CASES = [Path(__file__).with_name(name) for name in ("alerts.yml", "days.yml")]
 
 
-def written(folder: Path, *, token: str | None = None) -> Path:
+def written(folder: Path, *, token: str | None = None, notify: str | None = None) -> Path:
     """Write the files for one gateway."""
     monitored = Monitored(
         url="https://api.example.com:8080",
@@ -26,6 +28,8 @@ def written(folder: Path, *, token: str | None = None) -> Path:
         latency=0.05,
         token=token,
         runbook="docs/runbook.md",
+        alertmanager="127.0.0.1:9093",
+        notify=notify,
     )
     write_files(folder, monitored)
     return folder
@@ -37,13 +41,11 @@ def alerts() -> list[str]:
     return re.findall(r"- alert: (\w+)", text)
 
 
-def promtool(folder: Path, *words: str) -> None:
-    """Run it in the folder, and expect success."""
-    program = shutil.which("promtool")
-    assert program, "install the Debian package prometheus"
-    ended = subprocess.run(
-        [program, *words], cwd=folder, capture_output=True, text=True, check=False
-    )
+def check(folder: Path, program: str, *words: str) -> None:
+    """Run `promtool` or `amtool` in the folder, and expect success."""
+    found = shutil.which(program)
+    assert found, "install the Debian packages prometheus and prometheus-alertmanager"
+    ended = subprocess.run([found, *words], cwd=folder, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
@@ -72,34 +74,64 @@ def test_each_alert_has_a_section_of_the_runbook_and_two_cases() -> None:
     rules = yaml.safe_load((ROOT / "slipstream" / "monitoring" / "rules.yml").read_text())
     for rule in rules["groups"][1]["rules"]:
         assert rule["annotations"]["runbook_url"] == f"@runbook#{rule['alert'].lower()}"
-    cases = {}
-    for case in yaml.safe_load(CASES.read_text())["tests"]:
-        (tested,) = case["alert_rule_test"]
-        cases[case["name"]] = bool(tested.get("exp_alerts"))
-    assert cases == {
-        f"{alert} {word}": fires
-        for alert in alerts()
-        for word, fires in (("FIRES", True), ("QUIET", False))
-    }
+    cases = set()
+    for path in CASES:
+        for case in yaml.safe_load(path.read_text())["tests"]:
+            (tested,) = case["alert_rule_test"]
+            alert, word = case["name"].split()[:2]
+            assert (tested["alertname"], bool(tested.get("exp_alerts"))) == (alert, word == "FIRES")
+            cases.add((alert, word))
+    assert cases == {(alert, word) for alert in alerts() for word in ("FIRES", "QUIET")}
 
 
-def test_the_token_is_in_a_private_file_and_in_no_other(tmp_path: Path) -> None:
-    folder = written(tmp_path / "out", token="secret-of-prometheus")
-    holders = [
-        path for path in folder.rglob("*") if path.is_file() and "secret-of" in path.read_text()
-    ]
-    assert holders == [folder / "token"]
-    assert (folder / "token").stat().st_mode & 0o777 == 0o600
+def test_each_command_of_the_runbook_exists() -> None:
+    runbook = (ROOT / "docs" / "runbook.md").read_text()
+    commands = re.findall(r"`slipstream\s([^`]+)`", runbook)
+    assert len(commands) > 20
+    for command in commands:
+        words = re.findall(r"(?<!\S)[a-z][a-z-]*(?!\S)", command)
+        if words[0] in PROCESSES:
+            continue
+        result = invoke([*words, "--help"])
+        assert result.exit_code == 0, command
+        for option in re.findall(r"--[a-z-]+", command):
+            assert option in result.output, command
+
+
+def test_secrets_are_in_a_private_file_each_and_in_no_other(tmp_path: Path) -> None:
+    url = "https://alerts.example.com/?key=T0KEN"
+    folder = written(tmp_path / "out", token="secret-of-prometheus", notify=url)
+    for secret, holder in (("secret-of", "token"), ("T0KEN", "alertmanager.yml")):
+        holders = [
+            path for path in folder.rglob("*") if path.is_file() and secret in path.read_text()
+        ]
+        assert holders == [folder / holder]
+        assert holders[0].stat().st_mode & 0o777 == 0o600
     jobs = yaml.safe_load((folder / "prometheus.yml").read_text())["scrape_configs"]
     access = {"credentials_file": "token"}
     assert [job["authorization"] for job in jobs] == [access, access]
     assert jobs[1]["http_sd_configs"][0]["authorization"] == access
 
 
+def test_what_a_person_wrote_for_alertmanager_stays_until_another_receiver_is_named(
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path) / "alertmanager.yml"
+    assert "webhook_configs" not in yaml.safe_load(path.read_text())["receivers"][0]
+    path.write_text("mine")
+    written(tmp_path)
+    assert path.read_text() == "mine"
+    written(tmp_path, notify="http://127.0.0.1:5001/")
+    (receiver,) = yaml.safe_load(path.read_text())["receivers"]
+    assert receiver["webhook_configs"] == [{"url": "http://127.0.0.1:5001/"}]
+
+
 @pytest.mark.services
-def test_promtool_accepts_the_files_and_each_alert_fires_and_keeps_quiet(tmp_path: Path) -> None:
+def test_the_tools_accept_the_files_and_each_alert_fires_and_keeps_quiet(tmp_path: Path) -> None:
     folder = written(tmp_path / "out", token="secret-of-prometheus")
-    promtool(folder, "check", "config", "prometheus.yml")
-    promtool(folder, "check", "rules", "rules.yml", "objective.yml")
-    shutil.copy(CASES, folder)
-    promtool(folder, "test", "rules", CASES.name)
+    check(folder, "promtool", "check", "config", "prometheus.yml")
+    check(folder, "promtool", "check", "rules", "rules.yml", "objective.yml")
+    check(folder, "amtool", "check-config", "alertmanager.yml")
+    for cases in CASES:
+        shutil.copy(cases, folder)
+        check(folder, "promtool", "test", "rules", cases.name)
