@@ -1,4 +1,4 @@
-"""Real Prometheus and Alertmanager with the files of `slipstream monitoring`: panels and alerts."""
+"""A real Prometheus with the files of `slipstream monitoring` answers the query of every panel."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.gateway.webhooks.receiver import Receiver
 from tests.slipstream.running import free_port
-from tests.system.flow_documents import failing_flow
-from tests.system.installation import Installation, Json, chain
-from tests.timing import TIMEOUT_SECONDS, pause
+from tests.system.installation import Installation, chain
+from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.services
 
@@ -30,37 +28,24 @@ IDLE = {
 
 
 class Prometheus:
-    """A Prometheus and an Alertmanager that read the files of a folder."""
+    """A Prometheus that reads the files of a folder."""
 
-    def __init__(self, folder: Path, alertmanager: str) -> None:
+    def __init__(self, folder: Path) -> None:
         address = f"127.0.0.1:{free_port()}"
         self._log = (folder / "log").open("w+")
-        self._process = self._start(
-            folder,
-            "prometheus",
-            address,
-            "--config.file=prometheus.yml",
-            "--storage.tsdb.path=data",
-        )
-        self._alertmanager = self._start(
-            folder,
-            "prometheus-alertmanager",
-            alertmanager,
-            "--config.file=alertmanager.yml",
-            "--storage.path=alertmanager",
-            "--cluster.listen-address=",
-        )
-        self._url = f"http://{address}/api/v1/query"
-        self._folder = folder
-
-    def _start(self, folder: Path, *words: str) -> subprocess.Popen[bytes]:
-        program, address, *options = words
-        return subprocess.Popen(
-            [program, f"--web.listen-address={address}", *options],
+        self._process = subprocess.Popen(
+            [
+                "prometheus",
+                "--config.file=prometheus.yml",
+                "--storage.tsdb.path=data",
+                f"--web.listen-address={address}",
+            ],
             cwd=folder,
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
+        self._url = f"http://{address}/api/v1/query"
+        self._folder = folder
 
     def query(self, expression: str) -> list[dict[str, object]]:
         """Return the series of the answer; none until it listens."""
@@ -76,40 +61,25 @@ class Prometheus:
         return found
 
     def stop(self) -> None:
-        """End them."""
-        for process in (self._process, self._alertmanager):
-            process.terminate()
-            process.wait()
+        """End it."""
+        self._process.terminate()
+        self._process.wait()
         self._log.close()
 
 
-@pytest.fixture(scope="module")
-def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    """A process that is sent alerts."""
-    made = Receiver(tmp_path_factory.mktemp("receiver"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def prometheus(
-    installation: Installation, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Prometheus]:
-    """Both on what the command wrote, with seconds in place of what would take minutes."""
-    folder = tmp_path_factory.mktemp("prometheus") / "watch"
-    alertmanager = f"127.0.0.1:{free_port()}"
-    sent_to = ("--notify", receiver.url("alerts"), "--alertmanager", alertmanager)
-    installation.command("monitoring", str(folder), *sent_to)
-    for name, before, now in (
-        ("prometheus.yml", "_interval: 15s", "_interval: 1s"),
-        ("prometheus.yml", "      - url", "      - refresh_interval: 1s\n        url"),
-        ("rules.yml", "for: 5m", "for: 0s"),
-        ("alertmanager.yml", "group_wait: 30s", "group_wait: 0s"),
-    ):
-        text = (folder / name).read_text()
-        assert before in text
-        (folder / name).write_text(text.replace(before, now))
-    running = Prometheus(folder, alertmanager)
+@pytest.fixture
+def prometheus(installation: Installation, tmp_path: Path) -> Iterator[Prometheus]:
+    """Prometheus on what the command wrote, with one second in place of 15."""
+    folder = tmp_path / "watch"
+    installation.command("monitoring", str(folder))
+    configuration = folder / "prometheus.yml"
+    text = configuration.read_text().replace("_interval: 15s", "_interval: 1s")
+    configuration.write_text(
+        text.replace(
+            "http_sd_configs:\n      - ", "http_sd_configs:\n      - refresh_interval: 1s\n        "
+        )
+    )
+    running = Prometheus(folder)
     yield running
     running.stop()
 
@@ -154,35 +124,3 @@ def test_every_panel_has_data(installation: Installation, prometheus: Prometheus
     targets = prometheus.query('up{job=~"slipstream.*"} == 1')
     jobs = {each["metric"]["job"] for each in targets}  # type: ignore[index]
     assert jobs == {"slipstream", "slipstream-servers"}
-
-
-def test_an_alert_of_a_deployment_reaches_its_receiver(
-    installation: Installation, prometheus: Prometheus, receiver: Receiver
-) -> None:
-    deployment = installation.deploy(
-        failing_flow(),
-        name="payments",
-        execution_mode="sync",
-        deployment_type="server",
-    )
-    group = {"alertname": "SlipstreamRunsFail", "deployment": deployment}
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not (delivered := deliveries(receiver, group)):
-        found = prometheus.query("ALERTS")
-        assert time.monotonic() < deadline, found
-        for _ in range(0 if found else 10):
-            assert installation.trigger(deployment, json={"input_data": {"x": 1}}).is_error
-        pause(0.2)
-    (alert,) = delivered[0]["alerts"]
-    assert alert["status"] == "firing"
-    assert alert["labels"] == {**group, "severity": "ticket"}
-    assert alert["annotations"] == {
-        "summary": "100% of the runs of the deployment payments fail.",
-        "runbook_url": "docs/runbook.md#slipstreamrunsfail",
-    }
-
-
-def deliveries(receiver: Receiver, group: Json) -> list[Json]:
-    """Return what Alertmanager has posted about a group of alerts."""
-    documents: list[Json] = [message.event for message in receiver.messages("alerts")]
-    return [document for document in documents if document["groupLabels"] == group]
