@@ -26,6 +26,9 @@ if _hide_rich:
 FORMATS = ("auto", "text", "json")
 """How lines look; `auto` is text on a terminal, and JSON elsewhere."""
 
+_OURS = ("gateway", "inference_server", "slipstream", "telemetry")
+"""What logs below info. There, libraries log what they send and get: headers, tokens, queries."""
+
 
 def configure(level: str, *, process: str, log_format: str = "auto") -> None:
     """Configure logging: lines from `level` upwards, each with the name of its `process`.
@@ -78,9 +81,11 @@ def configure(level: str, *, process: str, log_format: str = "auto") -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level.upper())
+    chosen = logging.getLevelNamesMapping()[level.upper()]
+    root.setLevel(max(chosen, logging.INFO))
+    for package in _OURS:
+        logging.getLogger(package).setLevel(chosen)
     logging.getLogger("alembic").setLevel("WARNING")  # logs routine lines at every start
-    logging.getLogger("aiosqlite").setLevel("INFO")  # at debug, logs each query and its values
 
 
 def name_task(**about: object) -> None:

@@ -39,7 +39,7 @@ FLUSHED_SECONDS = 3.0
 def verbose_installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
     """An installation with the most verbose logging."""
     postgresql = PostgresDatabase() if request.param == "postgresql" else None
-    extra = {"SLIPSTREAM_LOG_LEVEL": "debug"}
+    extra = {"SLIPSTREAM_LOG_LEVEL": "debug", "SLIPSTREAM_CALL_LOG": "all"}
     if postgresql is not None:
         postgresql.create()
         extra["SLIPSTREAM_DATABASE_URL"] = postgresql.url

@@ -83,6 +83,16 @@ log.bind(model="iris").error("logged", process="inference_server")
     ]
 
 
+def test_at_debug_libraries_do_not_log_what_they_send() -> None:
+    code = """
+logs.configure("debug", process="gateway", log_format="json")
+logging.getLogger("hpack.hpack").debug("Encoded header block to b'authorization'")
+logging.getLogger("hpack.hpack").info("logged")
+logs.logger("gateway.web").debug("logged")
+"""
+    assert [line["event"] for line in lines(code)] == ["logged", "logged"]
+
+
 def test_log_lines_of_libraries_have_the_same_format() -> None:
     code = 'logging.getLogger("uvicorn.error").warning("%s of %d", "one", 2, extra={"x": 1})'
     (line,) = lines(code)
