@@ -23,6 +23,7 @@ from gateway.auth.access import metrics_reader
 from gateway.auth.router import router as api_keys
 from gateway.call_watches.other_requests import WatchedRequests
 from gateway.call_watches.router import router as call_watches
+from gateway.calls.router import router as calls
 from gateway.console.router import pages
 from gateway.console.router import router as console
 from gateway.console.user_storage import UserStorageService
@@ -155,6 +156,7 @@ def build_fastapi(container: Container) -> FastAPI:
         deployment_examples,
         rehearsals,
         call_watches,
+        calls,
         live_updates,
         inference_servers,
         registrations,
@@ -211,6 +213,7 @@ def _services(container: Container) -> dict[type[object], object]:
         container.model_summaries,
         container.webhooks,
         container.call_watches,
+        container.call_lookup,
         container.live_updates,
         services.flows,
         services.draft_checks,

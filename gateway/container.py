@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -24,6 +25,9 @@ from gateway.broker.broker import parse_broker_url
 from gateway.broker.worker_files import WorkerCollector
 from gateway.call_watches.service import WatchService
 from gateway.call_watches.watches import DeploymentWatches
+from gateway.calls.recorder import CallRecorder
+from gateway.calls.service import CallLookup
+from gateway.calls.store import CallStore
 from gateway.certificate import Certificate
 from gateway.console.files import ConsoleFiles, console_folder
 from gateway.deployments.deployment_cache import DeploymentCache
@@ -218,13 +222,25 @@ class Container:
         self.recorder = RunRecorder(self.execution.store, self.metrics, self.feed.database_answers)
         self.call_watches = DeploymentWatches(WatchService(self.db, hasher), self.feed)
         self.live_updates = LiveUpdates(self.db, self.feed, session_idle=self.sessions.idle)
+        kept_minutes = settings.call_retention_minutes
+        self.call_recorder = CallRecorder(
+            CallStore(self.db, kept_minutes=kept_minutes),
+            self.deployment_cache.get,
+            registry,
+            gateway=f"{name}@{socket.gethostname()}",
+            min_seconds=settings.kept_call_min_seconds,
+        )
+        self.call_lookup = CallLookup(
+            self.db, kept_minutes=kept_minutes, min_seconds=settings.kept_call_min_seconds
+        )
         min_seconds = settings.call_log_min_seconds
         self.accounting = Accounting(
             self.metrics,
             self.usage.meter,
             self.key_usage,
             self.recorder,
-            self.call_watches,
+            watches=self.call_watches,
+            kept_calls=self.call_recorder,
             spans=None if self.tracer is None else CallSpans(self.tracer),
             call_log=None if min_seconds is None else CallLog(min_seconds),
         )
@@ -297,6 +313,7 @@ class Container:
         self.rollout_watch.start()
         self.host_watch.start()
         self.call_watches.start()
+        self.call_recorder.start()
         self.live_updates.start()
         self.metrics_access.start()
 
@@ -338,7 +355,9 @@ class Container:
         await self.rehearsals.close()
         await self.recorder.close()
         await self.key_usage.close()
-        await asyncio.gather(self.call_watches.close(), self.live_updates.stop())
+        await asyncio.gather(
+            self.call_watches.close(), self.call_recorder.close(), self.live_updates.stop()
+        )
         await self.execution.close()
         await self.services.close()
         await self.webhook_dispatcher.close(max(_DELIVERY_SECONDS, self._drain_seconds_left()))

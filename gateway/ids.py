@@ -115,6 +115,12 @@ def own_request_id(fallback: str) -> str:
     return f"req_{fallback}"
 
 
+def run_of_request_id(request_id: str) -> str | None:
+    """Return the run's id in an id of `own_request_id`; None: it has another form."""
+    prefix, _, run_id = request_id.partition("_")
+    return run_id if prefix == "req" and run_id_time(run_id) is not None else None
+
+
 def given_request_id(headers: Mapping[bytes, bytes]) -> str | None:
     """Return the id that the client gave its request, or None."""
     given = headers.get(b"x-request-id")

@@ -28,6 +28,7 @@ optional.
 
 _DESCRIPTIONS = {
     "Trigger": "Call deployments.",
+    "Calls": "Failed and slow calls of deployments, by request id.",
     "Flow runs": "Runs of flows: read, wait, stream, cancel, retry.",
     "Flows": "Drafts of nodes and edges; a deployment runs a snapshot.",
     "Deployments": "Flows behind URLs, their settings and their versions.",

@@ -20,6 +20,8 @@ from telemetry.traces import is_installed
 _STORE_URL = re.compile(r"file:///.*|(s3|gs|az)://[^/@?#]+(/[^@?#]*)?")
 _HTTP_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _CALL_LOG = re.compile(r"off|errors|all|slow:([1-9][0-9]{0,6})ms")
+SLOW_CALL_SECONDS = 1.0
+"""Calls that took as long can be looked up, also if they have succeeded."""
 _DRAIN_DELAY_SECONDS = 5.0
 """As long as usual clients use an idle connection again: httpx, Node, HAProxy."""
 _MAX_PAUSE_SECONDS = 7 * 86_400.0
@@ -255,6 +257,9 @@ class Settings(BaseSettings):
     call_log: str = "off"
     """Calls of deployments that leave a line in the log: `off`, `errors`, `slow:250ms`, which is
     errors and calls that took as long, or `all`."""
+    call_retention_minutes: int = Field(default=60, ge=1, le=10_080)
+    """Minutes for which calls that failed, took 1 s, or are selected by SLIPSTREAM_CALL_LOG can be
+    looked up: the newest 10,000 of each user."""
     log_level: str = "info"
     """debug, info, warning or error."""
     log_format: Literal["auto", "text", "json"] = "auto"
@@ -301,6 +306,12 @@ class Settings(BaseSettings):
         slow = _CALL_LOG.fullmatch(self.call_log)
         assert slow is not None
         return int(slow[1] or 0) / 1e3
+
+    @property
+    def kept_call_min_seconds(self) -> float:
+        """The duration from which calls can be looked up, beside those that failed."""
+        logged = self.call_log_min_seconds
+        return SLOW_CALL_SECONDS if logged is None else min(logged, SLOW_CALL_SECONDS)
 
     @property
     def broker_folder(self) -> Path:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.audit.service import AuditLog, KeptAuditEvents
 from gateway.broker.broker import parse_broker_url
 from gateway.broker.worker_files import WakeFile
+from gateway.calls.store import CallStore
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor
 from gateway.execution.launcher import RunLauncher
@@ -137,6 +138,7 @@ def build_execution(
         "tests": KeptForDay(store.prune_tests),
         "rehearsals": KeptForDay(KeptRehearsals(db).prune),
         "deliveries": webhooks.store,
+        "calls": CallStore(db, kept_minutes=settings.call_retention_minutes),
     }
     if settings.audit_retention_days is not None:
         kept["audit_events"] = KeptAuditEvents(AuditLog(db), days=settings.audit_retention_days)

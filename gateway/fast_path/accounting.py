@@ -2,7 +2,8 @@
 
 An answered call is appended to a list, and nothing else happens while its client waits. After
 `_MAX_CALLS` or a moment, and before anything is read, the list is drained: into the metrics, the
-usage meter, the use of keys, the runs of a sample of the fast calls, and the log.
+usage meter, the use of keys, the runs of a sample of the fast calls, the log, and the calls that
+can be looked up.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gateway.fast_path.call_log import CallLog
 from gateway.fast_path.call_record import DeploymentCallRecord
 from gateway.fast_path.call_spans import CallSpans
 from gateway.fast_path.call_watches import CallWatches
+from gateway.fast_path.kept_calls import KeptCalls
 from gateway.fast_path.recorder import RunRecorder
 from gateway.fast_path.routes import ResolvedRoute
 from gateway.metrics import STAGES, CallMetrics, GatewayMetrics
@@ -37,8 +39,9 @@ class Accounting:
         usage: UsageMeter,
         key_usage: KeyUsageRecorder,
         recorder: RunRecorder,
-        watches: CallWatches,
         *,
+        watches: CallWatches,
+        kept_calls: KeptCalls,
         call_log: CallLog | None,
         spans: CallSpans | None,
     ) -> None:
@@ -47,6 +50,7 @@ class Accounting:
         self._key_usage = key_usage
         self._recorder = recorder
         self._watches = watches
+        self._kept_calls = kept_calls
         self._spans = spans
         self._call_log = call_log
         self._calls: list[DeploymentCallRecord] = []
@@ -94,10 +98,11 @@ class Accounting:
         """Pass the calls to those that show single ones."""
         if self._watches.deployments:
             self._watches.take(calls)
+        if self._spans is not None:  # first, as it chooses the traces that others name
+            self._spans.record(calls)
         if self._call_log is not None:
             self._call_log.take(calls)
-        if self._spans is not None:
-            self._spans.record(calls)
+        self._kept_calls.take(calls)
 
     def _count_fast(
         self, deployment: LiveDeployment, metrics: CallMetrics, calls: list[DeploymentCallRecord]

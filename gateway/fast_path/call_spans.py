@@ -30,6 +30,7 @@ class CallSpans:
             asked = None if call.route is None else call.headers.get(TRACEPARENT)
             context = call.trace or self._tracer.begin(asked)
             if context.sampled:
+                call.trace = context
                 self._record(call, context, to_epoch)
 
     def _record(self, call: DeploymentCallRecord, context: TraceContext, to_epoch: float) -> None:

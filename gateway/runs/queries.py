@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.deployments.settings import ExecutionMode, NonFinite
 from gateway.errors import GatewayError
-from gateway.ids import NIL_ID, is_id, normalize_id
+from gateway.ids import NIL_ID, is_id, normalize_id, run_of_request_id
 from gateway.runs import rows
 from gateway.runs import statements as sql
 from gateway.runs.rows import RUNS, run_from_row
@@ -52,6 +52,8 @@ class RunFilter:
     before: datetime | None = None
     idempotency_key: str | None = None
     """Selects the run of this key."""
+    request_id: str | None = None
+    """Selects the runs of the requests with this id."""
     code: str | None = None
     """Of the error."""
     mode: ExecutionMode | None = None
@@ -100,7 +102,19 @@ def _indexed_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
     if run_filter.idempotency_key is not None:
         key = RUNS.c.idempotency_key == run_filter.idempotency_key
         query = query.where(key, RUNS.c.fingerprint.is_not(None))
+    if run_filter.request_id is not None:
+        query = query.where(of_request(run_filter.request_id))
     return query
+
+
+def of_request(request_id: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a run was made by a request with this id."""
+    # Repeats the condition of the index by request id.
+    given = sa.and_(RUNS.c.request_id == request_id, RUNS.c.request_id != sql_literal(""))
+    run_id = run_of_request_id(request_id)
+    if run_id is None:
+        return given
+    return sa.or_(given, sa.and_(RUNS.c.id == run_id, RUNS.c.request_id == sql_literal("")))
 
 
 def _unindexed(run_filter: RunFilter) -> Iterator[sa.ColumnElement[bool]]:

@@ -100,6 +100,7 @@ def poll_body(
         "test": run.test,
         "api_key_id": run.key_id,
         "request_id": run.request_id,
+        "trace_id": run.trace_id,
         **_names(run, details),
     }
     output_data, nodes = run.output_data or _NULL, _nodes(run, include=include_node_outputs)

@@ -62,7 +62,7 @@ class Retention:
         self._deleted = (registry or Registry()).counter(
             "retention_deleted_total",
             "Rows deleted because they were older than they are kept: runs, tests, rehearsals, "
-            "deliveries, audit_events.",
+            "deliveries, calls, audit_events.",
             ("kind",),
         )
         self._task: asyncio.Task[None] | None = None

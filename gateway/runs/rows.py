@@ -77,6 +77,7 @@ def run_from_row(
         boot_seconds=row.boot_seconds,
         cancel_requested_at=row.cancel_requested_at,
         request_id=_request_id(row.id, row.request_id),
+        traceparent=row.traceparent,
         output_data=output_data,
         node_outputs=node_outputs,
     )
@@ -276,6 +277,7 @@ def new_run(new: NewRun, *, now: datetime, started: bool) -> Run:
         idempotency_key=None if new.idempotency is None else new.idempotency.key,
         test=new.test,
         request_id=_request_id(new.id, new.request_id or ""),
+        traceparent=new.traceparent,
     )
 
 

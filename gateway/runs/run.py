@@ -176,6 +176,8 @@ class Run:
     """None: it was not, or by an older version."""
     request_id: str | None = None
     """The `X-Request-Id` of the request that made it; None: an older version did not keep it."""
+    traceparent: str | None = None
+    """See NewRun."""
     output_data: bytes | None = None
     """JSON, if the run is completed; None in lists."""
     node_outputs: bytes | None = None
@@ -200,6 +202,11 @@ class Run:
         if self.started_at is None:
             return None
         return max(0.0, (self.started_at - self.created_at).total_seconds())
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace that it belongs to, 32 hexadecimal digits; None: it is not traced."""
+        return None if self.traceparent is None else self.traceparent.split("-")[1]
 
     @property
     def mark(self) -> RunMark:

@@ -82,6 +82,8 @@ class RunSummary(BaseModel):
     """Whether it tests a draft; then `deployment_id` has only zeros."""
     request_id: str | None
     """The `X-Request-ID` of the request that made it; null: an older version did not keep it."""
+    trace_id: str | None
+    """The trace that it belongs to, 32 hexadecimal digits; null: it is not traced."""
     deployment_name: str | None = None
     """Null for keys of scope `trigger`."""
     api_key_name: str | None = None
@@ -111,6 +113,7 @@ class RunSummary(BaseModel):
             idempotency_key=run.idempotency_key,
             test=run.test,
             request_id=run.request_id,
+            trace_id=run.trace_id,
             deployment_name=known.get(run.deployment_id),
             api_key_name=known.get(run.key_id or ""),
         )
@@ -177,6 +180,8 @@ class RunOut(BaseModel):
     """Null for calls by a session."""
     request_id: str | None
     """The `X-Request-ID` of the request that made it; null: an older version did not keep it."""
+    trace_id: str | None
+    """The trace that it belongs to, 32 hexadecimal digits; null: it is not traced."""
     deployment_name: str | None = None
     """For sessions and `manage` keys."""
     api_key_name: str | None = None

@@ -34,6 +34,7 @@ _RUNNING = text("status = 'running'")
 _NOT_COMPLETED = text("status <> 'completed'")
 _WITH_ERROR = text("error_code IS NOT NULL")
 _REPLAYED = text("fingerprint IS NOT NULL")
+_GIVEN = text("request_id <> ''")
 COUNTED = text("mode <> 'fast' AND finished_at IS NOT NULL")
 """Runs for usage to count; fast calls are counted when they are answered."""
 
@@ -71,6 +72,12 @@ class RunRow(Listed):
             *("deployment_id", "error_code", "created_at", "id"),
             sqlite_where=_WITH_ERROR,
             postgresql_where=_WITH_ERROR,
+        ),
+        Index(
+            "ix_runs_request_page",
+            *("profile_id", "request_id", "created_at", "id"),
+            sqlite_where=_GIVEN,
+            postgresql_where=_GIVEN,
         ),
         Index("ix_runs_due", "type", "due_at", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
         Index(

@@ -80,6 +80,9 @@ def list_runs(
         ),
     ] = None,
     code: Annotated[str | None, typer.Option(help="Only runs with this error code.")] = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="Only runs of requests with this id (X-Request-ID).")
+    ] = None,
     mode: Annotated[ExecutionMode | None, typer.Option(help="Only runs of this mode.")] = None,
     min_seconds: Annotated[
         float | None, typer.Option(min=0, help="Only runs that took at least so long.")
@@ -116,6 +119,7 @@ def list_runs(
             version=version,
             key_id=key,
             code=code,
+            request_id=request_id,
             mode=mode,
             min_seconds=min_seconds,
             test=test,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 
 from gateway.storage import (  # noqa: F401 - their tables
+    call_tables,
     flow_tables,
     key_tables,
     quota_tables,

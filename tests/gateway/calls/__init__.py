@@ -1,0 +1,1 @@
+"""Calls that are kept, looked up and explained."""
