@@ -73,7 +73,7 @@ class CallLookup:
             return call, await store.find_run(session, RUNS.c.id == call.id)
         run = None
         if not is_id(name):
-            run = await store.find_run(session, own & of_request(name))
+            run = await store.find_run(session, of_request(actor.profile_id, name))
         if run is None and run_id is not None:
             by_id = RUNS.c.id == run_id
             run = await store.find_run(session, by_id if actor.administers else own & by_id)

@@ -103,18 +103,25 @@ def _indexed_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
         key = RUNS.c.idempotency_key == run_filter.idempotency_key
         query = query.where(key, RUNS.c.fingerprint.is_not(None))
     if run_filter.request_id is not None:
-        query = query.where(of_request(run_filter.request_id))
+        query = query.where(of_request(run_filter.profile_id, run_filter.request_id))
     return query
 
 
-def of_request(request_id: str) -> sa.ColumnElement[bool]:
-    """Return the condition that a run was made by a request with this id."""
-    # Repeats the condition of the index by request id.
-    given = sa.and_(RUNS.c.request_id == request_id, RUNS.c.request_id != sql_literal(""))
+def of_request(profile_id: str, request_id: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a profile's run was made by a request with this id."""
+    given = (
+        RUNS.c.profile_id == profile_id,
+        RUNS.c.request_id == request_id,
+        RUNS.c.request_id != sql_literal(""),  # repeats the condition of the partial index
+    )
     run_id = run_of_request_id(request_id)
     if run_id is None:
-        return given
-    return sa.or_(given, sa.and_(RUNS.c.id == run_id, RUNS.c.request_id == sql_literal("")))
+        return sa.and_(*given)
+    without = RUNS.c.id == run_id, RUNS.c.profile_id == profile_id, RUNS.c.request_id == ""
+    # Not `or_`: without statistics, SQLite would look at all runs of the profile.
+    return RUNS.c.id.in_(
+        sa.union_all(sa.select(RUNS.c.id).where(*given), sa.select(RUNS.c.id).where(*without))
+    )
 
 
 def _unindexed(run_filter: RunFilter) -> Iterator[sa.ColumnElement[bool]]:

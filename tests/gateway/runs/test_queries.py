@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import event, text
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode, RunsOnDelete
+from gateway.ids import own_request_id
 from gateway.runs import queries
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.queries import RunFilter
@@ -62,8 +63,9 @@ async def test_pages_are_complete_while_runs_are_created_and_end(store: RunStore
 
 
 async def test_filters_select_runs(store: RunStore) -> None:
-    waiting, other = new_run(version=2, key_id=OTHER), new_run(deployment_id=OTHER)
-    keeping = new_run(idempotency=keyed("abc"))
+    waiting = new_run(version=2, key_id=OTHER)
+    other = new_run(deployment_id=OTHER, request_id=own_request_id(waiting.id))
+    keeping = new_run(idempotency=keyed("abc"), request_id="given")
     for new in (waiting, other, keeping, new_run(profile_id=OTHER)):
         await store.create(new)
     done, bad = await claimed(store), await claimed(store)
@@ -94,6 +96,9 @@ async def test_filters_select_runs(store: RunStore) -> None:
     assert set(await listed(store, code="flow_failed", deployment_id=DEPLOYMENT)) == {bad.run_id}
     assert await listed(store, code="flow_failed", status=RunStatus.COMPLETED) == []
     assert await listed(store, code="timeout") == []
+    assert await listed(store, request_id="given") == [keeping.id]
+    assert set(await listed(store, request_id=own_request_id(waiting.id))) == {waiting.id, other.id}
+    assert await listed(store, request_id=own_request_id(keeping.id)) == []
     assert set(await listed(store, mode=ExecutionMode.FAST)) == {old.new.id}
     assert set(await listed(store, min_seconds=0.2)) == {done.run_id, old.new.id}
     assert set(await listed(store, min_seconds=0.2, mode=ExecutionMode.ASYNC)) == {done.run_id}
@@ -184,6 +189,12 @@ PLANS: list[tuple[str, str, Act]] = [
         lambda store: listed(store, min_seconds=60.0, deployment_id=OTHER),
     ),
     ("by key", "uq_runs_idempotency", lambda store: listed(store, idempotency_key="k")),
+    ("of a request", "ix_runs_request_page", lambda store: listed(store, request_id="given")),
+    (
+        "of a request without an id of its client's",
+        "pk_runs",
+        lambda store: listed(store, request_id=own_request_id(UNKNOWN)),
+    ),
     ("once", "uq_runs_idempotency", lambda store: store.create(new_run(idempotency=keyed()))),
 ]
 
