@@ -213,7 +213,6 @@ def _services(container: Container) -> dict[type[object], object]:
         container.model_summaries,
         container.webhooks,
         container.call_watches,
-        container.call_lookup,
         container.live_updates,
         services.flows,
         services.draft_checks,
@@ -234,6 +233,7 @@ def _services(container: Container) -> dict[type[object], object]:
         services.users,
         services.invitations,
         services.usage,
+        services.calls,
         services.audit,
         services.search,
     )

@@ -26,7 +26,6 @@ from gateway.broker.worker_files import WorkerCollector
 from gateway.call_watches.service import WatchService
 from gateway.call_watches.watches import DeploymentWatches
 from gateway.calls.recorder import CallRecorder
-from gateway.calls.service import CallLookup
 from gateway.calls.store import CallStore
 from gateway.certificate import Certificate
 from gateway.console.files import ConsoleFiles, console_folder
@@ -222,16 +221,12 @@ class Container:
         self.recorder = RunRecorder(self.execution.store, self.metrics, self.feed.database_answers)
         self.call_watches = DeploymentWatches(WatchService(self.db, hasher), self.feed)
         self.live_updates = LiveUpdates(self.db, self.feed, session_idle=self.sessions.idle)
-        kept_minutes = settings.call_retention_minutes
         self.call_recorder = CallRecorder(
-            CallStore(self.db, kept_minutes=kept_minutes),
+            CallStore(self.db, kept_minutes=settings.call_retention_minutes),
             self.deployment_cache.get,
             registry,
             gateway=f"{name}@{socket.gethostname()}",
             min_seconds=settings.kept_call_min_seconds,
-        )
-        self.call_lookup = CallLookup(
-            self.db, kept_minutes=kept_minutes, min_seconds=settings.kept_call_min_seconds
         )
         min_seconds = settings.call_log_min_seconds
         self.accounting = Accounting(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.accounts.users import UserService
     from gateway.audit.service import AuditLog
     from gateway.auth.service import ApiKeyService
+    from gateway.calls.service import CallLookup
     from gateway.children.metrics import ChildMetrics
     from gateway.deployments.advice_service import AdviceService
     from gateway.deployments.planner import DeploymentPlanner
@@ -305,6 +306,17 @@ class Services:
         from gateway.examples.service import ExampleService
 
         return ExampleService(self._db, self._settings)
+
+    @cached_property
+    def calls(self) -> CallLookup:
+        """Calls that failed or took long."""
+        from gateway.calls.service import CallLookup
+
+        return CallLookup(
+            self._db,
+            kept_minutes=self._settings.call_retention_minutes,
+            min_seconds=self._settings.kept_call_min_seconds,
+        )
 
     @cached_property
     def audit(self) -> AuditLog:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gateway.auth.identity import Identity, Role, Scope
 from gateway.body_parsing.parser import build_parser
+from gateway.calls.service import FoundCall
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.drafts.flow_tests import FlowTest, FlowTester
@@ -34,6 +35,7 @@ class RunAdmin:
     def __init__(self, workspace: Workspace) -> None:
         db = workspace.db
         self._store = store = RunStore(db)
+        self._calls = workspace.services.calls
         self._parser = build_parser(workspace.services.child_metrics)
         self._service = RunService(
             db,
@@ -89,6 +91,10 @@ class RunAdmin:
     async def timeline(self, run_id: str, request: SpanRequest) -> TimelinePage:
         """Return a page of what happened to a run and when; raise NOT_FOUND or GONE."""
         return await self._service.timeline(self._actor, run_id, request)
+
+    async def call(self, name: str) -> FoundCall:
+        """Return a call, by its request id or its run; raise NOT_FOUND."""
+        return await self._calls.find(self._actor, name)
 
     async def cancel(self, run_id: str) -> Run:
         """Cancel a run; raise NOT_FOUND, GONE or RUN_FINISHED."""

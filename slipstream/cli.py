@@ -28,6 +28,7 @@ NOUNS: Mapping[str, str] = {
     "keys": "API keys: create, list, show, set, rotate, check, deactivate, activate, delete.",
     "users": "Users: create, list, set-role, reset-password, deactivate, activate, delete.",
     "runs": "Runs: list, show, timeline, wait, cancel, retry, tail.",
+    "calls": "Calls by request id: explain where the time of one went.",
     "webhooks": "Webhooks: listen, verify, list, show, set, rotate, test, deliveries, replay.",
     "search": "Find flows, deployments, models, runs and keys by name, id or masked key.",
     "usage": "Usage: calls, errors, runs and percentiles by deployment, version, key or code.",

@@ -7,6 +7,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from gateway.calls.advice import PartKind
+from gateway.calls.explanation import Explanation
 from gateway.calls.service import FoundCall
 from gateway.deployments.settings import ExecutionMode
 from gateway.ids import own_request_id
@@ -89,4 +91,46 @@ class CallOut(BaseModel):
             flow_run_id=run_id,
             trace_id=trace_id,
             gateway=None,
+        )
+
+
+class PartOut(BaseModel):
+    """A part of a call's time."""
+
+    kind: PartKind
+    name: str
+    begins_seconds: float
+    duration_seconds: float
+    share: float
+    attempts: int
+
+
+class ExplanationOut(BaseModel):
+    """A call, the parts of its time in their order, and sentences for people."""
+
+    call: CallOut
+    duration_seconds: float
+    parts: list[PartOut]
+    findings: list[str]
+
+    @classmethod
+    def of(cls, found: FoundCall, explanation: Explanation) -> Self:
+        """Convert the explanation of a call."""
+        whole = explanation.seconds
+        parts = [
+            PartOut(
+                kind=part.kind,
+                name=part.name,
+                begins_seconds=round(part.begins, 6),
+                duration_seconds=round(part.seconds, 6),
+                share=round(part.seconds / whole, 4) if whole else 0.0,
+                attempts=part.attempts,
+            )
+            for part in explanation.parts
+        ]
+        return cls(
+            call=CallOut.of(found),
+            duration_seconds=round(whole, 6),
+            parts=parts,
+            findings=list(explanation.findings),
         )

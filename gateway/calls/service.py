@@ -93,7 +93,7 @@ class CallLookup:
             )
         return (
             f"unknown call '{name}': give the X-Request-ID of an answer or the id of a run; {kept},"
-            " a second after their answer, and SLIPSTREAM_CALL_LOG=slow:100ms keeps quicker ones"
+            " a second after their answer, and SLIPSTREAM_CALL_LOG=all keeps quicker ones, too"
         )
 
 

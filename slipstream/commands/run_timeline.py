@@ -35,16 +35,19 @@ def _row(span: SpanOut, begin: datetime, end: datetime) -> Sequence[object]:
     if span.started_at is None:
         return (span.kind, name, span.status, "", _took(span), "", _detail(span))
     offset = max(0.0, (span.started_at - begin).total_seconds())
-    bar = _bar(span, offset, (end - begin).total_seconds(), end)
-    return (span.kind, name, span.status, elapsed(offset), _took(span), bar, _detail(span))
+    drawn = _bar(span, offset, (end - begin).total_seconds(), end)
+    return (span.kind, name, span.status, elapsed(offset), _took(span), drawn, _detail(span))
 
 
 def _bar(span: SpanOut, offset: float, whole: float, end: datetime) -> str:
-    """Return the bar: at least one column wide, within the width."""
     if span.started_at is None or whole <= 0:
         return ""
-    seconds = ((span.ended_at or end) - span.started_at).total_seconds()
-    first = min(round(offset / whole * _WIDTH), _WIDTH - 1)
+    return bar(offset, ((span.ended_at or end) - span.started_at).total_seconds(), whole)
+
+
+def bar(begins: float, seconds: float, whole: float) -> str:
+    """Return the bar of a part of the `whole`: at least one column wide, within the width."""
+    first = min(round(begins / whole * _WIDTH), _WIDTH - 1)
     length = max(1, min(round(seconds / whole * _WIDTH), _WIDTH - first))
     return " " * first + "█" * length
 

@@ -19,6 +19,8 @@ Columns = Mapping[str, str | Callable[[Model], object]]
 """Heading → name of a field, or a function of the model."""
 
 _MINUTE = 60
+_ROUNDED_SECOND = 0.9995
+"""From here on, three digits of a duration are a second."""
 _MAX_JSON_LENGTH = 60
 
 
@@ -59,7 +61,7 @@ def elapsed(seconds: float | None) -> str:
     """Return a duration: `4.2 ms`, `1.5 s`, `3 min 20 s`; empty for None."""
     if seconds is None:
         return ""
-    if seconds < 1:
+    if seconds < _ROUNDED_SECOND:
         return f"{seconds * 1e3:.3g} ms"
     if seconds < _MINUTE:
         return f"{seconds:.1f} s"

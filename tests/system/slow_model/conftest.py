@@ -12,14 +12,18 @@ from tests.slipstream.running import NO_WORKER, Up
 from tests.system.installation import Installation
 from tests.system.slow_model.slow_server import MODEL, RUN_SECONDS, SlowServer
 
-_UNBATCHED = {"SLIPSTREAM_INFERENCE_MAX_BATCH_SIZE": "1", "SLIPSTREAM_INFERENCE_THREADS": "1"}
+_SETTINGS = {
+    "SLIPSTREAM_INFERENCE_MAX_BATCH_SIZE": "1",
+    "SLIPSTREAM_INFERENCE_THREADS": "1",
+    "SLIPSTREAM_CALL_LOG": "slow:200ms",
+}
 
 
 @pytest.fixture(scope="package")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowServer]:
     """A slow server that has already served one call."""
     folder: Path = tmp_path_factory.mktemp("slow")
-    up = Up(folder / "state", "--no-demo", *NO_WORKER, **_UNBATCHED)
+    up = Up(folder / "state", "--no-demo", *NO_WORKER, **_SETTINGS)
     up.until("documentation")
     installation = Installation(up)
     path = onnx_models.slow_to_run(folder / "model.onnx", RUN_SECONDS)
