@@ -84,10 +84,10 @@ class CallRecorder:
     def take(self, calls: Sequence[DeploymentCallRecord]) -> None:
         """See KeptCalls."""
         min_seconds = self._min_seconds
-        for call in calls:
-            if (call.error is not None or call.ended - call.began >= min_seconds) and (
-                call.is_request
-            ):
+        for call in [  # usually empty; as a list, it costs a call half of what a loop would
+            call for call in calls if call.ended - call.began >= min_seconds or call.error
+        ]:
+            if call.is_request:
                 self._take(call)
 
     async def write(self) -> None:

@@ -58,6 +58,7 @@ OWNED = (
 
 INSTALLATION = (
     "/metrics",
+    "/node/calls/",
     "/node/expressions/",
     "/node/hosts/",
     "/node/inference-servers/",
@@ -70,7 +71,8 @@ INSTALLATION = (
 )
 """Prefixes of routes whose resources all profiles may share, and of user management.
 
-Models have owners, and may be private: see test_private_models.py."""
+Models have owners, and may be private: see test_private_models.py. Calls have owners, too, and
+administrators: see calls/test_lookup.py."""
 
 REMOTE = {"x-forwarded-for": "192.0.2.1"}
 """Sent by clients whose requests must not count as those of a program on this machine."""
@@ -100,6 +102,7 @@ SHARED_NAMES = {
     "version": 1,
     "label": "stable",
     "problem": "not-found",
+    "request_id": "req_nowhere",
     "registration_id": "00000000-0000-4000-8000-000000000000",
 }
 """Path parameters of shared resources."""

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -25,11 +26,11 @@ from tests.gateway.runs.builders import finished, new_run
 STAGES = {"auth": 1.0, "parse": 2.0, "queue": 3.0, "infer": 400.0, "serialise": 4.0}
 
 
-def run(**changes: object) -> Run:
-    """Return a run that was claimed after 0.1 s, and ended after one more second."""
+def run(**changes: Any) -> Run:
+    """Return a run that was claimed after 0.1 s, and ended a second later: Any, its fields."""
     begun = run_of(new_run(), now=now() - timedelta(minutes=1), started=True)
     started = begun.created_at + timedelta(seconds=0.1)
-    nodes = {
+    nodes: dict[str, Any] = {
         "a": {"type": "inference", "started_seconds": 0.0, "duration_seconds": 0.8},
         "b": {"type": "http_request", "started_seconds": 0.2, "duration_seconds": 0.7},
     }
@@ -45,8 +46,8 @@ def run(**changes: object) -> Run:
     )
 
 
-def call(mode: ExecutionMode = ExecutionMode.FAST, **changes: object) -> CallRow:
-    """Return a kept call that took half a second."""
+def call(mode: ExecutionMode = ExecutionMode.FAST, **changes: Any) -> CallRow:
+    """Return a kept call that took half a second: Any, its columns."""
     fields = {"mode": mode, "seconds": 0.5, "phases": STAGES, "request_id": "given", **changes}
     return CallRow(code=fields.pop("code", None), **fields)
 

@@ -143,7 +143,7 @@ def test_a_poll_has_the_same_members_in_every_state(run: Run) -> None:
         *("flow_run_id", "deployment_id", "deployment_version", "flow_id", "execution_mode"),
         *("deployment_type", "status", "attempt", "error", "duration_seconds", "queue_seconds"),
         *("created_at", "started_at", "finished_at", "retry_of", "output_data", "node_outputs"),
-        *("api_key_id", "request_id", "test"),
+        *("api_key_id", "request_id", "trace_id", "test"),
     }
     assert data["status"] == run.shown_status
     assert data["created_at"] == "2026-01-02T03:04:05.678000Z"

@@ -93,6 +93,7 @@ class Resources:
             "unserved_model": lambda: self._publish(f"victim{next(_numbers)}"),
             "server_id": self._server,
             "run_id": lambda: self._trigger(self["triggered"], {"x": ROWS}),
+            "request_id": lambda: f"req_{self['run_id']}",
             "failed_run": lambda: self._trigger(self._deploy(failing_flow()), {"x": 0}),
             "waiting_run": self._waiting_run,
             "delivery_id": self._delivery,

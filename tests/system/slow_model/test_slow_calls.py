@@ -9,7 +9,7 @@ from tests.system.slow_model.slow_server import SlowServer
 
 def test_a_slow_fast_call_is_explained_by_what_it_waited_for(slow: SlowServer) -> None:
     slow.settle()
-    with slow.busy(2):
+    with slow.busy(4):
         answer = slow.trigger()
     assert answer.status_code == 200, answer.text
     request_id = answer.headers["x-request-id"]
