@@ -137,7 +137,6 @@ class CallRecorder:
         self, call: DeploymentCallRecord, deployment_id: str, profile_id: str | None
     ) -> CallValues:
         route, trace = call.route, call.trace
-        is_traced = trace is not None and trace.sampled
         return {
             "id": call.run_id,
             "profile_id": profile_id,
@@ -154,7 +153,7 @@ class CallRecorder:
                 stage: round(took * _MILLISECONDS, 3)
                 for stage, took in zip(STAGES, call.stages, strict=False)
             },
-            "trace_id": f"{trace.trace_id:032x}" if trace is not None and is_traced else None,
+            "trace_id": f"{trace.trace_id:032x}" if trace is not None and trace.sampled else None,
             "gateway": self._gateway,
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.fast_path.call_record import DeploymentCallRecord
+from gateway.ids import new_run_id
 from protos.errors import ErrorCode
 from telemetry.instruments import render
 from tests.gateway.fast_path.test_recorder import route_of
@@ -52,6 +53,7 @@ async def test_fast_calls_are_measured_by_deployment_key_and_error_code(
     completed, item, refused, lost, failed = (DeploymentCallRecord() for _ in range(5))
     for call in (completed, item, refused, lost, failed):
         call.route, call.is_request = route, call is not item
+        call.run_id, call.headers = new_run_id(), {}
     for call in (completed, item, lost):
         call.status, call.stages = 200, (0.1, 0.1, 0.1, 0.25, 0.1)
     refused.status, refused.error = 503, ErrorCode.OVERLOADED
