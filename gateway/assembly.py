@@ -33,7 +33,12 @@ async def assemble(boot_app: BootApp) -> Container:
         TokenFileError: the file with the metrics' tokens cannot be used.
     """
     settings = Settings()
-    logs.configure(settings.log_level, process="gateway", log_format=settings.log_format)
+    logs.configure(
+        settings.log_level,
+        process="gateway",
+        log_format=settings.log_format,
+        file=settings.log_file,
+    )
     _check_anonymous(settings)
     _check_certificate(settings, boot_app)
     boot_app.limits = connection_limits(settings)

@@ -264,6 +264,8 @@ class Settings(BaseSettings):
     """debug, info, warning or error."""
     log_format: Literal["auto", "text", "json"] = "auto"
     """Form of the lines on stderr: `text`, `json`, or `auto`, which is text on a terminal."""
+    log_file: Path | None = None
+    """File to which the lines from level `info` are appended, too, as JSON."""
 
     @property
     def database(self) -> str:

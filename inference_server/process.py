@@ -32,7 +32,12 @@ def serve(arguments: Sequence[str], *, started_at: float) -> NoReturn:
     """
     chosen = settings.read(arguments)
     set_process_name(f"{chosen.model} {chosen.version}")
-    logs.configure(chosen.log_level, process="inference_server", log_format=chosen.log_format)
+    logs.configure(
+        chosen.log_level,
+        process="inference_server",
+        log_format=chosen.log_format,
+        file=chosen.log_file,
+    )
     if chosen.status_fd is not None:
         logs.forward(StatusPipe(chosen.status_fd).forward_log, without=REPORTED_EVENTS)
     if chosen.lifeline_fd is not None:

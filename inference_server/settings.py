@@ -199,6 +199,12 @@ class Settings:
         default="auto",
         metavar="FORMAT",
     )
+    log_file: Path | None = option(
+        Path,
+        "file to which the lines from level info are appended, too, as JSON",
+        shown_default="none",
+        metavar="FILE",
+    )
     status_fd: int | None = option(
         whole_number(0), "file descriptor for status lines", in_environment=False, metavar="FD"
     )

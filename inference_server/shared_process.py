@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 from contextlib import suppress
+from pathlib import Path
 
 import uvloop
 
@@ -146,7 +147,12 @@ def main() -> None:
     allocator.use_one_arena()
     ignore_sigint()
     set_process_name("inference")
-    logs.configure(options.log_level, process="inference_server", log_format=options.log_format)
+    logs.configure(
+        options.log_level,
+        process="inference_server",
+        log_format=options.log_format,
+        file=options.log_file,
+    )
     exit_with_parent(options.lifeline_fd)
     limit_memory(available_memory())
     with socket.socket(fileno=options.control_fd) as control:
@@ -166,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(name, type=int, required=True, help=text)
     parser.add_argument("--log-level", default="info", help="debug, info, warning or error")
     parser.add_argument("--log-format", default="auto", choices=logs.FORMATS)
+    parser.add_argument("--log-file", type=Path, help="file to which lines are appended, too")
     return parser
 
 

@@ -40,6 +40,7 @@ NOUNS: Mapping[str, str] = {
     "info": "The version, public addresses, limits and defaults of this installation.",
     "status": "One screen: what runs, its calls, errors, backlog, webhooks and disk.",
     "system": "Hosts, gateways, workers, queues, stores and servers; what is wrong, what to do.",
+    "logs": "The log of this host: last lines, by model, deployment, request, run or level.",
     "doctor": "Diagnose this installation and suggest fixes.",
     "monitoring": "Write dashboards, rules and alerts for Prometheus and Grafana into a folder.",
     "k8s": "Manifests for Kubernetes: render.",

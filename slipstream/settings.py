@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -59,6 +59,18 @@ _VENDORS = ("AWS_", "AZURE_", "GOOGLE_")
 _RELATIVE_SQLITE = re.compile(r"(sqlite[+\w]*:///)([^/:?][^?]*)(\?.*)?", re.DOTALL)
 
 _port = whole_number(1, 65535)
+
+
+def _zero_or_from(minimum: int) -> Callable[[str], int]:
+    """Return a parser of 0 and whole numbers from `minimum`."""
+
+    def parse(text: str) -> int:
+        number = int(text) if text.isascii() and text.isdigit() else -1
+        if number != 0 and number < minimum:
+            raise ValueError(f"expected 0, or a whole number from {minimum}, got '{text}'")
+        return number
+
+    return parse
 
 
 def _default_concurrency() -> int:
@@ -157,6 +169,13 @@ class UpOptions(ServeOptions):
         " level info",
         default="text",
         metavar="FORMAT",
+    )
+    log_file_bytes: int = option(
+        _zero_or_from(1024 * 1024),
+        "bytes of the log that `slipstream logs` reads, about: in DIR/logs, the older part in four"
+        " more files; 0: none is written",
+        default=str(100 * 1024 * 1024),
+        metavar="N",
     )
     labels: Mapping[str, str] = option(
         parse_labels,

@@ -1,13 +1,19 @@
-"""Log lines with an event name and fields, on stderr: as JSON, or as text for people."""
+"""Log lines with an event name and fields, on stderr: as JSON, or as text for people.
+
+A file can have them, too, always as JSON.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any, cast
 
+from telemetry.log_file import LogFileHandler
 from telemetry.redaction import redact_log
 
 # structlog imports rich where it is installed, to format tracebacks, which we format without it.
@@ -30,62 +36,110 @@ _OURS = ("gateway", "inference_server", "slipstream", "telemetry")
 """What logs below info. There, libraries log what they send and get: headers, tokens, queries."""
 
 
-def configure(level: str, *, process: str, log_format: str = "auto") -> None:
+def configure(
+    level: str, *, process: str, log_format: str = "auto", file: Path | None = None
+) -> None:
     """Configure logging: lines from `level` upwards, each with the name of its `process`.
 
     As JSON they have its `pid`, too. Lines of libraries (uvicorn, grpc, alembic) get the same
-    format. API keys are redacted.
+    format. API keys are redacted. `file`, if there is one, gets the lines from level `info`
+    upwards, also where stderr does not, as JSON and with the name of this `host`.
     """
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-
     on_terminal = sys.stderr.isatty()
     is_text = log_format == "text" or (log_format == "auto" and on_terminal)
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    stderr = logging.StreamHandler(sys.stderr)
+    stderr.setLevel(level.upper())
+    stderr.setFormatter(
+        _formatter(text_renderer(colors=on_terminal), process=process)
+        if is_text
+        else _json_formatter(process=process)
+    )
+    root = logging.getLogger()
+    root.handlers = [stderr]
+    if file is not None:
+        in_file = LogFileHandler(file)
+        in_file.setLevel(min(stderr.level, logging.INFO))
+        in_file.setFormatter(_json_formatter(process=process, host=socket.gethostname()))
+        root.addHandler(in_file)
+    lowest = min(handler.level for handler in root.handlers)
+    root.setLevel(max(lowest, logging.INFO))
+    for package in _OURS:
+        logging.getLogger(package).setLevel(lowest)
+    logging.getLogger("alembic").setLevel("WARNING")  # logs routine lines at every start
 
-    def add_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event.setdefault("process", process)
-        if not is_text:
-            event.setdefault("pid", os.getpid())
+
+_SHARED: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
+"""What all lines get, those of libraries as well."""
+
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+_CONTROLS_OF_LINES = {code: text for code, text in _CONTROLS.items() if chr(code) not in "\n\t"}
+
+
+def text_renderer(*, colors: bool) -> Callable[[WrappedLogger, str, EventDict], str]:
+    """Return what makes a line for people of an event and its fields.
+
+    Control characters in them are escaped: a value must not act on the terminal, nor look like
+    another line.
+    """
+    render = structlog.dev.ConsoleRenderer(pad_event_to=28, colors=colors)
+
+    def render_text(wrapped: WrappedLogger, name: str, event: EventDict) -> str:
+        shown = {
+            field: value.translate(_CONTROLS_OF_LINES if field == "exception" else _CONTROLS)
+            if isinstance(value, str)
+            else value
+            for field, value in event.items()
+        }
+        return render(wrapped, name, shown)
+
+    return render_text
+
+
+def _json_formatter(**about: str) -> logging.Formatter:
+    def add_pid(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event.setdefault("pid", os.getpid())
         return event
 
-    renderer: Any = (  # Any: structlog's renderers have no common type
-        structlog.dev.ConsoleRenderer(pad_event_to=28, colors=on_terminal)
-        if is_text
-        else structlog.processors.JSONRenderer()
-    )
+    return _formatter(structlog.processors.JSONRenderer(), add_pid, **about)
+
+
+def _formatter(
+    renderer: Any,  # Any: structlog's renderers have no common type
+    *processors: structlog.typing.Processor,
+    **about: str,
+) -> logging.Formatter:
+    """Return what makes lines by `renderer`, each with the fields `about` its process."""
+
+    def add_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        for name, value in about.items():
+            event.setdefault(name, value)
+        return event
 
     def render_line(wrapped: WrappedLogger, name: str, event: EventDict) -> str:
         # redacted last: keys may be in reprs, field names and tracebacks, too
         return redact_log(str(renderer(wrapped, name, event)))
 
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            add_process,
+            *processors,
+            render_line,
+        ],
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                add_process,
-                render_line,
-            ],
-        )
-    )
-    root = logging.getLogger()
-    root.handlers = [handler]
-    chosen = logging.getLevelNamesMapping()[level.upper()]
-    root.setLevel(max(chosen, logging.INFO))
-    for package in _OURS:
-        logging.getLogger(package).setLevel(chosen)
-    logging.getLogger("alembic").setLevel("WARNING")  # logs routine lines at every start
 
 
 def name_task(**about: object) -> None:
@@ -100,9 +154,12 @@ Forward = Callable[[float, str, str], None]
 def forward(take: Forward, *, without: Collection[str] = ()) -> None:
     """Have `take` get each line of the log, too, after `configure`; not the events `without`.
 
-    API keys are redacted, and a traceback is several lines.
+    API keys are redacted, and a traceback is several lines. It gets those that stderr gets.
     """
-    logging.getLogger().addHandler(_ForwardingHandler(take, without))
+    root = logging.getLogger()
+    handler = _ForwardingHandler(take, without)
+    handler.setLevel(root.handlers[0].level)
+    root.addHandler(handler)
 
 
 class _ForwardingHandler(logging.Handler):

@@ -182,6 +182,7 @@ class RunExecutor:
             await self._release([(claim.run_id, claim.attempt)])
             return
         held = self._held[claim.run_id] = HeldRun.of(claim)
+        name_task(run_id=claim.run_id, deployment=claim.deployment_id)
         trace = None if self._tracer is None else continued(claim.traceparent)
         if trace is not None:
             held.traceparent = trace.traceparent
@@ -338,6 +339,7 @@ def _log_failure_of(run: Run, attempt: int) -> None:
     if run.status is RunStatus.FAILED and run.error is not None:
         log.warning(
             "run_failed",
+            request_id=run.request_id,
             run_id=run.id,
             deployment=run.deployment_id,
             code=str(run.error.code),

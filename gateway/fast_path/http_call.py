@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
@@ -26,8 +25,6 @@ _MAX_COPIED_BYTES = 64 * 1024
 """A response body up to this size is copied behind its head: one write, and one packet."""
 _MAX_UNREAD_BYTES = 64 * 1024
 """The rest of a body up to this size is read behind its response; else the connection closes."""
-
-log = logging.getLogger("gateway.web")
 
 
 class RequestHead:
@@ -251,9 +248,11 @@ class HttpCall:
 
     def _on_bug(self, error: Exception) -> None:
         """Respond in place of an `on_…` method that raised."""
+        from telemetry.logs import logger  # noqa: PLC0415 - the process listens before that
+
         request_id = request_id_of(self.head.headers, new_id())
         name = request_id.decode()
-        log.error("the request %s failed", name, exc_info=error)
+        logger("gateway.web").error("request_failed", request_id=name, exc_info=error)
         message = f"the gateway failed on this request; its log has the details under {name}"
         status, headers, body = problem(GatewayError(ErrorCode.INTERNAL, message), request_id)
         self.respond(head_of(status, headers, body), body)

@@ -75,7 +75,12 @@ def main(arguments: Sequence[str], build: Callable[[Settings], WorkerExecutor]) 
     plan = QueueWorkerPlan(name=given.name, queues=given.queues, concurrency=given.concurrency)
     report = StatusPipe(given.status_fd)
     settings = Settings()
-    logs.configure(settings.log_level, process="worker", log_format=settings.log_format)
+    logs.configure(
+        settings.log_level,
+        process="worker",
+        log_format=settings.log_format,
+        file=settings.log_file,
+    )
     for name in _VERBOSE_LOGGERS:
         logging.getLogger(name).setLevel("WARNING")
     scratch = settings.run.absolute() / "worker"

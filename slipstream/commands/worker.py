@@ -91,7 +91,12 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
             wake_file=WakeFile(settings.run),
             unresponsive_seconds=settings.unresponsive_seconds,
         )
-        logs.configure(settings.log_level, process="worker", log_format=settings.log_format)
+        logs.configure(
+            settings.log_level,
+            process="worker",
+            log_format=settings.log_format,
+            file=settings.log_file,
+        )
         garbage_collection.resume()
         asyncio.run(_run(manager, signals, settings, options.metrics, printer))
 

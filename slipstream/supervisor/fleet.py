@@ -81,6 +81,7 @@ class Fleet:
         placement: Placement,
         scaling: Scaling,
         settings: Settings,
+        log_file: Path | None,
         sockets: Path,
         spawner: ServerSpawner,
         printer: StatusPrinter,
@@ -95,6 +96,7 @@ class Fleet:
         self._scaling = scaling
         self._loads = Loads()
         self._settings = settings
+        self._log_file = log_file
         self._sockets = sockets
         self._spawner = spawner
         self._printer = printer
@@ -384,6 +386,7 @@ class Fleet:
             grace_seconds=self._settings.drain_seconds,
             log_level=self._settings.log_level,
             log_format=self._settings.log_format,
+            **({"log_file": self._log_file} if self._log_file else {}),
         )
         served = ["--store", str(models), "--model", server.model]
         served += ["--version", str(server.version), "--socket", str(socket)]

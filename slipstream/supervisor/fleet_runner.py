@@ -47,7 +47,6 @@ from slipstream.workspace import (
     open_workspace,
     read_settings,
 )
-from telemetry import logs
 from telemetry.control_groups import available_memory
 from telemetry.options import OptionsError
 from transport import TlsError
@@ -66,9 +65,6 @@ class FleetRunner:
         """Read the settings; raise UnusableError if they are invalid."""
         options = launched.options
         self._settings = _settings_of(options)
-        logs.configure(
-            self._settings.log_level, process="supervisor", log_format=options.log_format
-        )
         _check_servers()
         self._labels = {"host": socket.gethostname(), **options.labels}
         self._memory_bytes = options.memory_bytes or available_memory()
@@ -222,6 +218,7 @@ class FleetRunner:
                 down_seconds=self._settings.scale_down_seconds,
             ),
             settings=self._settings,
+            log_file=self._launched.log_file,
             sockets=self._launched.folder.sockets,
             spawner=self._spawner,
             printer=self._printer,

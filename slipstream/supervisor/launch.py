@@ -15,6 +15,7 @@ from pathlib import Path
 from gateway.storage.schema_version import newest_revision
 from gateway.worker.plan import QueueWorkerPlan
 from slipstream.failures import UnusableError
+from slipstream.log_files import log_file
 from slipstream.settings import (
     UpOptions,
     check_exposure,
@@ -50,6 +51,11 @@ class Launch:
     """Forks inference servers; None if they share processes or the system supports none."""
     predecessor: Handover | None = None
     """What goes on from before a reload."""
+
+    @property
+    def log_file(self) -> Path | None:
+        """Where all processes append their log; None: nowhere."""
+        return _log_file(self.options)
 
     def spawn_gateway(self, *, accept_when_ready: bool) -> ChildProcess:
         """Start a gateway on the same ports."""
@@ -178,10 +184,16 @@ def _spawn_gateway(
     )
 
 
+def _log_file(options: UpOptions) -> Path | None:
+    return log_file(options.state) if options.log_file_bytes else None
+
+
 def _environment(options: UpOptions) -> dict[str, str]:
+    file = _log_file(options)
     return {
         **process_environment(options, None, workers=options.workers),
         "SLIPSTREAM_LOG_LEVEL": log_level(options),
         "SLIPSTREAM_LOG_FORMAT": options.log_format,
+        **({} if file is None else {"SLIPSTREAM_LOG_FILE": str(file)}),
         "SLIPSTREAM_UNRESPONSIVE_SECONDS": str(options.unresponsive_seconds),
     }

@@ -16,6 +16,7 @@ from slipstream.supervisor.fork_server_spawner import ForkServerSpawner
 from slipstream.supervisor.gateways import GatewayMonitor
 from slipstream.supervisor.handover import Handover, PassedProcess
 from slipstream.supervisor.launch import Launch
+from slipstream.supervisor.log_rotation import LogRotation
 from slipstream.supervisor.predecessors import Predecessors
 from slipstream.supervisor.process import ChildProcess
 from slipstream.supervisor.process_manager import ProcessManager
@@ -31,7 +32,7 @@ from slipstream.supervisor.shared_process import SharedProcessPool
 from slipstream.supervisor.signals import run_until_stopped
 from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
-from telemetry import garbage_collection
+from telemetry import garbage_collection, logs
 from telemetry.logs import logger
 
 if TYPE_CHECKING:  # takes a second or two to import, while the loop runs
@@ -51,6 +52,13 @@ def supervise(launched: Launch, printer: StatusPrinter, *, demo: bool) -> None:
     Raises:
         UnusableError, StorageError: it cannot run here; every process has been stopped again.
     """
+    logs.configure(
+        log_level(launched.options),
+        process="supervisor",
+        log_format=launched.options.log_format,
+        file=launched.log_file,
+    )
+    log.info("supervisor_started", url=launched.options.url, reload=bool(launched.predecessor))
     try:
         asyncio.run(Supervisor(launched, printer, demo=demo).run())
     finally:
@@ -104,6 +112,7 @@ class Supervisor:
             self._gateway_monitor.ready(),
             self._serve(),
             self._follow_reloads(),
+            self._keep_log_small(),
         )
         await run_until_stopped(work, launched.signals, drain=self._drain, kill=self._kill)
 
@@ -124,6 +133,7 @@ class Supervisor:
             log_options=(
                 *("--log-level", log_level(options)),
                 *("--log-format", options.log_format),
+                *(("--log-file", str(launched.log_file)) if launched.log_file else ()),
             ),
         )
 
@@ -137,6 +147,10 @@ class Supervisor:
             idle_seconds=launched.options.worker_idle_seconds,
             unresponsive_seconds=launched.options.unresponsive_seconds,
         )
+
+    async def _keep_log_small(self) -> None:
+        if file := self._launched.log_file:
+            await LogRotation(file, self._launched.options.log_file_bytes).run()
 
     async def _serve(self) -> None:
         kind = await asyncio.to_thread(_import)
@@ -289,6 +303,7 @@ class Supervisor:
     async def _drain(self) -> None:
         """Stop the processes that take calls before those that answer them."""
         self._printer.step("slipstream", "stopping", "dim")
+        log.info("supervisor_stopping")
         # Before there is a fleet runner, there are no calls to wait for.
         calls = self._fleet_runner.drain_seconds if self._fleet_runner else 0.0
         runs = calls + HAND_BACK_SECONDS + _MARGIN_SECONDS

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from gateway.container import Container
 from gateway.execution import executor as module
 from gateway.execution.executor import RunExecutor
+from gateway.ids import own_request_id
 from gateway.runs.run import Claim, RunStatus
 from gateway.runs.store import RunStore
 from gateway.storage.database import Database
@@ -70,6 +71,7 @@ async def test_a_run_that_fails_is_logged_without_its_message_and_input(
     assert line == {
         "event": "run_failed",
         "log_level": "warning",
+        "request_id": own_request_id(new.id),
         "run_id": new.id,
         "deployment": new.deployment_id,
         "code": "flow_failed",

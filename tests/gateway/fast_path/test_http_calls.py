@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.fast_path import connection_timeouts
 from tests.gateway.fast_path.calls import LIMIT, Call, echo_of
@@ -276,17 +276,18 @@ async def test_a_large_answer_reaches_a_slow_reader_whole(served: Served) -> Non
 
 @pytest.mark.parametrize("kind", [b"headers", b"complete", b"error"])
 async def test_a_handler_that_raises_is_answered_with_500(
-    client: Client, served: Served, kind: bytes, caplog: pytest.LogCaptureFixture
+    client: Client, served: Served, kind: bytes
 ) -> None:
-    caplog.set_level(logging.ERROR, "gateway.web")
     body = bytes(LIMIT + 1) if kind == b"error" else b""
-    answer = await client.asked(post(b"/direct/" + kind, body))
+    with capture_logs() as logs:
+        answer = await client.asked(post(b"/direct/" + kind, body))
     assert answer.status == 500
     problem = orjson.loads(answer.body)
     assert problem["code"] == "internal"
-    assert f"the request {problem['request_id']} failed" in caplog.text
+    (line,) = logs
+    assert (line["event"], line["request_id"]) == ("request_failed", problem["request_id"])
     assert "the handler fails" not in answer.body.decode()
-    assert f"the handler fails in {kind.decode()}" in caplog.text
+    assert str(line["exc_info"]) == f"the handler fails in {kind.decode()}"
     if answer.closes:  # for its unread body
         client = await served.client()
     assert (await client.asked(post(ECHO, b"next"))).body == echo_of(ECHO, b"next")
