@@ -14,7 +14,7 @@ import typer
 
 from slipstream import options
 from slipstream.failures import UnusableError, exit_on_error
-from slipstream.log_files import log_file
+from slipstream.log_files import all_files, log_file
 from slipstream.log_lines import LineFilter, LogLine, LogReader
 from telemetry.logs import text_renderer
 
@@ -143,7 +143,7 @@ def _existing_file(state: Path) -> Path:
 
         state = locate_existing(state, Terminal(as_json=False))
     file = log_file(state)
-    if not file.exists():
+    if not any(each.exists() for each in all_files(file)):  # the newest is made by its first line
         message = (
             f"{file.absolute()} does not exist: `slipstream up` on this state folder makes it, "
             "unless SLIPSTREAM_LOG_FILE_BYTES is 0; on another machine or in a container, look at "

@@ -40,7 +40,7 @@ case "$1 $2" in
   "up "*) serve 'API documentation' "$@" ;;
   "webhooks listen") serve Waiting "$@" ;;
   "events "*) follow "$@" ;;
-  "models logs") follow "$@" ;;
+  "models logs"|"logs --follow") follow "$@" ;;
   "bench "*) {command} "$@" --seconds 0.2 --warmup 0 ;;
   *) exec {command} "$@" ;;
 esac
