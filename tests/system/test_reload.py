@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from gateway.fleet.hosts import LEASE_SECONDS
+from slipstream.log_files import log_file
 from tests.reload.load import Load, target_of
 from tests.slipstream.cli import invoke
 from tests.slipstream.running import NO_WORKER, Up
@@ -35,6 +36,11 @@ def reload(state: Path, *words: str, code: int = 0) -> dict[str, Any]:  # Any: J
     assert done.exit_code == code, done.output
     printed: dict[str, Any] = json.loads(done.stdout)
     return printed
+
+
+def logged(up: Up) -> list[dict[str, Any]]:
+    """Return the lines of the log file."""
+    return [json.loads(line) for line in log_file(up.state).read_text().splitlines()]
 
 
 def lease_seconds(state: Path) -> float:
@@ -72,6 +78,10 @@ def test_no_call_fails_while_everything_is_replaced(installation: Installation) 
     assert not set(before) & set(after)
     assert len(up.gateways()) == len(up.servers()) == len(up.fork_servers()) == 1
     installation.stop()
+    started = [(line["event"], line["pid"]) for line in logged(up) if "_started" in line["event"]]
+    supervisors = [pid for event, pid in started if event == "supervisor_started"]
+    assert supervisors == [up.process.pid] * 2
+    assert len({pid for event, pid in started if event == "gateway_started"}) == 2
 
 
 def pids(up: Up) -> set[int]:
