@@ -58,6 +58,8 @@ _VENDORS = ("AWS_", "AZURE_", "GOOGLE_")
 """Prefixes of variables with the credentials of buckets."""
 _RELATIVE_SQLITE = re.compile(r"(sqlite[+\w]*:///)([^/:?][^?]*)(\?.*)?", re.DOTALL)
 
+_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
 _port = whole_number(1, 65535)
 
 
@@ -410,9 +412,16 @@ def log_level(options: UpOptions) -> str:
     """Return the log level of all processes of `up`.
 
     People read on stdout what happens; JSON lines are collected.
+
+    Raises:
+        UnusableError: the environment has one that does not exist.
     """
     default = "warning" if options.log_format == "text" else "info"
-    return os.environ.get("SLIPSTREAM_LOG_LEVEL", default)
+    level = os.environ.get("SLIPSTREAM_LOG_LEVEL", default)
+    if level.lower() not in _LOG_LEVELS:
+        expected = "expected debug, info, warning or error"
+        raise UnusableError(f"SLIPSTREAM_LOG_LEVEL: {expected}, got '{level}'")
+    return level
 
 
 def inference_options(**settings: object) -> list[str]:

@@ -71,7 +71,7 @@ class LogFileHandler(logging.Handler):
 
     def _report(self, event: str, **fields: object) -> None:
         """Log, while this line is being written: a failure of that is only counted."""
-        # structlog is imported by `telemetry.logs`, in a way of its own
-        from telemetry.logs import logger  # noqa: PLC0415
+        # `telemetry.logs` imports structlog first, in a way of its own
+        from structlog import get_logger  # noqa: PLC0415
 
-        logger(__name__).warning(event, file=str(self._path), **fields)
+        get_logger(__name__).warning(event, file=str(self._path), **fields)

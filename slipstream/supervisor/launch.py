@@ -126,8 +126,9 @@ def launch(options: UpOptions, predecessor: Handover | None = None) -> Launch:
 
 
 def check_options(options: UpOptions) -> None:
-    """Raise UnusableError if a certificate or the address cannot be used."""
+    """Raise UnusableError if a certificate, the address or the log level cannot be used."""
     check_exposure(options)
+    log_level(options)
     if options.tls_certificate or options.tls_key:
         _check_certificate(options)
 

@@ -416,6 +416,8 @@ class ProcessManager:
             self._statuses[key] = ProcessStatus(state=State.BOOTING, reason=why)
         retry_in = after.retry_at - now
         fields = {**self._describe(key), **about, "reason": reason}
+        if status is not None and status.state is State.FAILED:
+            fields["failure"] = status.reason
         self._listener.exited(key, requested=requested, reason=reason, retry_in=retry_in)
         if key in self._desired:  # the listener may have ended that
             fields["restart_in_seconds"] = round(retry_in, 1)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 
 from slipstream.log_files import all_files, log_file
 from tests.slipstream.cli import Cli, invoke
+from tests.timing import TIMEOUT_SECONDS
 
 RUN = "0198d3f0-5d1c-7c3e-9a51-6f2f0c3b8f10"
 DEPLOYMENT = "0b8f5f0e-4e57-4f0c-8a4e-2f4f8e0f6c11"
@@ -113,6 +117,29 @@ def test_the_end_of_a_large_file_is_read_without_the_rest(
     monkeypatch.setattr(os, "pread", counted)
     assert list(events(Cli(tmp_path), "-n", "2")) == ["line 8998", "line 8999"]
     assert read <= 1 << 20
+
+
+@pytest.mark.processes
+def test_follow_prints_new_lines_until_it_is_interrupted(tmp_path: Path) -> None:
+    file = log_file(tmp_path)
+    file.parent.mkdir()
+    lines = [json.dumps({"event": f"line {number}"}) + "\n" for number in range(3)]
+    file.write_text(lines[0] + lines[1])
+    command = [sys.executable, "-m", "slipstream", "logs", "-f", "-n", "1", "--json"]
+    following = subprocess.Popen(
+        [*command, "--state", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert following.stdout is not None
+    assert following.stdout.readline() == lines[1]
+    with file.open("a") as appended:
+        appended.write(lines[2])
+    assert following.stdout.readline() == lines[2]
+    following.send_signal(signal.SIGINT)
+    assert following.communicate(timeout=TIMEOUT_SECONDS) == ("", "")
+    assert following.returncode == 0
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -144,13 +144,21 @@ async def test_the_state_of_each_process_is_known() -> None:
         assert manager.statuses == {}
 
 
-async def test_the_state_of_a_process_that_has_failed_says_why() -> None:
-    async with managing(FAILS) as (manager, events):
-        manager.set_desired({"a": 1})
-        await events.until(lambda entries: any(it.startswith("a failed") for it in entries))
-        assert manager.statuses["a"] == ProcessStatus(
-            state=State.FAILED, reason="no such operator", pid=manager.pids["a"]
-        )
+async def test_the_state_and_the_end_of_a_process_that_has_failed_say_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process_manager, "log", logger("slipstream.supervisor.process_manager"))
+    with capture_logs() as logs:
+        async with managing(FAILS) as (manager, events):
+            manager.set_desired({"a": 1})
+            await events.until(lambda entries: any(it.startswith("a failed") for it in entries))
+            pid = manager.pids["a"]
+            assert manager.statuses["a"] == ProcessStatus(
+                state=State.FAILED, reason="no such operator", pid=pid
+            )
+            os.kill(pid, signal.SIGKILL)
+            await events.until(lambda entries: any(it.startswith("a crashed") for it in entries))
+    assert [line["failure"] for line in logs] == ["no such operator"]
 
 
 async def test_a_crashing_process_is_restarted_repeatedly() -> None:

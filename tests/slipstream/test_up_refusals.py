@@ -87,6 +87,9 @@ def test_a_setting_with_a_wrong_value_is_named_with_what_is_allowed(tmp_path: Pa
     assert status == 3
     assert "SLIPSTREAM_CALL_LOG: expected off, errors, all, or slow:" in line
     assert "got 'slow:soon'" in line
+    status, _, line = refused("--state", state, SLIPSTREAM_LOG_LEVEL="loud")
+    assert status == 3
+    assert "SLIPSTREAM_LOG_LEVEL: expected debug, info, warning or error, got 'loud'" in line
 
 
 def test_a_state_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
