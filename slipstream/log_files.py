@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def rotate(newest: Path, max_bytes: int) -> None:
             return
     except FileNotFoundError:
         return
+    with suppress(FileNotFoundError):
+        os.truncate(files[-1], 0)  # a process that has not logged since has it open
     for file, before in reversed(list(zip(files[1:], files, strict=False))):
         with suppress(FileNotFoundError):
             before.replace(file)

@@ -143,7 +143,10 @@ class LogReader:
         return found[::-1]
 
     def follow(self) -> Iterator[LogLine | None]:
-        """Yield lines as they are appended, after those of `last`; None: there is none just now."""
+        """Yield lines as they are appended, after those of `last`; None: there is none just now.
+
+        Without `last`, or if there was no file then, it begins with the oldest line.
+        """
         rest = b""
         moved = False
         while True:
@@ -187,12 +190,13 @@ class LogReader:
         return self._file is None or _identity_at(self._newest) != _identity(self._file)
 
     def _open_newer(self) -> BinaryIO | None:
-        """Open the file that followed this one, or the newest if this one is gone."""
-        paths = all_files(self._newest)
-        own = None if self._file is None else _identity(self._file)
-        found = [_identity_at(path) for path in paths]
-        newer = paths[: found.index(own)][::-1] if own in found else paths[:1]
-        for path in newer:
+        """Open the file that followed this one: the oldest after none, the newest if it is gone."""
+        newer = all_files(self._newest)
+        if self._file is not None:
+            found = [_identity_at(path) for path in newer]
+            own = _identity(self._file)
+            newer = newer[: found.index(own)] if own in found else newer[:1]
+        for path in reversed(newer):
             with suppress(FileNotFoundError):
                 return path.open("rb", buffering=0)
         return None

@@ -82,6 +82,17 @@ for number in range({LINES}):
     assert len(last) == WRITERS * LINES
 
 
+def test_a_deleted_file_takes_no_space_although_a_process_has_it_open(tmp_path: Path) -> None:
+    *files, oldest = all_files(tmp_path / "log")
+    for file in (*files, oldest):
+        file.write_text(file.name)
+    with oldest.open() as opened:
+        rotate(files[0], 0)
+        assert opened.read() == ""
+    assert not files[0].exists()
+    assert [file.read_text() for file in (*files[1:], oldest)] == [file.name for file in files]
+
+
 def test_the_file_has_lines_that_stderr_does_not_have(tmp_path: Path) -> None:
     errors = errors_of('log.debug("a"); log.info("b"); log.warning("c", x=1)', tmp_path / "log")
     assert [line["event"] for line in errors] == ["c"]
