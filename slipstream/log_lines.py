@@ -104,13 +104,13 @@ class LineFilter:
         run_id = str(fields.get("run_id"))
         at = line.at
         return (
-            self.model in {None, fields.get("model")}
-            and self.process in {None, fields.get("process")}
+            self.model in (None, fields.get("model"))
+            and self.process in (None, fields.get("process"))
             and (
                 not self.deployments
                 or str(fields.get("deployment")).startswith(tuple(self.deployments))
             )
-            and (self.request_id in {None, fields.get("request_id")} or run_id == self._own_run)
+            and (self.request_id in (None, fields.get("request_id")) or run_id == self._own_run)
             and (self.run_id is None or run_id.startswith(self.run_id))
             and (self.level is None or _number(fields.get("level")) >= _number(self.level))
             and (self.since is None or at is None or at >= self.since)
