@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from contextvars import Context
 from pathlib import Path
 
 _MODE, _FOLDER_MODE = 0o600, 0o700
@@ -74,4 +75,6 @@ class LogFileHandler(logging.Handler):
         # `telemetry.logs` imports structlog first, in a way of its own
         from structlog import get_logger  # noqa: PLC0415
 
-        get_logger(__name__).warning(event, file=str(self._path), **fields)
+        report = get_logger(__name__).warning
+        # without the fields of the task that happens to log, see `name_task`
+        Context().run(report, event, file=str(self._path), **fields)

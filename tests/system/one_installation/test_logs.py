@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import Any
 
 from slipstream.log_files import log_file
 from tests.slipstream.cli import invoke
 from tests.system.flow_documents import failing_flow
-from tests.system.installation import Installation, chain
+from tests.system.installation import Installation
 
 
 def lines(installation: Installation, *words: str) -> list[dict[str, Any]]:  # Any: JSON
@@ -41,15 +40,26 @@ def test_a_failed_call_is_found_by_its_request_and_a_server_by_its_model(
 
 
 def test_calls_are_answered_while_the_log_cannot_be_written(installation: Installation) -> None:
-    deployment = installation.deploy(chain("mlp"))
+    deployment = installation.deploy(
+        failing_flow(), execution_mode="sync", deployment_type="server"
+    )
+
+    def call() -> str:
+        answer = installation.trigger(deployment, json={"input_data": {"x": 1}})
+        assert answer.json()["code"] == "flow_failed", answer.text
+        return str(answer.headers["X-Request-ID"])
+
     folder = log_file(installation.up.state).parent
     before = folder.rename(folder.with_name("logs-before"))
     folder.write_text("no folder")
     try:
-        refused = installation.http.post("/node/models/", content=b"", params={"name": "none"})
-        assert refused.status_code >= 400
-        answer = installation.trigger(deployment, json={"input_data": {"x": [[1, 2, 3, 4]]}})
-        assert answer.status_code == 200, answer.text
+        lost = call()
     finally:
         folder.unlink()
-        shutil.move(before, folder)
+        before.rename(folder)
+    kept = call()
+    assert len(lines(installation, "--request-id", kept)) == 1
+    assert not lines(installation, "--request-id", lost)
+    logged = [json.loads(it) for it in installation.up.errors.splitlines() if it.startswith("{")]
+    assert lost in [line.get("request_id") for line in logged]
+    assert "log_file_failed" in [line["event"] for line in logged]
