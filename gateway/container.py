@@ -55,6 +55,7 @@ from gateway.live_updates.service import LiveUpdates
 from gateway.metrics import GatewayMetrics
 from gateway.models.summaries import ModelSummaries
 from gateway.oip.access import ModelAccess
+from gateway.oip.call_trace import CallTraces
 from gateway.oip.data_plane import DataPlane
 from gateway.oip.grpc_server import ListeningServer, start_grpc_server
 from gateway.oip.grpc_service import InferenceService
@@ -255,6 +256,7 @@ class Container:
             runs=RunCalls(self.execution),
             batches=BatchCalls(),
             watches=self.call_watches,
+            tracer=self.tracer,
         )
         self.trigger = TriggerRoute(call_services, max_body_bytes=settings.max_body_bytes)
         self.readiness = Readiness(
@@ -273,15 +275,19 @@ class Container:
             self.metrics,
             timeout_seconds=settings.infer_timeout_seconds,
         )
+        traces = CallTraces(self.tracer)
         self.v2 = V2App(
             plane,
             model_access,
             self.proxies,
             self.metrics,
             self.parser,
+            traces=traces,
             max_body_bytes=settings.max_body_bytes,
         )
-        self._grpc_service = InferenceService(plane, model_access, self.proxies, self.metrics)
+        self._grpc_service = InferenceService(
+            plane, model_access, self.proxies, self.metrics, traces
+        )
         self._grpc_server: ListeningServer | None = None
         self._grpc_drain: asyncio.Task[None] | None = None
         self._drain_until: float | None = None

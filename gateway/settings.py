@@ -15,10 +15,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from telemetry.control_groups import available_memory
 from telemetry.instruments import MAX_SERIES
 from telemetry.options import is_loopback
-from telemetry.traces import is_installed
+from telemetry.traces import check_endpoint
 
 _STORE_URL = re.compile(r"file:///.*|(s3|gs|az)://[^/@?#]+(/[^@?#]*)?")
-_HTTP_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _CALL_LOG = re.compile(r"off|errors|all|slow:([1-9][0-9]{0,6})ms")
 SLOW_CALL_SECONDS = 1.0
 """Calls that took as long can be looked up, also if they have succeeded."""
@@ -347,11 +346,7 @@ class Settings(BaseSettings):
     @field_validator("trace_endpoint")
     @classmethod
     def _check_trace_endpoint(cls, given: str | None) -> str | None:
-        if given is not None and not _HTTP_URL.fullmatch(given):
-            raise ValueError("expected the URL of an OTLP/HTTP collector: http://host:4318")
-        if given is not None and not is_installed():
-            raise ValueError("needs the extra `traces`: pip install 'slipstream[traces]'")
-        return given
+        return None if given is None else check_endpoint(given)
 
     @field_validator("model_store")
     @classmethod

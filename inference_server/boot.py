@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
+from inference_server.data_plane.call_spans import CallSpans
 from inference_server.data_plane.executor import BatchExecutor
 from inference_server.data_plane.inputs import InputReader
 from inference_server.data_plane.responses import ResponseEncoder
@@ -33,6 +34,7 @@ from model_store.manifest import Manifest, RowProof
 from model_store.names import MODEL_FILE
 from protos.errors import ErrorCode
 from telemetry.logs import logger
+from telemetry.traces import Tracer
 
 _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 1.0, 10.0
 """Between attempts to fetch a model from a store that cannot be reached."""
@@ -57,11 +59,13 @@ class BootSequence:
         *,
         memory_limit: MemoryLimit,
         running_call: mmap | None,
+        open_tracer: Callable[[], Tracer | None],
         on_stuck: Callable[[str], None],
     ) -> None:
         """Prepare a boot, which counts the model in `memory_limit`.
 
-        `running_call` is where the call that runs is named, see BatchExecutor. `on_stuck` is called
+        `running_call` is where the call that runs is named, see BatchExecutor. `open_tracer` may
+        take a moment; it returns None where calls are not traced. `on_stuck` is called
         with the reason when a load, or later a run, does not end in time.
         """
         self._on_stuck = on_stuck
@@ -72,6 +76,8 @@ class BootSequence:
         self._metrics = metrics
         self._memory_limit = memory_limit
         self._running_call = running_call
+        self._open_tracer = open_tracer
+        self._spans: CallSpans | None = None
         # Not asyncio's default executor: the loop would wait for it when stopped during a load.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="boot")
         self._log = logger(__name__)
@@ -174,6 +180,8 @@ class BootSequence:
 
     def _load(self, store: FolderStore, intra_op: int) -> tuple[ModelSession, Manifest, RowProof]:
         settings = self._settings
+        tracer = self._open_tracer()
+        self._spans = None if tracer is None else CallSpans(tracer)
         try:
             manifest = store.manifest(settings.model, settings.version)
             model = store.folder(settings.model, settings.version) / MODEL_FILE
@@ -215,6 +223,7 @@ class BootSequence:
             bounded_by_shapes=manifest.bounded_by_shapes,
             run_limit=RunLimit(settings.max_run_seconds, warmup),
             running_call=self._running_call,
+            spans=self._spans,
             run_grace_seconds=settings.run_grace_seconds,
             on_stuck=lambda seconds: self._on_stuck(
                 f"a run went on for {seconds:.1f} s after its last caller had gone"
@@ -222,7 +231,9 @@ class BootSequence:
         )
         self._info.load(signature, warmup)
         by_owner = by_owner and executor.can_batch
-        self._model.load(InputReader(signature), encoder, executor, by_owner=by_owner)
+        self._model.load(
+            InputReader(signature), encoder, executor, by_owner=by_owner, spans=self._spans
+        )
 
     @contextmanager
     def _phase(self, phase: BootPhase) -> Iterator[None]:

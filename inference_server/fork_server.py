@@ -86,7 +86,10 @@ def prefork_warmup() -> None:
         arguments = ["--store", "/", "--model", "warmup", "--version", "1", "--socket", str(path)]
         # Invalid settings in the environment are reported by each server itself.
         with suppress(SystemExit):
-            OnnxServer(settings.read(arguments), MemoryLimit(), started_at=time.perf_counter())
+            chosen = settings.read(arguments)
+            OnnxServer(chosen, MemoryLimit(), started_at=time.perf_counter())
+            if chosen.trace_endpoint is not None:
+                import telemetry.otlp  # noqa: F401, PLC0415 - a fifth of a second
         warm_up(ModelSession(path, threads=1))
 
 

@@ -91,6 +91,11 @@ class ModelMetrics:
         self.queue_depth = registry.gauge(
             "inference_queue_depth", "Calls that wait for their run to begin.", names
         ).child(*labels)
+        self.dropped_spans = registry.counter(
+            "trace_spans_dropped_total",
+            "Spans that the collector did not take, or for which there was no room until it did.",
+            names,
+        ).child(*labels)
         self._state = registry.gauge(
             "inference_server_state",
             "1 for the state that the inference server is in, 0 for the others.",

@@ -27,6 +27,7 @@ from telemetry.instruments import Registry
 from telemetry.logs import logger, name_task
 from telemetry.options import TcpAddress
 from telemetry.parent_process import StatusPipe
+from telemetry.traces import Tracer
 from transport import GrpcLimits, GrpcServer, Router, TlsError
 from transport.addresses import TLS_SCHEME
 from transport.bearer_tokens import TokenFileError
@@ -96,6 +97,7 @@ class OnnxServer:
         self._lifecycle.on_change(self._on_lifecycle_change)
         self._stuck = asyncio.Event()
         self._registration: Registration | None = None
+        self._tracer: Tracer | None = None
 
     async def run(self, stopping: asyncio.Event) -> ServerExitStatus:
         """Serve until `stopping` is set or the idle time-out passes, then drain.
@@ -129,6 +131,7 @@ class OnnxServer:
             self._metrics,
             memory_limit=self._memory_limit,
             running_call=self._create_running_call(),
+            open_tracer=self._open_tracer,
             on_stuck=self._on_stuck,
         )
         booting = asyncio.create_task(boot.run())
@@ -136,6 +139,8 @@ class OnnxServer:
         booting.cancel()
         grace = 0.0 if status is ServerExitStatus.STUCK else self._settings.grace_seconds
         await self._drain(grace)
+        if self._tracer is not None and status is not ServerExitStatus.STUCK:
+            await self._tracer.close()
         for task in background:
             task.cancel()
         if self._registration is not None and status is not ServerExitStatus.STUCK:
@@ -152,6 +157,21 @@ class OnnxServer:
         except OSError as error:  # a full disk, for example: calls are served all the same
             self._log.warning("running_call_not_kept", reason=str(error))
             return None
+
+    def _open_tracer(self) -> Tracer | None:
+        """Open the tracer if the settings name a collector. Imports packages for a while."""
+        settings = self._settings
+        if settings.trace_endpoint is not None:
+            self._tracer = Tracer(
+                settings.trace_endpoint,
+                service="slipstream-inference-server",
+                dropped=self._metrics.dropped_spans,
+                resource={
+                    "slipstream.model.name": settings.model,
+                    "slipstream.model.version": settings.version,
+                },
+            )
+        return self._tracer
 
     def _security(self) -> TcpSecurity:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from telemetry import options
 from telemetry.logs import FORMATS
 from telemetry.options import OptionsError, TcpAddress, one_of, option, seconds, whole_number
+from telemetry.traces import check_endpoint
 
 BATCHING = ("auto", "off", "declared")
 """Whether calls share runs by proof, not at all, or also by the word of the model's owner."""
@@ -191,6 +192,13 @@ class Settings:
         "time that the first runs may take; the server fails if not one of them ends",
         default="30",
         metavar="S",
+    )
+    trace_endpoint: str | None = option(
+        check_endpoint,
+        "base URL of an OTLP/HTTP collector, such as http://127.0.0.1:4318, that gets the spans of "
+        "calls which gateways sample; takes the extra `traces`",
+        shown_default="no spans",
+        metavar="URL",
     )
     log_level: str = option(str, "debug, info, warning or error", default="info", metavar="LEVEL")
     log_format: str = option(

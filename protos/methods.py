@@ -10,6 +10,8 @@ from google.protobuf.message import Message
 from protos import open_inference_pb2 as pb
 
 SERVICE = "inference.GRPCInferenceService"
+STREAM_METHOD = f"{SERVICE}/ModelStreamInfer"
+"""By which gateways and workers call models."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ others are Slipstream's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from protos import open_inference_pb2 as pb
 
 TIMEOUT = "timeout"
@@ -18,6 +20,9 @@ CANCELLATION = "slipstream_cancellation"
 """The extension by which a server announces support for CANCEL."""
 OWNER = "slipstream-owner"
 """Whom the caller's key belongs to (string). Gateways set it, and remove what a caller sent."""
+TRACEPARENT, TRACESTATE = "slipstream-traceparent", "slipstream-tracestate"
+"""The span that called, by W3C Trace Context (strings). Gateways set them for calls that are
+sampled, and remove what a caller sent."""
 OWNERS = "slipstream_owner"
 """The extension by which a server announces that calls share runs only with the same OWNER."""
 QUEUE_SECONDS = "slipstream-queue-seconds"
@@ -25,6 +30,7 @@ QUEUE_SECONDS = "slipstream-queue-seconds"
 INFER_SECONDS = "slipstream-infer-seconds"
 """Seconds in ONNX Runtime (double)."""
 
+_TRACE_HEADERS = ((TRACEPARENT, "traceparent"), (TRACESTATE, "tracestate"))
 _MAX_ID_LENGTH = 256
 _NOT_IDS = ("bool_param", "double_param")
 
@@ -49,6 +55,22 @@ def set_owner(request: pb.ModelInferRequest, owner: str | None) -> None:
     request.parameters.pop(OWNER, None)
     if owner is not None:
         request.parameters[OWNER].string_param = owner
+
+
+def set_trace(request: pb.ModelInferRequest, headers: Mapping[str, str]) -> None:
+    """Name the span that calls, by its headers, in place of what the request says; {}: none."""
+    for name, header in _TRACE_HEADERS:
+        request.parameters.pop(name, None)
+        if header in headers:
+            request.parameters[name].string_param = headers[header]
+
+
+def trace_of(request: pb.ModelInferRequest) -> tuple[str, str | None] | None:
+    """Return the `traceparent` and `tracestate` of the span that called; None: it is not traced."""
+    if TRACEPARENT not in request.parameters:
+        return None
+    state = request.parameters[TRACESTATE].string_param if TRACESTATE in request.parameters else ""
+    return request.parameters[TRACEPARENT].string_param, state or None
 
 
 def sequence_id(request: pb.ModelInferRequest) -> str | None:

@@ -340,12 +340,16 @@ def process_environment(
 def inference_environment() -> dict[str, str]:
     """Return the environment of an inference server: ours, without secrets.
 
+    Its spans go to the collector of ours, unless it has its own.
+
     It reaches neither the database nor the broker nor a bucket, and it runs models of others.
     """
     from gateway.settings import SECRETS  # noqa: PLC0415 - `up` imports this first
 
     secrets = {f"{PREFIX}{name.upper()}" for name in SECRETS}
-    return {
+    endpoint = os.environ.get(f"{PREFIX}TRACE_ENDPOINT")
+    traces = {"SLIPSTREAM_INFERENCE_TRACE_ENDPOINT": endpoint} if endpoint else {}
+    return traces | {
         name: text
         for name, text in os.environ.items()
         if name.upper() not in secrets and not is_vendor_variable(name)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from time import monotonic, time
+from time import monotonic
 from typing import Any, TypeVar
 
 import orjson
@@ -24,7 +24,7 @@ from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.held_run import HeldRun, LeasedHttpClient
 from gateway.execution.inference_client import PinnedModels
 from gateway.execution.progress import ProgressReporter
-from gateway.execution.tracing import record_run
+from gateway.execution.run_trace import RunTrace
 from gateway.flows import engine
 from gateway.flows.json_output import dump_json
 from gateway.flows.plan import FlowPlan
@@ -39,7 +39,7 @@ from gateway.storage.failures import log_failure
 from gateway.upstream.servers import InferenceServers
 from protos.errors import ErrorCode
 from telemetry.logs import logger, name_task, reason_of
-from telemetry.traces import Tracer, continued
+from telemetry.traces import Tracer
 
 _POLL_SECONDS = 0.25
 """Interval of looking for cancelled runs. Runs younger than that are not looked at."""
@@ -183,15 +183,14 @@ class RunExecutor:
             return
         held = self._held[claim.run_id] = HeldRun.of(claim)
         name_task(run_id=claim.run_id, deployment=claim.deployment_id)
-        trace = None if self._tracer is None else continued(claim.traceparent)
-        if trace is not None:
-            held.traceparent = trace.traceparent
-            name_task(trace_id=f"{trace.trace_id:032x}")
-        began = time()
+        if self._tracer is not None:
+            held.trace = RunTrace.of(claim)
+        if held.trace is not None:
+            name_task(trace_id=held.trace.context.trace_id_text)
         try:
             result = await self._execute(claim, held)
-            if self._tracer is not None and trace is not None:
-                record_run(self._tracer, trace, claim, result, began)
+            if self._tracer is not None and held.trace is not None:
+                held.trace.record(self._tracer, claim, result)
             if self._handing_back and result.status is RunStatus.CANCELLED:
                 return  # `hand_back` writes the row
             run = await _retry_while_database_is_away(
@@ -217,6 +216,7 @@ class RunExecutor:
             self._servers,
             boot_wait_seconds=_BOOT_WAIT_SECONDS[claim.mode],
             caller=claim.key_id or claim.profile_id,
+            trace=held.trace,
         )
         ports = Ports(
             inference=models,

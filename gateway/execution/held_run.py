@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
+from gateway.execution.run_trace import RunTrace
 from gateway.outbound.http import GuardedHttpClient
 from gateway.outbound.messages import NotSentError, OutboundRequest, OutboundResponse
 from gateway.runs.run import Claim
@@ -32,8 +33,8 @@ class HeldRun:
     """Its execution has ended."""
     written: bool = False
     """Its row has the result."""
-    traceparent: str | None = None
-    """Sent to HTTP services, whose spans are below the run's; None: it is not traced."""
+    trace: RunTrace | None = None
+    """None: it is not traced."""
     _renewed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -65,9 +66,10 @@ class LeasedHttpClient:
 
     async def send(self, call: OutboundRequest, deadline: float) -> OutboundResponse:
         """See HttpPort. Waiting for the lease takes nothing of the node's time."""
-        traceparent = self._run.traceparent
-        if traceparent is not None:
-            call = replace(call, headers={**call.headers, "traceparent": traceparent})
+        trace = self._run.trace
+        if trace is not None and call.node_id is not None:
+            headers = trace.node(call.node_id).headers
+            call = replace(call, headers={**call.headers, **headers})
         while True:
             began = monotonic()
             await self._run.lease()

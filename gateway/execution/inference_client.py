@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
 from gateway.deployments.fast_plan import FastInput, FastOutput, FastPlan
 from gateway.errors import GatewayError
+from gateway.execution.run_trace import RunTrace
 from gateway.fast_path.tensors import TensorCodec
 from gateway.flows.ports import ModelCall
 from gateway.models.pins import Pin
 from gateway.steps import in_turns
 from gateway.upstream.inference_stream import InferenceStreamClient
 from gateway.upstream.servers import InferenceServers
+from gateway.upstream.traced_request import traced
 from protos.errors import ErrorCode
+from protos.message_templates import RawBytes
+from telemetry.traces import TraceContext
 
 _RETRY_SECONDS = 0.02
 _LARGE_REPLY_BYTES = 1 << 16
@@ -45,7 +49,12 @@ class PinnedModels:
         return {(call.plan.model, call.plan.version) for call in self._calls.values()}
 
     def client(
-        self, servers: InferenceServers, *, boot_wait_seconds: float, caller: str
+        self,
+        servers: InferenceServers,
+        *,
+        boot_wait_seconds: float,
+        caller: str,
+        trace: RunTrace | None = None,
     ) -> InferenceClient:
         """Return the engine's port to these models.
 
@@ -53,8 +62,9 @@ class PinnedModels:
             servers: the inference servers.
             caller: whose calls they are: a key, or a user without one.
             boot_wait_seconds: seconds to wait for one that boots.
+            trace: of the run whose nodes call; None: it is not traced.
         """
-        return InferenceClient(self._calls, servers, boot_wait_seconds, caller)
+        return InferenceClient(self._calls, servers, boot_wait_seconds, caller, trace)
 
 
 class InferenceClient:
@@ -66,8 +76,10 @@ class InferenceClient:
         servers: InferenceServers,
         boot_wait_seconds: float,
         caller: str,
+        trace: RunTrace | None,
     ) -> None:
         self._caller = caller
+        self._trace = trace
         self._calls = calls
         self._servers = servers
         self._boot_wait_seconds = boot_wait_seconds
@@ -86,12 +98,13 @@ class InferenceClient:
                 inference server; DEADLINE_EXCEEDED.
         """
         model = self._calls[call.node_id]
+        span = None if self._trace is None else self._trace.node(call.node_id)
         inputs = _select_inputs(model.plan, call)
         started_at = monotonic()
         wait_until = min(deadline, started_at + self._boot_wait_seconds)
         while True:
             try:
-                return await self._infer(model, inputs, deadline)
+                return await self._infer(model, inputs, deadline, span)
             except GatewayError as error:
                 if error.code not in _TRANSIENT or monotonic() >= wait_until:
                     raise
@@ -99,7 +112,11 @@ class InferenceClient:
             self.boot_seconds = max(self.boot_seconds or 0.0, monotonic() - started_at)
 
     async def _infer(
-        self, model: TensorCodec, inputs: dict[str, Any], deadline: float
+        self,
+        model: TensorCodec,
+        inputs: dict[str, Any],
+        deadline: float,
+        span: TraceContext | None,
     ) -> dict[str, Any]:
         timeout = deadline - monotonic()
         if timeout <= 0:
@@ -109,7 +126,10 @@ class InferenceClient:
         self._servers.crashes.check(self._caller, model.plan.model)
         stream: InferenceStreamClient = self._servers.stream(model.plan.model, model.plan.version)
         model.by_owner = stream.by_owner
-        reply = await stream.request(template, raws, timeout, self._caller)
+        sent: Sequence[RawBytes] = raws
+        if span is not None:
+            template, sent = traced(template, raws, span)
+        reply = await stream.request(template, sent, timeout, self._caller)
         if len(reply.message) > _LARGE_REPLY_BYTES:
             return await in_turns(model.value_steps(reply.message, reply.template))
         return model.values(reply.message, reply.template)

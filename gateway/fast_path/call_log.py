@@ -85,6 +85,8 @@ class CallLog:
         if len(call.stages) == len(STAGES):
             stages = zip(STAGES, call.stages, strict=True)
             fields["phases"] = {stage: round(took * 1e3, 3) for stage, took in stages}
+        if call.trace is not None and call.trace.sampled:
+            fields["trace_id"] = call.trace.trace_id_text
         if _has_run(call):
             fields["run_id"] = call.run_id
         write("call", **fields)

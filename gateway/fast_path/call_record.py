@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from gateway.fast_path.routes import Resolution, ResolvedRoute
 from gateway.metrics import CallRecord
 from telemetry.traces import TraceContext
+
+
+@dataclass(slots=True)
+class Hop:
+    """A request to an inference server, made for a call that is sampled."""
+
+    call: DeploymentCallRecord
+    """The one that made it, which may be an item of a batch."""
+    context: TraceContext
+    """Of its span."""
+    began: float
+    """`perf_counter()`."""
+    ended: float = 0.0
+    """If the server has refused it: another server was asked then."""
+    error: str | None = None
 
 
 class DeploymentCallRecord(CallRecord):
@@ -27,6 +43,10 @@ class DeploymentCallRecord(CallRecord):
     """Whether it is a fast call that an inference server has failed, not one that was refused."""
     trace: TraceContext | None = None
     """Of its span; None: none was chosen while it was answered."""
+    hops: list[Hop] | None = None
+    """Those of the call, or of all items of a batch, if it is sampled."""
+    replied = 0.0
+    """`perf_counter()` when the inference server's reply arrived; 0.0: there was none."""
     may_be_sampled = False
     """Whether it is a fast call that has succeeded and was answered without a run."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from gateway.fast_path.call_record import DeploymentCallRecord
+from gateway.fast_path.call_record import DeploymentCallRecord, Hop
 from gateway.metrics import STAGES
+from gateway.upstream.traced_request import record_hop
 from telemetry.traces import TraceContext, Tracer
 
-TRACEPARENT = b"traceparent"
 _ROUTE = "/node/deployment-trigger/{deployment_id}/"
 _SERVER_ERROR = 500
 
@@ -21,17 +21,16 @@ class CallSpans:
         self._tracer = tracer
 
     def record(self, calls: Sequence[DeploymentCallRecord]) -> None:
-        """Record the spans of those that are sampled."""
+        """Record the spans of those that are sampled, and set the `trace` of all requests."""
         to_epoch = time.time() - time.perf_counter()
         for call in calls:
             if not call.is_request:
                 continue
-            # callers without a key decide nothing: their calls are traced by chance only
-            asked = None if call.route is None else call.headers.get(TRACEPARENT)
-            context = call.trace or self._tracer.begin(asked)
-            if context.sampled:
-                call.trace = context
-                self._record(call, context, to_epoch)
+            if call.trace is None:
+                # callers without a key decide nothing: their calls are traced by chance only
+                call.trace = self._tracer.begin({} if call.route is None else call.headers)
+            if call.trace.sampled:
+                self._record(call, call.trace, to_epoch)
 
     def _record(self, call: DeploymentCallRecord, context: TraceContext, to_epoch: float) -> None:
         start, end = call.began + to_epoch, call.ended + to_epoch
@@ -46,7 +45,9 @@ class CallSpans:
             attributes["slipstream.deployment.version"] = deployment.version
             attributes["slipstream.mode"] = str(deployment.mode)
         if len(call.stages) == len(STAGES):
-            self._record_stages(call.stages, context, start, end)
+            self._record_stages(call, context, start, end)
+        for hop in call.hops or ():
+            self._record_hop(hop, end, to_epoch)
         code = None if call.error is None else call.error.value
         self._tracer.record(
             context,
@@ -59,15 +60,32 @@ class CallSpans:
         )
 
     def _record_stages(
-        self, stages: Sequence[float], context: TraceContext, start: float, end: float
+        self, call: DeploymentCallRecord, context: TraceContext, start: float, end: float
     ) -> None:
-        """Record a span for each stage of a fast call.
-
-        `queue` and `infer` are durations by the inference server's clock: they are placed so that
-        they end when the answer began to be written.
-        """
-        auth, _, queue, infer, serialise = stages
-        replied = end - serialise
-        starts = (start, start + auth, replied - infer - queue, replied - infer, replied)
-        for stage, began, seconds in zip(STAGES, starts, stages, strict=True):
+        """Record a span for each stage of a fast call that the gateway itself has worked on."""
+        auth, parse, _, _, serialise = call.stages
+        for stage, began, seconds in (
+            ("auth", start, auth),
+            ("parse", start + auth, parse),
+            ("serialise", end - serialise, serialise),
+        ):
             self._tracer.record(context.child(), stage, began, began + seconds)
+
+    def _record_hop(self, hop: Hop, end: float, to_epoch: float) -> None:
+        call, ended, error = hop.call, hop.ended, hop.error
+        if not ended:
+            ended = call.replied or call.ended
+            if not call.replied and call.error is not None:
+                error = call.error.value
+        assert call.route is not None
+        assert call.route.codec is not None
+        plan = call.route.codec.plan
+        record_hop(
+            self._tracer,
+            hop.context,
+            hop.began + to_epoch,
+            ended + to_epoch if ended else end,
+            model=plan.model,
+            version=plan.version,
+            error=error,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Protocol
@@ -13,6 +14,7 @@ from gateway.errors import GatewayError
 from gateway.fast_path.accounting import Accounting
 from gateway.fast_path.answerable_call import AnswerableCall
 from gateway.fast_path.body import parse_body
+from gateway.fast_path.call_record import Hop
 from gateway.fast_path.call_watches import CallWatches
 from gateway.fast_path.recorded_call import RecordedCall
 from gateway.fast_path.recorder import RunRecorder
@@ -22,10 +24,12 @@ from gateway.fast_path.tensors import encode_body
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.upstream.inference_stream import InferenceStreamClient, templated
 from gateway.upstream.servers import InferenceServers
+from gateway.upstream.traced_request import traced
 from gateway.web.large_tensors import LARGE_OUTPUT_BYTES
 from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_timeout
 from protos.errors import ErrorCode
-from protos.message_templates import InferRequestTemplate, InferResponseTemplate
+from protos.message_templates import InferRequestTemplate, InferResponseTemplate, RawBytes
+from telemetry.traces import Tracer
 
 _MAX_KEPT_BYTES = 1 << 20
 """Of a request that is kept to be sent again: larger ones would take memory until the reply."""
@@ -71,6 +75,8 @@ class CallServices:
     runs: RunCaller
     batches: BatchCaller
     watches: CallWatches
+    tracer: Tracer | None
+    """None: calls are not traced."""
 
 
 class DeploymentCall(AnswerableCall):
@@ -94,8 +100,6 @@ class DeploymentCall(AnswerableCall):
     """Writes its run before it is answered."""
     copy: Copy | None = None
     """Of a rollout: what the other version is asked, to compare the outputs."""
-    _arrived = 0.0
-    """`perf_counter()` when the inference server's reply arrived."""
     _number = b""
     _stream: InferenceStreamClient | None = None
     _running: RunningCall | None = None
@@ -163,10 +167,31 @@ class DeploymentCall(AnswerableCall):
         raws: list[bytes],
         timeout: float,
     ) -> None:
-        self._number = stream.send(template, raws, timeout, self)
-        self._stream = stream
+        sent: Sequence[RawBytes] = raws
         if template.length <= _MAX_KEPT_BYTES:
             self._sent = template, raws
+        tracer = self.services.tracer
+        if tracer is not None:
+            template, sent = self._traced(tracer, template, raws)
+        self._number = stream.send(template, sent, timeout, self)
+        self._stream = stream
+
+    def _traced(
+        self, tracer: Tracer, template: InferRequestTemplate, raws: list[bytes]
+    ) -> tuple[InferRequestTemplate, Sequence[RawBytes]]:
+        """Return the request as it is sent: with the trace, if the call is sampled."""
+        trace = self.trace
+        if trace is None:
+            if not self.is_request:  # it is counted nowhere
+                return template, raws
+            trace = self.trace = tracer.begin(self.headers)
+        if not trace.sampled:
+            return template, raws
+        if self.hops is None:
+            self.hops = []
+        hop = Hop(self, trace.child(), perf_counter())
+        self.hops.append(hop)
+        return traced(template, raws, hop.context)
 
     def abandon(self) -> None:
         """Stop working on the call: nothing waits for its result."""
@@ -184,7 +209,7 @@ class DeploymentCall(AnswerableCall):
         self._sent = None
         assert stream is not None
         self.others_wait = stream.in_flight > 0
-        self._arrived = perf_counter()
+        self.replied = perf_counter()
         if len(message) > LARGE_OUTPUT_BYTES:
             self._running = LargeReply(self, message, template)
             return
@@ -206,7 +231,7 @@ class DeploymentCall(AnswerableCall):
             self._running = None
         self.ended = ended = perf_counter()
         authenticated = self.authenticated - self.began
-        self.stages = authenticated, self.parse_seconds, queue, infer, ended - self._arrived
+        self.stages = authenticated, self.parse_seconds, queue, infer, ended - self.replied
         self.status = 200
         if self.recording is None:
             self.may_be_sampled = True
@@ -244,6 +269,9 @@ class DeploymentCall(AnswerableCall):
         stream = self.services.servers.other_stream(plan.model, plan.version, error)
         if stream is None:
             return False
+        for hop in self.hops or ():
+            if hop.call is self:
+                hop.ended, hop.error = perf_counter(), error.code.value
         try:
             self._send(stream, *sent, remaining)
         except GatewayError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
@@ -51,7 +52,7 @@ def completed_run(
     Its output is kept for a webhook, which reports it, and for repetitions of the call.
     """
     assert call.route is not None
-    new = new or new_run(call, call.route)
+    new = _traced(call, new or new_run(call, call.route))
     notifies = call.route.deployment.notification_method is NotificationMethod.WEBHOOK
     if new.idempotency is None:
         too_large = output_data is not None and len(output_data) > MAX_OUTPUT_BYTES
@@ -60,12 +61,20 @@ def completed_run(
     return _finished(call, new, RunStatus.COMPLETED, output_data=output_data)
 
 
+def _traced(call: DeploymentCallRecord, new: NewRun) -> NewRun:
+    """Return the run with the trace of its call, to which its webhooks belong, too."""
+    trace = call.trace
+    if trace is None:
+        return new
+    return replace(new, traceparent=trace.traceparent, tracestate=trace.tracestate)
+
+
 def failed_run(
     call: DeploymentCallRecord, error: GatewayError, new: NewRun | None = None
 ) -> FinishedRun:
     """Return the run of a call that an inference server has failed."""
     assert call.route is not None
-    new = new or new_run(call, call.route)
+    new = _traced(call, new or new_run(call, call.route))
     reason = RunError(code=error.code, message=error.message)
     return _finished(call, new, RunStatus.FAILED, error=reason)
 

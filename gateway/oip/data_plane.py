@@ -13,6 +13,7 @@ from gateway.auth.identity import Identity
 from gateway.auth.model_access import ModelUser
 from gateway.errors import GatewayError
 from gateway.metrics import GatewayMetrics
+from gateway.oip.call_trace import CallTrace
 from gateway.readiness import Readiness
 from gateway.upstream.inference_stream import ID_BYTES, InferenceReply, InferenceStreamClient
 from gateway.upstream.servers import InferenceServers, ServerStatus
@@ -26,6 +27,7 @@ from protos.parameters import (
     min_timeout,
     sequence_id,
     set_owner,
+    set_trace,
     timeout_microseconds,
     timeout_seconds,
 )
@@ -184,6 +186,7 @@ class DataPlane:
         caller: Identity | None,
         request: pb.ModelInferRequest,
         remaining: float | None = None,
+        trace: CallTrace | None = None,
     ) -> pb.ModelInferResponse:
         """Return the response to `request`.
 
@@ -191,6 +194,7 @@ class DataPlane:
             caller: the client.
             request: is modified.
             remaining: seconds until the caller's deadline, if any.
+            trace: of a call that is sampled.
 
         Raises:
             GatewayError: as `InferenceServers.stream`, and what the inference server says.
@@ -204,11 +208,14 @@ class DataPlane:
 
         def call(stream: InferenceStreamClient) -> Awaitable[pb.ModelInferResponse]:
             set_owner(request, _owner(caller, stream))
+            set_trace(request, {} if trace is None else trace.begin_hop(name, number))
             return stream.infer(request, timeout, whose)
 
         response = await _call_replica(
             servers, caller, name, number, call, sequence=_sequence(request)
         )
+        if trace is not None:
+            trace.end_hop()
         self._observe(
             name,
             response.parameters[QUEUE_SECONDS].double_param,
@@ -222,6 +229,7 @@ class DataPlane:
         head: pb.ModelInferRequest,
         raws: Sequence[RawBytes],
         remaining: float | None = None,
+        trace: CallTrace | None = None,
     ) -> InferenceReply:
         """Return the response to a request whose tensors stay outside the protobuf object.
 
@@ -230,6 +238,7 @@ class DataPlane:
             head: the request without id and contents; is modified.
             raws: the bytes of its inputs.
             remaining: as for `infer`.
+            trace: as for `infer`.
 
         Raises:
             GatewayError: as `infer`.
@@ -244,10 +253,13 @@ class DataPlane:
 
         def call(stream: InferenceStreamClient) -> Awaitable[InferenceReply]:
             set_owner(head, _owner(caller, stream))
+            set_trace(head, {} if trace is None else trace.begin_hop(name, number))
             form = InferRequestTemplate(head, ID_BYTES, [len(raw) for raw in raws])
             return stream.request(form, raws or (b"",), timeout, whose)
 
         reply = await _call_replica(servers, caller, name, number, call, sequence=_sequence(head))
+        if trace is not None:
+            trace.end_hop()
         self._observe(name, *reply.timings())
         return reply
 

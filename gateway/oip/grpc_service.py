@@ -17,6 +17,7 @@ from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
+from gateway.oip.call_trace import CallTrace, CallTraces
 from gateway.oip.data_plane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
@@ -24,6 +25,7 @@ from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, RawBytes, TemplateCache
 from protos.methods import RPC_METHODS, method_path
 from protos.status import CODE_KEY, PUSHBACK_KEY, stream_failure
+from telemetry.traces import Attributes
 from transport import Router, RpcError, ServerStream, StatusCode, StreamCall, UnaryCall
 
 _MODE = "grpc"
@@ -48,11 +50,13 @@ class InferenceService:
         access: ModelAccess,
         proxies: TrustedProxies,
         metrics: GatewayMetrics,
+        traces: CallTraces,
     ) -> None:
         self._plane = plane
         self._access = access
         self._proxies = proxies
         self._metrics = metrics
+        self._traces = traces
         self._large_templates: TemplateCache[_LargeRequestTemplate] = TemplateCache()
 
     def add_to(self, router: Router) -> None:
@@ -91,13 +95,17 @@ class InferenceService:
     ) -> pb.ModelInferResponse:
         """Serve one call within the caller's limits."""
         rate_limit = self._access.rate_limit(identity)
-        if rate_limit is None:
-            return await self.infer(identity, raw, call)
-        async with rate_limit.hold():
-            return await self.infer(identity, raw, call)
+        headers = {} if self._traces.tracer is None else dict(_headers(call))
+        method = call.path.removeprefix("/")
+        about: Attributes = {"rpc.system.name": "grpc", "rpc.method": method}
+        with self._traces.begin(identity, headers, method, about) as trace:
+            if rate_limit is None:
+                return await self.infer(identity, raw, call, trace)
+            async with rate_limit.hold():
+                return await self.infer(identity, raw, call, trace)
 
     async def infer(
-        self, caller: Identity | None, raw: bytes, call: ServerStream
+        self, caller: Identity | None, raw: bytes, call: ServerStream, trace: CallTrace | None
     ) -> pb.ModelInferResponse:
         """Serve one call and count it, under the equivalent HTTP status."""
         began = perf_counter()
@@ -109,10 +117,11 @@ class InferenceService:
             name = request.model_name if self._plane.has_model(request.model_name) else ""
             if known is None:
                 self._add_template(request, raw)
-                response = await self._plane.infer(caller, request, call.remaining())
+                response = await self._plane.infer(caller, request, call.remaining(), trace)
             else:
                 call_id, raws = known.call_id(raw), known.raws(raw)
-                reply = await self._plane.infer_raw(caller, request, raws, call.remaining())
+                remaining = call.remaining()
+                reply = await self._plane.infer_raw(caller, request, raws, remaining, trace)
                 response = reply.response()
                 response.id = call_id
             failure = None

@@ -20,6 +20,7 @@ from gateway.ids import new_id, request_id_of
 from gateway.limits.rate_limit import RateLimit
 from gateway.metrics import GatewayMetrics
 from gateway.oip.access import ModelAccess
+from gateway.oip.call_trace import CallTrace, CallTraces
 from gateway.oip.data_plane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from gateway.oip.http_request import json_size, parse_index, parse_infer, parse_infer_copied
 from gateway.oip.http_response import as_json, render_infer
@@ -37,12 +38,15 @@ from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_ti
 from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
+from telemetry.traces import Attributes
 
 PREFIX = "/v2"
 _MODEL = re.compile(
     r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?"
     r"(?:/(?P<verb>infer|ready|config|stats))?/?"
 )
+_MODEL_ROUTE = "/v2/models/{model}/infer"
+_VERSION_ROUTE = "/v2/models/{model}/versions/{version}/infer"
 _INDEX = re.compile(r"/v2/repository(?:/(?P<repository>[^/]+))?/index/?")
 _SERVER_PATHS = {"/v2": "server", "/v2/models": "models", "/v2/health/live": "live"}
 _SERVER_PATHS |= {"/v2/health/ready": "ready", "/v2/models/stats": "stats"}
@@ -64,6 +68,7 @@ class V2App:
         metrics: GatewayMetrics,
         parser: BodyParser,
         *,
+        traces: CallTraces,
         max_body_bytes: int,
     ) -> None:
         self._plane = plane
@@ -71,6 +76,7 @@ class V2App:
         self._proxies = proxies
         self._metrics = metrics
         self._parser = parser
+        self._traces = traces
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,8 +124,11 @@ class V2App:
             return await self._index(identity, found["repository"] or "", headers, receive)
         name, version = found["name"], found["version"] or ""
         if verb == "infer":
-            work = partial(self._infer, identity, name, version, headers, receive)
-            return await self._limited(self._access.rate_limit(identity), own, work)
+            route = _VERSION_ROUTE if version else _MODEL_ROUTE
+            about: Attributes = {"http.request.method": method, "http.route": route}
+            with self._traces.begin(identity, headers, f"{method} {route}", about) as trace:
+                work = partial(self._infer, identity, name, version, headers, receive, trace=trace)
+                return await self._limited(self._access.rate_limit(identity), own, work)
         return await self._about_model(verb, identity, name, version)
 
     def _origin(self, scope: Scope) -> str:
@@ -187,6 +196,8 @@ class V2App:
         version: str,
         headers: dict[bytes, bytes],
         receive: Receive,
+        *,
+        trace: CallTrace | None,
     ) -> Answer:
         body = await read_body(receive, headers, self._max_body_bytes)
         began = perf_counter()
@@ -202,7 +213,7 @@ class V2App:
         parsed.request.model_version = version
         parse_seconds = perf_counter() - began
         reply = await unless_disconnected(
-            receive, self._plane.infer_raw(caller, parsed.request, parsed.raws, remaining)
+            receive, self._plane.infer_raw(caller, parsed.request, parsed.raws, remaining, trace)
         )
         began = perf_counter()
         answer = await render_infer(reply, parsed)

@@ -20,6 +20,8 @@ class OutboundRequest:
     body: bytes | None
     max_bytes: int
     """Maximum size of the response body, decompressed."""
+    node_id: str | None = None
+    """The node that asks; None: it is no request of a flow."""
     truncate: bool = False
     """Return the first `max_bytes` of a longer body instead of failing."""
 

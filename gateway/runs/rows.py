@@ -109,6 +109,7 @@ def claim_from_row(
         key_id=row.key_id,
         test=row.test,
         traceparent=row.traceparent,
+        tracestate=row.tracestate,
         refusal=refusal,
     )
 
@@ -150,6 +151,7 @@ def new_values(new: NewRun) -> RowValues:
         "retry_of": new.retry_of,
         "request_id": new.request_id or "",
         "traceparent": new.traceparent,
+        "tracestate": new.tracestate,
         "cancel_requested": False,
         "timeout_seconds": float(new.timeout_seconds),
         "retry_safe": new.retry_safe,
@@ -305,6 +307,7 @@ def initial_claim(new: NewRun, *, now: datetime, asked_at: float) -> Claim:
         key_id=new.key_id,
         test=new.test,
         traceparent=new.traceparent,
+        tracestate=new.tracestate,
     )
 
 

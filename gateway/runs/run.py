@@ -121,6 +121,8 @@ class NewRun:
     """The id that the client gave the request; None: it has the one of `own_request_id`."""
     traceparent: str | None = None
     """The span that its spans are below, by W3C Trace Context; None: it is not traced."""
+    tracestate: str | None = None
+    """What the caller's vendors have said of the trace."""
     concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
     """Limits of concurrent runs that this run is subject to."""
     draft: bytes | None = None
@@ -252,7 +254,8 @@ class Claim:
     test: bool = False
     """Whether its flow is a draft that is stored with it."""
     traceparent: str | None = None
-    """See NewRun."""
+    tracestate: str | None = None
+    """See NewRun, both."""
     refusal: RunError | None = None
     """Why the run may not be executed: it ends with this error."""
 

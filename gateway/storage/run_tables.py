@@ -118,6 +118,8 @@ class RunRow(Listed):
     """The id that the client gave the request that made it; "": it gave none; NULL: not kept."""
     traceparent: Mapped[str | None] = mapped_column(String(55))
     """The span that its spans are below, by W3C Trace Context; NULL: it is not traced."""
+    tracestate: Mapped[str | None] = mapped_column(String(512))
+    """What the caller's vendors have said of the trace; NULL: nothing."""
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcTime)
     retry_safe: Mapped[bool] = mapped_column(Boolean)
     """Whether it may be restarted after its worker was lost."""

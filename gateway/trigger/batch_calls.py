@@ -47,6 +47,9 @@ class _Batch:
         self._items = items
         self._finished = False
         self._starting = False
+        tracer = call.services.tracer
+        if tracer is not None:
+            call.trace, call.hops = tracer.begin(call.headers), []
         self._next = 0
         self._in_flight: dict[int, _Item] = {}
         self._results: dict[int, Json] = {}
@@ -114,6 +117,8 @@ class _Item(DeploymentCall):
         if key is not None:  # the batch's key, made the item's own
             headers[IDEMPOTENCY_KEY] = b"%b/%d" % (key.strip().strip(b'"'), index)
         self.headers = headers
+        if call.trace is not None:
+            self.trace, self.hops = call.trace, call.hops
         self._batch = batch
         self._index = index
 

@@ -13,7 +13,6 @@ from gateway.errors import GatewayError
 from gateway.execution.build import Execution
 from gateway.execution.compiled_flow import CompiledFlow
 from gateway.fast_path.body import parse_body, write_input
-from gateway.fast_path.call_spans import TRACEPARENT
 from gateway.fast_path.deployment_call import DeploymentCall
 from gateway.flows.input_validator import WrittenInput
 from gateway.ids import given_request_id
@@ -32,6 +31,7 @@ from gateway.web.preferences import Preferences, read_preferences
 from gateway.web.problems import Answer, Headers
 from protos.errors import ErrorCode
 from telemetry.logs import logger, reason_of
+from telemetry.traces import UNSAMPLED, TraceContext
 
 _MAX_WAIT_SECONDS = 60.0
 """That the caller of an async deployment may wait with `Prefer: wait`."""
@@ -131,6 +131,7 @@ class _RunCall:
         if compiled is None:
             compiled = await self._execution.compiled_flows.find(deployment.id, deployment.version)
         input_data = await self._checked_input(compiled)
+        trace = self._trace()
         new = NewRun(
             id=call.run_id,
             profile_id=deployment.profile_id,
@@ -147,7 +148,8 @@ class _RunCall:
             idempotency=idempotency,
             concurrency_limits=route.concurrency_limits,
             request_id=given_request_id(call.headers),
-            traceparent=self._traceparent(),
+            traceparent=trace.traceparent,
+            tracestate=trace.tracestate,
         )
         owner = self._execution.launcher.initial_owner(new.type, mode)
         try:
@@ -157,13 +159,14 @@ class _RunCall:
                 route.rate_limit.count_rejection(error)
             raise
 
-    def _traceparent(self) -> str | None:
-        """Choose the call's span, below which the run's are. Items of batches have none."""
+    def _trace(self) -> TraceContext:
+        """Choose the call's span, below which the run's are. Items have that of their batch."""
         call, tracer = self._call, self._execution.tracer
-        if tracer is None or not call.is_request:
-            return None
-        call.trace = tracer.begin(call.headers.get(TRACEPARENT))
-        return call.trace.traceparent
+        if tracer is None:
+            return UNSAMPLED
+        if call.trace is None:
+            call.trace = tracer.begin(call.headers)
+        return call.trace
 
     async def _wait(self, created: CreatedRun, wait_seconds: float | None) -> Run:
         """Return the run when it has ended, or as it is after `wait_seconds` or the timeout.

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.webhooks.states import AttemptResult
+from telemetry.traces import TraceContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +43,8 @@ class ClaimedDelivery:
     """Encrypted; the newest first, then the previous one during the overlap after a rotation."""
     endpoint_failing: bool
     """Whether its endpoint's last attempt had failed."""
-    traceparent: str | None = None
-    """Of its run's call; None: it is not traced."""
+    trace: TraceContext | None = None
+    """Of the span of this attempt; None: it is not traced."""
     is_test: bool = False
     """Sent once, and not counted in the endpoint's health."""
 

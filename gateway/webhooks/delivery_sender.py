@@ -21,7 +21,7 @@ from gateway.webhooks.signature import (
 )
 from gateway.webhooks.states import AttemptResult
 from protos.errors import ErrorCode
-from telemetry.traces import Tracer, continued
+from telemetry.traces import Tracer
 
 _USER_AGENT = "flow-deploy-webhooks/1"
 _MAX_READ_BYTES = 64 * 1024
@@ -51,10 +51,10 @@ class DeliverySender:
 
     async def send(self, claimed: ClaimedDelivery) -> DeliveryAttempt:
         """Return the result of one attempt; failures are results, not exceptions."""
-        trace = None if self._tracer is None else continued(claimed.traceparent)
+        trace = claimed.trace
         if self._tracer is None or trace is None:
-            return await self._send(claimed, None)
-        attempt = await self._send(claimed, trace.traceparent)
+            return await self._send(claimed, {})
+        attempt = await self._send(claimed, trace.headers)
         began = attempt.started_at.timestamp()
         attributes: dict[str, str | int] = {
             "http.request.method": "POST",
@@ -74,13 +74,13 @@ class DeliverySender:
         )
         return attempt
 
-    async def _send(self, claimed: ClaimedDelivery, traceparent: str | None) -> DeliveryAttempt:
+    async def _send(
+        self, claimed: ClaimedDelivery, trace_headers: Mapping[str, str]
+    ) -> DeliveryAttempt:
         started_at, before = now(), time.monotonic()
         headers: dict[str, str] = {}
         try:
-            headers = self._headers(claimed, int(started_at.timestamp()))
-            if traceparent is not None:
-                headers["traceparent"] = traceparent
+            headers = {**self._headers(claimed, int(started_at.timestamp())), **trace_headers}
             reply = await self._http.send(
                 OutboundRequest(
                     method="POST",

@@ -128,7 +128,7 @@ HOLD_OTHERS = (
 )
 """While one attempt finds out whether the receiver has recovered."""
 
-TRACEPARENTS = sa.select(_RUNS.c.id, _RUNS.c.traceparent).where(
+TRACES = sa.select(_RUNS.c.id, _RUNS.c.traceparent, _RUNS.c.tracestate).where(
     in_list(_RUNS.c.id, "run_ids"), _RUNS.c.traceparent.is_not(None)
 )
 

@@ -33,6 +33,7 @@ from gateway.webhooks.events import TEST_EVENT, WebhookEvent
 from gateway.webhooks.retry_policy import endpoint_pause
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, DisabledReason
 from telemetry.logs import logger
+from telemetry.traces import TraceContext, continued
 
 _MAX_ENDPOINTS = 50
 """Per claim, which is one transaction."""
@@ -224,11 +225,11 @@ async def _addressed(
         return []
     values = {"endpoint_ids": sorted({row.endpoint_id for row in rows})}
     places = {row.id: row for row in await session.execute(sql.ADDRESSES, values)}
-    traces: dict[str, str] = {}
+    traces: dict[str, TraceContext | None] = {}
     run_ids = sorted({row.run_id for row in rows if row.run_id is not None}) if traced else []
     if run_ids:
-        found = await session.execute(sql.TRACEPARENTS, {"run_ids": run_ids})
-        traces = {row.id: row.traceparent for row in found}
+        found = await session.execute(sql.TRACES, {"run_ids": run_ids})
+        traces = {row.id: continued(row.traceparent, row.tracestate) for row in found}
     return [
         _claimed(row, places[row.endpoint_id], traces.get(row.run_id))
         for row in rows
@@ -236,7 +237,7 @@ async def _addressed(
     ]
 
 
-def _claimed(row: Row[Any], place: Row[Any], traceparent: str | None) -> ClaimedDelivery:
+def _claimed(row: Row[Any], place: Row[Any], trace: TraceContext | None) -> ClaimedDelivery:
     secrets: tuple[bytes, ...] = (place.secret,)
     if place.overlaps and place.previous_secret is not None:
         secrets += (place.previous_secret,)
@@ -254,7 +255,7 @@ def _claimed(row: Row[Any], place: Row[Any], traceparent: str | None) -> Claimed
         url=place.callback_url or "",
         secrets=secrets,
         endpoint_failing=place.failures > 0,
-        traceparent=traceparent,
+        trace=trace,
         is_test=row.event == TEST_EVENT,
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from inference_server.errors import InferenceError
 from protos.message_templates import InferRequestTemplate
+from telemetry.traces import TraceContext
 
 Feeds = Mapping[str, np.ndarray]
 """Input name → array, as ONNX Runtime takes them."""
@@ -151,6 +152,7 @@ class PendingCall:
         "profile",
         "queued",
         "responder",
+        "trace",
     )
 
     def __init__(
@@ -163,6 +165,7 @@ class PendingCall:
         timeout: float | None,
         message: bytes = b"",
         feeds: Feeds | None = None,
+        trace: TraceContext | None = None,
     ) -> None:
         """Describe a call.
 
@@ -175,6 +178,7 @@ class PendingCall:
             timeout: seconds after `arrived_at` at which the client stops waiting.
             message: the encoded request, if it was recognised; its inputs are views of it.
             feeds: the inputs, if the request was parsed.
+            trace: of its span; None: it is not sampled.
         """
         self.responder = responder
         self.profile = profile
@@ -183,6 +187,8 @@ class PendingCall:
         self.arrived_at = arrived_at
         self.deadline = None if timeout is None else arrived_at + timeout
         self.feeds = feeds
+        self.trace = trace
+        """None once its span is recorded, too."""
         self.first_row = 0
         """Where its rows begin in the outputs of a run that it shares."""
         self.queued = False

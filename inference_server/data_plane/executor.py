@@ -20,6 +20,7 @@ from inference_server.data_plane.batching import (
     run_batch,
     shape_class,
 )
+from inference_server.data_plane.call_spans import CallSpans
 from inference_server.data_plane.calls import Feeds, PendingCall, RunTimes
 from inference_server.data_plane.responses import ResponseEncoder
 from inference_server.data_plane.run_limit import RunLimit
@@ -67,6 +68,7 @@ class BatchExecutor:
         run_grace_seconds: float,
         on_stuck: Callable[[float], None],
         running_call: mmap | None = None,
+        spans: CallSpans | None = None,
     ) -> None:
         """Run up to `threads` batches at once; let `queue_calls` or `queue_bytes` of input wait.
 
@@ -85,6 +87,7 @@ class BatchExecutor:
                 these are more than `run_grace_seconds`.
             running_call: where the id of the call that runs is written, see the module of that
                 name; NO_CALL where several calls share the run.
+            spans: record those of sampled calls; None: calls are not traced.
         """
         self._loop = asyncio.get_running_loop()
         self._log = logger(__name__)
@@ -92,6 +95,7 @@ class BatchExecutor:
         self._session = session
         self._encoder = encoder
         self._metrics = metrics
+        self._spans = spans
         self._worker_threads: WorkerThreads[Sequence[Outcome]] = WorkerThreads(threads)
         self._max_running = threads
         self._run_limit = run_limit
@@ -195,6 +199,7 @@ class BatchExecutor:
         A run that no other call waits for ends.
         """
         call.cancelled = True
+        self._record_failure(call, ErrorCode.CANCELLED)
         if call.queued:
             self._admission.release(1, call.profile.rows, call.profile.input_bytes)
         else:
@@ -228,7 +233,9 @@ class BatchExecutor:
     def _on_too_long(self, run: ThreadRun) -> None:
         seconds = run.max_seconds
         waiting = [call for call in run.calls if not call.cancelled]
-        self._log.warning("run_took_too_long", seconds=seconds, calls=len(waiting))
+        traces = [call.trace.trace_id_text for call in waiting if call.trace is not None]
+        about = {"trace_id": traces[0]} if traces else {}
+        self._log.warning("run_took_too_long", seconds=seconds, calls=len(waiting), **about)
         message = (
             f"the run took longer than {seconds:g} s, the most that this model may take for it: "
             "send an input that takes less, or ask the model's owner for a higher `max_run_seconds`"
@@ -279,7 +286,13 @@ class BatchExecutor:
 
     def _send_error(self, call: PendingCall, error: InferenceError) -> None:
         self._metrics.record_error(error.code)
+        self._record_failure(call, error.code)
         call.responder.send_error(call, call.id_text, error)
+
+    def _record_failure(self, call: PendingCall, code: ErrorCode) -> None:
+        if self._spans is not None and call.trace is not None:
+            self._spans.failed(call.trace, call.arrived_at, code)
+            call.trace = None
 
     def _record(self, calls: Sequence[PendingCall], rows: int, outcomes: Sequence[Outcome]) -> None:
         result = outcomes[0]
@@ -295,6 +308,8 @@ class BatchExecutor:
             )
             self._update_run_times(calls[0].profile.run_times, rows, result.infer_seconds)
             self._admission.record_run(rows, result.infer_seconds)
+            if self._spans is not None:
+                self._spans.completed(calls, rows, result)
 
     def _update_run_times(self, run_times: RunTimes, rows: int, seconds: float) -> None:
         if not self._bounded_by_shapes:

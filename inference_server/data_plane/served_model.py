@@ -5,6 +5,7 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 
 from inference_server.data_plane.batching import batch_key, input_bytes
+from inference_server.data_plane.call_spans import CallSpans
 from inference_server.data_plane.calls import (
     PendingCall,
     RequestProfile,
@@ -20,7 +21,8 @@ from inference_server.metrics import ModelMetrics
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, TemplateCache
-from protos.parameters import CANCEL, min_timeout, owner_of, timeout_seconds
+from protos.parameters import CANCEL, TRACEPARENT, min_timeout, owner_of, timeout_seconds
+from telemetry.traces import TraceContext
 
 
 class ServedModel:
@@ -39,6 +41,7 @@ class ServedModel:
         self._executor: BatchExecutor | None = None
         self.by_owner = False
         """Whether only calls of one owner share runs."""
+        self._spans: CallSpans | None = None
         self._profiles: TemplateCache[TemplateProfile] = TemplateCache()
 
     def load(
@@ -48,12 +51,17 @@ class ServedModel:
         executor: BatchExecutor,
         *,
         by_owner: bool,
+        spans: CallSpans | None = None,
     ) -> None:
-        """Set what reads, runs and answers requests, before the lifecycle becomes ready."""
+        """Set what reads, runs and answers requests, before the lifecycle becomes ready.
+
+        Without `spans`, calls are not traced.
+        """
         self._reader = reader
         self._encoder = encoder
         self._executor = executor
         self.by_owner = by_owner
+        self._spans = spans
 
     def close(self) -> None:
         """End the threads; no request may follow."""
@@ -154,22 +162,28 @@ class ServedModel:
         self, message: bytes, responder: Responder, arrived_at: float, timeout: float | None
     ) -> PendingCall | None:
         """Accept a request of a kind not seen before, and learn its template."""
-        call_id = ""
+        call_id, trace = "", None
         try:
             request = _parse_request(message)
             call_id = request.id
             if CANCEL in request.parameters:
                 responder.cancel_by_id(call_id)
                 return None
+            if self._spans is not None:
+                trace = self._spans.begin(request)
             self.check_name(request.model_name, request.model_version)
             self._lifecycle.check_ready()
-            call = self._read(request, responder, arrived_at, timeout)
+            call = self._read(request, responder, arrived_at, timeout, trace)
             assert self._executor is not None, "ready only after `load`"
             self._executor.submit(call)
         except Exception as error:  # noqa: BLE001 - becomes the call's error
-            self._refuse(responder, call_id, as_inference_error(error))
+            failure = as_inference_error(error)
+            self._refuse(responder, call_id, failure)
+            if self._spans is not None and trace is not None:
+                self._spans.failed(trace, arrived_at, failure.code)
             return None
-        self._learn_template(message, request, call)
+        if TRACEPARENT not in request.parameters:
+            self._learn_template(message, request, call)
         return call
 
     def _read(
@@ -178,6 +192,7 @@ class ServedModel:
         responder: Responder,
         arrived_at: float,
         timeout: float | None,
+        trace: TraceContext | None,
     ) -> PendingCall:
         feeds = self._reader.read(request)
         outputs = self._encoder.requested_outputs(request)
@@ -206,6 +221,7 @@ class ServedModel:
             arrived_at=arrived_at,
             timeout=min_timeout(timeout, profile.timeout),
             feeds=feeds,
+            trace=trace,
         )
 
     def _learn_template(

@@ -27,6 +27,6 @@ def test_a_setting_that_is_not_valid_is_named(wrong: dict[str, Any]) -> None:
 
 
 def test_an_endpoint_without_the_extra_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.settings.is_installed", lambda: False)
+    monkeypatch.setattr("telemetry.traces.is_installed", lambda: False)
     with pytest.raises(UnusableError, match=r"SLIPSTREAM_TRACE_ENDPOINT: .*slipstream\[traces\]"):
         read_settings(trace_endpoint="http://127.0.0.1:4318")

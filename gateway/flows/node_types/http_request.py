@@ -76,7 +76,9 @@ def _prepare(config: HttpRequest, context: CompileContext) -> Prepare:
     return _Request(config, context).prepare
 
 
-def _perform(config: HttpRequest, _context: CompileContext) -> Perform:
+def _perform(config: HttpRequest, context: CompileContext) -> Perform:
+    node_id = context.node_id
+
     async def send(run: RunContext, prepared: dict[str, Any]) -> dict[str, Any]:
         """Send the request; return status, headers and body of the response."""
         body = prepared["body"]
@@ -86,6 +88,7 @@ def _perform(config: HttpRequest, _context: CompileContext) -> Perform:
             headers=prepared["headers"],
             body=None if body is None else body.encode(),
             max_bytes=config.max_bytes,
+            node_id=node_id,
         )
         deadline = min(run.deadline, monotonic() + config.timeout_seconds)
         reply = await run.ports.http.send(call, deadline)
