@@ -15,6 +15,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 class TraceCollector:
     """What has been received."""
 
+    status = 200
+    """What requests are answered with."""
+
     def __init__(self, url: str, answers: threading.Event) -> None:
         self.url = url
         self.answers = answers
@@ -24,12 +27,26 @@ class TraceCollector:
 
     def spans(self, trace_id: str | None = None) -> list[Span]:
         """Return the spans so far, of one trace or all."""
-        found: list[Span] = []
-        for body in self.bodies:
-            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                for scope in resource.scope_spans:
-                    found += scope.spans
+        found = [span for spans in self._by_resource().values() for span in spans]
         return [span for span in found if trace_id in {None, span.trace_id.hex()}]
+
+    def resource_of(self, span: Span) -> dict[str, str]:
+        """Return the attributes of the process that has sent a span."""
+        for resource, spans in self._by_resource().items():
+            if any(each.span_id == span.span_id for each in spans):
+                return dict(resource)
+        raise AssertionError(f"{span.name} has not been received")
+
+    def _by_resource(self) -> dict[tuple[tuple[str, str], ...], list[Span]]:
+        found: dict[tuple[tuple[str, str], ...], list[Span]] = {}
+        for body in list(self.bodies):
+            for sent in ExportTraceServiceRequest.FromString(body).resource_spans:
+                about = [(each.key, each.value) for each in sent.resource.attributes]
+                texts = [(key, value.string_value or str(value.int_value)) for key, value in about]
+                spans = found.setdefault(tuple(texts), [])
+                for scope in sent.scope_spans:
+                    spans += scope.spans
+        return found
 
 
 @contextmanager
@@ -48,7 +65,7 @@ def collecting(*, hangs: bool = False) -> Iterator[TraceCollector]:
             answers.wait()
             assert self.path == "/v1/traces"
             collector.bodies.append(body)
-            self.send_response(200)
+            self.send_response(collector.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

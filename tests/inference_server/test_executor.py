@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from inference_server.data_plane.batching import batch_key
+from inference_server.data_plane.call_spans import CallSpans
 from inference_server.data_plane.calls import PendingCall, RequestProfile
 from inference_server.data_plane.executor import BatchExecutor
 from inference_server.data_plane.responses import ResponseEncoder
@@ -81,6 +82,7 @@ class ExecutorSetup:
         *,
         calls: int = 64,
         bounded_by_shapes: bool = True,
+        spans: CallSpans | None = None,
     ) -> None:
         self.calls: list[PendingCall] = []
         self.warmup = warm_up(session) if warmup is None else warmup
@@ -99,6 +101,7 @@ class ExecutorSetup:
             run_limit=RunLimit(None, self.warmup),
             run_grace_seconds=0.2,
             on_stuck=self.stuck.append,
+            spans=spans,
         )
 
     @property

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pytest
+import tritonclient.grpc as triton_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests import onnx_models
 from tests.gateway.webhooks.receiver import Receiver
 from tests.slipstream.running import Up
-from tests.system.flow_documents import transform_flow
+from tests.system.flow_documents import linear_flow, node, transform_flow
 from tests.system.installation import Installation, chain
 from tests.system.runs import Runs
 from tests.timing import TIMEOUT_SECONDS, pause
@@ -20,6 +21,11 @@ from tests.trace_collector import TraceCollector, collecting
 
 CANARY = 918273645
 CALL = "POST /node/deployment-trigger/{deployment_id}/"
+HOP = "inference.GRPCInferenceService/ModelStreamInfer"
+SERVED = ["batch", "infer", "queue"]
+"""What an inference server has, below the span of the call that it serves."""
+GATEWAY, WORKER, SERVER = "slipstream-gateway", "slipstream-worker", "slipstream-inference-server"
+CALLER, STATE = "b7ad6b7169203331", "vendor=18@a, other=x"
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +42,15 @@ def runs(collector: TraceCollector, tmp_path_factory: pytest.TempPathFactory) ->
         tmp_path_factory.mktemp("traces") / "state",
         SLIPSTREAM_TRACE_ENDPOINT=collector.url,
         SLIPSTREAM_TRACE_SAMPLE_RATE="0",
+        SLIPSTREAM_CALL_LOG="all",
         SLIPSTREAM_WEBHOOK_ALLOW="127.0.0.0/8",
         SLIPSTREAM_WEBHOOK_ALLOW_HTTP="1",
     )
     up.until("documentation")
     installation = Installation(up)
+    folder = tmp_path_factory.mktemp("models")
+    installation.add_model("mlp", onnx_models.mlp(folder / "mlp.onnx"))
+    installation.serve("mlp")
     yield Runs(installation)
     installation.stop()
 
@@ -53,78 +63,136 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
     made.close()
 
 
+def headers_of(trace_id: str) -> dict[str, str]:
+    """Return the headers of a caller who has its calls traced."""
+    return {"traceparent": f"00-{trace_id}-{CALLER}-01", "tracestate": STATE}
+
+
 def spans_of(collector: TraceCollector, trace_id: str, count: int) -> list[Span]:
-    """Wait until a trace has `count` spans; return them."""
+    """Wait until a trace has `count` spans; return them. All but the caller's are there."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while len(found := collector.spans(trace_id)) < count:
         assert time.monotonic() < deadline, [span.name for span in found]
         pause(0.05)
+    ids = [span.span_id.hex() for span in found]
+    assert len(set(ids)) == len(ids) == count, sorted(span.name for span in found)
+    assert {span.parent_span_id.hex() for span in found} <= {CALLER, *ids}
+    assert {span.trace_state for span in found} == {STATE.replace(" ", "")}
+    return found
+
+
+def below(parent: Span, spans: Sequence[Span]) -> list[str]:
+    """Return the names of the spans that are below another, at any depth."""
+    children = [span for span in spans if span.parent_span_id == parent.span_id]
+    deeper = [name for child in children for name in below(child, spans)]
+    return sorted([*(child.name for child in children), *deeper])
+
+
+def the(name: str, spans: Sequence[Span], kind: int = Span.SPAN_KIND_INTERNAL) -> Span:
+    """Return the only span of a name and kind."""
+    (found,) = [span for span in spans if (span.name, span.kind) == (name, kind)]
     return found
 
 
 def test_an_async_run_of_a_worker_is_one_trace(
     runs: Runs, collector: TraceCollector, receiver: Receiver
 ) -> None:
+    flow = linear_flow(
+        "Predicting and telling",
+        node("input", "api_input"),
+        node("model", "inference", model="mlp"),
+        node("tell", "http_request", method="POST", url=receiver.url("node")),
+        node("output", "api_output", fields={"y": "model.y"}),
+    )
     deployment = runs.deploy(
-        transform_flow(),
+        flow,
         "async",
         "api",
         notification_method="webhook",
         callback_url=receiver.url("ok"),
         webhook_events=["run.completed"],
     )
-    trace_id, caller = "5af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-    headers = {"traceparent": f"00-{trace_id}-{caller}-01"}
-    answer = runs.call(deployment, {"x": CANARY}, headers)
+    trace_id = "5af7651916cd43dd8448eb211c80319c"
+    answer = runs.call(deployment, {"x": [[CANARY, 2, 3, 4]]}, headers_of(trace_id))
     assert answer.status_code == 202, answer.text
-    spans = spans_of(collector, trace_id, 7)
-    assert sorted(span.name for span in spans) == sorted(
-        [
-            CALL,
-            "queue",
-            "run",
-            "node api_input",
-            "node transform",
-            "node api_output",
-            "POST webhook",
-        ]
-    )
-    by_name = {span.name: span for span in spans}
-    call, run = by_name[CALL], by_name["run"]
-    assert call.parent_span_id.hex() == caller
-    assert call.kind == Span.SPAN_KIND_SERVER
-    assert {by_name["queue"].parent_span_id, run.parent_span_id} == {call.span_id}
-    (message,) = receiver.messages()
-    delivery = by_name["POST webhook"]
-    assert delivery.parent_span_id == call.span_id
-    assert message.headers["traceparent"] == f"00-{trace_id}-{delivery.span_id.hex()}-01"
-    nodes = [span for span in spans if span.name.startswith("node ")]
-    assert {span.parent_span_id for span in nodes} == {run.span_id}
-    assert len({span.span_id for span in spans}) == len(spans)
+    spans = spans_of(collector, trace_id, 12)
+    call = the(CALL, spans, Span.SPAN_KIND_SERVER)
+    run, model = the("run", spans), the("node inference", spans, Span.SPAN_KIND_CLIENT)
+    tell = the("node http_request", spans, Span.SPAN_KIND_CLIENT)
+    delivery = the("POST webhook", spans, Span.SPAN_KIND_CLIENT)
+    served = the(HOP, spans, Span.SPAN_KIND_SERVER)
+    assert call.parent_span_id.hex() == CALLER
+    assert {run.parent_span_id, delivery.parent_span_id} == {call.span_id}
+    assert {model.parent_span_id, tell.parent_span_id} == {run.span_id}
+    assert served.parent_span_id == model.span_id
+    assert below(served, spans) == SERVED
+    assert below(call, spans).count("queue") == 2, "the run's and the inference server's"
+    services = {span.name: collector.resource_of(span)["service.name"] for span in spans}
+    assert services[CALL] == services["POST webhook"] == GATEWAY
+    assert services["run"] == services["node inference"] == WORKER
+    assert services[HOP] == services["infer"] == services["batch"] == SERVER
+    process = collector.resource_of(served)
+    assert process["slipstream.model.name"] == "mlp"
+    assert process["slipstream.model.version"] == "1"
+    assert process["service.instance.id"] != collector.resource_of(call)["service.instance.id"]
+    for path, sender in (("node", tell), ("ok", delivery)):
+        (message,) = receiver.messages(path)
+        assert message.headers["traceparent"] == f"00-{trace_id}-{sender.span_id.hex()}-01"
+        assert message.headers["tracestate"] == STATE
     received = b"".join(collector.bodies)
     assert str(CANARY).encode() not in received
-    assert str(2 * CANARY).encode() not in received
     assert runs.installation.key.encode() not in received
 
 
-def test_a_fast_call_has_its_stages_and_an_unsampled_one_nothing(
-    runs: Runs, collector: TraceCollector, tmp_path: Path
+def test_a_fast_call_and_a_batch_go_down_to_the_inference_server(
+    runs: Runs, collector: TraceCollector
 ) -> None:
     installation = runs.installation
-    installation.add_model("mlp", onnx_models.mlp(tmp_path / "mlp.onnx"))
-    installation.serve("mlp")
     deployment = installation.deploy(chain("mlp"))
     body = {"input_data": {"x": [[1, 2, 3, 4]]}}
     trace_id = "6af7651916cd43dd8448eb211c80319c"
-    for headers in ({}, {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}):
+    for headers in ({}, headers_of(trace_id)):
         answer = installation.trigger(deployment, json=body, headers=headers)
         assert answer.is_success, answer.text
-    spans = spans_of(collector, trace_id, 6)
-    names = {span.name for span in spans}
-    assert names == {CALL, "auth", "parse", "queue", "infer", "serialise"}
-    call = next(span for span in spans if span.name == CALL)
-    assert {span.parent_span_id for span in spans if span is not call} == {call.span_id}
-    assert len([span for span in collector.spans() if span.name == "infer"]) == 1
+    spans = spans_of(collector, trace_id, 9)
+    call, hop = the(CALL, spans, Span.SPAN_KIND_SERVER), the(HOP, spans, Span.SPAN_KIND_CLIENT)
+    assert below(hop, spans) == sorted([HOP, *SERVED])
+    assert below(call, spans) == sorted(["auth", "parse", HOP, HOP, *SERVED, "serialise"])
+    assert len(collector.spans()) == len([span for span in collector.spans() if span.trace_state])
+    batch_id = "9af7651916cd43dd8448eb211c80319c"
+    items = {"input_data": [body["input_data"], body["input_data"]]}
+    answer = installation.http.post(
+        f"/node/deployment-trigger/{deployment}/batch/", json=items, headers=headers_of(batch_id)
+    )
+    assert answer.is_success, answer.text
+    spans = spans_of(collector, batch_id, 11)
+    call = the(CALL, spans, Span.SPAN_KIND_SERVER)
+    hops = [span for span in spans if span.parent_span_id == call.span_id]
+    assert [span.name for span in hops] == [HOP, HOP]
+
+
+def test_calls_of_models_over_rest_and_grpc_are_traced(
+    runs: Runs, collector: TraceCollector
+) -> None:
+    rest_id, grpc_id = (f"{digit}bf7651916cd43dd8448eb211c80319c" for digit in (1, 2))
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
+    http = runs.installation.http
+    answer = http.post(
+        "/v2/models/mlp/infer", json={"inputs": [tensor]}, headers=headers_of(rest_id)
+    )
+    assert answer.is_success, answer.text
+    tensors = [triton_grpc.InferInput("x", [1, 4], "FP32")]
+    tensors[0].set_data_from_numpy(np.ones((1, 4), "f4"))
+    headers = {"x-api-key": runs.installation.key, **headers_of(grpc_id)}
+    with triton_grpc.InferenceServerClient(f"127.0.0.1:{runs.installation.up.grpc_port}") as client:
+        client.infer("mlp", tensors, headers=headers)
+    for trace_id, name in (
+        (rest_id, "POST /v2/models/{model}/infer"),
+        (grpc_id, "inference.GRPCInferenceService/ModelInfer"),
+    ):
+        spans = spans_of(collector, trace_id, 6)
+        call = the(name, spans, Span.SPAN_KIND_SERVER)
+        assert below(call, spans) == sorted([HOP, HOP, *SERVED])
 
 
 def test_an_unauthenticated_client_does_not_decide_what_is_traced(
@@ -132,8 +200,7 @@ def test_an_unauthenticated_client_does_not_decide_what_is_traced(
 ) -> None:
     deployment = runs.deploy(transform_flow(), "sync", "server")
     refused, admitted = (f"{digit}af7651916cd43dd8448eb211c80319c" for digit in (7, 8))
-    for trace_id, headers in ((refused, {"X-API-Key": "sk-unknown"}), (admitted, {})):
-        headers["traceparent"] = f"00-{trace_id}-b7ad6b7169203331-01"
-        runs.call(deployment, {"x": 1}, headers)
+    for trace_id, key in ((refused, {"X-API-Key": "sk-unknown"}), (admitted, {})):
+        runs.call(deployment, {"x": 1}, {**headers_of(trace_id), **key})
     spans_of(collector, admitted, 6)
     assert collector.spans(refused) == []

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from telemetry import traces
+from telemetry import otlp, traces
 from telemetry.instruments import Counter
 from telemetry.traces import UNSAMPLED, Tracer, continued
 from tests.trace_collector import collecting
@@ -40,17 +40,36 @@ def test_a_traceparent_that_is_not_valid_or_not_sampled_is_not_continued(wrong: 
     assert continued(wrong) is None
 
 
+@pytest.mark.parametrize(
+    ("state", "passed_on"),
+    [
+        ("vendor=18@a, t61rcwkgm@other=x/y", True),
+        (f"a={'x' * 256},b={'x' * 249}", True),
+        (f"a={'x' * 256},b={'x' * 252}", False),
+        ("vendor", False),
+        ("Vendor=1", False),
+        ("a=1\r\nx-injected: 2", False),
+        ("a=\xe9", False),
+        (",".join(f"k{n}=1" for n in range(33)), False),
+    ],
+)
+def test_tracestate_is_passed_on_unchanged_or_not_at_all(state: str, *, passed_on: bool) -> None:
+    found = continued(GIVEN, state)
+    assert found is not None
+    assert found.headers.get("tracestate") == (state if passed_on else None)
+
+
 async def test_a_collector_that_hangs_costs_spans_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traces, "_MAX_WAITING", traces._MAX_BATCH)
+    monkeypatch.setattr(otlp, "MAX_WAITING", otlp.MAX_BATCH)
     monkeypatch.setattr(traces, "_CLOSE_SECONDS", 0.0)
     dropped = Counter()
     with collecting(hangs=True) as collector:
         tracer = Tracer(collector.url, sample_rate=1.0, service="test", dropped=dropped)
-        for _ in range(traces._MAX_BATCH + 3):
-            tracer.record(tracer.begin(None), "call", 1.0, 2.0)
+        for _ in range(otlp.MAX_BATCH + 3):
+            tracer.record(tracer.begin({}), "call", 1.0, 2.0)
         assert dropped.value == 3
         assert collector.asked.wait(60)
-        tracer.record(tracer.begin(None), "call", 1.0, 2.0)
+        tracer.record(tracer.begin({}), "call", 1.0, 2.0)
         assert dropped.value == 4
         await tracer.close()
 
@@ -58,10 +77,13 @@ async def test_a_collector_that_hangs_costs_spans_only(monkeypatch: pytest.Monke
 async def test_the_sample_rate_is_for_calls_that_do_not_say_it() -> None:
     with collecting() as collector:
         tracer = Tracer(collector.url, sample_rate=0.0, service="test", dropped=Counter())
-        assert tracer.begin(None) is UNSAMPLED
-        assert tracer.begin(b"nonsense") is UNSAMPLED
-        assert tracer.begin(f"{GIVEN[:-2]}00".encode()) is UNSAMPLED
-        assert tracer.begin(GIVEN.encode()).trace_id == 0x0AF7651916CD43DD8448EB211C80319C
+        assert tracer.begin({}) is UNSAMPLED
+        assert tracer.begin({b"traceparent": b"nonsense"}) is UNSAMPLED
+        assert tracer.begin({b"traceparent": f"{GIVEN[:-2]}00".encode()}) is UNSAMPLED
+        assert (
+            tracer.begin({b"traceparent": GIVEN.encode()}).trace_id
+            == 0x0AF7651916CD43DD8448EB211C80319C
+        )
         await tracer.close()
 
 
