@@ -1,12 +1,16 @@
-"""What a change costs: this working tree beside another commit, in turns.
+"""What a change or a setting costs: this working tree beside another commit, in turns.
 
 The bar: a fast call and a sync run cost at most 1.02 times what they did, in time and in processor
 time of all processes.
 
     python -m benchmarks.gate main
     python -m benchmarks.gate HEAD~3 --rounds 40 --seconds 1
+    python -m benchmarks.gate HEAD --env SLIPSTREAM_CALL_LOG=all --kind fast
 
-Both installations run all the time. In each round one and then the other is called, by one caller,
+`--env` sets a variable of this working tree's side only: compared with the commit that is checked
+out, it shows what the setting costs. Traces need a collector: see `benchmarks.collector`.
+
+Both installations run all the time. In each round one and then the other is called,
 in an order that changes from round to round; a machine that becomes slower does so for both. The
 ratio is the median of those of all rounds, beside the interval in which it is with a probability of
 95 % (bootstrap). A bar is missed if the whole interval is above it.
@@ -32,17 +36,25 @@ from benchmarks.models import OnnxModel, tiny_model
 from benchmarks.processes import ROOT
 from benchmarks.scenario import Context, Findings, at_most, positive, run_scenario
 
-OPTIONS: dict[str, dict[str, Any]] = {  # as argparse takes them
-    "commit": {"help": "what to compare with, such as main"},
-    "--rounds": {"type": positive, "default": 30, "help": "(%(default)s)"},
-    "--seconds": {"type": positive, "default": 2, "help": "of calls in a round (%(default)s)"},
-}
-_MAX_RATIO = 1.02
 _KINDS: Mapping[str, Mapping[str, str]] = {
     "fast": {"execution_mode": "fast"},
     "sync, server": {"execution_mode": "sync", "deployment_type": "server"},
     "sync, api": {"execution_mode": "sync", "deployment_type": "api"},
 }
+OPTIONS: dict[str, dict[str, Any]] = {  # as argparse takes them
+    "commit": {"help": "what to compare with, such as main"},
+    "--env": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME=VALUE",
+        "help": "variable of this working tree's side",
+    },
+    "--kind": {"choices": _KINDS, "help": "of calls (all)"},
+    "--callers": {"type": positive, "default": 1, "help": "at once (%(default)s)"},
+    "--rounds": {"type": positive, "default": 30, "help": "(%(default)s)"},
+    "--seconds": {"type": positive, "default": 2, "help": "of calls in a round (%(default)s)"},
+}
+_MAX_RATIO = 1.02
 _SAMPLES = 2_000
 _NAME = "tiny"
 
@@ -54,6 +66,8 @@ class Cost:
     p50: float
     cpu: float
     """Processor time of all processes."""
+    call: float
+    """The time in which one call is answered, of all callers together: 1 / throughput."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +96,25 @@ class Side:
             self._calls[kind] = json_call(FLOW, model, path, installation.headers)
             installation.server.check(self._calls[kind])
 
-    def measure(self, kind: str, seconds: float) -> Cost:
-        """Repeat a call by one caller. Raises LoadError if one fails."""
+    def measure(self, kind: str, seconds: float, callers: int) -> Cost:
+        """Have callers repeat a call. Raises LoadError if one fails."""
         server = self._installation.server
         before = server.cpu_seconds()
-        result = run_load([self._calls[kind]], self._installation.port, seconds=seconds, warmup=0)
+        result = run_load(
+            [self._calls[kind]],
+            self._installation.port,
+            seconds=seconds,
+            warmup=0,
+            connections=callers,
+        )
         used = server.cpu_seconds() - before
         if result.failed or result.latency_seconds is None:
             raise LoadError(f"calls failed: {result.failures or 'none was answered'}")
-        return Cost(p50=result.latency_seconds.p50 * 1e6, cpu=used / result.answered * 1e6)
+        return Cost(
+            p50=result.latency_seconds.p50 * 1e6,
+            cpu=used / result.answered * 1e6,
+            call=seconds / result.answered * 1e6,
+        )
 
 
 def measure(context: Context) -> Findings:
@@ -98,17 +122,18 @@ def measure(context: Context) -> Findings:
     options = context.options
     model = tiny_model(context.folder)
     settings = {**ONE_THREAD, "SLIPSTREAM_NO_DEMO": "1"}
+    more = dict(_variable(text) for text in options.env)
     with ExitStack() as stack:
         before_code = stack.enter_context(_checkout(options.commit, context.folder / "code"))
         sides = []
-        for name, code in (("before", before_code), ("after", ROOT)):
+        for name, code, own in (("before", before_code, {}), ("after", ROOT, more)):
             context.say(f"{name}: starting")
             # the program's folder, not the current one, is where Python looks for packages
-            environment = {**settings, "PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"}
+            environment = {**settings, **own, "PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"}
             installation = Installation(context.folder / name, model, environment)
             sides.append(Side(stack.enter_context(installation), model))
         rounds = _in_turns(sides, context)
-    ratios = [ratio for kind in _KINDS for ratio in _compare(kind, rounds[kind])]
+    ratios = [ratio for kind, costs in rounds.items() for ratio in _compare(kind, costs)]
     return Findings(
         headings=("call", "before µs", "after µs", "ratio", "from", "to"),
         rows=[
@@ -121,7 +146,7 @@ def measure(context: Context) -> Findings:
         ],
         bars=[at_most(f"{each.what}, at least", _MAX_RATIO, each.low) for each in ratios],
         figures=ratios,
-        notes=(f"{options.rounds} rounds of {options.seconds} s, one caller; p50",),
+        notes=(f"{options.rounds} rounds of {options.seconds} s, {options.callers} at once",),
     )
 
 
@@ -139,15 +164,24 @@ def _checkout(commit: str, folder: Path) -> Iterator[Path]:
         subprocess.run([*git, "remove", "--force", str(folder)], check=False)
 
 
+def _variable(text: str) -> tuple[str, str]:
+    """Return the name and the value. Raises SetupError if there is no name."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise SetupError(f"--env: expected NAME=VALUE, got '{text}'")
+    return name, value
+
+
 def _in_turns(sides: Sequence[Side], context: Context) -> dict[str, list[tuple[Cost, Cost]]]:
     """Return what each round cost on both sides, by kind of call."""
     options = context.options
-    found: dict[str, list[tuple[Cost, Cost]]] = {kind: [] for kind in _KINDS}
+    kinds = _KINDS if options.kind is None else (options.kind,)
+    found: dict[str, list[tuple[Cost, Cost]]] = {kind: [] for kind in kinds}
     for number in range(options.rounds):
         context.status.update(f"round {number + 1} of {options.rounds}")
         for kind, costs in found.items():
             order = sides if number % 2 else sides[::-1]
-            measured = [side.measure(kind, options.seconds) for side in order]
+            measured = [side.measure(kind, options.seconds, options.callers) for side in order]
             before, after = measured if number % 2 else measured[::-1]
             costs.append((before, after))
             time.sleep(0.05)  # what a run leaves behind is not counted with the next
@@ -157,6 +191,7 @@ def _in_turns(sides: Sequence[Side], context: Context) -> dict[str, list[tuple[C
 def _compare(kind: str, rounds: Sequence[tuple[Cost, Cost]]) -> Iterator[Ratio]:
     yield _ratio(f"{kind}, p50", [(before.p50, after.p50) for before, after in rounds])
     yield _ratio(f"{kind}, CPU", [(before.cpu, after.cpu) for before, after in rounds])
+    yield _ratio(f"{kind}, time of a call", [(before.call, after.call) for before, after in rounds])
 
 
 def _ratio(what: str, pairs: Sequence[tuple[float, float]]) -> Ratio:
