@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from telemetry.instruments import Counter
-from telemetry.traces import Attributes, SpanKind, TraceContext
+from telemetry.trace_context import Attributes, SpanKind, TraceContext
 
 MAX_WAITING = 8192
 """Spans that wait for the collector; more are dropped."""

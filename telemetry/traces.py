@@ -13,26 +13,13 @@ import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Literal
 
 from telemetry.instruments import Counter
+from telemetry.trace_context import UNSAMPLED, Attributes, SpanKind, TraceContext, parse
 
-TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
-"""Headers of W3C Trace Context, https://www.w3.org/TR/trace-context/."""
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-MAX_TRACESTATE_LENGTH = 512
-_MEMBER = (
-    r"[ \t]*(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
-    r"=[ -+\--<>-~]{0,255}[!-+\--<>-~][ \t]*"
-)
-_TRACESTATE = re.compile(rf"{_MEMBER}(?:,{_MEMBER}){{0,31}}")
 _ENDPOINT = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _CLOSE_SECONDS = 2.0
-
-SpanKind = Literal["internal", "server", "client"]
-Attributes = Mapping[str, str | int]
 
 
 def is_installed() -> bool:
@@ -53,50 +40,6 @@ def check_endpoint(given: str) -> str:
     if not is_installed():
         raise ValueError("needs the extra `traces`: pip install 'slipstream[traces]'")
     return given
-
-
-@dataclass(frozen=True, slots=True)
-class TraceContext:
-    """The identity of one span, which exists before the span is recorded."""
-
-    trace_id: int
-    span_id: int
-    parent_id: int | None = None
-    tracestate: str | None = None
-    """What the caller's vendors have said of the trace; passed on unchanged."""
-    sampled: bool = True
-
-    @property
-    def traceparent(self) -> str | None:
-        """The header by which others make spans below this one (W3C); None: it is not sampled."""
-        return f"00-{self.trace_id:032x}-{self.span_id:016x}-01" if self.sampled else None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of requests that are made for a sampled span."""
-        headers = {TRACEPARENT: f"00-{self.trace_id:032x}-{self.span_id:016x}-01"}
-        if self.tracestate is not None:
-            headers[TRACESTATE] = self.tracestate
-        return headers
-
-    @property
-    def trace_id_text(self) -> str:
-        """The trace's id, as lines of the log have it."""
-        return f"{self.trace_id:032x}"
-
-    def child(self) -> TraceContext:
-        """Return the identity of a new span below this one."""
-        new_id = secrets.randbits(64) or 1
-        return TraceContext(self.trace_id, new_id, self.span_id, self.tracestate)
-
-
-UNSAMPLED = TraceContext(0, 0, sampled=False)
-
-
-def continued(traceparent: str | None, tracestate: str | None = None) -> TraceContext | None:
-    """Return a new span's identity below a sampled `traceparent`; None: there is none."""
-    found = _parsed(traceparent, tracestate)
-    return found.child() if found is not None and found.sampled else None
 
 
 class Tracer:
@@ -137,7 +80,7 @@ class Tracer:
         if asked is not None:
             state = headers.get(b"tracestate")
             text = None if state is None else state.decode("latin-1")
-            given = _parsed(asked.decode("latin-1"), text)
+            given = parse(asked.decode("latin-1"), text)
             if given is not None:
                 return given.child() if given.sampled else UNSAMPLED
         if random.random() >= self._sample_rate:  # nosec B311 # no secret
@@ -185,21 +128,3 @@ class Tracer:
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await done.wait()
-
-
-def _parsed(traceparent: str | None, tracestate: str | None) -> TraceContext | None:
-    found = _TRACEPARENT.fullmatch(traceparent or "")
-    if found is None:
-        return None
-    trace_id, span_id, flags = (int(part, 16) for part in found.groups())
-    if not trace_id or not span_id:
-        return None
-    state = _valid_tracestate(tracestate)
-    return TraceContext(trace_id, span_id, tracestate=state, sampled=bool(flags & 1))
-
-
-def _valid_tracestate(given: str | None) -> str | None:
-    """Return a `tracestate` that is valid; one that is not, or too long, is left out (W3C)."""
-    if not given or len(given) > MAX_TRACESTATE_LENGTH or _TRACESTATE.fullmatch(given) is None:
-        return None
-    return given

@@ -19,7 +19,7 @@ from gateway.upstream.servers import InferenceServers
 from gateway.upstream.traced_request import traced
 from protos.errors import ErrorCode
 from protos.message_templates import RawBytes
-from telemetry.traces import TraceContext
+from telemetry.trace_context import TraceContext
 
 _RETRY_SECONDS = 0.02
 _LARGE_REPLY_BYTES = 1 << 16

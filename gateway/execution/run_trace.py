@@ -9,7 +9,8 @@ import orjson
 
 from gateway.flows.spec import NodeType
 from gateway.runs.run import Claim, RunResult, RunStatus
-from telemetry.traces import TraceContext, Tracer, continued
+from telemetry.trace_context import TraceContext, continued
+from telemetry.traces import Tracer
 
 _CALLS = frozenset({NodeType.INFERENCE, "http_request"})
 """Nodes that call something else."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.fast_path.routes import Resolution, ResolvedRoute
 from gateway.metrics import CallRecord
-from telemetry.traces import TraceContext
+from telemetry.trace_context import TraceContext
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from gateway.fast_path.call_record import DeploymentCallRecord, Hop
 from gateway.metrics import STAGES
 from gateway.upstream.traced_request import record_hop
-from telemetry.traces import TraceContext, Tracer
+from telemetry.trace_context import TraceContext
+from telemetry.traces import Tracer
 
 _ROUTE = "/node/deployment-trigger/{deployment_id}/"
 _SERVER_ERROR = 500

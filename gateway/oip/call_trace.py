@@ -12,7 +12,8 @@ from gateway.auth.identity import Identity
 from gateway.errors import GatewayError
 from gateway.upstream.traced_request import record_hop
 from protos.errors import ErrorCode
-from telemetry.traces import Attributes, TraceContext, Tracer
+from telemetry.trace_context import Attributes, TraceContext
+from telemetry.traces import Tracer
 
 _SERVER_ERROR = 500
 

@@ -25,7 +25,7 @@ from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, RawBytes, TemplateCache
 from protos.methods import RPC_METHODS, method_path
 from protos.status import CODE_KEY, PUSHBACK_KEY, stream_failure
-from telemetry.traces import Attributes
+from telemetry.trace_context import Attributes
 from transport import Router, RpcError, ServerStream, StatusCode, StreamCall, UnaryCall
 
 _MODE = "grpc"

@@ -38,7 +38,7 @@ from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_ti
 from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from telemetry.traces import Attributes
+from telemetry.trace_context import Attributes
 
 PREFIX = "/v2"
 _MODEL = re.compile(

@@ -31,7 +31,7 @@ from gateway.web.preferences import Preferences, read_preferences
 from gateway.web.problems import Answer, Headers
 from protos.errors import ErrorCode
 from telemetry.logs import logger, reason_of
-from telemetry.traces import UNSAMPLED, TraceContext
+from telemetry.trace_context import UNSAMPLED, TraceContext
 
 _MAX_WAIT_SECONDS = 60.0
 """That the caller of an async deployment may wait with `Prefer: wait`."""

@@ -9,7 +9,8 @@ from protos import open_inference_pb2 as pb
 from protos.message_templates import InferRequestTemplate, RawBytes
 from protos.methods import STREAM_METHOD
 from protos.parameters import set_trace
-from telemetry.traces import TraceContext, Tracer
+from telemetry.trace_context import TraceContext
+from telemetry.traces import Tracer
 
 
 def traced(

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.webhooks.states import AttemptResult
-from telemetry.traces import TraceContext
+from telemetry.trace_context import TraceContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

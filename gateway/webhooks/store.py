@@ -33,7 +33,7 @@ from gateway.webhooks.events import TEST_EVENT, WebhookEvent
 from gateway.webhooks.retry_policy import endpoint_pause
 from gateway.webhooks.states import AttemptResult, DeliveryStatus, DisabledReason
 from telemetry.logs import logger
-from telemetry.traces import TraceContext, continued
+from telemetry.trace_context import TraceContext, continued
 
 _MAX_ENDPOINTS = 50
 """Per claim, which is one transaction."""

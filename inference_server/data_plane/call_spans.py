@@ -11,7 +11,8 @@ from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.methods import STREAM_METHOD
 from protos.parameters import trace_of
-from telemetry.traces import TraceContext, Tracer, continued
+from telemetry.trace_context import TraceContext, continued
+from telemetry.traces import Tracer
 
 _MAX_LINKS = 32
 """Of a batch, to other calls that are sampled."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from inference_server.errors import InferenceError
 from protos.message_templates import InferRequestTemplate
-from telemetry.traces import TraceContext
+from telemetry.trace_context import TraceContext
 
 Feeds = Mapping[str, np.ndarray]
 """Input name → array, as ONNX Runtime takes them."""

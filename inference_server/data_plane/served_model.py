@@ -22,7 +22,7 @@ from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, TemplateCache
 from protos.parameters import CANCEL, TRACEPARENT, min_timeout, owner_of, timeout_seconds
-from telemetry.traces import TraceContext
+from telemetry.trace_context import TraceContext
 
 
 class ServedModel:

@@ -11,7 +11,8 @@ import pytest
 from inference_server.data_plane.call_spans import CallSpans
 from protos.parameters import TRACEPARENT
 from telemetry.instruments import Counter
-from telemetry.traces import Tracer, continued
+from telemetry.trace_context import continued
+from telemetry.traces import Tracer
 from tests import onnx_models
 from tests.inference_server.conftest import Connect, StartServer
 from tests.inference_server.process import InferenceProcess
