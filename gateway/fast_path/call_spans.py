@@ -47,8 +47,10 @@ class CallSpans:
             attributes["slipstream.mode"] = str(deployment.mode)
         if len(call.stages) == len(STAGES):
             self._record_stages(call, context, start, end)
-        for hop in call.hops or ():
-            self._record_hop(hop, end, to_epoch)
+        if call.hops is not None:
+            for hop in call.hops:
+                self._record_hop(hop, end, to_epoch)
+            call.hops.clear()  # a cycle, which only the garbage collector would end
         code = None if call.error is None else call.error.value
         self._tracer.record(
             context,

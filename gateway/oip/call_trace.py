@@ -11,11 +11,12 @@ from types import TracebackType
 from gateway.auth.identity import Identity
 from gateway.errors import GatewayError
 from gateway.upstream.traced_request import record_hop
-from protos.errors import ErrorCode
+from gateway.web.asgi import DisconnectedError
+from protos.errors import ErrorCode, TensorError
 from telemetry.trace_context import Attributes, TraceContext
 from telemetry.traces import Tracer
 
-_SERVER_ERROR = 500
+_OK, _SERVER_ERROR = 200, 500
 
 
 class CallTraces:
@@ -24,17 +25,27 @@ class CallTraces:
     def __init__(self, tracer: Tracer | None) -> None:
         self.tracer = tracer
 
-    def begin(
-        self, caller: Identity | None, headers: Mapping[bytes, bytes], name: str, about: Attributes
+    def rest(
+        self, caller: Identity | None, headers: Mapping[bytes, bytes], route: str
     ) -> AbstractContextManager[CallTrace | None]:
         """Return the context of a call that begins; its spans are recorded at its end.
 
-        Args:
-            caller: without one, chance alone decides whether the call is sampled.
-            headers: by lower-case name.
-            name: of the call's span.
-            about: attributes of it.
+        Without a `caller`, chance alone decides whether it is sampled. `headers` are by lower-case
+        name.
         """
+        about = {"http.request.method": "POST", "http.route": route}
+        return self._begin(caller, headers, f"POST {route}", about)
+
+    def grpc(
+        self, caller: Identity | None, headers: Mapping[bytes, bytes], method: str
+    ) -> AbstractContextManager[CallTrace | None]:
+        """Do the same for a call of gRPC."""
+        about = {"rpc.system.name": "grpc", "rpc.method": method}
+        return self._begin(caller, headers, method, about)
+
+    def _begin(
+        self, caller: Identity | None, headers: Mapping[bytes, bytes], name: str, about: Attributes
+    ) -> AbstractContextManager[CallTrace | None]:
         if self.tracer is None:
             return nullcontext()
         context = self.tracer.begin({} if caller is None else headers)
@@ -42,7 +53,10 @@ class CallTraces:
 
 
 class CallTrace(AbstractContextManager["CallTrace"]):
-    """The spans of one call: its own, and one of each request to an inference server."""
+    """The spans of one call: its own, and one of each request to an inference server.
+
+    It is the context of the call; `begin_hop` and `end_hop` are called within it.
+    """
 
     def __init__(self, tracer: Tracer, context: TraceContext, name: str, about: Attributes) -> None:
         self._tracer = tracer
@@ -77,13 +91,19 @@ class CallTrace(AbstractContextManager["CallTrace"]):
         code = _code_of(error)
         self.end_hop(code)
         failed = code is not None and code.http_status >= _SERVER_ERROR
+        if "http.route" in self._about:
+            status: Attributes = {
+                "http.response.status_code": _OK if code is None else code.v2_status
+            }
+        else:
+            status = {"rpc.response.status_code": "OK" if code is None else code.grpc_status}
         self._tracer.record(
             self._context,
             self._name,
             self._began,
             time(),
             kind="server",
-            attributes=self._about,
+            attributes={**self._about, **status},
             error=code.value if code is not None and failed else None,
         )
 
@@ -91,6 +111,7 @@ class CallTrace(AbstractContextManager["CallTrace"]):
 def _code_of(error: BaseException | None) -> ErrorCode | None:
     if error is None:
         return None
-    if isinstance(error, GatewayError):
+    if isinstance(error, GatewayError | TensorError):
         return error.code
-    return ErrorCode.CANCELLED if isinstance(error, asyncio.CancelledError) else ErrorCode.INTERNAL
+    left = isinstance(error, asyncio.CancelledError | DisconnectedError)
+    return ErrorCode.CANCELLED if left else ErrorCode.INTERNAL

@@ -25,7 +25,6 @@ from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, RawBytes, TemplateCache
 from protos.methods import RPC_METHODS, method_path
 from protos.status import CODE_KEY, PUSHBACK_KEY, stream_failure
-from telemetry.trace_context import Attributes
 from transport import Router, RpcError, ServerStream, StatusCode, StreamCall, UnaryCall
 
 _MODE = "grpc"
@@ -96,9 +95,7 @@ class InferenceService:
         """Serve one call within the caller's limits."""
         rate_limit = self._access.rate_limit(identity)
         headers = {} if self._traces.tracer is None else dict(_headers(call))
-        method = call.path.removeprefix("/")
-        about: Attributes = {"rpc.system.name": "grpc", "rpc.method": method}
-        with self._traces.begin(identity, headers, method, about) as trace:
+        with self._traces.grpc(identity, headers, call.path.removeprefix("/")) as trace:
             if rate_limit is None:
                 return await self.infer(identity, raw, call, trace)
             async with rate_limit.hold():

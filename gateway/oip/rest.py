@@ -38,7 +38,6 @@ from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_ti
 from gateway.web.unexpected_errors import as_gateway_error
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
-from telemetry.trace_context import Attributes
 
 PREFIX = "/v2"
 _MODEL = re.compile(
@@ -125,8 +124,7 @@ class V2App:
         name, version = found["name"], found["version"] or ""
         if verb == "infer":
             route = _VERSION_ROUTE if version else _MODEL_ROUTE
-            about: Attributes = {"http.request.method": method, "http.route": route}
-            with self._traces.begin(identity, headers, f"{method} {route}", about) as trace:
+            with self._traces.rest(identity, headers, route) as trace:
                 work = partial(self._infer, identity, name, version, headers, receive, trace=trace)
                 return await self._limited(self._access.rate_limit(identity), own, work)
         return await self._about_model(verb, identity, name, version)

@@ -165,6 +165,8 @@ class _RunCall:
         if tracer is None:
             return UNSAMPLED
         if call.trace is None:
+            if not call.is_request:  # a copy, which is counted nowhere
+                return UNSAMPLED
             call.trace = tracer.begin(call.headers)
         return call.trace
 
