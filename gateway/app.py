@@ -6,10 +6,10 @@ Calls of deployments bypass it, see `gateway.fast_path.connection`.
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
@@ -36,11 +36,10 @@ from gateway.deployments.starter_router import router as model_starters
 from gateway.deployments.version_router import router as deployment_versions
 from gateway.drafts.router import router as drafts
 from gateway.examples.router import router as deployment_examples
-from gateway.execution.lease_owner import is_here
-from gateway.fleet.exposition import scrape_targets, worker_targets
 from gateway.fleet.host_router import router as hosts
 from gateway.fleet.router import registrations
 from gateway.fleet.router import router as inference_servers
+from gateway.fleet.scrape_targets import SERVERS, TargetKind
 from gateway.flows.node_schemas import node_schemas
 from gateway.flows.revision_router import router as flow_revisions
 from gateway.flows.router import router as flows
@@ -67,7 +66,8 @@ from gateway.web.problem_pages import router as problems
 from gateway.web.security_headers import content_security_policy
 from gateway.webhooks.event_schemas import webhooks as webhook_events
 from gateway.webhooks.router import router as webhooks
-from telemetry.instruments import CONTENT_TYPE, render
+from telemetry.exposition import OPEN_METRICS, accepted_format
+from telemetry.instruments import render
 
 _SECRET_PATHS = (
     "/node/search",
@@ -80,8 +80,11 @@ _SECRET_PATHS = (
 # Any: OpenAPI's own form
 _EXPOSITION: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Prometheus' own text.",
-        "content": {"text/plain": {"schema": {"type": "string"}}},
+        "description": "Prometheus' own text; or OpenMetrics, if `Accept` names it.",
+        "content": {
+            "text/plain": {"schema": {"type": "string"}},
+            OPEN_METRICS.content_type.partition(";")[0]: {"schema": {"type": "string"}},
+        },
     }
 }
 
@@ -257,25 +260,30 @@ async def metrics(request: Request) -> Response:
         container.db, max_series=container.settings.metrics_max_series
     )
     collectors = [*container.metric_collectors(), names]
-    body = await anyio.to_thread.run_sync(render, collectors)
-    return Response(body, media_type=CONTENT_TYPE)
+    form = accepted_format(request.headers.get("accept", ""))
+    body = await anyio.to_thread.run_sync(render, collectors, form)
+    return Response(body, media_type=form.content_type, headers={"vary": "accept"})
 
 
 @operations.get("/metrics/targets", tags=["Operations"], dependencies=[Depends(metrics_reader)])
-async def targets(request: Request) -> list[dict[str, object]]:
-    """The own metrics of inference servers and workers, for Prometheus' HTTP service discovery.
+async def targets(
+    request: Request,
+    kind: Annotated[
+        tuple[TargetKind, ...],
+        Query(description="What to list, several by repetition; gateways only if they are named."),
+    ] = SERVERS,
+) -> list[dict[str, object]]:
+    """The own metrics of processes on all hosts, for Prometheus' HTTP service discovery.
 
     Without those that the reader cannot reach: of those that listen on loopback only, it gets
-    those of its own machine, if it is that of this gateway.
+    those of its own machine, if it is that of this gateway. While the database is away, what was
+    read last, for an hour.
     """
     container: Container = request.app.state.container
     peer = request.client.host if request.client else ""
     address, _ = request.scope.get("server") or (None, None)
     is_local = container.metrics_access.is_local(peer, request.scope["headers"], address)
-    hosts_here = await container.hosts.ids(is_here) if is_local else None
-    processes = await container.processes.all()
-    workers = worker_targets(processes, is_local=is_local)
-    return [*scrape_targets(container.servers, hosts_here), *workers]
+    return await container.scrape_targets.find(kind, is_local=is_local)
 
 
 @operations.get("/openapi.json", include_in_schema=False)

@@ -34,6 +34,7 @@ from gateway.deployments.metrics_cleanup import MetricsCleanup
 from gateway.deployments.rollouts.watch import RolloutWatch
 from gateway.drafts.flow_tests import FlowTester
 from gateway.execution.build import build_execution
+from gateway.execution.lease_owner import is_here
 from gateway.execution.tracing import dropped_spans, open_tracer
 from gateway.fast_path.accounting import Accounting
 from gateway.fast_path.call_log import CallLog
@@ -47,7 +48,9 @@ from gateway.fleet.host_watch import HostWatch
 from gateway.fleet.hosts import HostStore
 from gateway.fleet.processes import ProcessAnnouncer, ProcessStore
 from gateway.fleet.registrations import Leases
+from gateway.fleet.scrape_targets import ScrapeTargets
 from gateway.fleet.service_process import SeenProcess
+from gateway.fleet.supervisor_metrics import BootMetrics, SupervisorMetrics
 from gateway.fleet.waker import Waker
 from gateway.fleet.watcher import FleetWatcher
 from gateway.limits.request_limits import build_limits
@@ -125,8 +128,11 @@ class Container:
         self.model_summaries = ModelSummaries(self.db, self.services.models, self.feed)
         self.worker_metrics = WorkerCollector(settings.run)
         self.fleet_metrics = FleetCollector(self.servers)
+        SupervisorMetrics(registry)  # counted there, and shown by this process
+        BootMetrics(registry).show_only(self.servers.exists)
         self.hosts = HostStore(self.db)
         self.processes = ProcessStore(self.db)
+        self.scrape_targets = ScrapeTargets(self.servers, self.hosts, self.processes, is_here)
         self.system = SystemService(
             self.db,
             self.hosts,
@@ -162,7 +168,9 @@ class Container:
         self.metrics_access = MetricsAccess(self.proxies, BearerTokens(tokens) if tokens else None)
 
         self.deployment_cache = DeploymentCache(self.db, self.feed)
-        self.metrics_cleanup = MetricsCleanup(self.db, self.feed, self.metrics, self.shared)
+        self.metrics_cleanup = MetricsCleanup(
+            self.db, self.feed, self.metrics.remove_deployment, self.shared
+        )
         self.tracer = open_tracer(settings, "slipstream-gateway", dropped_spans(registry))
         self.webhook_dispatcher = build_dispatcher(
             settings, self.db, self.services.secret_box, registry=registry, tracer=self.tracer
@@ -179,7 +187,7 @@ class Container:
             tracer=self.tracer,
         )
         self.process_metrics = ProcessMetrics(
-            registry, name, self.db, self.execution.launcher.publisher
+            registry, name, self.db, self.execution.launcher.publisher, self.execution.pool
         )
         self.parser = build_parser(self.services.child_metrics)
         self.runs = RunService(

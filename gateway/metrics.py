@@ -25,6 +25,21 @@ DEPLOYMENT_LABEL = "deployment"
 _RUN_LABELS = (DEPLOYMENT_LABEL, "mode", "type")
 
 
+class NodeMetrics:
+    """The durations of nodes, in whatever process the run is executed."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._seconds = registry.histogram(
+            "run_node_seconds",
+            "Time that nodes of runs took, with their retries, in gateways and queue workers.",
+            (DEPLOYMENT_LABEL, "node_type"),
+        )
+
+    def observe(self, deployment: str, node_type: str, seconds: float) -> None:
+        """Count what a node of a run took."""
+        self._seconds.child(deployment, node_type).observe(seconds)
+
+
 class CallRecord:
     """An answered call, as metrics and usage count it. Times are by `perf_counter()`."""
 
@@ -132,11 +147,7 @@ class GatewayMetrics:
             _RUN_LABELS,
             RUN_SECONDS,
         )
-        self._run_node_seconds = self.registry.histogram(
-            "run_node_seconds",
-            "Time that nodes of runs in the gateway took, with their retries.",
-            (DEPLOYMENT_LABEL, "node_type"),
-        )
+        self.nodes = NodeMetrics(self.registry)
         self.calls_uncounted = self.registry.counter(
             "usage_calls_uncounted_total",
             "Calls that were answered and left out of usage: the database was away for too long.",
@@ -221,20 +232,21 @@ class GatewayMetrics:
         queue: float,
         boot: float | None = None,
         run: float | None = None,
+        trace_id: str | None = None,
     ) -> None:
         """Count the seconds of a sync or async run of a deployment (its id, mode and type).
 
-        Without `boot`, it did not wait for a server; without `run`, it never started.
+        Without `boot`, it did not wait for a server; without `run`, it never started; without
+        `trace_id`, it is in no trace.
         """
         self._run_queue_seconds.child(*deployment).observe(queue)
         if boot is not None:
             self._run_boot_seconds.child(*deployment).observe(boot)
         if run is not None:
-            self._run_seconds.child(*deployment).observe(run)
-
-    def observe_node(self, deployment: str, node_type: str, seconds: float) -> None:
-        """Count what a node of a run took."""
-        self._run_node_seconds.child(deployment, node_type).observe(seconds)
+            seconds = self._run_seconds.child(*deployment)
+            seconds.observe(run)
+            if trace_id is not None:
+                seconds.exemplify(run, trace_id)
 
     def for_deployment(self, deployment: str, mode: str) -> CallMetrics:
         """Return the instruments of a deployment in a mode.

@@ -1,4 +1,4 @@
-"""What a gateway process measures of itself, of its database connections and of its broker."""
+"""What a gateway process measures of itself, its database connections, its broker and its runs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from telemetry.instruments import Registry
 
 if TYPE_CHECKING:
     from gateway.broker.publisher import Publisher
+    from gateway.execution.pool import RunPool
     from gateway.storage.database import Database
 
 _SECONDS = 1.0
@@ -33,9 +34,12 @@ _PROCESS_GAUGES = {
 class ProcessMetrics:
     """Sampled every second. `process` tells series apart: gauges of processes are summed."""
 
-    def __init__(self, registry: Registry, name: str, db: Database, publisher: Publisher) -> None:
+    def __init__(
+        self, registry: Registry, name: str, db: Database, publisher: Publisher, runs: RunPool
+    ) -> None:
         """Register the instruments, with `name` as their process."""
         self._db = db
+        self._runs = runs
         self._publisher = publisher
         self._source = ProcessCollector(registry=None)
         label = ("process",)
@@ -64,6 +68,14 @@ class ProcessMetrics:
             "broker_errors_total",
             "Messages that were refused, and failed attempts to publish those that waited.",
         ).child()
+        self._runs_busy = registry.gauge(
+            "server_runs_busy", "Runs of type server that gateways execute.", ("mode",)
+        )
+        self._runs_limit = registry.gauge(
+            "server_runs_limit",
+            "Runs of type server that gateways can execute at a time.",
+            ("mode",),
+        )
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -87,6 +99,9 @@ class ProcessMetrics:
         used, idle = self._db.pool_connections()
         self._used.set(used)
         self._idle.set(idle)
+        for mode, (busy, limit) in self._runs.use().items():
+            self._runs_busy.child(mode).set(busy)
+            self._runs_limit.child(mode).set(limit)
         broker = self._publisher.state()
         self._broker.set(float(broker.connected))
         self._broker_errors.value = broker.failed + broker.refused

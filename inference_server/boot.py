@@ -229,6 +229,7 @@ class BootSequence:
                 f"a run went on for {seconds:.1f} s after its last caller had gone"
             ),
         )
+        self._metrics.record_limits(instances=settings.instances, queue_calls=settings.queue_calls)
         self._info.load(signature, warmup)
         by_owner = by_owner and executor.can_batch
         self._model.load(

@@ -105,6 +105,14 @@ class ModelMetrics:
             "inference_server_boot_seconds", "Time of each phase of the boot.", (*names, "phase")
         )
         self.queue_depth.set(0)
+        self._instances = registry.gauge(
+            "inference_instances",
+            "Runs that may go on at a time: the limit of the rate of inference_seconds_sum.",
+            names,
+        )
+        self._queue_limit = registry.gauge(
+            "inference_queue_limit", "Calls that may wait for their run to begin.", names
+        )
 
     @property
     def succeeded(self) -> int:
@@ -147,6 +155,11 @@ class ModelMetrics:
         """Show the state that the server is in now."""
         for state in LifecycleState:
             self._state.child(*self._labels, state).set(float(state == lifecycle.state))
+
+    def record_limits(self, *, instances: int, queue_calls: int) -> None:
+        """Show how many runs may go on, and how many calls may wait."""
+        self._instances.child(*self._labels).set(instances)
+        self._queue_limit.child(*self._labels).set(queue_calls)
 
     def record_phase(self, phase: BootPhase, seconds: float) -> None:
         """Record how long a phase of the boot took."""

@@ -10,7 +10,7 @@ from ssl import SSLContext
 
 import orjson
 
-from telemetry.instruments import CONTENT_TYPE
+from telemetry.exposition import TEXT, ExpositionFormat, accepted_format
 from telemetry.options import TcpAddress
 
 _JSON = "application/json"
@@ -22,12 +22,15 @@ _CLIENT_FAILURES = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.
 class HttpEndpoint:
     """Answers one request per connection.
 
-    `/metrics` is what `render` returns. `/readyz` is what `readiness` returns, as JSON: 200 if its
-    member `ready` is true, else 503. The probes need no token: they say little.
+    `/metrics` is what `render` returns, in the format that the client accepts. `/readyz` is what
+    `readiness` returns, as JSON: 200 if its member `ready` is true, else 503. The probes need no
+    token: they say little.
     """
 
     def __init__(
-        self, render: Callable[[], bytes], readiness: Callable[[], Mapping[str, object]]
+        self,
+        render: Callable[[ExpositionFormat], bytes],
+        readiness: Callable[[], Mapping[str, object]],
     ) -> None:
         self._render = render
         self._readiness = readiness
@@ -74,7 +77,7 @@ class HttpEndpoint:
         method, _, rest = request.partition(b" ")
         target = rest.partition(b" ")[0]
         path = target.partition(b"?")[0]
-        status, kind, body = HTTPStatus.OK, CONTENT_TYPE, b""
+        status, kind, body = HTTPStatus.OK, TEXT.content_type, b""
         if path not in _PATHS:
             status = HTTPStatus.NOT_FOUND
         elif method not in (b"GET", b"HEAD"):
@@ -86,7 +89,8 @@ class HttpEndpoint:
             status = HTTPStatus.OK if answer["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
             kind, body = _JSON, orjson.dumps(answer)
         elif self._is_authorized(request):
-            body = self._render()
+            form = accepted_format(_header(request, b"accept").decode("latin-1"))
+            kind, body = form.content_type, self._render(form)
         else:
             status = HTTPStatus.UNAUTHORIZED
         head = (
@@ -96,10 +100,13 @@ class HttpEndpoint:
         return head.encode() + (b"" if method == b"HEAD" else body)
 
     def _is_authorized(self, request: bytes) -> bool:
-        if self._accepts is None:
-            return True
-        for line in request.split(b"\r\n")[1:]:
-            name, _, value = line.partition(b":")
-            if name.lower() == b"authorization":
-                return self._accepts(value.strip())
-        return False
+        return self._accepts is None or self._accepts(_header(request, b"authorization"))
+
+
+def _header(request: bytes, wanted: bytes) -> bytes:
+    """Return the first header of that name (in lower case); empty: there is none."""
+    for line in request.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == wanted:
+            return value.strip()
+    return b""

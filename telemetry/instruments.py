@@ -13,9 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar, cast
+from time import time
+from typing import Generic, NamedTuple, TypeVar, cast
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -23,6 +24,9 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar as PrometheusExemplar
+
+from telemetry.exposition import TEXT, ExpositionFormat
 
 LATENCY_SECONDS: tuple[float, ...] = (
     *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01),
@@ -47,9 +51,6 @@ MAX_SERIES = 10_000
 
 _FEW = 8
 """Values that are counted faster one by one than sorted."""
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""Of the text that `Registry.render` returns."""
 
 
 class Counter:
@@ -78,15 +79,26 @@ class Gauge:
         self.value = value
 
 
+class Exemplar(NamedTuple):
+    """A value of a bucket, with the trace of what took so long."""
+
+    trace_id: str
+    value: float
+    at: float
+    """Seconds since 1970."""
+
+
 class Histogram:
     """Counts values by bucket, and sums them."""
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("bounds", "counts", "exemplars", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
+        """The latest of each bucket that has some, by the bucket's index."""
 
     def observe(self, value: float) -> None:
         """Count `value`, in the unit in the family's name."""
@@ -107,6 +119,11 @@ class Histogram:
             start = end
         counts[-1] += len(ordered) - start
         self.total += sum(ordered)
+
+    def exemplify(self, value: float, trace_id: str) -> None:
+        """Show `value`, which is counted by `observe`, with its trace (32 hexadecimal digits)."""
+        bucket = bisect_left(self.bounds, value)
+        self.exemplars[bucket] = Exemplar(trace_id, value, time())
 
 
 AnyInstrument = Counter | Gauge | Histogram
@@ -131,6 +148,8 @@ class MetricFamily(Generic[Instrument]):
         self.documentation = documentation
         self.labels = labels
         self.children: dict[Labels, Instrument] = {}
+        self.exists: Callable[[Labels], bool] | None = None
+        """Whether what a series is about still exists; None: all of them are shown."""
         self._limit = limit
         self._unexported = make()
         """What the label values beyond the limit share."""
@@ -217,15 +236,17 @@ class Registry(Collector):
                 for values in [each for each in family.children if each[position] == value]:
                     family.remove(*values)
 
-    def is_removed(self, labels: Labels, values: Sequence[str]) -> bool:
+    def is_removed(self, family: AnyMetricFamily, values: Sequence[str]) -> bool:
         """Whether a child is of a removed series: an update after the removal makes it again."""
-        return not self._removed.keys().isdisjoint(zip(labels, values, strict=True))
+        if family.exists is not None and not family.exists(tuple(values)):
+            return True
+        return not self._removed.keys().isdisjoint(zip(family.labels, values, strict=True))
 
     def children_of(self, family: AnyMetricFamily) -> list[tuple[Labels, AnyInstrument]]:
         """Return a family's children, without removed ones. Any thread may call it."""
         # a copy: the event loop adds and removes some meanwhile
         children = cast("list[tuple[Labels, AnyInstrument]]", list(family.children.items()))
-        return [each for each in children if not self.is_removed(family.labels, each[0])]
+        return [each for each in children if not self.is_removed(family, each[0])]
 
     def _register(self, family: MetricFamily[Instrument]) -> MetricFamily[Instrument]:
         if family.name in self.families:
@@ -239,17 +260,17 @@ class Registry(Collector):
         for family in self.families.values():
             yield to_prometheus(family)
 
-    def render(self) -> bytes:
-        """Return the families in the Prometheus text format."""
-        return render([self])
+    def render(self, form: ExpositionFormat = TEXT) -> bytes:
+        """Return the families in a format."""
+        return render([self], form)
 
 
-def render(collectors: Iterable[Collector]) -> bytes:
-    """Return the metrics of several collectors in the Prometheus text format."""
+def render(collectors: Iterable[Collector], form: ExpositionFormat = TEXT) -> bytes:
+    """Return the metrics of several collectors in a format."""
     registry = CollectorRegistry(auto_describe=False)
     for collector in collectors:
         registry.register(collector)
-    return generate_latest(registry)
+    return form.generate(registry)
 
 
 def to_prometheus(family: AnyMetricFamily) -> Metric:
@@ -269,10 +290,20 @@ def to_prometheus(family: AnyMetricFamily) -> Metric:
     return metric
 
 
-def _cumulative(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
-    buckets: list[tuple[str, float]] = []
+# the family's own type of a bucket: with or without an exemplar
+_Bucket = tuple[str, float] | tuple[str, float, PrometheusExemplar]
+
+
+def _cumulative(histogram: Histogram) -> tuple[list[_Bucket], float]:
+    buckets: list[_Bucket] = []
     running = 0
-    for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
-        running += count
-        buckets.append(("+Inf" if bound == float("inf") else repr(float(bound)), running))
+    for index, bound in enumerate((*histogram.bounds, float("inf"))):
+        running += histogram.counts[index]
+        name = "+Inf" if bound == float("inf") else repr(float(bound))
+        found = histogram.exemplars.get(index)
+        if found is None:
+            buckets.append((name, running))
+        else:
+            shown = PrometheusExemplar({"trace_id": found.trace_id}, found.value, found.at)
+            buckets.append((name, running, shown))
     return buckets, histogram.total

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from sqlalchemy import select
 
 from gateway.deployments.settings import DeploymentStatus
 from gateway.ids import is_id
-from gateway.metrics import DEPLOYMENT_LABEL, GatewayMetrics
+from gateway.metrics import DEPLOYMENT_LABEL
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.changes import ChangeKind
 from gateway.storage.database import Database
@@ -34,10 +34,15 @@ class MetricsCleanup:
     """
 
     def __init__(
-        self, db: Database, feed: ChangeFeed, metrics: GatewayMetrics, shared: SharedRegistry
+        self,
+        db: Database,
+        feed: ChangeFeed,
+        remove: Callable[[str], None],
+        shared: SharedRegistry,
     ) -> None:
+        """Have `remove` take away the series of the deployments with these ids."""
         self._db = db
-        self._metrics = metrics
+        self._remove = remove
         self._shared = shared
         self._ids: set[str] = set()
         self._all = False
@@ -72,7 +77,7 @@ class MetricsCleanup:
                     shown = await asyncio.to_thread(self._shared.values_of, DEPLOYMENT_LABEL)
                     ids |= {value for value in shown if is_id(value)}
                 for deployment_id in await self._deleted(ids):
-                    self._metrics.remove_deployment(deployment_id)
+                    self._remove(deployment_id)
             except Exception as error:  # noqa: BLE001 - see `log_failure`
                 log_failure(log, "metrics_cleanup_failed", error)
                 self._ids |= ids

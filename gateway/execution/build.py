@@ -118,7 +118,7 @@ def build_execution(
         processes,
         owner=lease_owner_name("gateway"),
         max_output_bytes=settings.max_body_bytes,
-        on_node=gateway_metrics.observe_node,
+        on_node=gateway_metrics.nodes.observe,
         tracer=tracer,
     )
     pool = RunPool(executor, size=settings.server_runs)

@@ -40,6 +40,10 @@ class RunPool:
         """How many runs are queued here."""
         return sum(len(lane.waiting) for lane in self._lanes.values())
 
+    def use(self) -> dict[ExecutionMode, tuple[int, int]]:
+        """Return how many runs of each mode go on, and how many may."""
+        return {mode: (lane.running, lane.size) for mode, lane in self._lanes.items()}
+
     async def drain(self, seconds: float) -> list[str]:
         """Start no more runs, and wait up to `seconds` for the running ones.
 
@@ -54,15 +58,19 @@ class RunPool:
 class _PoolQueue:
     def __init__(self, executor: RunExecutor, size: int) -> None:
         self._executor = executor
-        self._size = size
+        self.size = size
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self.waiting: dict[str, None] = {}
         """Run ids in order; a run that the sweep submits again keeps its place."""
 
     @property
+    def running(self) -> int:
+        return len(self._tasks)
+
+    @property
     def has_room(self) -> bool:
-        return not self.waiting and len(self._tasks) < self._size and not self._stopping
+        return not self.waiting and len(self._tasks) < self.size and not self._stopping
 
     def begin(self, claim: Claim) -> None:
         self._start(self._executor.execute(claim))
@@ -77,7 +85,7 @@ class _PoolQueue:
         return set(self._tasks)
 
     def _go_on(self) -> None:
-        while self.waiting and len(self._tasks) < self._size and not self._stopping:
+        while self.waiting and len(self._tasks) < self.size and not self._stopping:
             run_id = next(iter(self.waiting))
             del self.waiting[run_id]
             self._start(self._executor.run(run_id))

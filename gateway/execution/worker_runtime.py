@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from gateway.children.metrics import ChildMetrics
+import os
+from pathlib import Path
+
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor
 from gateway.execution.lease_owner import lease_owner_name
 from gateway.execution.model_connections import ModelConnections
+from gateway.execution.run_instruments import RunInstruments
 from gateway.execution.tracing import open_tracer
 from gateway.flows.processes import build_flow_processes
 from gateway.outbound.http import GuardedHttpClient
@@ -15,21 +18,25 @@ from gateway.runs.store import RunStore
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.webhooks.outbox import WebhookOutbox
-from telemetry.instruments import Counter, Registry
+from telemetry.instruments import Registry
+from telemetry.snapshots import SharedRegistry
 
 
 class WorkerRuntime:
     """Executes runs by id, with its own connections to the database and inference servers."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Path) -> None:
+        """Share what is measured in the folder `metrics`: a child has no endpoint."""
+        registry = Registry(max_series=settings.metrics_max_series)
+        instruments = RunInstruments(registry)
+        self._shared = SharedRegistry(registry, metrics, f"worker-{os.getpid()}")
         self._db = Database(settings.database)
         self._connections = ModelConnections(settings, self._db)
         self._http = GuardedHttpClient(
             settings.webhook_allow, allow_http=settings.webhook_allow_http
         )
-        self._processes = build_flow_processes(settings, ChildMetrics(Registry()))
-        # No metric of it: a worker's child has no endpoint. OpenTelemetry logs what is not sent.
-        self._tracer = open_tracer(settings, "slipstream-worker", Counter())
+        self._processes = build_flow_processes(settings, instruments.children)
+        self._tracer = open_tracer(settings, "slipstream-worker", instruments.dropped_spans)
         outbox = WebhookOutbox(self._connections.feed, public_url=settings.public_url)
         self._executor = RunExecutor(
             RunStore(self._db, outbox=outbox, quota=StorageQuota(StorageLimits.of(settings))),
@@ -39,6 +46,7 @@ class WorkerRuntime:
             self._processes,
             owner=lease_owner_name("worker"),
             max_output_bytes=settings.max_body_bytes,
+            on_node=instruments.nodes.observe,
             tracer=self._tracer,
         )
 
@@ -46,6 +54,7 @@ class WorkerRuntime:
         """Connect, and start the executor."""
         await self._connections.start()
         self._executor.start()
+        self._shared.start()
 
     async def run(self, run_id: str) -> None:
         """Execute one run; see `RunExecutor.run`."""
@@ -60,3 +69,4 @@ class WorkerRuntime:
         await self._db.close()
         if self._tracer is not None:
             await self._tracer.close()
+        await self._shared.close()

@@ -100,9 +100,18 @@ class Accounting:
             self._watches.take(calls)
         if self._spans is not None:  # first, as it chooses the traces that others name
             self._spans.record(calls)
+            self._exemplify(calls)
         if self._call_log is not None:
             self._call_log.take(calls)
         self._kept_calls.take(calls)
+
+    def _exemplify(self, calls: Sequence[DeploymentCallRecord]) -> None:
+        """Note traces of sampled calls beside their durations."""
+        for call in calls:
+            if call.route is not None and call.trace is not None and call.trace.sampled:
+                deployment = call.route.deployment
+                metrics = self._metrics.for_deployment(deployment.id, deployment.mode)
+                metrics.seconds.exemplify(call.ended - call.began, call.trace.trace_id_text)
 
     def _count_fast(
         self, deployment: LiveDeployment, metrics: CallMetrics, calls: list[DeploymentCallRecord]

@@ -325,6 +325,10 @@ class InferenceServers:
             for version in sorted(versions)
         ]
 
+    def exists(self, model: str, version: int) -> bool:
+        """Whether there is an inference server of that model and version, in whatever state."""
+        return version in self._statuses.get(model, ())
+
     def _note_crashes(self, statuses: Iterable[ServerStatus]) -> None:
         """Tell `crashes` of calls that have ended a process since the last statuses."""
         before, self._crashed_calls = self._crashed_calls, {}

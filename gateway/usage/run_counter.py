@@ -23,6 +23,7 @@ from gateway.storage.usage_tables import UsageMark
 from gateway.usage.counts import BOOT, QUEUE, RUN, Counts
 from gateway.usage.minute_bucket import BucketKey
 from gateway.usage.store import MINUTES, UsageStore, Values, count_columns, key_columns
+from telemetry.traces import continued
 
 SOURCE = "runs"
 _AT_ONCE = 200
@@ -50,6 +51,7 @@ _ENDED = (
         _RUNS.c.finished_at,
         _RUNS.c.duration_seconds,
         _RUNS.c.boot_seconds,
+        _RUNS.c.traceparent,
     )
     .where(
         COUNTED,
@@ -144,8 +146,13 @@ class RunCounter:
         deployment = (row.deployment_id, row.mode, row.type)
         self._metrics.count_runs(deployment, row.status, row.error_code or "")
         seconds = _durations(row)
+        trace = continued(row.traceparent)
         self._metrics.observe_run(
-            deployment, queue=seconds[QUEUE], boot=seconds.get(BOOT), run=seconds.get(RUN)
+            deployment,
+            queue=seconds[QUEUE],
+            boot=seconds.get(BOOT),
+            run=seconds.get(RUN),
+            trace_id=None if trace is None else f"{trace.trace_id:032x}",
         )
 
     async def _add(self, session: AsyncSession, rows: Sequence[Any]) -> None:

@@ -61,10 +61,16 @@ class _QueueWorkerOptions:
     status_fd: int = option(
         whole_number(0), "pipe for status lines", required=True, in_environment=False
     )
+    metrics_folder: Path | None = option(
+        Path, "where the children share what they measure", in_environment=False
+    )
 
 
-def main(arguments: Sequence[str], build: Callable[[Settings], WorkerExecutor]) -> int:
-    """Work until SIGTERM; return the exit status. `build` is called in each child."""
+def main(arguments: Sequence[str], build: Callable[[Settings, Path], WorkerExecutor]) -> int:
+    """Work until SIGTERM; return the exit status.
+
+    `build` is called in each child, with the folder in which it shares what it measures.
+    """
     given = read(
         _QueueWorkerOptions,
         arguments,
@@ -103,10 +109,11 @@ def main(arguments: Sequence[str], build: Callable[[Settings], WorkerExecutor]) 
         queues=plan.queues,
         concurrency=plan.concurrency,
     )
+    metrics = given.metrics_folder or settings.run.absolute() / "metrics"
     worker = QueueWorker(
         plan,
         broker,
-        lambda: build(settings),
+        lambda: build(settings, metrics),
         report=report,
         parent_fds=(given.lifeline_fd, given.status_fd),
         heartbeat_file=HeartbeatFile(settings.run),

@@ -6,8 +6,10 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
-    with exit_on_error(as_json=False):
+    with exit_on_error(as_json=False), ExitStack() as cleanup:
         signals = StopSignals()
         signals.install()
         installation = find_installation(options.state)
@@ -79,16 +81,24 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
         _check_credentials(settings)
         lifeline = Lifeline()
 
+        # With a /metrics of its own, it leaves its metrics out of those of a gateway beside it.
+        folder = settings.run.absolute() / "metrics"
+        if options.metrics is not None:
+            folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="slipstream-worker-")))
+
         def spawn(plan: QueueWorkerPlan) -> ChildProcess:
             command = [sys.executable, "-m", module, *plan.arguments]
+            command += ["--metrics-folder", str(folder)]
             return ChildProcess.spawn(command, lifeline=lifeline, environment=environment)
 
+        measured = WorkerMetrics(folder)
         manager = WorkerManager(
             spawn,
             printer,
             concurrency=options.concurrency,
             queues=options.queues,
             wake_file=WakeFile(settings.run),
+            metrics=measured.supervisor,
             unresponsive_seconds=settings.unresponsive_seconds,
         )
         logs.configure(
@@ -98,14 +108,16 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
             file=settings.log_file,
         )
         garbage_collection.resume()
-        asyncio.run(_run(manager, signals, settings, options.metrics, printer))
+        asyncio.run(_run(manager, measured, signals, settings, options.metrics, printer=printer))
 
 
 async def _run(
     manager: WorkerManager,
+    measured: WorkerMetrics,
     signals: StopSignals,
     settings: Settings,
     metrics: TcpAddress | None,
+    *,
     printer: StatusPrinter,
 ) -> None:
     async def drain() -> None:
@@ -114,7 +126,7 @@ async def _run(
 
     address: str | None = None
     if metrics is not None:
-        endpoint = HttpEndpoint(WorkerMetrics(manager).render, lambda: readiness_of(manager))
+        endpoint = HttpEndpoint(measured.render, lambda: readiness_of(manager))
         try:
             bound = await endpoint.listen(metrics)
         except OSError as error:
@@ -124,6 +136,9 @@ async def _run(
         printer.step("worker", f"http://{bound}: /metrics, /livez, /readyz", "dim")
     db = Database(settings.database)
     await _check_pepper(db, settings)
+    measured.share()
+    if metrics is not None:
+        measured.show(manager, db)
     manager.start(delivers_on_demand=broker_of(settings).delivers_on_demand)
     announcer = ProcessAnnouncer(
         ProcessStore(db), lambda: [replace(seen, address=address) for seen in manager.processes()]
@@ -133,6 +148,7 @@ async def _run(
         await run_until_stopped(manager.run(), signals, drain=drain, kill=manager.kill)
     finally:
         await announcer.stop()
+        await measured.stop()
         await db.close()
 
 

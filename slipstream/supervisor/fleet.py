@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -20,6 +20,7 @@ from gateway.fleet.server_logs import ServerLogStore
 from gateway.fleet.server_rows import ServerRows
 from gateway.fleet.states import Batching, Desired, Phase, State
 from gateway.fleet.store import FleetStore, Observation
+from gateway.fleet.supervisor_metrics import BootCause, BootMetrics, BootOutcome
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.changes import ChangeKind
@@ -85,6 +86,8 @@ class Fleet:
         sockets: Path,
         spawner: ServerSpawner,
         printer: StatusPrinter,
+        boots: BootMetrics,
+        count_exit: Callable[[str], None],
         first_socket: int = 1,
     ) -> None:
         """Serve what this host has claimed; sockets in the folder `sockets` are numbered on."""
@@ -105,6 +108,7 @@ class Fleet:
             self,
             on_idle=self.exited_idle,
             describe=self._describe,
+            count_exit=count_exit,
             unresponsive_seconds=settings.unresponsive_seconds,
         )
         self._observations = ObservationQueue(store, lease.held.host_id)
@@ -128,6 +132,9 @@ class Fleet:
         self._memory = MemoryUse(lambda: self._manager.pids, self._on_memory)
         self._failures: dict[str, str] = {}
         """Why the latest process of a key has failed."""
+        self._boots = boots
+        self._booting: dict[str, BootCause] = {}
+        """Replicas whose process is not ready yet."""
         self._draining = False
         self._claims = True
         self._followed = asyncio.Event()
@@ -247,6 +254,7 @@ class Fleet:
     def spawned(self, key: str, child: ChildProcess) -> None:
         """A server is starting."""
         self._print(key, f"process {child.pid}", "dim")
+        self._booting[key] = self._boot_cause(key)
         self._failures.pop(key, None)
         self._observations.add(
             key,
@@ -275,6 +283,7 @@ class Fleet:
             case "ready":
                 seconds = float(line["boot_seconds"])
                 self._print(key, f"ready after {seconds:.2f} s", "green")
+                self._count_boot(key, BootOutcome.READY, seconds)
                 self._observations.add(key, state=State.READY, boot_seconds=seconds)
                 self._loads.ready(key)
                 self._settle(key)
@@ -285,6 +294,7 @@ class Fleet:
                 self._logs.reported(key, line)
             case "failed":
                 self._print(key, f"failed: {line['message']}", "red")
+                self._count_boot(key, BootOutcome.FAILED)
                 self._failures[key] = str(line["message"])
                 self._observations.add(key, state=State.FAILED, reason=self._failures[key])
                 self._settle(key)
@@ -306,11 +316,13 @@ class Fleet:
         crashed_call = self._crashed_call(key, reason)
         self._clean_up(key)
         if requested:
+            self._booting.pop(key, None)
             self._print(key, "stopped", "dim")
             self._restarts.pop(key, None)
             self._observations.add(key, state=State.STOPPED, reason=None)
         else:
             self._print(key, f"{reason}; started again in {retry_in:.1f} s", "red")
+            self._count_boot(key, BootOutcome.ENDED)
             self._restarts[key] += 1
             seen: Observation = {
                 "pid": None,
@@ -324,6 +336,18 @@ class Fleet:
                 seen["crashed_call"] = crashed_call
             seen.update(self._state_until_restart(key, reason, retry_in))
             self._observations.add(key, **seen)
+
+    def _boot_cause(self, key: str) -> BootCause:
+        failed = self._restarts[key] or key in self._failures
+        return BootCause.RESTART if failed else BootCause.START
+
+    def _count_boot(self, key: str, outcome: BootOutcome, seconds: float | None = None) -> None:
+        """Count the end of a boot, unless it has ended before."""
+        cause, server = self._booting.pop(key, None), self._servers.get(key)
+        if cause is not None and server is not None:
+            self._boots.count(server.model, server.version, cause, outcome)
+            if seconds is not None:
+                self._boots.observe(server.model, server.version, seconds)
 
     def _crashed_call(self, key: str, reason: str) -> str | None:
         """Return the id of the call whose run has ended the process; None: no run has."""
@@ -354,6 +378,7 @@ class Fleet:
         self._logs.forget(key)
         self._desired.discard(key)
         self._settled.discard(key)
+        self._booting.pop(key, None)
 
     def _on_successor(self, key: str, child: ChildProcess, reported: Sequence[StatusLine]) -> None:
         """Write the address of a successor in one step, so that gateways never see none."""
@@ -361,6 +386,8 @@ class Fleet:
             self.spawned(key, child)
         fields = {name: value for line in reported for name, value in line.items()}
         seconds = float(fields["boot_seconds"])
+        self._booting[key] = BootCause.RELOAD
+        self._count_boot(key, BootOutcome.READY, seconds)
         self._print(key, f"replaced by process {child.pid} after {seconds:.2f} s", "green")
         self._observations.add(
             key,
@@ -415,6 +442,8 @@ class Fleet:
         try:
             return await self._fetcher.fetch(server.model, server.version, on_wait=waits)
         except OSError as error:
+            self._booting[key] = self._boot_cause(key)
+            self._count_boot(key, BootOutcome.NOT_FETCHED)
             self._failures[key] = str(error.strerror)
             self._settle(key)
             raise

@@ -17,6 +17,7 @@ from gateway.fleet.placement import Placement
 from gateway.fleet.processes import ProcessAnnouncer, ProcessStore
 from gateway.fleet.scaling import Scaling
 from gateway.fleet.service_process import SeenProcess
+from gateway.fleet.supervisor_metrics import BootMetrics
 from gateway.settings import Settings
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.database import Database
@@ -60,9 +61,19 @@ class FleetRunner:
     """Creates what a first start creates, then runs the inference servers of the database."""
 
     def __init__(
-        self, launched: Launch, printer: StatusPrinter, spawner: ServerSpawner, *, demo: bool
+        self,
+        launched: Launch,
+        printer: StatusPrinter,
+        spawner: ServerSpawner,
+        boots: BootMetrics,
+        count_exit: Callable[[str], None],
+        *,
+        demo: bool,
     ) -> None:
-        """Read the settings; raise UnusableError if they are invalid."""
+        """Read the settings; raise UnusableError if they are invalid.
+
+        Boots and ends of inference servers are counted by `boots` and `count_exit`.
+        """
         options = launched.options
         self._settings = _settings_of(options)
         _check_servers()
@@ -71,6 +82,8 @@ class FleetRunner:
         self._launched = launched
         self._printer = printer
         self._spawner = spawner
+        self._boots = boots
+        self._count_exit = count_exit
         self._demo = demo
         self._fleet: Fleet | None = None
         self._lease: SupervisorLease | None = None
@@ -222,6 +235,8 @@ class FleetRunner:
             sockets=self._launched.folder.sockets,
             spawner=self._spawner,
             printer=self._printer,
+            boots=self._boots,
+            count_exit=self._count_exit,
             first_socket=passed.socket_numbers if passed else 1,
         )
         if passed is not None:

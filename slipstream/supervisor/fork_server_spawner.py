@@ -6,7 +6,7 @@ import asyncio
 import ctypes
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from slipstream.status_printer import StatusPrinter
@@ -38,9 +38,17 @@ class ForkServerSpawner:
     """A ServerSpawner. `run` restarts the fork server when it ends."""
 
     def __init__(
-        self, lifeline: Lifeline, printer: StatusPrinter, *, running: ForkServer | None
+        self,
+        lifeline: Lifeline,
+        printer: StatusPrinter,
+        *,
+        running: ForkServer | None,
+        count_exit: Callable[[str], None],
     ) -> None:
-        """Use the fork server `running`; None if the system supports none."""
+        """Use the fork server `running`; None if the system supports none.
+
+        Its ends are counted as ProcessManager does.
+        """
         self._lifeline = lifeline
         self._printer = printer
         self._newest = running
@@ -49,7 +57,7 @@ class ForkServerSpawner:
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
         children = {_KEY: running.child} if running else {}
-        self._manager = ProcessManager(self._start, self, running=children)
+        self._manager = ProcessManager(self._start, self, running=children, count_exit=count_exit)
         self._manager.set_desired(dict.fromkeys(children, 1))
 
     async def run(self) -> None:

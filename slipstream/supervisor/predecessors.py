@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.handover import PassedProcess
@@ -21,12 +21,19 @@ class Predecessors:
         printer: StatusPrinter,
         *,
         unresponsive_seconds: float,
+        count_exit: Callable[[str], None],
     ) -> None:
-        """Take over the processes. Call it on the event loop."""
+        """Take over the processes. Call it on the event loop.
+
+        Their ends are counted as ProcessManager does.
+        """
         self._printer = printer
         self._passed = {f"{process.key} (old)": process for process in passed}
         self._manager = ProcessManager(
-            self._refuse, self, unresponsive_seconds=unresponsive_seconds
+            self._refuse,
+            self,
+            count_exit=count_exit,
+            unresponsive_seconds=unresponsive_seconds,
         )
         for key, process in self._passed.items():
             child = ChildProcess(

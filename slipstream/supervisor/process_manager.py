@@ -87,6 +87,7 @@ class ProcessManager:
         running: Mapping[str, ChildProcess] | None = None,
         on_idle: Callable[[str], None] | None = None,
         describe: Callable[[str], Mapping[str, object]] = lambda key: {"name": key},
+        count_exit: Callable[[str], None] = lambda _: None,
         unresponsive_seconds: float = UNRESPONSIVE_SECONDS,
     ) -> None:
         """Start processes with `spawn`, and report to `listener`.
@@ -97,12 +98,14 @@ class ProcessManager:
             running: processes that run already; their generation is 1.
             on_idle: called instead of `exited` when one ends with ExitStatus.IDLE.
             describe: what log lines say of the process of a key.
+            count_exit: told why each process has ended, in one word, see `SupervisorMetrics`.
             unresponsive_seconds: silence after which a process is killed.
         """
         self._spawn = spawn
         self._listener = listener
         self._on_idle_exit = on_idle
         self._describe = describe
+        self._count_exit = count_exit
         self._desired: dict[str, int] = {}
         self._states: dict[str, ProcessState] = {}
         self._children: dict[str, ChildProcess] = {}
@@ -113,8 +116,8 @@ class ProcessManager:
         self._pipes: dict[str, StatusReader] = {}
         self._detaching = False
         self._statuses: dict[str, ProcessStatus] = {}
-        self._end_reasons: dict[str, str] = {}
-        """Why processes end, where their exit status does not say it."""
+        self._end_reasons: dict[str, tuple[str, str]] = {}
+        """Why processes end, in one word and as text, where their exit status does not say it."""
         self._changed = asyncio.Event()
         self._closed = False
         self._killed = False
@@ -302,6 +305,7 @@ class ProcessManager:
         except OSError as error:
             del self._monitors[key]
             reason = f"could not be started ({error.strerror})"
+            self._count_exit("not_started")
             self._on_exit(key, "process_not_started", reason, {}, ran_for=0.0)
         else:
             self._attach(key, child)
@@ -343,14 +347,18 @@ class ProcessManager:
             return
         del self._children[key], self._monitors[key]
         self._heartbeats.forget(key)
-        reason = self._end_reasons.pop(key, None) or describe_exit(status)
+        fields = exit_fields(status)
+        by_status = str(fields.get("signal", "exited")), describe_exit(status)
+        in_a_word, reason = self._end_reasons.pop(key, by_status)
         requested = self._states[key].stopping or self._closed
-        fields = {"pid": child.pid, **exit_fields(status)}
+        fields = {"pid": child.pid, **fields}
         if self._on_idle_exit and status == ServerExitStatus.IDLE and not requested:
+            self._count_exit("idle")
             log.info("process_exited", **self._describe(key), **fields, reason="idle")
             self._on_idle(key, self._on_idle_exit)
         else:
             ran_for = time.monotonic() - child.started_at
+            self._count_exit("requested" if requested else in_a_word)
             self._on_exit(key, "process_exited", reason, fields, ran_for=ran_for)
 
     async def _end_replaced(
@@ -378,7 +386,7 @@ class ProcessManager:
                 self._set_status(key, State.FAILED, str(line["message"]))
                 self._changed.set()
             case "stuck":
-                self._end_reasons[key] = f"ended itself: {line['message']}"
+                self._end_reasons[key] = "stuck", f"ended itself: {line['message']}"
         self._listener.reported(key, line)
 
     def _set_status(self, key: str, state: State, reason: str | None = None) -> None:
@@ -387,7 +395,7 @@ class ProcessManager:
 
     def _on_silence(self, key: str, seconds: float) -> None:
         message = f"no heartbeat for {seconds:.1f} s"
-        self._end_reasons[key] = f"was killed: {message}"
+        self._end_reasons[key] = "unresponsive", f"was killed: {message}"
         pid = self._children[key].pid
         log.error("process_unresponsive", **self._describe(key), pid=pid, reason=message)
         self._set_status(key, State.UNRESPONSIVE, message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.broker.worker_files import WakeFile
 from gateway.errors import StorageError
 from gateway.fleet.service_process import ProcessKind, SeenProcess, http_address
+from gateway.fleet.supervisor_metrics import BootMetrics, SupervisorMetrics
 from slipstream.settings import log_level
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.fork_server_spawner import ForkServerSpawner
@@ -33,7 +35,9 @@ from slipstream.supervisor.signals import run_until_stopped
 from slipstream.supervisor.spawner import ServerSpawner
 from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
 from telemetry import garbage_collection, logs
+from telemetry.instruments import MAX_SERIES, Registry
 from telemetry.logs import logger
+from telemetry.snapshots import SharedRegistry
 
 if TYPE_CHECKING:  # takes a second or two to import, while the loop runs
     from slipstream.supervisor.fleet_runner import FleetRunner
@@ -81,10 +85,16 @@ class Supervisor:
         self._fleet_runner: FleetRunner | None = None
         self._serving = asyncio.Event()
         self._files = ReloadFiles(launched.folder.path / "run")
+        registry = Registry(max_series=MAX_SERIES)
+        self._metrics = SupervisorMetrics(registry)
+        self._boots = BootMetrics(registry)
+        folder = launched.folder.path / "run" / "metrics"
+        self._shared = SharedRegistry(registry, folder, f"supervisor-{os.getpid()}")
 
     async def run(self) -> None:
         """Serve until the first signal, drain until done or until the second."""
         launched = self._launched
+        self._shared.start()
         unresponsive_seconds = launched.options.unresponsive_seconds
         before = launched.predecessor
         self._gateway_monitor = GatewayMonitor(
@@ -94,12 +104,21 @@ class Supervisor:
             self._spawn_gateway,
             self._gateway_monitor,
             running=launched.gateways,
+            count_exit=self._metrics.exit_counter("gateway"),
             unresponsive_seconds=unresponsive_seconds,
         )
         self._gateways.set_desired(dict.fromkeys(launched.gateways, 1))
         self._old_gateways, self._old_workers = (
-            Predecessors(passed, self._printer, unresponsive_seconds=unresponsive_seconds)
-            for passed in ((before.gateways, before.workers) if before else ((), ()))
+            Predecessors(
+                passed,
+                self._printer,
+                unresponsive_seconds=unresponsive_seconds,
+                count_exit=self._metrics.exit_counter(kind),
+            )
+            for kind, passed in (
+                ("gateway", before.gateways if before else ()),
+                ("worker", before.workers if before else ()),
+            )
         )
         self._workers = self._worker_manager()
         self._spawner = self._server_spawner()
@@ -114,7 +133,10 @@ class Supervisor:
             self._follow_reloads(),
             self._keep_log_small(),
         )
-        await run_until_stopped(work, launched.signals, drain=self._drain, kill=self._kill)
+        try:
+            await run_until_stopped(work, launched.signals, drain=self._drain, kill=self._kill)
+        finally:
+            await self._shared.close()
 
     async def _spawn_gateway(self, name: str) -> ChildProcess:
         """Start a gateway. While another one answers, it takes no connections before it can."""
@@ -125,7 +147,12 @@ class Supervisor:
         launched, options = self._launched, self._launched.options
         servers_per_process = options.models_per_process
         if servers_per_process == 1:
-            return ForkServerSpawner(launched.lifeline, self._printer, running=launched.fork_server)
+            return ForkServerSpawner(
+                launched.lifeline,
+                self._printer,
+                running=launched.fork_server,
+                count_exit=self._metrics.exit_counter("fork_server"),
+            )
         return SharedProcessPool(
             launched.lifeline,
             self._printer,
@@ -144,6 +171,7 @@ class Supervisor:
             self._printer,
             concurrency=launched.options.worker_concurrency,
             wake_file=WakeFile(launched.folder.path / "run"),
+            metrics=self._metrics,
             idle_seconds=launched.options.worker_idle_seconds,
             unresponsive_seconds=launched.options.unresponsive_seconds,
         )
@@ -155,7 +183,14 @@ class Supervisor:
     async def _serve(self) -> None:
         kind = await asyncio.to_thread(_import)
         garbage_collection.resume()
-        self._fleet_runner = kind(self._launched, self._printer, self._spawner, demo=self._demo)
+        self._fleet_runner = kind(
+            self._launched,
+            self._printer,
+            self._spawner,
+            self._boots,
+            self._metrics.exit_counter("inference_server"),
+            demo=self._demo,
+        )
         self._serving.set()
         while True:
             try:
@@ -243,6 +278,8 @@ class Supervisor:
             *_passed({key: child for key, (child, _) in (await self._gateways.detach()).items()}),
         ]
         workers = [*await self._old_workers.detach(), *_passed(await self._workers.detach())]
+        with suppress(OSError):
+            await asyncio.to_thread(self._shared.publish)  # its successor goes on from there
         successor.exec(
             Handover(
                 reload_id=request.id,

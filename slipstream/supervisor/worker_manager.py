@@ -19,6 +19,7 @@ from gateway.broker.broker import Queue
 from gateway.broker.worker_files import WakeFile
 from gateway.fleet.service_process import ProcessKind, SeenProcess
 from gateway.fleet.states import State
+from gateway.fleet.supervisor_metrics import SupervisorMetrics
 from gateway.worker.plan import QueueWorkerPlan, plan_queue_workers
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.process import ChildProcess
@@ -46,10 +47,6 @@ class WorkerState:
     """Why the worker is not ready; empty: it takes runs, or will when one comes."""
     busy: int
     """Runs that it executes."""
-    taken: int
-    """Runs that it has taken so far."""
-    restarts: int
-    """Processes that have ended without having been told to."""
 
 
 class WorkerManager:
@@ -63,6 +60,7 @@ class WorkerManager:
         concurrency: int,
         queues: Collection[Queue] = tuple(Queue),
         wake_file: WakeFile,
+        metrics: SupervisorMetrics,
         idle_seconds: float | None = None,
         unresponsive_seconds: float = UNRESPONSIVE_SECONDS,
     ) -> None:
@@ -77,10 +75,12 @@ class WorkerManager:
         self._queues = queues
         self._wake_file = wake_file
         self._idle_seconds = idle_seconds
+        self._metrics = metrics
         self._manager = ProcessManager(
             self._spawn,
             self,
             describe=lambda key: {"name": self._title(key)},
+            count_exit=metrics.exit_counter("worker"),
             unresponsive_seconds=unresponsive_seconds,
         )
         self._plans: dict[str, QueueWorkerPlan] = {}
@@ -93,9 +93,6 @@ class WorkerManager:
         self._draining = False
         self._busy: dict[str, int] = {}
         self._totals: dict[str, int] = {}
-        self._ended_total = 0
-        """Runs that were taken by processes which have ended."""
-        self._restarts = 0
         self._active_at = time.monotonic()
         self._touched_at = 0
         self._asleep = False
@@ -122,8 +119,6 @@ class WorkerManager:
         return WorkerState(
             reasons=["stopping", *reasons] if self._draining else reasons,
             busy=sum(self._busy.values()),
-            taken=self._ended_total + sum(self._totals.values()),
-            restarts=self._restarts,
         )
 
     def processes(self) -> list[SeenProcess]:
@@ -173,11 +168,11 @@ class WorkerManager:
         """A queue worker has ended."""
         self._ready.discard(key)
         self._busy.pop(key, None)
-        self._ended_total += self._totals.pop(key, 0)
-        self._restarts += not requested
+        self._totals.pop(key, None)
         if requested:
             self._print(key, "stopped", "dim")
         else:
+            self._metrics.worker_restarts.add()
             self._print(key, f"{reason}; started again in {retry_in:.1f} s", "red")
 
     def removed(self, key: str) -> None:
@@ -233,6 +228,7 @@ class WorkerManager:
         now = time.monotonic()
         if busy or self._totals.get(key) != total or not self._all_ready():
             self._active_at = now
+        self._metrics.runs_taken.add(total - self._totals.get(key, 0))
         self._busy[key], self._totals[key] = busy, total
         if self._idle_seconds is not None and now - self._active_at >= self._idle_seconds:
             self._sleep(self._idle_seconds)

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from gateway.deployments.metrics_cleanup import MetricsCleanup
+from gateway.execution.run_instruments import RunInstruments
+from gateway.fleet.supervisor_metrics import SupervisorMetrics
+from gateway.metrics import DEPLOYMENT_LABEL
+from gateway.storage.change_feed import ChangeFeed
+from gateway.storage.database import Database
 from slipstream.supervisor.worker_manager import WorkerManager
-from telemetry.instruments import Registry
+from telemetry.exposition import ExpositionFormat
+from telemetry.instruments import MAX_SERIES, Registry, render
+from telemetry.snapshots import SharedRegistry
 
 
 def readiness_of(manager: WorkerManager) -> dict[str, object]:
@@ -13,7 +24,7 @@ def readiness_of(manager: WorkerManager) -> dict[str, object]:
 
 
 class WorkerInstruments:
-    """The instruments of a worker."""
+    """The instruments of a worker and, by the same names, of its queue workers' children."""
 
     def __init__(self, registry: Registry) -> None:
         self.ready = registry.gauge("worker_ready", "1 if the worker takes runs.").child()
@@ -21,26 +32,58 @@ class WorkerInstruments:
             "worker_concurrency", "Runs that the worker can execute at a time."
         ).child()
         self.busy = registry.gauge("worker_busy", "Runs that the worker executes.").child()
-        self.taken = registry.counter("worker_runs_total", "Runs that were taken.").child()
-        self.restarts = registry.counter(
-            "worker_restarts_total", "Queue workers that ended without having been told to."
-        ).child()
+        self.supervisor = SupervisorMetrics(registry)
+        RunInstruments(registry)  # what the children measure is added to these
 
 
 class WorkerMetrics:
     """The metrics of a worker; they name no user."""
 
-    def __init__(self, manager: WorkerManager) -> None:
-        self._manager = manager
-        self._registry = Registry()
+    def __init__(self, folder: Path) -> None:
+        """Share the folder with the children of the queue workers."""
+        self._registry = Registry(max_series=MAX_SERIES)
         self._instruments = WorkerInstruments(self._registry)
+        self._shared = SharedRegistry(self._registry, folder, f"worker-{os.getpid()}")
+        self._cleanup: MetricsCleanup | None = None
+        self._feed: ChangeFeed | None = None
+        self._manager: WorkerManager | None = None
 
-    def render(self) -> bytes:
-        """Return the text format of Prometheus."""
-        state, instruments = self._manager.state(), self._instruments
-        instruments.ready.value = float(not state.reasons)
-        instruments.concurrency.value = self._manager.concurrency
-        instruments.busy.value = state.busy
-        instruments.taken.value = state.taken
-        instruments.restarts.value = state.restarts
-        return self._registry.render()
+    @property
+    def supervisor(self) -> SupervisorMetrics:
+        """What the manager of the queue workers counts."""
+        return self._instruments.supervisor
+
+    def share(self) -> None:
+        """Publish what is counted here, for a gateway beside the worker."""
+        self._shared.start()
+
+    def show(self, manager: WorkerManager, db: Database) -> None:
+        """Have `render` show a manager, and no series of deployments that are deleted."""
+        self._manager = manager
+        self._feed = ChangeFeed(db)
+        self._cleanup = MetricsCleanup(
+            db,
+            self._feed,
+            lambda deployment: self._registry.remove_series(DEPLOYMENT_LABEL, deployment),
+            self._shared,
+        )
+        self._feed.start()
+        self._cleanup.start()
+
+    async def stop(self) -> None:
+        """Stop sharing, and following the database."""
+        await self._shared.close()
+        if self._cleanup is not None:
+            await self._cleanup.stop()
+        if self._feed is not None:
+            await self._feed.stop()
+
+    def render(self, form: ExpositionFormat) -> bytes:
+        """Return the metrics in a format."""
+        instruments = self._instruments
+        if self._manager is not None:
+            state = self._manager.state()
+            instruments.ready.value = float(not state.reasons)
+            instruments.concurrency.value = self._manager.concurrency
+            instruments.busy.value = state.busy
+        return render([self._shared], form)

@@ -25,7 +25,10 @@ pytestmark = pytest.mark.skipif(not ForkServer.SUPPORTED, reason="this system ha
 def spawner(*, forks: bool = True) -> ForkServerSpawner:
     lifeline = Lifeline()
     return ForkServerSpawner(
-        lifeline, status_printer(), running=ForkServer.start(lifeline) if forks else None
+        lifeline,
+        status_printer(),
+        running=ForkServer.start(lifeline) if forks else None,
+        count_exit=lambda _: None,
     )
 
 

@@ -16,10 +16,12 @@ import pytest
 from gateway.broker.broker import Queue
 from gateway.broker.worker_files import WakeFile
 from gateway.fleet.states import State
+from gateway.fleet.supervisor_metrics import SupervisorMetrics
 from gateway.worker.plan import QueueWorkerPlan
 from slipstream.commands.up import main
 from slipstream.supervisor.process import ChildProcess, Lifeline
 from slipstream.supervisor.worker_manager import WorkerManager
+from telemetry.instruments import Registry
 from tests.child_processes import children
 from tests.slipstream.cli import Cli
 from tests.slipstream.programs import BUSY, CRASHES, IDLE, STALLS, STEADY
@@ -43,6 +45,7 @@ class Managed:
             concurrency=concurrency,
             queues=[Queue.ASYNC],
             wake_file=WakeFile(run),
+            metrics=SupervisorMetrics(Registry()),
             idle_seconds=0.3,
         )
 

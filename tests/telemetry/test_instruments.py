@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from telemetry.instruments import BATCH_SIZES, CONTENT_TYPE, LATENCY_SECONDS, Registry
+from telemetry.exposition import TEXT
+from telemetry.instruments import BATCH_SIZES, LATENCY_SECONDS, Registry
 
 AMOUNTS = st.floats(0, 1e6)
 VALUES = st.one_of(st.floats(-10, 200), st.sampled_from([*LATENCY_SECONDS, math.inf]))
@@ -78,7 +79,7 @@ def test_a_registry_renders_its_families_in_order_with_their_types() -> None:
         ("c_seconds", "histogram"),
     ]
     assert [(sample.name, sample.value) for sample in families[0].samples] == [("a_total", 1)]
-    assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
+    assert TEXT.content_type.startswith("text/plain; version=0.0.4")
 
 
 def test_a_value_equal_to_a_bound_counts_below_it() -> None:

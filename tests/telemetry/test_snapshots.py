@@ -13,9 +13,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 from prometheus_client.parser import text_string_to_metric_families
 
 from telemetry import snapshots
+from telemetry.exposition import OPEN_METRICS
 from telemetry.instruments import Registry, render
 from telemetry.snapshots import SharedRegistry
 from tests.timing import TIMEOUT_SECONDS
@@ -39,7 +41,7 @@ class ProcessMetrics:
     def __init__(self, folder: Path, name: str) -> None:
         registry = Registry()
         self._calls = registry.counter("calls_total", "Calls.", ("who",))
-        self._waits = registry.histogram("wait_seconds", "Wait.", ("who",), (0.1, 1.0))
+        self.waits = registry.histogram("wait_seconds", "Wait.", ("who",), (0.1, 1.0))
         self.registry = registry
         self.shared = SharedRegistry(registry, folder, name)
 
@@ -49,7 +51,7 @@ class ProcessMetrics:
 
     def wait(self, who: str, seconds: float) -> None:
         """Observe a wait."""
-        self._waits.child(who).observe(seconds)
+        self.waits.child(who).observe(seconds)
 
     def scraped(self) -> dict[tuple[str, ...], float]:
         """Return the samples of a scrape of this process."""
@@ -119,12 +121,63 @@ def test_a_scrape_sums_all_processes_including_dead_ones(tmp_path: Path) -> None
     assert metrics.scraped() == alive | {("calls_total", "c"): 7}
 
 
-def test_a_process_ignores_an_older_snapshot_with_its_name(tmp_path: Path) -> None:
+def test_a_process_goes_on_from_an_older_snapshot_with_its_name(tmp_path: Path) -> None:
     old = ProcessMetrics(tmp_path, "gateway-1")
     old.call("a", 5)
     old.shared.publish()
     assert ProcessMetrics(tmp_path, "gateway-2").scraped() == {("calls_total", "a"): 5}
-    assert ProcessMetrics(tmp_path, "gateway-1").scraped() == {}
+    new = ProcessMetrics(tmp_path, "gateway-1")
+    new.call("a", 1)
+    assert new.scraped() == {("calls_total", "a"): 6}
+
+
+@pytest.mark.processes
+def test_snapshots_of_ended_processes_become_one(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    ended = [f"worker-{gone.pid}", f"gateway-{gone.pid}"]
+    for name in ended:
+        metrics = ProcessMetrics(tmp_path, name)
+        metrics.call("a", 5)
+        metrics.call(name, 1)  # it has the process's own name
+        metrics.call("deleted", 1)
+        metrics.wait("a", 0.5)
+        metrics.shared.publish()
+    mine = ProcessMetrics(tmp_path, f"gateway-{os.getpid()}")
+    mine.call("a", 1)
+    mine.shared.publish()
+    mine.registry.remove_series("who", "deleted")
+    mine.shared.fold()
+    assert len(list(tmp_path.iterdir())) == 3, "they have published just now"
+    for name in ended:
+        os.utime(tmp_path / f"{name}.json", (0, 0))
+    before = mine.scraped()
+    assert before["calls_total", "a"] == 11
+    assert ("calls_total", ended[0]) not in before
+    mine.shared.fold()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "ended.json",
+        f"gateway-{os.getpid()}.json",
+    }
+    assert mine.scraped() == before
+    reader = ProcessMetrics(tmp_path, "reader-1")
+    assert reader.scraped() == before, "what was deleted is not in the file"
+
+
+def test_exemplars_are_shown_in_open_metrics_by_the_latest(tmp_path: Path) -> None:
+    first, second = (ProcessMetrics(tmp_path, name) for name in ("gateway-1", "gateway-2"))
+    for number, metrics in enumerate((first, second)):
+        metrics.wait("a", 0.5)
+        metrics.waits.child("a").exemplify(0.5, f"{number:032x}")
+        metrics.shared.publish()
+    for scraped in (first, second):
+        text = render([scraped.shared], OPEN_METRICS).decode()
+        (family,) = [each for each in parse(text) if each.name == "wait_seconds"]
+        shown = [each for each in family.samples if each.exemplar]
+        assert [(each.labels["le"], each.value) for each in shown] == [("1.0", 2)]
+        assert shown[0].exemplar.labels == {"trace_id": f"{1:032x}"}
+        assert shown[0].exemplar.value == 0.5
+    assert "trace_id" not in render([first.shared]).decode()
 
 
 async def test_publishing_goes_on_after_a_failure(

@@ -32,7 +32,7 @@ def note(event: str, run_id: str = "-") -> None:
 class Executor:
     """`hold-…` runs until the file `release` is there; `burn-…` never gives the loop back."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, _metrics: Path) -> None:
         self._settings = settings
 
     async def start(self) -> None:
