@@ -73,10 +73,15 @@ def page() -> str:
     return "".join(
         [
             HEAD,
-            section("Gateways", "Summed over the gateway processes of the machine.", gateway),
+            section(
+                "Gateways",
+                "Summed over the gateway processes of the machine, its supervisor and its queue "
+                "workers.",
+                gateway,
+            ),
             section(
                 "Workers",
-                "Of `slipstream worker --metrics HOST:PORT`.",
+                "Of `slipstream worker --metrics HOST:PORT` and its queue workers, summed.",
                 worker.collect(),
             ),
             section("Inference servers", "Of each process, at its address.", server.collect()),

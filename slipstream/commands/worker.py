@@ -26,6 +26,7 @@ from slipstream.installation import find_installation
 from slipstream.settings import PREFIX, WorkerOptions, worker_environment
 from slipstream.status_printer import StatusPrinter
 from slipstream.supervisor.process import ChildProcess, Lifeline
+from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.signals import StopSignals, run_until_stopped
 from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
 from slipstream.supervisor.worker_metrics import WorkerMetrics, readiness_of
@@ -34,6 +35,7 @@ from telemetry import garbage_collection, logs
 from telemetry.http_endpoint import HttpEndpoint
 from telemetry.options import TcpAddress, read
 from transport import TlsError
+from transport.bearer_tokens import BearerTokens, TokenFileError
 
 _DESCRIPTION = """\
 Run a worker alone: it executes flows of type api, N at a time.
@@ -55,6 +57,8 @@ The first SIGTERM or Ctrl-C takes no more runs and lets the current ones finish,
 SLIPSTREAM_DRAIN_SECONDS (10); runs that take longer are handed back. A second one stops at once.
 """
 _MARGIN_SECONDS = 2.0
+
+log = logs.logger("slipstream.commands.worker")
 
 
 def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
@@ -125,10 +129,12 @@ async def _run(
         await manager.drain(grace)
 
     address: str | None = None
+    tokens = _tokens(settings)
+    work = [manager.run()]
     if metrics is not None:
         endpoint = HttpEndpoint(measured.render, lambda: readiness_of(manager))
         try:
-            bound = await endpoint.listen(metrics)
+            bound = await endpoint.listen(metrics, accepts=tokens.accepts if tokens else None)
         except OSError as error:
             message = f"--metrics: cannot listen on {metrics}: {error.strerror or error}"
             raise UnusableError(message) from error
@@ -139,17 +145,34 @@ async def _run(
     measured.share()
     if metrics is not None:
         measured.show(manager, db)
+        if tokens is not None:
+            work.append(tokens.reload_on_change(_log_reload))
     manager.start(delivers_on_demand=broker_of(settings).delivers_on_demand)
     announcer = ProcessAnnouncer(
         ProcessStore(db), lambda: [replace(seen, address=address) for seen in manager.processes()]
     )
     announcer.start()
     try:
-        await run_until_stopped(manager.run(), signals, drain=drain, kill=manager.kill)
+        await run_until_stopped(run_together(*work), signals, drain=drain, kill=manager.kill)
     finally:
         await announcer.stop()
         await measured.stop()
         await db.close()
+
+
+def _tokens(settings: Settings) -> BearerTokens | None:
+    """Return the tokens that `/metrics` asks for, as that of gateways; None: it asks for none."""
+    try:
+        return BearerTokens(file) if (file := settings.metrics_token_file) else None
+    except TokenFileError as error:
+        raise UnusableError(f"SLIPSTREAM_METRICS_TOKEN_FILE: {error}") from None
+
+
+def _log_reload(error: str) -> None:
+    if error:
+        log.error("metrics_tokens_reload_failed", reason=error)
+    else:
+        log.info("metrics_tokens_reloaded")
 
 
 async def _check_pepper(db: Database, settings: Settings) -> None:

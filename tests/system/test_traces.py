@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.samples import Exemplar
 
 from tests import onnx_models
 from tests.gateway.webhooks.receiver import Receiver
 from tests.slipstream.running import Up
 from tests.system.flow_documents import linear_flow, node, transform_flow
 from tests.system.installation import Installation, chain
-from tests.system.runs import Runs
+from tests.system.runs import Runs, eventually
 from tests.timing import TIMEOUT_SECONDS, pause
 from tests.trace_collector import TraceCollector, collecting
 
@@ -94,6 +96,18 @@ def the(name: str, spans: Sequence[Span], kind: int = Span.SPAN_KIND_INTERNAL) -
     return found
 
 
+def exemplars(installation: Installation, name: str, **labels: str) -> list[Exemplar]:
+    """Return those of a histogram's series with these labels."""
+    accept = {"Accept": "application/openmetrics-text"}
+    text = installation.http.get("/metrics", headers=accept).text
+    return [
+        sample.exemplar
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if family.name == name and sample.exemplar and labels.items() <= sample.labels.items()
+    ]
+
+
 def test_an_async_run_of_a_worker_is_one_trace(
     runs: Runs, collector: TraceCollector, receiver: Receiver
 ) -> None:
@@ -139,6 +153,10 @@ def test_an_async_run_of_a_worker_is_one_trace(
         (message,) = receiver.messages(path)
         assert message.headers["traceparent"] == f"00-{trace_id}-{sender.span_id.hex()}-01"
         assert message.headers["tracestate"] == STATE
+    (exemplar,) = eventually(
+        lambda: exemplars(runs.installation, "run_seconds", deployment=deployment), bool
+    )
+    assert exemplar.labels == {"trace_id": trace_id}
     received = b"".join(collector.bodies)
     assert str(CANARY).encode() not in received
     assert runs.installation.key.encode() not in received
@@ -159,6 +177,10 @@ def test_a_fast_call_and_a_batch_go_down_to_the_inference_server(
     assert below(hop, spans) == sorted([HOP, *SERVED])
     assert below(call, spans) == sorted(["auth", "parse", HOP, HOP, *SERVED, "serialise"])
     assert len(collector.spans()) == len([span for span in collector.spans() if span.trace_state])
+    seconds = (call.end_time_unix_nano - call.start_time_unix_nano) / 1e9
+    (exemplar,) = exemplars(installation, "gateway_request_seconds", deployment=deployment)
+    assert exemplar.labels == {"trace_id": trace_id}
+    assert exemplar.value == pytest.approx(seconds, abs=1e-5)
     batch_id = "9af7651916cd43dd8448eb211c80319c"
     items = {"input_data": [body["input_data"], body["input_data"]]}
     answer = installation.http.post(

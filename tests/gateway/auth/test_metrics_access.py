@@ -11,11 +11,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from gateway.auth.identity import Role
 from gateway.auth.metrics_access import MetricsAccess
 from gateway.auth.proxies import TrustedProxies
 from gateway.execution.lease_owner import lease_owner_name
+from gateway.fleet import scrape_targets
 from gateway.fleet.hosts import HostLease
 from gateway.fleet.service_process import ProcessKind, SeenProcess
 from gateway.fleet.states import State
@@ -211,6 +213,32 @@ async def test_workers_with_metrics_are_named_once(serve: Serve) -> None:
     client = (await served.caller(owner, "manage key")).client
     answer = await client.get("/metrics/targets", headers=REMOTE)
     assert answer.json() == [remote]
+
+
+async def test_targets_are_known_for_a_while_when_the_database_is_away(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = await serve()
+    gateway = SeenProcess(
+        kind=ProcessKind.GATEWAY,
+        name="gateway 1",
+        state=State.READY,
+        address="https://10.0.0.8:8080",
+    )
+    seen = {"a": gateway, "b": replace(gateway, name="gateway 2")}
+    await served.container.processes.write(seen, None)
+    labels = {"gateway_host": socket.gethostname(), "__scheme__": "https"}
+    expected = [{"targets": ["10.0.0.8:8080"], "labels": labels}]
+    client = served.client()
+    asked = {"kind": ["gateway", "worker"]}
+    assert (await client.get("/metrics/targets", params=asked)).json() == expected
+    async with served.db.write() as session:
+        await session.execute(sa.text("ALTER TABLE service_processes RENAME TO away"))
+    assert (await client.get("/metrics/targets", params=asked)).json() == expected
+    assert (await client.get("/metrics/targets")).json() == []
+    monkeypatch.setattr(scrape_targets, "_MAX_AGE_SECONDS", 0.0)
+    assert (await client.get("/metrics/targets")).is_server_error
+    assert (await client.get("/metrics/targets?kind=host")).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,17 @@ def test_failed_runs_of_workers_are_in_the_metrics_by_code(runs: Runs) -> None:
         assert f"{name}_count{{{labels}}} 1.0" in text
 
 
-def test_nodes_of_runs_in_a_gateway_are_measured_by_type(runs: Runs) -> None:
-    deployment = runs.deploy(division_flow(), "sync", "server")
-    assert runs.call(deployment, {"x": 2}).is_success
-    line = f'run_node_seconds_count{{deployment="{deployment}",node_type="api_input"}} 1.0'
-    eventually(lambda: runs.http.get("/metrics").text, lambda text: line in text)
+def test_nodes_are_measured_by_type_in_gateways_and_in_workers(runs: Runs) -> None:
+    for executed_by in ("server", "api"):
+        deployment = runs.deploy(division_flow(), "sync", executed_by)
+        assert runs.call(deployment, {"x": 2}).is_success
+        line = f'run_node_seconds_count{{deployment="{deployment}",node_type="api_input"}} 1.0'
+        text = eventually(lambda: runs.http.get("/metrics").text, lambda text: line in text)  # noqa: B023
+    assert 'child_requests_waiting{program="evaluator"}' in text
+    eventually(
+        lambda: runs.http.get("/metrics").text,
+        lambda text: "\nworker_runs_total 0.0" not in text and "\nworker_runs_total " in text,
+    )
 
 
 def test_the_heartbeats_of_workers_are_measured(runs: Runs) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
+from tests import onnx_models
 from tests.system.installation import Installation, chain
 from tests.timing import TIMEOUT_SECONDS
 
@@ -122,6 +126,48 @@ def labels_of(text: str) -> set[str]:
         for item in family.samples
         for label in item.labels
     }
+
+
+def test_boots_and_ends_of_an_inference_server_are_counted_until_it_is_deleted(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.add_model("counted", onnx_models.mlp(tmp_path / "counted.onnx"))
+    server = installation.serve("counted")
+    boots = {"model": "counted", "version": "1", "outcome": "ready"}
+    ends = {"process": "inference_server", "reason": "SIGKILL"}
+    name = "inference_server_boots_total"
+    text = until_scraped(installation, lambda text: sample(text, name, **boots, cause="start") == 1)
+    killed = sample(text, "process_exits_total", **ends)
+    psutil.Process(server["processes"][0]["pid"]).kill()
+    text = until_scraped(
+        installation, lambda text: sample(text, name, **boots, cause="restart") == 1
+    )
+    assert sample(text, "process_exits_total", **ends) == killed + 1
+    duration = "inference_server_boot_duration_seconds_count"
+    assert sample(text, duration, model="counted", version="1") == 2
+    assert installation.http.delete(f"/node/inference-servers/{server['id']}/").is_success
+    until_scraped(installation, lambda text: 'model="counted"' not in text)
+
+
+def test_open_metrics_are_complete(installation: Installation) -> None:
+    (iris,) = [
+        target["targets"][0]
+        for target in installation.http.get("/metrics/targets").json()
+        if "iris" in target["labels"].values()
+    ]
+    for url in (installation.up.url, f"http://{iris}"):
+        plain = httpx.get(f"{url}/metrics")
+        assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
+        accept = {"Accept": "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.3"}
+        answer = httpx.get(f"{url}/metrics", headers=accept)
+        assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1")
+        assert answer.text.endswith("\n# EOF\n")
+        families = {each.name: each.type for each in open_metrics(answer.text)}
+        expected = {
+            each.name.removesuffix("_total") if each.type == "counter" else each.name: each.type
+            for each in text_string_to_metric_families(plain.text)
+        }
+        assert families == expected
 
 
 @pytest.mark.services

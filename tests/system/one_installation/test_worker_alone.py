@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,25 +19,30 @@ from tests.system.one_installation.test_metrics import sample
 from tests.timing import TIMEOUT_SECONDS
 
 SILENCE_SECONDS = "2"
+TOKEN = "t" * 32
 
 
 class Worker:
     """A worker beside an installation that has none."""
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, state: Path, **variables: str) -> None:
         self.port = free_port()
         self.command = [sys.executable, "-m", "slipstream", "worker", "--concurrency", "2"]
-        self.command += ["--state", str(installation.up.state)]
+        self.command += ["--state", str(state)]
         self.command += ["--metrics", f"127.0.0.1:{self.port}"]
         self.process = subprocess.Popen(
             self.command,
             stdout=subprocess.DEVNULL,
-            env={**environment(), "SLIPSTREAM_UNRESPONSIVE_SECONDS": SILENCE_SECONDS},
+            env={
+                **environment(),
+                "SLIPSTREAM_UNRESPONSIVE_SECONDS": SILENCE_SECONDS,
+                **variables,
+            },
         )
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str, **headers: str) -> httpx.Response:
         """Ask it."""
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}")
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers=headers)
 
     def until(self, condition: Callable[[httpx.Response], bool]) -> httpx.Response:
         """Wait until `/readyz` fulfils a condition."""
@@ -51,15 +57,15 @@ class Worker:
             assert time.monotonic() < deadline, answer.text
             time.sleep(0.02)
 
-    def count(self, name: str) -> float:
+    def count(self, name: str, **labels: str) -> float:
         """Return a metric."""
-        return sample(self.get("/metrics").text, name)
+        return sample(self.get("/metrics").text, name, **labels)
 
 
 @pytest.fixture(scope="module")
 def worker(installation: Installation) -> Iterator[Worker]:
     """A worker for all tests of this file; the last one stops it."""
-    started = Worker(installation)
+    started = Worker(installation.up.state)
     yield started
     started.process.terminate()
     assert started.process.wait(TIMEOUT_SECONDS) == 0
@@ -77,7 +83,15 @@ def test_a_worker_alone_has_probes_and_metrics(installation: Installation, worke
     answer = installation.trigger(deployment, json={"input_data": {"x": [[1, 2, 3, 4]]}})
     assert answer.status_code == 200, answer.text
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    while worker.count("worker_runs_total") != 1:
+    nodes = {"deployment": deployment, "node_type": "inference"}
+    for name, labels in (("worker_runs_total", {}), ("run_node_seconds_count", nodes)):
+        while worker.count(name, **labels) != 1:
+            assert time.monotonic() < deadline, name
+            time.sleep(0.1)
+        at_the_gateway = httpx.get(f"{installation.up.url}/metrics").text
+        assert sample(at_the_gateway, name, **labels) == 0, "it has a /metrics of its own"
+    installation.http.delete(f"/node/deployments/{deployment}/")
+    while worker.count("run_node_seconds_count", **nodes):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -92,6 +106,17 @@ def test_a_worker_with_a_stopped_process_is_not_ready_until_it_is_replaced(worke
     worker.until(lambda answer: answer.status_code == 200)
     assert not stopped.is_running()
     assert worker.count("worker_restarts_total") >= 1
+
+
+def test_a_worker_with_tokens_asks_for_one(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{TOKEN}\n")
+    worker = Worker(tmp_path / "state", SLIPSTREAM_METRICS_TOKEN_FILE=str(tokens))
+    worker.until(lambda answer: answer.status_code == 503)  # it needs no database
+    assert worker.get("/metrics").status_code == 401
+    assert worker.get("/metrics", Authorization=f"Bearer {TOKEN}").is_success
+    worker.process.kill()
+    worker.process.wait(TIMEOUT_SECONDS)
 
 
 def test_an_address_that_is_taken_is_an_error(worker: Worker) -> None:
