@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Exemplar
 
 from tests import onnx_models
 from tests.gateway.webhooks.receiver import Receiver
+from tests.open_metrics import open_metrics
 from tests.slipstream.running import Up
 from tests.system.flow_documents import linear_flow, node, transform_flow
 from tests.system.installation import Installation, chain
@@ -102,7 +102,7 @@ def exemplars(installation: Installation, name: str, **labels: str) -> list[Exem
     text = installation.http.get("/metrics", headers=accept).text
     return [
         sample.exemplar
-        for family in text_string_to_metric_families(text)
+        for family in open_metrics(text)
         for sample in family.samples
         if family.name == name and sample.exemplar and labels.items() <= sample.labels.items()
     ]

@@ -13,13 +13,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 from prometheus_client.parser import text_string_to_metric_families
 
 from telemetry import snapshots
 from telemetry.exposition import OPEN_METRICS
 from telemetry.instruments import Registry, render
 from telemetry.snapshots import SharedRegistry
+from tests.open_metrics import open_metrics
 from tests.timing import TIMEOUT_SECONDS
 
 SIBLING = """
@@ -172,7 +172,7 @@ def test_exemplars_are_shown_in_open_metrics_by_the_latest(tmp_path: Path) -> No
         metrics.shared.publish()
     for scraped in (first, second):
         text = render([scraped.shared], OPEN_METRICS).decode()
-        (family,) = [each for each in parse(text) if each.name == "wait_seconds"]
+        (family,) = [each for each in open_metrics(text) if each.name == "wait_seconds"]
         shown = [each for each in family.samples if each.exemplar]
         assert [(each.labels["le"], each.value) for each in shown] == [("1.0", 2)]
         assert shown[0].exemplar.labels == {"trace_id": f"{1:032x}"}

@@ -12,11 +12,11 @@ import numpy as np
 import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
 from tests import onnx_models
+from tests.open_metrics import open_metrics
 from tests.system.installation import Installation, chain
 from tests.timing import TIMEOUT_SECONDS
 
@@ -136,12 +136,11 @@ def test_boots_and_ends_of_an_inference_server_are_counted_until_it_is_deleted(
     boots = {"model": "counted", "version": "1", "outcome": "ready"}
     ends = {"process": "inference_server", "reason": "SIGKILL"}
     name = "inference_server_boots_total"
-    text = until_scraped(installation, lambda text: sample(text, name, **boots, cause="start") == 1)
+    started, restarted = ({**boots, "cause": cause} for cause in ("start", "restart"))
+    text = until_scraped(installation, lambda text: sample(text, name, **started) == 1)
     killed = sample(text, "process_exits_total", **ends)
     psutil.Process(server["processes"][0]["pid"]).kill()
-    text = until_scraped(
-        installation, lambda text: sample(text, name, **boots, cause="restart") == 1
-    )
+    text = until_scraped(installation, lambda text: sample(text, name, **restarted) == 1)
     assert sample(text, "process_exits_total", **ends) == killed + 1
     duration = "inference_server_boot_duration_seconds_count"
     assert sample(text, duration, model="counted", version="1") == 2
