@@ -5,26 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from telemetry.instruments import Registry
+from telemetry.instruments import RUN_SECONDS, Registry
 
 _MODEL = ("model", "version")
-_BOOT_BOUNDS = (
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
-    120.0,
-    300.0,
-    600.0,
-    1800.0,
-    3600.0,
-)
-"""Upper bounds of buckets in seconds, from a small model to one that is fetched first."""
+_USUAL_REASONS = ("requested", "exited", "unresponsive", "SIGKILL", "SIGSEGV")
 
 
 class BootCause(StrEnum):
@@ -64,8 +48,13 @@ class BootMetrics:
             "inference_server_boot_duration_seconds",
             "Time of the boots of inference servers that became ready.",
             _MODEL,
-            _BOOT_BOUNDS,
+            RUN_SECONDS,
         )
+
+    def begin(self, model: str, version: int, cause: BootCause) -> None:
+        """Show a boot's series from 0, so that the first one is an increase."""
+        for outcome in BootOutcome:
+            self._boots.child(model, str(version), cause, outcome)
 
     def count(self, model: str, version: int, cause: BootCause, outcome: BootOutcome) -> None:
         """Count a boot that has ended."""
@@ -101,4 +90,6 @@ class SupervisorMetrics:
 
     def exit_counter(self, process: str) -> Callable[[str], None]:
         """Return what counts the end of a process of that kind, by its reason."""
+        for reason in _USUAL_REASONS:  # from 0, so that the first one is an increase
+            self._exits.child(process, reason)
         return lambda reason: self._exits.child(process, reason).add()

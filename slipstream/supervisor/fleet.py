@@ -254,7 +254,7 @@ class Fleet:
     def spawned(self, key: str, child: ChildProcess) -> None:
         """A server is starting."""
         self._print(key, f"process {child.pid}", "dim")
-        self._booting[key] = self._boot_cause(key)
+        self._begin_boot(key)
         self._failures.pop(key, None)
         self._observations.add(
             key,
@@ -337,9 +337,11 @@ class Fleet:
             seen.update(self._state_until_restart(key, reason, retry_in))
             self._observations.add(key, **seen)
 
-    def _boot_cause(self, key: str) -> BootCause:
+    def _begin_boot(self, key: str) -> None:
         failed = self._restarts[key] or key in self._failures
-        return BootCause.RESTART if failed else BootCause.START
+        cause = self._booting[key] = BootCause.RESTART if failed else BootCause.START
+        if server := self._servers.get(key):
+            self._boots.begin(server.model, server.version, cause)
 
     def _count_boot(self, key: str, outcome: BootOutcome, seconds: float | None = None) -> None:
         """Count the end of a boot, unless it has ended before."""
@@ -442,7 +444,7 @@ class Fleet:
         try:
             return await self._fetcher.fetch(server.model, server.version, on_wait=waits)
         except OSError as error:
-            self._booting[key] = self._boot_cause(key)
+            self._begin_boot(key)
             self._count_boot(key, BootOutcome.NOT_FETCHED)
             self._failures[key] = str(error.strerror)
             self._settle(key)

@@ -74,6 +74,12 @@ def test_no_call_fails_while_everything_is_replaced(installation: Installation) 
         load.until(calls + 20)
     assert not outcome.bad
     assert set(outcome.good) == {"fast, connection kept", "fast, new connection", "sync", "gRPC"}
+    # What the supervisor has counted goes on, in a new program with the same process id.
+    boots = 'inference_server_boots_total{cause="%s",model="iris",outcome="ready",version="1"} 1.0'
+    eventually(
+        lambda: installation.http.get("/metrics").text,
+        lambda text: all(boots % cause in text for cause in ("start", "reload")),
+    )
     after = up.children()
     assert not set(before) & set(after)
     assert len(up.gateways()) == len(up.servers()) == len(up.fork_servers()) == 1
