@@ -30,7 +30,7 @@ from gateway.calls.store import CallStore
 from gateway.certificate import Certificate
 from gateway.console.files import ConsoleFiles, console_folder
 from gateway.deployments.deployment_cache import DeploymentCache
-from gateway.deployments.metrics_cleanup import MetricsCleanup
+from gateway.deployments.metrics_cleanup import API_KEYS, DEPLOYMENTS, MetricsCleanup
 from gateway.deployments.rollouts.watch import RolloutWatch
 from gateway.drafts.flow_tests import FlowTester
 from gateway.execution.build import build_execution
@@ -168,9 +168,13 @@ class Container:
         self.metrics_access = MetricsAccess(self.proxies, BearerTokens(tokens) if tokens else None)
 
         self.deployment_cache = DeploymentCache(self.db, self.feed)
-        self.metrics_cleanup = MetricsCleanup(
-            self.db, self.feed, self.metrics.remove_deployment, self.shared
-        )
+        self.metrics_cleanups = [
+            MetricsCleanup(self.db, self.feed, remove, self.shared, of)
+            for of, remove in (
+                (DEPLOYMENTS, self.metrics.remove_deployment),
+                (API_KEYS, self.metrics.remove_key),
+            )
+        ]
         self.tracer = open_tracer(settings, "slipstream-gateway", dropped_spans(registry))
         self.webhook_dispatcher = build_dispatcher(
             settings, self.db, self.services.secret_box, registry=registry, tracer=self.tracer
@@ -318,7 +322,8 @@ class Container:
         self.key_usage.start()
         self.process_metrics.start()
         self.shared.start()
-        self.metrics_cleanup.start()
+        for cleanup in self.metrics_cleanups:
+            cleanup.start()
         self.rollout_watch.start()
         self.host_watch.start()
         self.call_watches.start()
@@ -376,7 +381,8 @@ class Container:
         await self.parser.close()
         await self.waker.stop()
         await self.feed.stop()
-        await self.metrics_cleanup.stop()
+        for cleanup in self.metrics_cleanups:
+            await cleanup.stop()
         await self.rollout_watch.stop()
         await self.host_watch.stop()
         await self.limits.close()

@@ -21,6 +21,8 @@ STAGES = ("auth", "parse", "queue", "infer", "serialise")
 
 DEPLOYMENT_LABEL = "deployment"
 """The label with a deployment's id."""
+KEY_LABEL = "key"
+"""The label with an API key's id."""
 
 _RUN_LABELS = (DEPLOYMENT_LABEL, "mode", "type")
 
@@ -121,7 +123,9 @@ class GatewayMetrics:
             (DEPLOYMENT_LABEL, "stage"),
         )
         self._key_calls = self.registry.counter(
-            "gateway_key_calls_total", "Calls of deployments, by the id of their API key.", ("key",)
+            "gateway_key_calls_total",
+            "Calls of deployments, by the id of their API key.",
+            (KEY_LABEL,),
         )
         self._runs = self.registry.counter(
             "runs_total",
@@ -266,6 +270,10 @@ class GatewayMetrics:
             )
             self._call_metrics[deployment, mode] = found
         return found
+
+    def remove_key(self, key_id: str) -> None:
+        """Remove the series of a deleted API key, for good."""
+        self.registry.remove_series(KEY_LABEL, key_id)
 
     def remove_deployment(self, deployment: str) -> None:
         """Remove the series of a deleted deployment, for good."""

@@ -22,11 +22,13 @@ async def following(settings: Settings) -> AsyncIterator[ServedGateway]:
     """A gateway that hears of changes and removes the metrics of deleted deployments."""
     opened = ServedGateway(settings)
     await opened.open(follows=True)
-    opened.container.metrics_cleanup.start()
+    for cleanup in opened.container.metrics_cleanups:
+        cleanup.start()
     try:
         yield opened
     finally:
-        await opened.container.metrics_cleanup.stop()
+        for cleanup in opened.container.metrics_cleanups:
+            await cleanup.stop()
         await opened.close()
 
 
@@ -63,7 +65,7 @@ async def test_a_deletion_removes_the_series_and_a_late_call_does_not_bring_them
         assert deleted not in (await served.client().get("/metrics")).text
 
 
-async def test_deployments_that_go_with_their_user_leave_no_series(
+async def test_what_goes_with_its_user_leaves_no_series(
     database: Database, settings: Settings
 ) -> None:
     async with following(settings) as served:
@@ -71,11 +73,14 @@ async def test_deployments_that_go_with_their_user_leave_no_series(
         ada = await served.user("ada@example.com")
         client = await served.key_client(ada, Scope.MANAGE)
         made = (await deploy(client, flow_json()))["id"]
+        listed = (await client.get("/node/api-keys/")).json()["items"]
+        key = listed[0]["id"]
         called(served, made)
-        await until_scraped(served, lambda text: made in text)
+        served.container.metrics.count_key_calls(key, 1)
+        await until_scraped(served, lambda text: made in text and key in text)
         administrator = await served.key_client(owner, Scope.MANAGE)
         assert (await administrator.delete(f"/node/users/{ada.id}/")).is_success
-        await until_scraped(served, lambda text: made not in text)
+        await until_scraped(served, lambda text: made not in text and key not in text)
 
 
 @pytest.mark.databases("sqlite", "postgresql")
