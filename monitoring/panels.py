@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, timeseries
-from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement
+from grafana_foundation_sdk.models.common import (
+    GraphThresholdsStyleMode,
+    LegendDisplayMode,
+    LegendPlacement,
+)
+from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboard
 from grafana_foundation_sdk.models.dashboard import (
     DashboardLinkType,
     DataSourceRef,
+    Threshold,
+    ThresholdsMode,
     VariableRefresh,
 )
 
@@ -27,6 +34,8 @@ class Panel:
     description: str
     queries: dict[str, str]
     """PromQL by legend."""
+    thresholds: tuple[float, ...] = ()
+    """Where an alert fires, or what can be used up: dashed lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ class Dashboard:
     variables: tuple[Variable, ...] = ()
 
 
-def built(described: Dashboard) -> dashboard.Dashboard:
+def built(described: Dashboard) -> GrafanaDashboard:
     """Return Grafana's dashboard."""
     builder = (
         dashboard.Dashboard(described.title)
@@ -81,7 +90,11 @@ def built(described: Dashboard) -> dashboard.Dashboard:
         )
     for number, panel in enumerate(described.panels, start=1):
         builder = builder.with_panel(_graph(panel).id(number))
-    return builder
+    made = builder.build()
+    # The builder writes what only variables of intervals have in Grafana's schema.
+    for variable in made.templating.list_val or ():
+        variable.auto = variable.auto_min = variable.auto_count = None
+    return made
 
 
 def _graph(panel: Panel) -> timeseries.Panel:
@@ -107,5 +120,12 @@ def _graph(panel: Panel) -> timeseries.Panel:
     for letter, (legend, query) in zip("ABCDEFGH", panel.queries.items(), strict=False):
         graph = graph.with_target(
             prometheus.Dataquery().expr(query).legend_format(legend).ref_id(letter).range()
+        )
+    if panel.thresholds:
+        steps = [Threshold(None, "transparent"), *(Threshold(at, "red") for at in panel.thresholds)]
+        graph = graph.thresholds(
+            dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
+        ).thresholds_style(
+            common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
         )
     return graph

@@ -14,6 +14,7 @@ import yaml
 from slipstream.__main__ import PROCESSES
 from slipstream.monitoring.files import Monitored, write_files
 from tests.architecture.repository import ROOT
+from tests.services import npm
 from tests.slipstream.cli import invoke
 
 DASHBOARDS = ROOT / "slipstream" / "monitoring" / "dashboards"
@@ -66,6 +67,21 @@ def test_panels_describe_themselves(path: Path) -> None:
         assert panel["description"], panel["title"]
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
         assert all(target["legendFormat"] for target in panel["targets"]), panel["title"]
+
+
+@pytest.mark.services
+def test_dashboards_are_what_the_types_of_grafana_describe(tmp_path: Path) -> None:
+    folder = tmp_path / "grafana"
+    npm.install(Path(__file__).with_name("grafana"), folder)
+    texts = [path.read_text() for path in sorted(DASHBOARDS.iterdir())]
+    (folder / "dashboards.ts").write_text(
+        'import type { OurDashboard } from "./schema";\n'
+        f"export const dashboards: OurDashboard[] = [{','.join(texts)}];\n"
+    )
+    compiled = subprocess.run(
+        ["node_modules/.bin/tsc"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert compiled.returncode == 0, compiled.stdout
 
 
 def test_each_alert_has_a_section_of_the_runbook_and_two_cases() -> None:
