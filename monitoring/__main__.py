@@ -16,8 +16,7 @@ FOLDER = Path(__file__).parents[1] / "slipstream" / "monitoring" / "dashboards"
 def rendered() -> dict[str, str]:
     """Return the JSON of each dashboard by the name of its file."""
     return {
-        f"{dashboard.uid}.json": json.dumps(built(dashboard), cls=JSONEncoder, indent=1)
-        + "\n"
+        f"{dashboard.uid}.json": json.dumps(built(dashboard), cls=JSONEncoder, indent=1) + "\n"
         for dashboard in DASHBOARDS
     }
 

@@ -1,0 +1,1 @@
+"""Reads the dashboards and draws them, filled by a busy installation (`make dashboards`)."""
