@@ -14,7 +14,7 @@ NPM = ./console/npm
 # Compiled code is kept between runs, whatever the environment says: rewriting the assertions of all tests takes seconds.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup setup-dev run console console-check test test-services test-console test-fast test-tools test-long coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots bench bench-scenarios chaos fleet abuse torture format format-check lint types imports protos protos-check errors-doc errors-doc-check metrics-doc metrics-doc-check lock advisories sbom monitoring demo-model clean
+.PHONY: help setup setup-dev run console console-check test test-services test-console test-fast test-tools test-long coverage fuzz check check-static scan-code scan-dependencies vocabulary census screenshots dashboards bench bench-scenarios chaos fleet abuse torture format format-check lint types imports protos protos-check errors-doc errors-doc-check metrics-doc metrics-doc-check lock advisories sbom monitoring demo-model clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -147,6 +147,10 @@ sbom: $(STAMPS)/dev ## Write what the locks pin as CycloneDX bills of materials,
 screenshots: $(STAMPS)/dev $(STAMPS)/console ## Every screen of the console as pictures, into docs/screenshots (ARGS="--only flow --widths 1280")
 	@./.ci/services
 	@$(BIN)/python -m tests.screenshots $(ARGS)
+
+dashboards: $(STAMPS)/bench ## Every dashboard of Grafana as a picture, filled, into docs/screenshots (ARGS="--seconds 60")
+	@./.ci/services
+	@$(BIN)/python -m tests.dashboards $(ARGS)
 
 bench: $(STAMPS)/bench ## Measure side by side, into docs/benchmarks (ARGS="--peers", "--quick", ...)
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -49,6 +49,10 @@ def counted(metric: str, by: str) -> str:
     return f"sum by ({by}) ((increase({metric}[1h]) and {metric} offset 1h) or {metric})"
 
 
+_OF_INPUT = "invalid_input|invalid_tensor|input_rejected"
+"""Codes of runs that fail by what their caller has sent: of a call, these are 4xx."""
+
+
 def failed_share(window: str) -> str:
     """Return the share of failures by deployment: calls answered with 5xx, and async runs.
 
@@ -56,7 +60,8 @@ def failed_share(window: str) -> str:
     `or` joins series, as no call has the labels of a run.
     """
     refused = f'rate(gateway_requests_total{{code=~"5.."}}[{window}])'
-    failed = f'rate(runs_total{{mode="async", status="failed"}}[{window}])'
+    of_runs = f'mode="async", status="failed", code!~"{_OF_INPUT}"'
+    failed = f"rate(runs_total{{{of_runs}}}[{window}])"
     answered = f'rate(gateway_requests_total{{mode!="async"}}[{window}])'
     ended = f'rate(runs_total{{mode="async"}}[{window}])'
     failures = f"sum by (deployment) ({refused} or {failed})"

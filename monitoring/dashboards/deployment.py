@@ -32,9 +32,11 @@ DEPLOYMENT = Dashboard(
         Panel(
             "Where the time goes",
             "s",
-            "Mean time of each phase of a fast call, and of a run: its wait for the start, for an "
-            "inference server to boot (of those that had to), and its execution.",
+            "Mean time of whole calls, of each phase of a fast call, and of a run: its wait for "
+            "the start, for an inference server to boot (if it had to), and its execution. What a "
+            "call takes beyond its parts is spent in the gateway and its database.",
             {
+                "{{mode}} call": mean("gateway_request_seconds", "mode", _OF_DEPLOYMENT),
                 "{{stage}}": mean("gateway_stage_seconds", "stage", _OF_DEPLOYMENT),
                 "run: waits for its start": mean("run_queue_seconds", "mode", _OF_DEPLOYMENT),
                 "run: waits for a boot": mean("run_boot_seconds", "mode", _OF_DEPLOYMENT),

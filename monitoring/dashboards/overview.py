@@ -55,14 +55,16 @@ OVERVIEW = Dashboard(
             "Burn rate by deployment",
             "short",
             "How many times faster than allowed a deployment spends an error budget of its own, "
-            "over 1 hour: calls answered with 5xx, and async runs that failed. The ten highest.",
+            "over 1 hour: calls answered with 5xx, and async runs that failed, but not by their "
+            "input. The ten highest.",
             {"{{name}}": named(f"topk(10, ({failed_share('1h')}) / {_BUDGET})")},
             _PAGES,
         ),
         Panel(
             "Error ratio by deployment",
             "percentunit",
-            "Share of calls answered with 5xx, and of async runs that failed. The ten highest.",
+            "Share of calls answered with 5xx, and of async runs that failed, but not by their "
+            "input. The ten highest.",
             {"{{name}}": named(f"topk(10, {failed_share('$__rate_interval')})")},
         ),
         Panel(
@@ -97,9 +99,9 @@ OVERVIEW = Dashboard(
             },
         ),
         Panel(
-            "Gateways that answer",
+            "Processes that answer",
             "short",
-            "1 for each gateway and inference server that Prometheus reaches, 0 for others.",
+            "1 for gateways, inference servers and workers that Prometheus reaches, 0 for others.",
             {"{{job}} {{instance}}": 'up{job=~"slipstream.*"}'},
         ),
     ),

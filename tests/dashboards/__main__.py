@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             began = time.time()
             print(f"filling the dashboards for {options.seconds} s")  # noqa: T201
             time.sleep(options.seconds)
-            return _draw_all(prometheus, began, traffic.fraud, options.into)
+            return _draw_all(prometheus, began, traffic, options.into)
         finally:
             traffic.stop()
             prometheus.stop(signal.SIGTERM)
@@ -53,16 +53,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             up.stop()
 
 
-def _draw_all(prometheus: Prometheus, began: float, deployment: str, into: Path) -> int:
+def _draw_all(prometheus: Prometheus, began: float, traffic: Traffic, into: Path) -> int:
     until = time.time()
 
     def answer(query: str) -> Sequence[Series]:
         return prometheus.query_range(query, began, until, _STEP_SECONDS)
 
+    # Grafana shows one deployment: a fast one has no nodes, and another one no phases.
+    chosen = {"deployment": f"{traffic.fraud}|{traffic.address}", "model": "fraud"}
+    about = {
+        "slipstream-deployment": "Fraud score (fast) and Address lookup (sync)",
+        "slipstream-model": "fraud",
+    }
     empty = []
     for name, dashboard in dashboards().items():
         path = into / f"monitoring-{name.removeprefix('slipstream-')}.png"
-        empty += draw(dashboard, answer, path, deployment=deployment, model="fraud")
+        empty += draw(dashboard, answer, path, about.get(name, ""), **chosen)
         print(f"{path}: {path.stat().st_size // 1024} KiB")  # noqa: T201
     for panel in empty:
         print(f"no data: {panel}")  # noqa: T201

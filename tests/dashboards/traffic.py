@@ -16,7 +16,7 @@ import httpx
 from tests import onnx_models
 from tests.gateway.webhooks.receiver import Receiver
 from tests.slipstream.running import environment, free_port
-from tests.system.flow_documents import failing_flow, transform_flow, waiting_flow
+from tests.system.flow_documents import callback_flow, transform_flow, waiting_flow
 from tests.system.installation import Installation, Json, chain
 from tests.timing import TIMEOUT_SECONDS
 
@@ -37,10 +37,10 @@ class Traffic:
         self._add_models(folder)
         self.fraud = installation.deploy(chain("fraud"), name="Fraud score")
         self._vision = installation.deploy(chain("vision"), name="Image tags")
-        self._address = self._run("Address lookup", transform_flow(), "sync", "server")
+        self.address = self._run("Address lookup", transform_flow(), "sync", "server")
         self._report = self._run("Nightly report", waiting_flow(0.8), "async", "api")
-        self._import = self._run("Import", failing_flow(), "async", "server")
-        self._score = self._run("Credit check", failing_flow(), "sync", "server")
+        self._import = self._run("Import", self._unreliable(0.2), "async", "server")
+        self._score = self._run("Credit check", self._unreliable(0.05), "sync", "server")
         self._orders = self._run("Orders", transform_flow(), "async", "server", "ok")
         self._returns = self._run("Returns", transform_flow(), "async", "server", "status/503")
         self._rare = self._run("Rarely used", chain("rare"), "sync", "server")
@@ -62,6 +62,10 @@ class Traffic:
         self._installation.serve("fraud", replicas=2)
         self._installation.serve("vision")
         self._installation.serve("rare", idle_timeout_seconds=2)
+
+    def _unreliable(self, share: float) -> Json:
+        """Return a flow of which this share of runs fails."""
+        return callback_flow(self._receiver.url(f"sometimes/{share:g}"), 0.0)
 
     def _run(self, name: str, flow: Json, mode: str, kind: str, hook: str = "") -> str:
         settings: Json = {"name": name, "execution_mode": mode, "deployment_type": kind}
@@ -90,7 +94,7 @@ class Traffic:
             (0.5, self.fraud, {}, "partner"),
             (0.04, self._vision, vector, "app"),
             (0.06, self._vision, vector, "partner"),
-            (0.2, self._address, {"x": 21}, "shop"),
+            (0.2, self.address, {"x": 21}, "shop"),
             (0.5, self._report, {"x": 1}, "shop"),
             (0.7, self._import, {"x": 1}, "partner"),
             (0.5, self._score, {"x": 1}, "partner"),

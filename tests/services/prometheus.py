@@ -47,7 +47,7 @@ class Prometheus(Service):
         """Return the series of this moment; those without a number are left out."""
         answer = self._get("query", query=expression)
         found = [Series(each["metric"], [_point(each["value"])]) for each in answer]
-        return [series for series in found if series.value == series.value]  # noqa: PLR0124 - NaN
+        return [series for series in found if series.value == series.value]
 
     def query_range(self, expression: str, start: float, end: float, step: float) -> list[Series]:
         """Return the series of a time, with a value each `step` seconds."""

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -140,6 +141,52 @@ def test_what_a_person_wrote_for_alertmanager_stays_until_another_receiver_is_na
     written(tmp_path, notify="http://127.0.0.1:5001/")
     (receiver,) = yaml.safe_load(path.read_text())["receivers"]
     assert receiver["webhook_configs"] == [{"url": "http://127.0.0.1:5001/"}]
+
+
+def test_containers_get_what_was_written_and_listen_on_loopback_only(tmp_path: Path) -> None:
+    folder = written(tmp_path / "out")
+    services = yaml.safe_load((folder / "compose.yml").read_text())["services"]
+    assert set(services) == {"prometheus", "alertmanager", "grafana"}
+    mounted = {}
+    for name, service in services.items():
+        image, _, tag = service["image"].partition(":")
+        assert image.startswith("docker.io/"), name
+        assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag), name
+        assert service["network_mode"] == "host", name
+        assert "ports" not in service, name
+        for source, target, *mode in (volume.split(":") for volume in service["volumes"]):
+            if source.startswith("."):
+                assert (folder / source).exists(), source
+                mounted[target] = (folder / source, mode)
+    prometheus, grafana = services["prometheus"], services["grafana"]
+    assert "--web.listen-address=127.0.0.1:9090" in prometheus["command"]
+    assert grafana["environment"]["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
+
+    configuration, _ = mounted["/etc/prometheus"]
+    assert "--config.file=/etc/prometheus/prometheus.yml" in prometheus["command"]
+    rules = yaml.safe_load((configuration / "prometheus.yml").read_text())["rule_files"]
+    assert all((configuration / file).is_file() for file in rules)
+    assert mounted["/prometheus"][1] == []  # only the data can be written
+
+    provisioning, _ = mounted["/etc/grafana/provisioning"]
+    (source,) = _provisioned(provisioning / "datasources")["datasources"]
+    assert source["url"] == "http://127.0.0.1:9090"
+    (provider,) = _provisioned(provisioning / "dashboards")["providers"]
+    dashboards, _ = mounted[provider["options"]["path"]]
+    used = {panel["datasource"]["uid"] for panel in _panels(dashboards)}
+    assert used == {source["uid"]}
+
+
+# Any, here and below: YAML and JSON
+def _provisioned(folder: Path) -> dict[str, Any]:
+    (path,) = folder.iterdir()
+    read: dict[str, Any] = yaml.safe_load(path.read_text())
+    return read
+
+
+def _panels(folder: Path) -> list[dict[str, Any]]:
+    read = (json.loads(path.read_text()) for path in sorted(folder.iterdir()))
+    return [panel for dashboard in read for panel in dashboard["panels"]]
 
 
 @pytest.mark.services

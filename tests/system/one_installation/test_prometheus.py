@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-import slipstream
 from tests.dashboards.panels import dashboards, legend
 from tests.services.prometheus import Prometheus
+from tests.slipstream.running import environment
 from tests.system.flow_documents import failing_flow, waiting_flow
 from tests.system.installation import Installation, chain
 from tests.system.one_installation.test_sleep import SleepingModel
-from tests.system.one_installation.test_worker_alone import Worker
 from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.services
@@ -29,6 +31,8 @@ IDLE = {
 }
 """Metrics of what the installation does not do in the test of all panels."""
 ROW = {"input_data": {"x": [[1, 2, 3, 4]]}}
+SYNC = {"execution_mode": "sync", "deployment_type": "server"}
+ASYNC = {"execution_mode": "async", "deployment_type": "server"}
 PAUSE_SECONDS = 0.3
 
 
@@ -82,6 +86,17 @@ class Panels:
         }
 
 
+@pytest.fixture
+def panels(prometheus: Prometheus) -> Panels:
+    """What they show now."""
+    return Panels(prometheus)
+
+
+def has(*names: str) -> Callable[[dict[str, float]], bool]:
+    """Return a condition: the panel shows lines of these names."""
+    return lambda shown: set(names) <= set(shown)
+
+
 def excused(query: str) -> bool:
     """Return whether the query is of something that this installation does not do."""
     names = {
@@ -92,7 +107,7 @@ def excused(query: str) -> bool:
 
 def test_every_panel_has_data(installation: Installation, prometheus: Prometheus) -> None:
     fast = installation.deploy(chain("iris"))
-    sync = installation.deploy(chain("iris"), execution_mode="sync", deployment_type="server")
+    sync = installation.deploy(chain("iris"), **SYNC)
     chosen = {"deployment": f"{fast}|{sync}", "model": "iris"}
     unanswered = {
         f"{name} | {title} | {words}": panel.query(words, **chosen)
@@ -116,17 +131,12 @@ def test_every_panel_has_data(installation: Installation, prometheus: Prometheus
     assert {each.labels["job"] for each in targets} == {"slipstream", "slipstream-servers"}
 
 
-def test_panels_answer_the_questions_of_an_operator(
-    installation: Installation, prometheus: Prometheus, tmp_path: Path
+def test_failures_of_a_deployment_and_the_key_with_the_most_calls(
+    installation: Installation, panels: Panels
 ) -> None:
-    panels = Panels(prometheus)
-    names = ("good fast", "failing async", "with a webhook", "for a worker", "that sleeps")
-    good, failing, hooked, queued, sleepy = names
-
-    # Async runs that fail: the share of errors and the burn rate of that deployment.
-    runs = {"execution_mode": "async", "deployment_type": "server"}
+    good, failing = "good fast", "failing async"
     fast = installation.deploy(chain("iris"), name=good)
-    failed = installation.deploy(failing_flow(), name=failing, **runs)
+    failed = installation.deploy(failing_flow(), name=failing, **ASYNC)
 
     def call() -> None:
         assert installation.trigger(fast, json=ROW).is_success
@@ -137,7 +147,6 @@ def test_panels_answer_the_questions_of_an_operator(
     burn = panels.until("overview | Burn rate by deployment", has(failing, good), act=call)
     assert (burn[failing], burn[good]) == (pytest.approx(1000), 0)  # all, where 0.1 % may
 
-    # Which key causes the load.
     key = installation.command("keys", "create", "--name", "busy", "--deployment", fast)
     headers = {"X-API-Key": key["key"]}
 
@@ -151,66 +160,72 @@ def test_panels_answer_the_questions_of_an_operator(
         act=call_with_the_key,
     )
 
-    # p99 by phase, deployment and node; and why calls of a deployment are slow.
-    waiting = waiting_flow(PAUSE_SECONDS)
-    hook = {"notification_method": "webhook", "callback_url": "https://hooks.example.com/"}
-    slow = {"execution_mode": "sync", "deployment_type": "server"}
-    waits = installation.deploy(waiting, name=hooked, **slow, **hook)
 
-    def call_both() -> None:
-        call()
-        assert installation.trigger(waits, json={"input_data": {"x": 1}}).is_success
+def test_phases_nodes_and_what_makes_calls_slow(installation: Installation, panels: Panels) -> None:
+    fast = installation.deploy(chain("iris"), name="fast by phase")
+    slow = installation.deploy(waiting_flow(PAUSE_SECONDS), name="slow by a node", **SYNC)
+
+    def call() -> None:
+        assert installation.trigger(fast, json=ROW).is_success
+        assert installation.trigger(slow, json={"input_data": {"x": 1}}).is_success
 
     phases = has("auth", "parse", "queue", "infer", "serialise")
     panels.until("fast-path | p99 by phase", phases, act=call)
-    panels.until("fast-path | p99 by deployment", has(good), act=call)
+    panels.until("fast-path | p99 by deployment", has("fast by phase"), act=call)
     panels.until("deployment | p99 by phase", phases, act=call, deployment=fast)
-    nodes = panels.until(
-        "deployment | Nodes", has("wait", "api_output"), act=call_both, deployment=waits
-    )
+    nodes = panels.until("deployment | Nodes", has("wait", "api_output"), act=call, deployment=slow)
     assert nodes["wait"] >= PAUSE_SECONDS > nodes["api_output"]
-    place = "deployment | Where the time goes"
-    spent = panels.until(place, has("run: executes"), act=call_both, deployment=waits)
-    assert max(spent, key=spent.__getitem__) == "run: executes"
-
-    # Webhooks: no receiver has that name.
-    late = panels.until("webhooks | Oldest event by deployment", has(hooked))
-    panels.until(
-        "webhooks | Oldest event by deployment", lambda shown: shown[hooked] > late[hooked]
+    spent = panels.until(
+        "deployment | Where the time goes",
+        has("sync call", "run: executes"),
+        act=call,
+        deployment=slow,
     )
+    assert spent["sync call"] >= PAUSE_SECONDS
+    assert spent["run: executes"] >= PAUSE_SECONDS > spent["run: waits for its start"]
 
-    # Cold starts.
+
+def test_webhooks_without_a_receiver_and_cold_starts(
+    installation: Installation, panels: Panels, tmp_path: Path
+) -> None:
+    hook = {"notification_method": "webhook", "callback_url": "https://hooks.example.com/"}
+    hooked = installation.deploy(waiting_flow(0), name="with a webhook", **SYNC, **hook)
     model = SleepingModel(installation, tmp_path)
-    wakes = installation.deploy(chain(model.name), name=sleepy, **slow)
+    wakes = installation.deploy(chain(model.name), name="that sleeps", **SYNC)
+    assert installation.trigger(hooked, json={"input_data": {"x": 1}}).is_success
+
+    place = "webhooks | Oldest event by deployment"
+    late = panels.until(place, has("with a webhook"))["with a webhook"]
+    panels.until(place, lambda shown: shown["with a webhook"] > late)
+
     model.until_asleep()
     assert installation.trigger(wakes, json=ROW).is_success
-    starts = panels.until("runs | Cold starts", has(sleepy))
-    assert starts[sleepy] == 1
-    assert not {good, hooked} & set(starts)
+    starts = panels.until("runs | Cold starts", has("that sleeps"))
+    assert starts["that sleeps"] == 1
+    assert "with a webhook" not in starts
 
-    # No worker takes runs: they get older, until one that starts has its places used up.
+
+def test_runs_that_wait_for_a_worker_and_workers_without_a_place(
+    installation: Installation, panels: Panels
+) -> None:
     api = {"execution_mode": "async", "deployment_type": "api"}
-    deployment = installation.deploy(waiting_flow(TIMEOUT_SECONDS), name=queued, **api)
+    deployment = installation.deploy(waiting_flow(TIMEOUT_SECONDS), name="waits", **api)
     for _ in range(3):
         assert installation.trigger(deployment, json={"input_data": {"x": 1}}).is_success
     place = "runs | Age of the oldest waiting run"
     age = panels.until(place, lambda shown: shown.get("async api", 0) > 0)
     panels.until(place, lambda shown: shown["async api"] > age["async api"])
-    assert panels.until("runs | Backlog", has(f"{queued} async"))[f"{queued} async"] == 3
-    worker = Worker(installation)
-    gateway = f"127.0.0.1:{installation.up.port}"  # it knows each queue worker of its machine
-    panels.until("capacity | Saturation", lambda shown: shown.get(f"worker {gateway}") == 1)
-    assert installation.http.delete(f"/node/deployments/{deployment}/").is_success
-    worker.process.terminate()
-    assert worker.process.wait(TIMEOUT_SECONDS) == 0
+    assert panels.until("runs | Backlog", has("waits async"))["waits async"] == 3
+    command = [sys.executable, "-m", "slipstream", "worker", "--concurrency", "2"]
+    command += ["--state", str(installation.up.state)]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL) as worker:
+        gateway = f"worker 127.0.0.1:{installation.up.port}"  # which shows the workers beside it
+        panels.until("capacity | Saturation", lambda shown: shown.get(gateway) == 1)
+        assert installation.http.delete(f"/node/deployments/{deployment}/").is_success
+        worker.terminate()
+    assert worker.returncode == 0
 
-    # Versions of hosts.
+
+def test_the_version_that_each_host_runs(installation: Installation, panels: Panels) -> None:
     (host,) = installation.command("hosts", "list")["items"]
-    assert f"{host['name']} runs {slipstream.__version__}" in panels.shown(
-        "capacity | Running versions"
-    )
-
-
-def has(*names: str) -> Callable[[dict[str, float]], bool]:
-    """Return a condition: the panel shows lines of these names."""
-    return lambda shown: set(names) <= set(shown)
+    panels.until("capacity | Running versions", has(f"{host['name']} runs {version('slipstream')}"))
