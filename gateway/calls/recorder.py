@@ -153,7 +153,7 @@ class CallRecorder:
                 stage: round(took * _MILLISECONDS, 3)
                 for stage, took in zip(STAGES, call.stages, strict=False)
             },
-            "trace_id": f"{trace.trace_id:032x}" if trace is not None and trace.sampled else None,
+            "trace_id": trace.trace_id_text if trace is not None and trace.sampled else None,
             "gateway": self._gateway,
         }
 

@@ -40,7 +40,6 @@ def new_run(
         timeout_seconds=deployment.timeout_seconds,
         idempotency=idempotency,
         request_id=given_request_id(call.headers),
-        traceparent=None if call.trace is None else call.trace.traceparent,
     )
 
 

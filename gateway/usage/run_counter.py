@@ -23,7 +23,7 @@ from gateway.storage.usage_tables import UsageMark
 from gateway.usage.counts import BOOT, QUEUE, RUN, Counts
 from gateway.usage.minute_bucket import BucketKey
 from gateway.usage.store import MINUTES, UsageStore, Values, count_columns, key_columns
-from telemetry.traces import continued
+from telemetry.trace_context import continued
 
 SOURCE = "runs"
 _AT_ONCE = 200
@@ -152,7 +152,7 @@ class RunCounter:
             queue=seconds[QUEUE],
             boot=seconds.get(BOOT),
             run=seconds.get(RUN),
-            trace_id=None if trace is None else f"{trace.trace_id:032x}",
+            trace_id=None if trace is None else trace.trace_id_text,
         )
 
     async def _add(self, session: AsyncSession, rows: Sequence[Any]) -> None:
