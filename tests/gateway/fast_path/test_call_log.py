@@ -19,6 +19,7 @@ from gateway.fast_path.routes import ResolvedRoute
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from protos.errors import ErrorCode
+from telemetry.trace_context import UNSAMPLED, TraceContext
 from tests.gateway.fast_path.test_recorder import Call, route_of
 from tests.gateway.in_process_gateway import InProcessGateway, deploy, flow_json
 from tests.gateway.runs.builders import until
@@ -216,3 +217,12 @@ def test_a_setting_that_is_none_of_these_is_refused(given: str) -> None:
     with pytest.raises(ValidationError, match="expected off, errors, all, or slow: and") as refused:
         Settings(call_log=given)
     assert refused.value.errors()[0]["loc"] == ("call_log",)
+
+
+async def test_the_line_of_a_sampled_call_has_its_trace(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    sampled, other = LoggedCall(None), LoggedCall(None)
+    sampled.trace, other.trace = TraceContext(0xABC, 1), UNSAMPLED
+    lines = lines_of(accounting_of(in_process_gateway, "all"), sampled, other)
+    assert [line.get("trace_id") for line in lines] == [f"{0xABC:032x}", None]
