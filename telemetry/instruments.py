@@ -165,11 +165,16 @@ class MetricFamily(Generic[Instrument]):
         found = self.children.get(values)
         if found is None:
             if self._limit is not None and len(self.children) >= self._limit.series:
-                exposed = f"{self.name}_total" if self.make is Counter else self.name
-                self._limit.dropped.child(exposed).add()
+                self.count_dropped()
                 return self._unexported
             found = self.children[values] = self.make()
         return found
+
+    def count_dropped(self) -> None:
+        """Count a series that was not made, or not kept, as the metric has as many as it may."""
+        if self._limit is not None:
+            exposed = f"{self.name}_total" if self.make is Counter else self.name
+            self._limit.dropped.child(exposed).add()
 
     def remove(self, *values: str) -> None:
         """Remove a child, for example of a model that is no longer served."""

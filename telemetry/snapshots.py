@@ -24,6 +24,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from telemetry.instruments import (
+    MAX_SERIES,
     AnyInstrument,
     AnyMetricFamily,
     Exemplar,
@@ -184,7 +185,12 @@ class SharedRegistry(Collector):
                         and self._registry.is_removed(known, labels)
                     ):
                         continue
-                    into[labels] = _sum(into[labels], value) if labels in into else value
+                    if labels in into:
+                        into[labels] = _sum(into[labels], value)
+                    elif len(into) < MAX_SERIES:
+                        into[labels] = value
+                    elif known is not None:
+                        known.count_dropped()
         return {name: list(series.items()) for name, series in sums.items()}
 
     def _siblings(self) -> list[_Snapshot]:
