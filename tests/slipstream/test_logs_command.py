@@ -71,7 +71,9 @@ def events(cli: Cli, *words: str) -> Iterator[str]:
         (f"--deployment {DEPLOYMENT}", "given"),
         (f"--deployment {DEPLOYMENT[:8].upper()}", "given"),
         ("--since 150m", "call given exited"),
-        (f"--since {(NOW - timedelta(minutes=90)).isoformat()}", "given exited"),
+        pytest.param(
+            f"--since {(NOW - timedelta(minutes=90)).isoformat()}", "given exited", id="a time"
+        ),
         ("--level error --process gateway", "call"),
         ("--model none", ""),
     ],
