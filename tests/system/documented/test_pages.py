@@ -56,8 +56,9 @@ LISTENER_PORT = free_port()
 
 GIVEN: dict[tuple[str, int], Given] = {
     ("README.md", 1): Given(replaced=[(".venv/bin/", "")]),
-    ("deployments.md", 1): Given(replaced=[("--last 50 ", "--last 50 || [ $? = 1 ]")]),
-    ("deployments.md", 2): Given(
+    ("deployments.md", 1): Given(after={1: "cp changed.onnx churn.onnx"}),
+    ("deployments.md", 2): Given(replaced=[("--last 50 ", "--last 50 || [ $? = 1 ]")]),
+    ("deployments.md", 3): Given(
         first="slipstream deployments create --flow 98593f2f-… --mode fast --json > made;"
         " ID=$(jq -r .id made);"
         ' for _ in 2 3; do slipstream deployments redeploy "$ID"; done;'
@@ -147,6 +148,7 @@ def test_a_block_is_executed(block: Block, shell: Shell, runs: Runs, deployment:
         ("http://127.0.0.1:8080", runs.installation.up.url),
     ]
     onnx_models.identity(shell.folder / "churn.onnx", shape=("N", 2))
+    onnx_models.identity(shell.folder / "changed.onnx", shape=("M", 2))
     if given.alone:
         shell.set(
             SLIPSTREAM_STATE=str(shell.folder / "state"),
