@@ -92,8 +92,8 @@ def built(described: Dashboard) -> GrafanaDashboard:
         builder = builder.with_panel(_graph(panel).id(number))
     made = builder.build()
     # The builder writes what only variables of intervals have in Grafana's schema.
-    for variable in made.templating.list_val or ():
-        variable.auto = variable.auto_min = variable.auto_count = None
+    for written in made.templating.list_val or ():
+        written.auto = written.auto_min = written.auto_count = None
     return made
 
 
