@@ -13,7 +13,7 @@ from sqlalchemy import make_url, text
 from gateway.settings import Settings
 from gateway.storage import change_feed
 from tests.gateway.databases import PostgresDatabase, empty
-from tests.gateway.in_process_gateway import InProcessGateway
+from tests.gateway.in_process_gateway import InProcessGateway, flow_json
 from tests.gateway.runs.builders import until
 from tests.timing import TIMEOUT_SECONDS
 
@@ -102,7 +102,7 @@ async def test_requests_are_refused_at_once_while_the_database_hangs(
         async with asyncio.timeout(TIMEOUT_SECONDS):
             waiting = await asyncio.gather(
                 *(ada.get("/node/flows/") for _ in range(2 * CONNECTIONS)),
-                *(ada.post("/node/flows/", json={"name": "x"}) for _ in range(2)),
+                *(ada.post("/node/flows/", json=flow_json()) for _ in range(2)),
             )
         assert not gateway.feed.database_answers()
         asked = relay.received

@@ -38,7 +38,8 @@ def open_runs(
     installation = Installation(up)
     yield Runs(installation)
     installation.stop()
-    database.drop()
+    if request.param == "postgresql":
+        database.drop()
 
 
 @pytest.fixture(scope="module")

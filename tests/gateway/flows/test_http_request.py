@@ -47,7 +47,12 @@ async def answered(answer: OutboundResponse, **config: Any) -> FlowResult:
 
 async def test_the_default_request_has_no_body_and_no_headers() -> None:
     assert await sent() == OutboundRequest(
-        method="GET", url="https://example.com/", headers={}, body=None, max_bytes=1024 * 1024
+        method="GET",
+        url="https://example.com/",
+        headers={},
+        body=None,
+        max_bytes=1024 * 1024,
+        node_id="web",
     )
 
 
