@@ -65,6 +65,8 @@ async def serving(drain_seconds: float, *, supervised: bool = False) -> AsyncIte
         boot_app, http=HttpConnection, ws="none", lifespan="on", log_config=None, access_log=False
     )
     server = GatewayServer(config, boot_app, StatusPipe(None), supervised=supervised)
+    # uvicorn raises the signal again after draining, see gateway/__main__.py
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     ended = asyncio.create_task(server.serve([listening]))
@@ -76,6 +78,7 @@ async def serving(drain_seconds: float, *, supervised: bool = False) -> AsyncIte
         raise
     finally:
         await ended
+        signal.signal(signal.SIGTERM, before)
         for client in made.clients:
             await client.close()
 
