@@ -57,6 +57,7 @@ class CallLog:
 
     def _report_omitted(self) -> None:
         omitted, self._omitted = self._omitted, 0
+        self._window_ends = 0.0  # the loop's timers may be early by a millisecond
         self._log.warning("calls_not_logged", count=omitted, lines_per_second=MAX_LINES)
 
     def _write(self, call: DeploymentCallRecord) -> None:
