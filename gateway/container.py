@@ -191,7 +191,12 @@ class Container:
             tracer=self.tracer,
         )
         self.process_metrics = ProcessMetrics(
-            registry, name, self.db, self.execution.launcher.publisher, self.execution.pool
+            registry,
+            name,
+            self.db,
+            self.execution.launcher.publisher,
+            self.execution.pool,
+            database_answers=self.feed.database_answers,
         )
         self.parser = build_parser(self.services.child_metrics)
         self.runs = RunService(

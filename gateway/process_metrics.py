@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -35,10 +35,18 @@ class ProcessMetrics:
     """Sampled every second. `process` tells series apart: gauges of processes are summed."""
 
     def __init__(
-        self, registry: Registry, name: str, db: Database, publisher: Publisher, runs: RunPool
+        self,
+        registry: Registry,
+        name: str,
+        db: Database,
+        publisher: Publisher,
+        runs: RunPool,
+        *,
+        database_answers: Callable[[], bool],
     ) -> None:
         """Register the instruments, with `name` as their process."""
         self._db = db
+        self._database_answers = database_answers
         self._runs = runs
         self._publisher = publisher
         self._source = ProcessCollector(registry=None)
@@ -61,6 +69,9 @@ class ProcessMetrics:
             ("state",),
         )
         self._used, self._idle = connections.child("used"), connections.child("idle")
+        self._database_up = registry.gauge(
+            "database_up", "1 if the database answers the gateway process.", label
+        ).child(name)
         self._broker = registry.gauge(
             "broker_connected", "1 if the gateway process is connected to the broker.", label
         ).child(name)
@@ -99,6 +110,7 @@ class ProcessMetrics:
         used, idle = self._db.pool_connections()
         self._used.set(used)
         self._idle.set(idle)
+        self._database_up.set(float(self._database_answers()))
         for mode, (busy, limit) in self._runs.use().items():
             self._runs_busy.child(mode).set(busy)
             self._runs_limit.child(mode).set(limit)

@@ -20,7 +20,7 @@ def measure_queries(engine: Engine, registry: Registry) -> None:
         "database_query_seconds", "Time that a statement of the database took."
     ).child()
     errors = registry.counter(
-        "database_errors_total", "Statements and connections of the database that failed."
+        "database_errors_total", "Statements that the database refused, or lost with a connection."
     ).child()
 
     # Any: the DBAPI's cursor, parameters and context

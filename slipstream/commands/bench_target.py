@@ -12,8 +12,6 @@ from gateway.deployments.deployment_view import DeploymentView
 from gateway.errors import GatewayError
 from gateway.flows.node_types.api_input import ApiInput
 from gateway.flows.spec import NodeType, parse_flow
-from gateway.ids import is_id
-from gateway.search.ids import IdRange
 from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode
 from slipstream.bench.target import BenchTarget
@@ -33,7 +31,8 @@ def deployment_target(
     Raises:
         GatewayError: no deployment or several match, or the flow has no test data.
     """
-    deployed = _find(session, which)
+    deployment_id = session.run(find_id(session.workspace, Deployment, which))
+    deployed = session.run(session.services.deployments.get(session.profile_id, deployment_id))
     gateway = serve_options(session.workspace.settings.state)
     url = f"{gateway.url}/node/deployment-trigger/{deployed.row.id}/"
     certificate = gateway.tls_certificate
@@ -53,26 +52,6 @@ def deployment_target(
     finally:
         signal.signal(signal.SIGTERM, previous)
         session.run(session.services.keys.delete(session.profile_id, issued.row.id))
-
-
-def _find(session: CommandSession, which: str) -> DeploymentView:
-    deployments = session.services.deployments
-    if is_id(which):
-        return session.run(deployments.get(session.profile_id, which))
-    page = session.fetch_all(lambda at: deployments.page(session.profile_id, at))
-    found = [deployed for deployed in page.items if deployed.row.name == which]
-    if not found and IdRange.of(which) is not None:
-        which = session.run(find_id(session.workspace, Deployment, which))
-        return session.run(deployments.get(session.profile_id, which))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        ids = ", ".join(deployed.row.id for deployed in found)
-        message = f"{len(found)} deployments are named '{which}'; give an id instead: {ids}"
-        raise GatewayError(ErrorCode.CONFLICT, message)
-    names = ", ".join(sorted({f"'{deployed.row.name}'" for deployed in page.items})) or "none"
-    message = f"no deployment '{which}' in this state folder; deployments: {names}"
-    raise GatewayError(ErrorCode.NOT_FOUND, message)
 
 
 def _test_body(session: CommandSession, deployed: DeploymentView) -> bytes:

@@ -58,6 +58,15 @@ async def test_statements_and_their_failures_are_counted(served_gateway: ServedG
     assert after[name][0].value == before[name][0].value + 1
 
 
+async def test_a_database_that_does_not_answer_is_told(
+    served_gateway: ServedGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (before,) = (await scrape(served_gateway))["database_up"]
+    monkeypatch.setattr(served_gateway.container.feed, "_unavailable", True)
+    (after,) = (await scrape(served_gateway))["database_up"]
+    assert (before.value, after.value) == (1, 0)
+
+
 async def test_hosts_that_are_alive_have_a_version(served_gateway: ServedGateway) -> None:
     hosts = served_gateway.container.hosts
     lease = await hosts.claim(name="a", owner="first", has_ended=lambda _: False, joined=True)

@@ -171,7 +171,7 @@ def test_an_unknown_or_ambiguous_deployment_is_refused(installation: Installatio
     assert refusal(installation, "00000000-0000-4000-8000-000000000000") == (1, "not_found")
     for _ in range(2):
         installation.deploy(chain("iris"), name="twice")
-    assert refusal(installation, "twice") == (1, "conflict")
+    assert refusal(installation, "twice") == (1, "validation_failed")
 
 
 def test_a_flow_without_test_data_needs_a_body(installation: Installation) -> None:

@@ -122,7 +122,6 @@ log.error("kept as well")
     assert events_in(folder / "log") == ["kept as well"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_a_full_disk_costs_lines_and_nothing_else() -> None:
     errors = errors_of('log.error("one"); log.error("two")', Path("/dev/full"))
     assert sorted(line["event"] for line in errors) == ["log_file_failed", "one", "two"]
