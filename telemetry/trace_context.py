@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 """Headers of W3C Trace Context, https://www.w3.org/TR/trace-context/."""
@@ -22,8 +21,7 @@ SpanKind = Literal["internal", "server", "client"]
 Attributes = Mapping[str, str | int]
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
+class TraceContext(NamedTuple):
     """The identity of one span, which exists before the span is recorded."""
 
     trace_id: int
@@ -53,8 +51,21 @@ class TraceContext:
 
     def child(self) -> TraceContext:
         """Return the identity of a new span below this one."""
-        new_id = secrets.randbits(64) or 1
+        new_id = random.getrandbits(64) or 1  # nosec B311 # no secret
         return TraceContext(self.trace_id, new_id, self.span_id, self.tracestate)
+
+
+class RecordedSpan(NamedTuple):
+    """A span that is over; see `Tracer.record`."""
+
+    context: TraceContext
+    name: str
+    start: float
+    end: float
+    kind: SpanKind
+    attributes: Attributes | None
+    error: str | None
+    links: Sequence[TraceContext]
 
 
 UNSAMPLED = TraceContext(0, 0, sampled=False)

@@ -9,14 +9,20 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 
 from telemetry.instruments import Counter
-from telemetry.trace_context import UNSAMPLED, Attributes, SpanKind, TraceContext, parse
+from telemetry.trace_context import (
+    UNSAMPLED,
+    Attributes,
+    RecordedSpan,
+    SpanKind,
+    TraceContext,
+    parse,
+)
 
 _ENDPOINT = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _CLOSE_SECONDS = 2.0
@@ -25,7 +31,7 @@ _CLOSE_SECONDS = 2.0
 def is_installed() -> bool:
     """Whether the packages of the extra `traces` are installed."""
     with suppress(ModuleNotFoundError):
-        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+        return None not in map(find_spec, ("opentelemetry.sdk.resources", "opentelemetry.proto"))
     return False
 
 
@@ -85,7 +91,7 @@ class Tracer:
                 return given.child() if given.sampled else UNSAMPLED
         if random.random() >= self._sample_rate:  # nosec B311 # no secret
             return UNSAMPLED
-        return TraceContext(secrets.randbits(128) or 1, secrets.randbits(64) or 1)
+        return TraceContext(random.getrandbits(128) or 1, random.getrandbits(64) or 1)  # nosec B311
 
     def record(
         self,
@@ -104,16 +110,7 @@ class Tracer:
         `error` is a stable code, never a message: messages may contain input. `links` are other
         spans that it has to do with.
         """
-        self._sender.send(
-            context,
-            name,
-            start,
-            end,
-            kind=kind,
-            attributes=attributes,
-            error=error,
-            links=links,
-        )
+        self._sender.send(RecordedSpan(context, name, start, end, kind, attributes, error, links))
 
     async def close(self) -> None:
         """Send what is left, for at most two seconds."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -15,15 +16,16 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 class TraceCollector:
     """What has been received."""
 
-    status = 200
-    """What requests are answered with."""
-
     def __init__(self, url: str, answers: threading.Event) -> None:
         self.url = url
         self.answers = answers
         """While it is not set, requests are read and get no response."""
         self.asked = threading.Event()
+        self.statuses: Iterator[int] = repeat(200)
+        """What requests are answered with."""
         self.bodies: list[bytes] = []
+        self.headers: dict[str, str] = {}
+        """Of the latest request, their names in lower case."""
 
     def spans(self, trace_id: str | None = None) -> list[Span]:
         """Return the spans so far, of one trace or all."""
@@ -61,11 +63,12 @@ def collecting(*, hangs: bool = False) -> Iterator[TraceCollector]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
+            collector.headers = {name.lower(): text for name, text in self.headers.items()}
             collector.asked.set()
             answers.wait()
             assert self.path == "/v1/traces"
             collector.bodies.append(body)
-            self.send_response(collector.status)
+            self.send_response(next(collector.statuses))
             self.send_header("Content-Length", "0")
             self.end_headers()
 

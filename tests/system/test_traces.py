@@ -79,7 +79,7 @@ def spans_of(collector: TraceCollector, trace_id: str, count: int) -> list[Span]
     ids = [span.span_id.hex() for span in found]
     assert len(set(ids)) == len(ids) == count, sorted(span.name for span in found)
     assert {span.parent_span_id.hex() for span in found} <= {CALLER, *ids}
-    assert {span.trace_state for span in found} == {STATE.replace(" ", "")}
+    assert {span.trace_state for span in found} == {STATE}
     return found
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
+from itertools import chain, repeat
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from telemetry import otlp, traces
 from telemetry.instruments import Counter
 from telemetry.trace_context import UNSAMPLED, continued
 from telemetry.traces import Tracer
+from tests.timing import TIMEOUT_SECONDS
 from tests.trace_collector import collecting
 
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -73,6 +78,48 @@ async def test_a_collector_that_hangs_costs_spans_only(monkeypatch: pytest.Monke
         tracer.record(tracer.begin({}), "call", 1.0, 2.0)
         assert dropped.value == 4
         await tracer.close()
+
+
+@pytest.mark.parametrize(("status", "kept"), [(503, True), (400, False)])
+async def test_spans_are_sent_again_where_the_collector_asks_for_it(
+    status: int, *, kept: bool
+) -> None:
+    dropped = Counter()
+    with collecting() as collector:
+        collector.statuses = chain([status], repeat(200))
+        tracer = Tracer(collector.url, sample_rate=1.0, service="test", dropped=dropped)
+        tracer.record(tracer.begin({}), "call", 1.0, 2.0)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while len(collector.bodies) + dropped.value < 2:  # noqa: ASYNC110 - of other threads
+                await asyncio.sleep(0.01)
+        await tracer.close()
+    assert len(collector.bodies) == 1 + kept
+    assert dropped.value == (not kept)
+
+
+async def test_batches_have_the_headers_and_the_resource_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20word,x-scope=a")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=staging")
+    count = 2 * otlp.MAX_BATCH + 1
+    with collecting() as collector:
+        tracer = Tracer(collector.url, sample_rate=1.0, service="test", dropped=Counter())
+        for _ in range(count):
+            tracer.record(tracer.begin({}), "call", 1.0, 2.0, error="server_error")
+        await tracer.close()
+        spans = collector.spans()
+        resource = collector.resource_of(spans[0])
+    assert len({span.span_id for span in spans}) == count
+    assert {span.status.code for span in spans} == {Status.STATUS_CODE_ERROR}
+    assert {(span.start_time_unix_nano, span.end_time_unix_nano) for span in spans} == {
+        (1_000_000_000, 2_000_000_000)
+    }
+    assert collector.headers["authorization"] == "Bearer word"
+    assert collector.headers["x-scope"] == "a"
+    assert resource["deployment.environment.name"] == "staging"
+    assert resource["service.name"] == "test"
+    assert resource["process.pid"] == str(os.getpid())
 
 
 async def test_the_sample_rate_is_for_calls_that_do_not_say_it() -> None:
