@@ -55,13 +55,6 @@ class MessageTemplate:
             self.length = start + size
             self.slots.append((start, self.length))
 
-    def append(self, constant: bytes) -> None:
-        """Have messages end with `constant`, and with one more slot, which is empty."""
-        self._pieces = [*self._pieces, constant, b""]
-        self._checks = [*self._checks, (constant, self.length)]
-        self.length += len(constant)
-        self.slots = [*self.slots, (self.length, self.length)]
-
     def render(self, values: Sequence[RawBytes]) -> bytes:
         """Return the message with these slot values, which must have the slots' sizes."""
         pieces = self._pieces.copy()

@@ -30,6 +30,7 @@ QUEUE_SECONDS = "slipstream-queue-seconds"
 INFER_SECONDS = "slipstream-infer-seconds"
 """Seconds in ONNX Runtime (double)."""
 
+_TRACEPARENT_LENGTH = 55
 _TRACE_HEADERS = ((TRACEPARENT, "traceparent"), (TRACESTATE, "tracestate"))
 _MAX_ID_LENGTH = 256
 _NOT_IDS = ("bool_param", "double_param")
@@ -63,6 +64,36 @@ def set_trace(request: pb.ModelInferRequest, headers: Mapping[str, str]) -> None
         request.parameters.pop(name, None)
         if header in headers:
             request.parameters[name].string_param = headers[header]
+
+
+def encoded_trace(headers: Mapping[str, str]) -> bytes:
+    """Return what names the span that calls, by its headers, at the end of an encoded request.
+
+    A reader of protobuf takes a parameter from anywhere in a message.
+    """
+    state = headers.get("tracestate")
+    first = b"" if state is None else _encoded_parameter(TRACESTATE, state)
+    return first + _TRACE_HEAD + headers["traceparent"].encode()
+
+
+def split_trace(message: bytes) -> tuple[bytes, str | None]:
+    """Return an encoded request without the `traceparent` at its end, and that; None: it has none.
+
+    Elements of a tensor can look like one: what is left is then not a request.
+    """
+    end = len(message) - _TRACEPARENT_LENGTH
+    start = end - len(_TRACE_HEAD)
+    if start < 0 or not message.startswith(_TRACE_HEAD, start):
+        return message, None
+    return message[:start], message[end:].decode("latin-1")
+
+
+def _encoded_parameter(name: str, value: str) -> bytes:
+    parameter = pb.InferParameter(string_param=value)
+    return pb.ModelInferRequest(parameters={name: parameter}).SerializeToString()
+
+
+_TRACE_HEAD = _encoded_parameter(TRACEPARENT, "0" * _TRACEPARENT_LENGTH)[:-_TRACEPARENT_LENGTH]
 
 
 def trace_of(request: pb.ModelInferRequest) -> tuple[str, str | None] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -16,9 +16,8 @@ from gateway.models.pins import Pin
 from gateway.steps import in_turns
 from gateway.upstream.inference_stream import InferenceStreamClient
 from gateway.upstream.servers import InferenceServers
-from gateway.upstream.traced_request import traced
 from protos.errors import ErrorCode
-from protos.message_templates import RawBytes
+from protos.parameters import encoded_trace
 from telemetry.trace_context import TraceContext
 
 _RETRY_SECONDS = 0.02
@@ -126,10 +125,8 @@ class InferenceClient:
         self._servers.crashes.check(self._caller, model.plan.model)
         stream: InferenceStreamClient = self._servers.stream(model.plan.model, model.plan.version)
         model.by_owner = stream.by_owner
-        sent: Sequence[RawBytes] = raws
-        if span is not None:
-            template, sent = traced(template, raws, span)
-        reply = await stream.request(template, sent, timeout, self._caller)
+        trace = b"" if span is None else encoded_trace(span.headers)
+        reply = await stream.request(template, raws, timeout, self._caller, trace=trace)
         if len(reply.message) > _LARGE_REPLY_BYTES:
             return await in_turns(model.value_steps(reply.message, reply.template))
         return model.values(reply.message, reply.template)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gateway.fast_path.call_record import DeploymentCallRecord, Hop
 from gateway.metrics import STAGES
-from gateway.upstream.traced_request import record_hop
+from gateway.upstream.request_span import record_hop
 from telemetry.trace_context import TraceContext
 from telemetry.traces import Tracer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Protocol
@@ -24,11 +23,11 @@ from gateway.fast_path.tensors import encode_body
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.upstream.inference_stream import InferenceStreamClient, templated
 from gateway.upstream.servers import InferenceServers
-from gateway.upstream.traced_request import traced
 from gateway.web.large_tensors import LARGE_OUTPUT_BYTES
 from gateway.web.request_timeout import REQUEST_TIMEOUT_HEADER, parse_request_timeout
 from protos.errors import ErrorCode
-from protos.message_templates import InferRequestTemplate, InferResponseTemplate, RawBytes
+from protos.message_templates import InferRequestTemplate, InferResponseTemplate
+from protos.parameters import encoded_trace
 from telemetry.traces import Tracer
 
 _MAX_KEPT_BYTES = 1 << 20
@@ -167,31 +166,27 @@ class DeploymentCall(AnswerableCall):
         raws: list[bytes],
         timeout: float,
     ) -> None:
-        sent: Sequence[RawBytes] = raws
         if template.length <= _MAX_KEPT_BYTES:
             self._sent = template, raws
         tracer = self.services.tracer
-        if tracer is not None:
-            template, sent = self._traced(tracer, template, raws)
-        self._number = stream.send(template, sent, timeout, self)
+        trace = b"" if tracer is None else self._begin_hop(tracer)
+        self._number = stream.send(template, raws, timeout, self, trace=trace)
         self._stream = stream
 
-    def _traced(
-        self, tracer: Tracer, template: InferRequestTemplate, raws: list[bytes]
-    ) -> tuple[InferRequestTemplate, Sequence[RawBytes]]:
-        """Return the request as it is sent: with the trace, if the call is sampled."""
+    def _begin_hop(self, tracer: Tracer) -> bytes:
+        """Return what names the span of the request, if the call is sampled."""
         trace = self.trace
         if trace is None:
             if not self.is_request:  # it is counted nowhere
-                return template, raws
+                return b""
             trace = self.trace = tracer.begin(self.headers)
         if not trace.sampled:
-            return template, raws
+            return b""
         if self.hops is None:
             self.hops = []
         hop = Hop(self, trace.child(), perf_counter())
         self.hops.append(hop)
-        return traced(template, raws, hop.context)
+        return encoded_trace(hop.context.headers)
 
     def abandon(self) -> None:
         """Stop working on the call: nothing waits for its result."""

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from gateway.auth.identity import Identity
 from gateway.errors import GatewayError
-from gateway.upstream.traced_request import record_hop
+from gateway.upstream.request_span import record_hop
 from gateway.web.asgi import DisconnectedError
 from protos.errors import ErrorCode, TensorError
 from telemetry.trace_context import Attributes, TraceContext

@@ -143,6 +143,8 @@ class InferenceStreamClient:
         raws: Sequence[RawBytes],
         timeout: float,
         caller: Caller,
+        *,
+        trace: bytes = b"",
     ) -> bytes:
         """Send a request and return its number, by which it can be cancelled.
 
@@ -151,18 +153,19 @@ class InferenceStreamClient:
             raws: the elements of its inputs.
             timeout: seconds that the reply may take. The request's own `timeout` is the template's.
             caller: gets the reply or an error.
+            trace: what names the span that the request is made for, see `encoded_trace`.
 
         Raises:
             GatewayError: as `infer`, where the call cannot even begin; `caller` gets nothing then.
         """
-        size = template.length
+        size = template.length + len(trace)
         self._check_sendable(size)
         self._last_number += 1
         number = b"%08x" % (self._last_number & 0xFFFF_FFFF)
         if size < _UNCOPIED_BYTES:
-            self._stream.send(template.render((number, *raws)))
+            self._stream.send(template.render((number, *raws)) + trace)
         else:
-            self._stream.send_pieces(template.segments((number, *raws)))
+            self._stream.send_pieces([*template.segments((number, *raws)), trace])
         self._wait(number, timeout, caller)
         return number
 
@@ -172,13 +175,15 @@ class InferenceStreamClient:
         raws: Sequence[RawBytes],
         timeout: float,
         caller: str | None = None,
+        *,
+        trace: bytes = b"",
     ) -> InferenceReply:
         """Return the reply to what `send` sends; raises as `infer`, and as `templated`.
 
         Its id is the call's number. `caller` is whose call it is.
         """
         answer = _AwaitedReply(self._loop, caller)
-        number = self.send(template, raws, timeout, answer)
+        number = self.send(template, raws, timeout, answer, trace=trace)
         original, known = await self._answer(number, answer)
         message, known = (original, known) if known is not None else templated(original)
         return InferenceReply(original, message, known)

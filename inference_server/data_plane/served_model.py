@@ -21,8 +21,8 @@ from inference_server.metrics import ModelMetrics
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.message_templates import InferRequestTemplate, TemplateCache
-from protos.parameters import CANCEL, TRACEPARENT, min_timeout, owner_of, timeout_seconds
-from telemetry.trace_context import TraceContext
+from protos.parameters import CANCEL, min_timeout, owner_of, set_trace, split_trace, timeout_seconds
+from telemetry.trace_context import TraceContext, continued
 
 
 class ServedModel:
@@ -121,7 +121,9 @@ class ServedModel:
             arrived_at: the `perf_counter()` at which the message was read.
             timeout: seconds the response may take; the request can shorten it.
         """
-        profile = self._profiles.find(message)
+        profile, trace = self._profiles.find(message), None
+        if profile is None:
+            profile, message, trace = self._find_traced(message)
         if profile is None:
             return self._submit_parsed(message, responder, arrived_at, timeout)
         call = PendingCall(
@@ -131,6 +133,7 @@ class ServedModel:
             arrived_at=arrived_at,
             timeout=min_timeout(timeout, profile.timeout),
             message=message,
+            trace=trace,
         )
         try:
             if self._lifecycle.state is not LifecycleState.READY:
@@ -138,7 +141,7 @@ class ServedModel:
             assert self._executor is not None, "profiles are learned from accepted calls"
             self._executor.submit(call)
         except InferenceError as error:
-            self._refuse(responder, call.id_text, error)
+            self._refuse(responder, call.id_text, error, trace, arrived_at)
             return None
         return call
 
@@ -157,6 +160,16 @@ class ServedModel:
         assert self._executor is not None, "calls are accepted by an executor"
         self._executor.cancel(call)
         self._metrics.record_error(ErrorCode.CANCELLED)
+
+    def _find_traced(
+        self, message: bytes
+    ) -> tuple[TemplateProfile | None, bytes, TraceContext | None]:
+        """Return the profile of a message that names a span at its end, the rest, and the span."""
+        rest, traceparent = split_trace(message)
+        profile = None if traceparent is None else self._profiles.find(rest)
+        if profile is None:
+            return None, message, None
+        return profile, rest, None if self._spans is None else continued(traceparent)
 
     def _submit_parsed(
         self, message: bytes, responder: Responder, arrived_at: float, timeout: float | None
@@ -177,13 +190,10 @@ class ServedModel:
             assert self._executor is not None, "ready only after `load`"
             self._executor.submit(call)
         except Exception as error:  # noqa: BLE001 - becomes the call's error
-            failure = as_inference_error(error)
-            self._refuse(responder, call_id, failure)
-            if self._spans is not None and trace is not None:
-                self._spans.failed(trace, arrived_at, failure.code)
+            self._refuse(responder, call_id, as_inference_error(error), trace, arrived_at)
             return None
-        if TRACEPARENT not in request.parameters:
-            self._learn_template(message, request, call)
+        set_trace(request, {})
+        self._learn_template(split_trace(message)[0], request, call)
         return call
 
     def _read(
@@ -236,9 +246,18 @@ class ServedModel:
             profile = TemplateProfile(template, call.profile, call.feeds)
             self._profiles.add(template, profile)
 
-    def _refuse(self, responder: Responder, call_id: str, error: InferenceError) -> None:
+    def _refuse(
+        self,
+        responder: Responder,
+        call_id: str,
+        error: InferenceError,
+        trace: TraceContext | None,
+        arrived_at: float,
+    ) -> None:
         self._metrics.record_error(error.code)
         responder.send_error(None, call_id, error)
+        if self._spans is not None and trace is not None:
+            self._spans.failed(trace, arrived_at, error.code)
 
 
 def _parse_request(message: bytes) -> pb.ModelInferRequest:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from inference_server.data_plane.call_spans import CallSpans
 from inference_server.data_plane.executor import BatchExecutor
 from inference_server.data_plane.inputs import InputReader
 from inference_server.data_plane.responses import ResponseEncoder
@@ -34,7 +35,7 @@ from tests.stub import InferenceStub
 class Served:
     """A model that copies the other rows of a run where it has a value of 1,000 or more."""
 
-    def __init__(self, folder: Path, *, by_owner: bool) -> None:
+    def __init__(self, folder: Path, *, by_owner: bool, spans: CallSpans | None = None) -> None:
         session = ModelSession(onnx_models.copies_rows(folder / "model.onnx"), threads=1)
         lifecycle = Lifecycle("model 1")
         self.metrics = ModelMetrics(Registry(), "model", 1)
@@ -51,9 +52,12 @@ class Served:
             run_limit=RunLimit(None, WarmupResult(samples=())),
             run_grace_seconds=1.0,
             on_stuck=lambda _: None,
+            spans=spans,
         )
         self.model = ServedModel("model", 1, lifecycle, self.metrics)
-        self.model.load(InputReader(session.signature), encoder, executor, by_owner=by_owner)
+        self.model.load(
+            InputReader(session.signature), encoder, executor, by_owner=by_owner, spans=spans
+        )
         lifecycle.enter_phase(BootPhase.WARMING)
         lifecycle.become_ready()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protos import open_inference_pb2 as pb
-from protos.parameters import SEQUENCE_ID, sequence_id
+from protos.parameters import SEQUENCE_ID, encoded_trace, sequence_id, split_trace, trace_of
 
 
 def request(**parameter: object) -> pb.ModelInferRequest:
@@ -40,3 +40,17 @@ def test_the_sequence_of_a_request(parameter: dict[str, object], expected: str |
 def test_other_sequences_are_refused(parameter: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="parameter 'sequence_id': expected text of at most 256"):
         sequence_id(request(**parameter))
+
+
+@pytest.mark.parametrize("state", [None, "a=b,c=d"])
+def test_a_trace_is_appended_to_an_encoded_request(state: str | None) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    headers = {"traceparent": parent, **({} if state is None else {"tracestate": state})}
+    plain = request(string_param="seven").SerializeToString()
+    message = plain + encoded_trace(headers)
+    assert trace_of(pb.ModelInferRequest.FromString(message)) == (parent, state)
+    rest, found = split_trace(message)
+    assert found == parent
+    assert rest.startswith(plain)
+    assert split_trace(plain) == (plain, None)
+    assert split_trace(message[-40:]) == (message[-40:], None)
