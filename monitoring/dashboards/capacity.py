@@ -16,13 +16,16 @@ CAPACITY = Dashboard(
             "Saturation",
             "percentunit",
             "Share in use of what calls and runs wait for at 100 %: the busiest process of "
-            "a gateway, places of the busiest queue worker, and time of processes of inference "
-            "servers: more than 100 % where one of them runs its model several times at once.",
+            "a gateway, places for runs of type server and of queue workers, runs of a model that "
+            "its inference servers may do at a time, and the fullest queue of one of them.",
             {
                 "gateway {{instance}}": f"max by (instance) ({_CORES})",
                 "worker {{instance}}": "max by (instance) (worker_busy / (worker_concurrency > 0))",
+                "{{mode}} runs {{instance}}": "max by (instance, mode) "
+                "(server_runs_busy / (server_runs_limit > 0))",
                 "model {{model}}": f"{rate('inference_seconds_sum', 'model')} "
-                "/ count by (model) (inference_queue_depth)",
+                "/ sum by (model) (inference_instances)",
+                "queue {{model}}": "max by (model) (inference_queue_depth / inference_queue_limit)",
             },
             (1,),
         ),

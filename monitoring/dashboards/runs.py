@@ -71,9 +71,15 @@ RUNS = Dashboard(
         Panel(
             "Cold starts",
             "short",
-            "Runs per hour that had to wait for an inference server to boot. The ten deployments "
-            "with the most.",
-            {"{{name}}": named(f"topk(10, {counted('run_boot_seconds_count', 'deployment')})")},
+            "Per hour: runs that had to wait for an inference server to boot, of the ten "
+            "deployments with the most, and boots by model and outcome.",
+            {
+                "{{name}}": named(f"topk(10, {counted('run_boot_seconds_count', 'deployment')})"),
+                "boots of {{model}}, {{outcome}}": counted(
+                    "inference_server_boots_total", "model, outcome"
+                )
+                + " > 0",
+            },
         ),
         Panel(
             "Queue workers that ended",
