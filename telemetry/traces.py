@@ -91,7 +91,8 @@ class Tracer:
                 return given.child() if given.sampled else UNSAMPLED
         if random.random() >= self._sample_rate:  # nosec B311 # no secret
             return UNSAMPLED
-        return TraceContext(random.getrandbits(128) or 1, random.getrandbits(64) or 1)  # nosec B311
+        trace_id, span_id = random.getrandbits(128), random.getrandbits(64)  # nosec B311 # no secret
+        return TraceContext(trace_id or 1, span_id or 1)
 
     def record(
         self,
