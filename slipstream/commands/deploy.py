@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -35,6 +35,7 @@ from slipstream import options
 from slipstream.commands.deployment_call import call_lines
 from slipstream.commands.deployment_versions import warn_about
 from slipstream.commands.flow_checks import read_flow
+from slipstream.commands.json_arguments import file_content, json_object
 from slipstream.commands.models import file_name
 from slipstream.commands.rollouts import rollout_text
 from slipstream.commands.version_diff import difference_views
@@ -43,6 +44,10 @@ from slipstream.state_location import Absent
 from slipstream.supervisor.running_supervisor import running_supervisor
 
 _LATEST = "latest"
+_EXAMPLE = "--example"
+_NOTHING: Mapping[str, Any] = {"additionalProperties": False}
+"""The schema where a model takes nothing. Any: JSON."""
+_SHOWN_CHARACTERS = 200
 _POLL_SECONDS = 0.1
 _BEFORE_READY = (ReadinessState.BOOTING, ReadinessState.DRAINING)
 
@@ -78,6 +83,14 @@ def deploy(
             max=100,
         ),
     ] = None,
+    example: Annotated[
+        str | None,
+        typer.Option(
+            help="An input_data for a model's flow, as JSON; - is stdin. Default: made from the "
+            "model's signature.",
+            metavar="FILE",
+        ),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until the deployment is ready.")
     ] = True,
@@ -91,10 +104,11 @@ def deploy(
 
     $ slipstream deploy churn.onnx
     $ slipstream deploy churn.onnx --canary 10
+    $ slipstream deploy churn.onnx --example rows.json
     $ slipstream deploy flow.json --mode async
     """
     with open_session(state, as_json=as_json, absent=Absent.CREATE) as session:
-        given = _read(source, name)
+        given = _read(source, name, example)
         live = _deployment(session, given.name)
         flow = _flow(session, live, given)
         _check_options(given, live, mode, canary)
@@ -118,29 +132,44 @@ class _Source:
     model: str = ""
     path: Path | None = None
     """Of the model; None: one of the store."""
+    example: Mapping[str, Any] | None = None
+    """An `input_data` of the model (Any: JSON); None: one is made from its signature."""
 
 
-def _read(source: str, name: str | None) -> _Source:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The flow to deploy."""
+
+    draft: Draft
+    schema: Mapping[str, Any] | None = None
+    """Of a model's `input_data` (Any: JSON); None: it takes nothing."""
+
+
+def _read(source: str, name: str | None, example: str | None) -> _Source:
     path = Path(source)
     if path.is_file() and path.suffix == ".json":
+        if example is not None:
+            message = "--example: expected a model, got a flow: its example is the `test_data` of "
+            raise GatewayError(ErrorCode.VALIDATION_FAILED, f"{message}its api_input node")
         flow = read_flow(path.read_bytes())
         flow = flow if name is None else replace(flow, name=name)
         return _Source(name=flow.name, flow=flow)
+    given = None if example is None else json_object(file_content(example, _EXAMPLE), _EXAMPLE)
     if path.exists():
         model = name or file_name(path)
-        return _Source(name=model, model=model, path=path)
-    return _Source(name=name or source, model=source)
+        return _Source(name=model, model=model, path=path, example=given)
+    return _Source(name=name or source, model=source, example=given)
 
 
-def _wanted(session: CommandSession, source: _Source) -> Draft:
+def _wanted(session: CommandSession, source: _Source) -> _Wanted:
     """Return the flow to deploy; publish the model, if it is a file that the store lacks."""
     if source.flow is not None:
-        return source.flow
+        return _Wanted(source.flow)
     if source.path is None:
         manifest = _stored(session, source.model)
     else:
         manifest = _published(session, source.path, source.model)
-    return _starter(Pin.of(manifest), source.name)
+    return _starter(Pin.of(manifest), source)
 
 
 def _published(session: CommandSession, path: Path, model: str) -> Manifest:
@@ -189,11 +218,36 @@ def _is_same(path: Path, manifest: Manifest) -> bool:
         return False
 
 
-def _starter(pin: Pin, name: str) -> Draft:
+def _starter(pin: Pin, source: _Source) -> _Wanted:
     # numpy, which few commands need
     from gateway.deployments.starter import starter_of  # noqa: PLC0415
 
-    return validated(FlowIn, name=name, **starter_of(pin, _LATEST).flow).draft()
+    starter = starter_of(pin, _LATEST)
+    flow = starter.flow
+    if source.example is not None:
+        problem = _problem(source.example, starter.input_schema)
+        if problem is not None:
+            message = (
+                f"{_EXAMPLE}: expected an `input_data` of '{pin.model}', got one with {problem}"
+            )
+            remedy = f"`slipstream models starter {_word(pin.model)}` prints one"
+            raise GatewayError(ErrorCode.VALIDATION_FAILED, f"{message}; {remedy}")
+        nodes = _with_test_data(flow["nodes"], source.example)
+        flow = {**flow, "nodes": nodes}
+    return _Wanted(validated(FlowIn, name=source.name, **flow).draft(), starter.input_schema)
+
+
+# Any, here and below: JSON
+def _problem(example: Mapping[str, Any], schema: Mapping[str, Any] | None) -> str | None:
+    """Return the first place at which an `input_data` does not fit its schema, and why."""
+    # a tenth of a second, which few commands need
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+    from jsonschema.exceptions import best_match  # noqa: PLC0415
+
+    found = best_match(Draft202012Validator(schema or _NOTHING).iter_errors(example))
+    if found is None:
+        return None
+    return f"{found.message[:_SHOWN_CHARACTERS]} ({found.json_path})"
 
 
 def _deployment(session: CommandSession, name: str) -> DeploymentView | None:
@@ -234,14 +288,23 @@ def _flow(session: CommandSession, live: DeploymentView | None, source: _Source)
     return flow
 
 
-def _saved(session: CommandSession, source: _Source, flow: Flow | None, draft: Draft) -> Flow:
-    """Make the flow, or give it the draft, unless a user has changed what was made for a model."""
+def _saved(session: CommandSession, source: _Source, flow: Flow | None, wanted: _Wanted) -> Flow:
+    """Make the flow, or give it the draft, unless a user has changed what was made for a model.
+
+    An example of the user's stays as long as the model takes it.
+    """
     profile_id, flows = session.profile_id, session.services.flows
+    draft = wanted.draft
     if flow is None:
         return session.run(flows.create(profile_id, draft))
-    has_changed = _without_test_data(flow.definition) != _without_test_data(draft.definition)
-    if flow.definition == draft.definition or (source.flow is None and has_changed):
+    if flow.definition == draft.definition:
         return flow
+    if source.flow is None:
+        if _without_test_data(flow.definition) != _without_test_data(draft.definition):
+            return flow
+        present = _test_data(flow.definition)
+        if source.example is None and present is not None and not _problem(present, wanted.schema):
+            return flow
     return session.run(flows.update(profile_id, flow.id, nodes=draft.nodes, edges=draft.edges))
 
 
@@ -272,15 +335,27 @@ def _create(
     warn_about(session, out)
 
 
+def _test_data(definition: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the example of a graph's input."""
+    (given,) = [node for node in definition["nodes"] if node["type"] == NodeType.API_INPUT]
+    found: dict[str, Any] | None = given.get("config", {}).get("test_data")
+    return found
+
+
 def _without_test_data(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a graph without the example of its input. Any: JSON."""
-    nodes = [
-        {**node, "config": {**node.get("config", {}), "test_data": None}}
+    return {**definition, "nodes": _with_test_data(definition["nodes"], None)}
+
+
+def _with_test_data(
+    nodes: Sequence[Mapping[str, Any]], example: Mapping[str, Any] | None
+) -> list[Mapping[str, Any]]:
+    """Return the nodes of a graph with another example of its input."""
+    return [
+        {**node, "config": {**node.get("config", {}), "test_data": example}}
         if node["type"] == NodeType.API_INPUT
         else node
-        for node in definition["nodes"]
+        for node in nodes
     ]
-    return {**definition, "nodes": nodes}
 
 
 def _check_options(

@@ -84,6 +84,61 @@ def test_a_flow_that_a_user_has_changed_stays(cli: Cli, model: Path, tmp_path: P
     assert cli.answer("flows", "show", flow_id)["nodes"][2]["config"] == flow["nodes"][2]["config"]
 
 
+def test_an_example_is_that_of_the_next_versions_as_long_as_it_fits(
+    cli: Cli, model: Path, tmp_path: Path
+) -> None:
+    example = tmp_path / "rows.json"
+    example.write_text('{"x": [[1, 2, 3, 4], [5, 6, 7, 8]]}')
+    deployment_id = cli.answer("deploy", str(model), "--example", str(example))["id"]
+    printed = cli.run("deployments", "code", "churn").stdout
+    assert "[5, 6, 7, 8]" in printed or "[5,6,7,8]" in printed
+
+    def example_of(version: int) -> object:
+        shown = cli.answer("deployments", "versions", deployment_id)["items"]
+        assert shown[0]["version"] == version
+        (start, *_) = cli.answer("flows", "show", "churn")["nodes"]
+        return start["config"]["test_data"]
+
+    assert example_of(1) == json.loads(example.read_text())
+    same = cli.run("deploy", str(model))
+    assert "nothing has changed" in same.stdout
+    example.write_text('{"x": [[9, 9, 9, 9]]}')
+    assert cli.answer("deploy", str(model), "--example", str(example))["version"] == 2
+    assert example_of(2) == json.loads(example.read_text())
+    onnx_models.identity(model, shape=("N", 2))
+    assert cli.answer("deploy", str(model))["version"] == 3
+    assert example_of(3) != json.loads(example.read_text())
+
+
+@pytest.mark.parametrize(
+    ("example", "said"),
+    [
+        ('{"x": "four"}', "'four' is not of type 'array' ($.x)"),
+        ('{"z": [[1, 2, 3, 4]]}', "'x' is a required property ($)"),
+        ("[1]", "--example: expected a JSON object, got list"),
+        ("{", "--example is not valid JSON"),
+    ],
+)
+def test_an_example_that_the_model_does_not_take_is_refused(
+    cli: Cli, model: Path, tmp_path: Path, example: str, said: str
+) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(example)
+    refused = cli.run("deploy", str(model), "--example", str(file))
+    assert refused.exit_code == 1
+    assert said in refused.stderr
+    assert cli.answer("flows", "list")["items"] == []
+    assert cli.answer("deployments", "list")["items"] == []
+
+
+def test_a_flow_has_an_example_of_its_own(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "flow.json"
+    file.write_text(json.dumps(transform_flow()))
+    refused = cli.run("deploy", str(file), "--example", str(file))
+    assert refused.exit_code == 1
+    assert "--example: expected a model, got a flow" in refused.stderr
+
+
 def test_a_refused_source_leaves_nothing(
     cli: Cli, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
