@@ -11,6 +11,7 @@ from gateway.calls.service import FoundCall
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.drafts.flow_tests import FlowTest, FlowTester
+from gateway.errors import GatewayError
 from gateway.rehearsals.schemas import RehearsalOut, RehearsalState
 from gateway.rehearsals.service import RehearsalService
 from gateway.runs.queries import RunFilter
@@ -22,6 +23,7 @@ from gateway.runs.waiter import RunWaiter
 from gateway.storage.change_feed import ChangeFeed
 from gateway.storage.paging import Page, PageRequest
 from gateway.webhooks.service import WebhookService
+from protos.errors import ErrorCode
 from slipstream.workspace import Workspace
 
 _POLL_SECONDS = 0.25
@@ -78,6 +80,14 @@ class RunAdmin:
     async def find(self, run_id: str) -> Run:
         """Return a run; raise NOT_FOUND or GONE."""
         return await self._service.find(self._actor, run_id)
+
+    async def input_of(self, run: Run) -> bytes:
+        """Return the `input_data` of a run, as JSON; raise CONFLICT if it is not kept."""
+        found = None if run.mode is ExecutionMode.FAST else await self._store.input_of(run.id)
+        if found is None:
+            message = f"run {run.id} was a fast call, whose input is not kept"
+            raise GatewayError(ErrorCode.CONFLICT, message)
+        return found
 
     async def events(self, run: Run, after: int) -> list[NodeEvent]:
         """Return the events of a run after the one numbered `after`."""

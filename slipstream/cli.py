@@ -27,7 +27,7 @@ NOUNS: Mapping[str, str] = {
     "deployments": "Deployments: create, list, show, set, code, rehearse, redeploy, canary, pause.",
     "keys": "API keys: create, list, show, set, rotate, check, deactivate, activate, delete.",
     "users": "Users: create, list, set-role, reset-password, deactivate, activate, delete.",
-    "runs": "Runs: list, show, timeline, wait, cancel, retry, tail.",
+    "runs": "Runs: list, show, timeline, wait, cancel, retry, curl, tail.",
     "calls": "Calls by request id: explain where the time of one went.",
     "webhooks": "Webhooks: listen, verify, list, show, set, rotate, test, deliveries, replay.",
     "search": "Find flows, deployments, models, runs and keys by name, id or masked key.",

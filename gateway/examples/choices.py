@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Language(StrEnum):
@@ -62,3 +64,5 @@ class ExampleChoices:
     """Whether calls are repeated after 429, 503 and lost connections; None: in programs only."""
     version: int | None = None
     """The version to call; None: the live one."""
+    input_data: Mapping[str, Any] | None = None
+    """What it is called with (Any: JSON); None: the test data."""

@@ -87,15 +87,21 @@ class ExampleService:
             keys = await key_store.trigger_keys(session, profile_id)
 
         def work() -> Written:
-            return write(self._target(row, version, keys, url), choices)
+            return write(self._target(row, version, keys, choices, url), choices)
 
         async with self._turn:  # else threads would take the interpreter's lock from the event loop
             return await asyncio.to_thread(work)
 
     def _target(
-        self, row: Deployment, version: DeploymentVersion, keys: list[ApiKey], url: str
+        self,
+        row: Deployment,
+        version: DeploymentVersion,
+        keys: list[ApiKey],
+        choices: ExampleChoices,
+        url: str,
     ) -> CallTarget:
         expected = describe_input(version.definition, read_pins(version))
+        example = expected.example if choices.input_data is None else dict(choices.input_data)
         plan = _fast_plan(version)
         mode = ExecutionMode(row.execution_mode)
         outputs = None
@@ -110,7 +116,7 @@ class ExampleService:
             timeout_seconds=row.timeout_seconds,
             requires_idempotency_key=row.require_idempotency_key,
             has_webhook=row.notification_method == NotificationMethod.WEBHOOK,
-            input_data=_DEFAULT_INPUT if expected.example is None else expected.example,
+            input_data=_DEFAULT_INPUT if example is None else example,
             input_schema=expected.schema,
             output_tensors=outputs,
             key_mask=_mask_of(keys, row.id),

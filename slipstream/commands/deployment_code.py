@@ -14,8 +14,13 @@ from gateway.examples.schemas import ExampleList
 from protos.errors import ErrorCode
 from slipstream import options
 from slipstream.commands.deployment_versions import DeploymentId
-from slipstream.session import open_session
+from slipstream.session import CommandSession, open_session
 from slipstream.terminal import Terminal
+
+Key = Annotated[
+    KeySource,
+    typer.Option(help="The mask of a key, or the environment variable SLIPSTREAM_API_KEY."),
+]
 
 
 def add_to(commands: typer.Typer) -> None:
@@ -40,10 +45,7 @@ def code(
             help="Repeat calls after 429, 503 and lost connections. Default: in programs only.",
         ),
     ] = None,
-    key: Annotated[
-        KeySource,
-        typer.Option(help="The mask of a key, or the environment variable SLIPSTREAM_API_KEY."),
-    ] = KeySource.MASKED,
+    key: Key = KeySource.MASKED,
     version: Annotated[
         int | None, typer.Option(min=1, help="Call this version; default: the live one.")
     ] = None,
@@ -62,14 +64,22 @@ def code(
         choices = ExampleChoices(
             language=language, variant=variant, key=key, retry=retry, version=version
         )
-        work = session.services.examples.examples(
-            session.profile_id, deployment_id, choices, url=session.public_url
-        )
-        written = session.run(work)
-        if as_json:
-            session.terminal.show(ExampleList.of(written))
-            return
-        _show(session.terminal, _chosen(written, language or Language.CURL, variant), written)
+        show_code(session, deployment_id, choices, as_json=as_json)
+
+
+def show_code(
+    session: CommandSession, deployment_id: str, choices: ExampleChoices, *, as_json: bool
+) -> None:
+    """Show one example, by default of curl, or as JSON all that are chosen."""
+    work = session.services.examples.examples(
+        session.profile_id, deployment_id, choices, url=session.public_url
+    )
+    written = session.run(work)
+    if as_json:
+        session.terminal.show(ExampleList.of(written))
+        return
+    chosen = _chosen(written, choices.language or Language.CURL, choices.variant)
+    _show(session.terminal, chosen, written)
 
 
 def _chosen(written: ExampleSet, language: Language, variant: Variant | None) -> Example:

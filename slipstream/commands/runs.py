@@ -1,4 +1,4 @@
-"""`slipstream runs`: list, show, timeline, wait, cancel, retry, delete, tail."""
+"""`slipstream runs`: list, show, timeline, wait, cancel, retry, curl, delete, tail."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 
+import orjson
 import typer
 
 from gateway.deployments.settings import ExecutionMode
+from gateway.errors import GatewayError
+from gateway.examples.choices import ExampleChoices, KeySource, Language
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import RunStatus
 from gateway.runs.schemas import RunPage, RunSummary, TimelineOut
@@ -17,8 +20,10 @@ from gateway.storage.clock import now
 from gateway.storage.paging import PageRequest
 from gateway.storage.run_tables import RunRow
 from gateway.storage.tables import ApiKey, Deployment, Flow
+from protos.errors import ErrorCode
 from slipstream import options
 from slipstream.administration import RunAdmin
+from slipstream.commands.deployment_code import Key, show_code
 from slipstream.commands.run_timeline import timeline_view
 from slipstream.commands.run_views import (
     COLUMNS,
@@ -224,6 +229,34 @@ def retry(
             wait_and_show(session, run.id, timeout)
         else:
             session.terminal.show(run_document(run), result_line(run))
+
+
+@commands.command("curl")
+def curl(
+    run_id: RunId,
+    *,
+    key: Key = KeySource.MASKED,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Print the call that made a run: a curl line with its input, for the version that it ran.
+
+    $ slipstream runs curl 0190…
+    $ slipstream runs curl 0190… --key environment > again.sh
+    """
+    with open_session(state, as_json=as_json) as session:
+        admin = RunAdmin(session.workspace)
+        run = session.run(admin.find(run_id))
+        if run.test:
+            message = f"run {run.id} is a test of a draft, which has no URL: test it again"
+            raise GatewayError(ErrorCode.CONFLICT, message)
+        choices = ExampleChoices(
+            language=Language.CURL,
+            key=key,
+            version=run.version,
+            input_data=orjson.loads(session.run(admin.input_of(run))),
+        )
+        show_code(session, run.deployment_id, choices, as_json=as_json)
 
 
 @commands.command("delete")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -53,7 +54,7 @@ class RunFixture:
         self._flow_id = flow_id
         self.deployment = deployment
 
-    def begin(self) -> str:
+    def begin(self, mode: ExecutionMode = ExecutionMode.ASYNC) -> str:
         """Insert a queued run; return its id."""
 
         async def work(workspace: Workspace, store: RunStore) -> str:
@@ -62,7 +63,7 @@ class RunFixture:
                 deployment_id=self.deployment,
                 version=1,
                 flow_id=self._flow_id,
-                mode=ExecutionMode.ASYNC,
+                mode=mode,
                 type=DeploymentType.API,
                 input_data=b'{"x":1}',
                 timeout_seconds=60,
@@ -252,6 +253,23 @@ def test_a_failed_run_is_retried(runs: RunFixture) -> None:
     assert runs.cli.refusal("runs", "retry", done) == (1, "conflict")
     (act,) = runs.cli.answer("audit", "list", "--kind", "run")["items"]
     assert (act["action"], act["after"]["retry_of"]) == ("run.retry", failed)
+
+
+def test_the_call_of_a_run_is_printed(runs: RunFixture) -> None:
+    run_id = runs.begin()
+    printed = runs.cli.run("runs", "curl", run_id, "--key", "environment").stdout
+    words = shlex.split(printed, comments=True)
+    url = f"/node/deployment-trigger/{runs.deployment}/?version=1"
+    assert any(word.endswith(url) for word in words), words
+    assert '{"input_data": {"x": 1}}' in words
+    items = runs.cli.answer("runs", "curl", run_id)["items"]
+    assert {item["language"] for item in items} == {"curl"}
+    assert runs.cli.refusal("runs", "curl", NOWHERE) == (1, "not_found")
+
+
+def test_the_input_of_a_fast_call_is_not_kept(runs: RunFixture) -> None:
+    run_id = runs.begin(mode=ExecutionMode.FAST)
+    assert runs.cli.refusal("runs", "curl", run_id) == (1, "conflict")
 
 
 def test_finished_runs_are_deleted(runs: RunFixture) -> None:
