@@ -75,7 +75,7 @@ class SpanSender:
         # with what the environment says, OTEL_RESOURCE_ATTRIBUTES
         described = DescribedResource.create({**process, **resource}).attributes
         self._resource = Resource(
-            attributes=[_attribute(key, str(given)) for key, given in described.items()]
+            attributes=[_attribute(key, given) for key, given in described.items()]
         )
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
@@ -114,7 +114,12 @@ class SpanSender:
         self._collector.close()
 
     def _send(self, recorded: Sequence[RecordedSpan]) -> None:
-        if not self._collector.takes(_encoded(self._resource, recorded)):
+        taken = False
+        try:
+            taken = self._collector.takes(_encoded(self._resource, recorded))
+        except Exception as error:  # noqa: BLE001 - such as a header that cannot be sent
+            get_logger(__name__).warning("traces_not_delivered", reason=type(error).__name__)
+        if not taken:
             self._dropped.add(len(recorded))
         self._settled += len(recorded)
 

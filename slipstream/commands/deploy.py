@@ -227,10 +227,8 @@ def _starter(pin: Pin, source: _Source) -> _Wanted:
     if source.example is not None:
         problem = _problem(source.example, starter.input_schema)
         if problem is not None:
-            message = (
-                f"{_EXAMPLE}: expected an `input_data` of '{pin.model}', got one with {problem}"
-            )
-            remedy = f"`slipstream models starter {_word(pin.model)}` prints one"
+            message = f"{_EXAMPLE}: model '{pin.model}' does not take this `input_data`: {problem}"
+            remedy = f"`slipstream models starter {_word(pin.model)}` prints a flow with one"
             raise GatewayError(ErrorCode.VALIDATION_FAILED, f"{message}; {remedy}")
         nodes = _with_test_data(flow["nodes"], source.example)
         flow = {**flow, "nodes": nodes}

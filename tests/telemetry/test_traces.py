@@ -9,6 +9,7 @@ import sys
 from itertools import chain, repeat
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from telemetry import otlp, traces
@@ -120,6 +121,26 @@ async def test_batches_have_the_headers_and_the_resource_of_the_environment(
     assert resource["deployment.environment.name"] == "staging"
     assert resource["service.name"] == "test"
     assert resource["process.pid"] == str(os.getpid())
+    sent = ExportTraceServiceRequest.FromString(collector.bodies[0]).resource_spans[0].resource
+    (pid,) = [each.value for each in sent.attributes if each.key == "process.pid"]
+    assert pid.int_value == os.getpid()
+
+
+async def test_a_header_that_cannot_be_sent_costs_spans_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=two%0Alines")
+    monkeypatch.setattr(otlp, "_GATHER_SECONDS", 0.0)
+    dropped = Counter()
+    with collecting() as collector:
+        tracer = Tracer(collector.url, sample_rate=1.0, service="test", dropped=dropped)
+        for count in (1, 2):
+            tracer.record(tracer.begin({}), "call", 1.0, 2.0)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                while dropped.value < count:  # noqa: ASYNC110 - of another thread
+                    await asyncio.sleep(0.01)
+        await tracer.close()
+    assert collector.bodies == []
 
 
 async def test_the_sample_rate_is_for_calls_that_do_not_say_it() -> None:
