@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing, nullcontext, suppress
-from functools import partial
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakSet
 
-import aiosqlite
 import asyncpg
 from sqlalchemy import URL, event, make_url
-from sqlalchemy.engine import Connection
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -23,10 +18,10 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import QueuePool
 
 from gateway.errors import DatabaseAwayError, StorageError
-from gateway.storage import postgresql
+from gateway.storage import postgresql, sqlite
 from gateway.storage.changes import write_changes
 from gateway.storage.commit_signal import commit_signal
 from gateway.storage.database_metrics import measure_queries
@@ -35,7 +30,6 @@ from gateway.storage.stored_json import dump_stored
 from gateway.storage.user_storage import USER_QUOTA, UserLimits, UserQuota
 from telemetry.instruments import Registry
 
-_Result = TypeVar("_Result")
 Connect = Callable[..., Awaitable["asyncpg.Connection[Any]"]]
 """Takes what asyncpg's `connect` takes."""
 
@@ -44,17 +38,12 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
 }
-_BUSY_SECONDS = 10
-"""How long a SQLite connection waits for another process's write lock."""
 _CONNECT_SECONDS = 10
 _FEED_CONNECT_SECONDS = 3
 """The same for the change feed, which tries again at once: TCP would wait longer and longer."""
 _MAX_CONNECTIONS = 15
 """Of a process to PostgreSQL, without the one that listens."""
 _KEPT_CONNECTIONS = 5
-_BEGIN = "sqlite_begin"
-_INCREMENTAL = 2
-"""SQLite's number for `auto_vacuum=INCREMENTAL`."""
 
 
 def parse_url(text: str) -> URL:
@@ -90,9 +79,9 @@ def create_engine(
 
     JSON columns raise as `dump_stored`. The other arguments are for PostgreSQL.
     """
-    sqlite = url.get_backend_name() == "sqlite"
-    connect_args: dict[str, Any] = {"timeout": _BUSY_SECONDS if sqlite else connect_seconds}
-    connect_args["async_creator_fn"] = _connect_sqlite if sqlite else connect
+    embedded = url.get_backend_name() == "sqlite"
+    connect_args: dict[str, Any] = {"timeout": sqlite.BUSY_SECONDS if embedded else connect_seconds}
+    connect_args["async_creator_fn"] = sqlite.connect if embedded else connect
     kept = min(_KEPT_CONNECTIONS, max_connections)
     engine = create_async_engine(
         url,
@@ -101,9 +90,9 @@ def create_engine(
         pool_size=kept,
         max_overflow=max_connections - kept,
     )
-    if sqlite:
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    if embedded:
+        event.listen(engine.sync_engine, "connect", sqlite.prepare)
+        event.listen(engine.sync_engine, "begin", sqlite.begin)
     else:
         event.listen(engine.sync_engine, "checkout", postgresql.replace_if_closed)
     return engine
@@ -114,7 +103,7 @@ def with_immediate_transactions(engine: AsyncEngine) -> AsyncEngine:
 
     A transaction that takes it later, at its first write, fails if another one wrote in between.
     """
-    return engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+    return engine.execution_options(**{sqlite.BEGIN: "BEGIN IMMEDIATE"})
 
 
 class Database:
@@ -155,7 +144,7 @@ class Database:
             self._engine = create_engine(self.url)
         if registry is not None:
             measure_queries(self._engine.sync_engine, registry)
-        sessions = _SqliteSession if self._file else AsyncSession
+        sessions = sqlite.Session if self._file else AsyncSession
         info = {} if limits is None else {USER_QUOTA: UserQuota(limits, self.folder, on_refusal)}
         self._transactions = async_sessionmaker(
             self._engine, class_=sessions, expire_on_commit=False, info=info
@@ -271,7 +260,7 @@ class Database:
         """
         if self._file is None:
             return 0
-        return await asyncio.to_thread(_vacuum, self._file, pages)
+        return await asyncio.to_thread(sqlite.vacuum, self._file, pages)
 
     async def close(self) -> None:
         """Stop the commit signal and close every connection."""
@@ -314,92 +303,3 @@ def _autocommitting(
 ) -> async_sessionmaker[AsyncSession]:
     reads = engine.execution_options(isolation_level="AUTOCOMMIT")
     return async_sessionmaker(reads, expire_on_commit=False, info=info or {})
-
-
-class _SqliteSession(AsyncSession):
-    """A session that ends whole, however often its task is cancelled: file and thread are here.
-
-    SQLAlchemy logs the traceback of a rollback that was cut short, and opens a new connection.
-    """
-
-    async def commit(self) -> None:
-        await _to_its_end(super().commit())
-
-    async def close(self) -> None:
-        await _to_its_end(super().close())
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-
-class _SqliteConnection(aiosqlite.Connection):
-    """A connection of aiosqlite whose thread is told to stop once.
-
-    SQLAlchemy does so twice where a task is cancelled while it closes its connection, and aiosqlite
-    0.22 would never resolve the second future.
-    """
-
-    def stop(self) -> asyncio.Future[None] | None:
-        return super().stop() if self._running else None
-
-
-async def _connect_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
-    """Open a connection; Any: sqlite3's own arguments.
-
-    Where the task is cancelled meanwhile, aiosqlite would leave the connection open.
-    """
-    connection = _SqliteConnection(partial(sqlite3.connect, *args, **options), iter_chunk_size=64)
-    connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does
-    try:
-        return await _to_its_end(connection)
-    except BaseException:
-        await _to_its_end(_end_thread(connection))
-        raise
-
-
-async def _end_thread(connection: _SqliteConnection) -> None:
-    """Close the connection, if it is open; its thread replies to no loop that may be closed."""
-    with suppress(sqlite3.Error):
-        await connection.close()
-    await asyncio.to_thread(connection._thread.join)  # noqa: SLF001 - aiosqlite does not join it
-
-
-async def _to_its_end(work: Awaitable[_Result]) -> _Result:
-    """Return the result of `work`; cancelled meanwhile, however often, raise that when it ends."""
-    task = asyncio.ensure_future(work)
-    cancelled = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        task.exception()  # marks it as retrieved
-        raise cancelled
-    return task.result()
-
-
-def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    # The driver must not begin transactions by itself: `_begin_sqlite` does.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
-
-
-def _vacuum(file: Path, pages: int) -> int:
-    with closing(sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
-        (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
-        if mode != _INCREMENTAL:
-            return 0
-        # executescript runs the pragma to its end; execute would free one page only.
-        connection.executescript(f"PRAGMA incremental_vacuum({int(pages)})")
-        # The file is truncated at the next checkpoint; a passive one blocks no writer.
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        (free_pages,) = connection.execute("PRAGMA freelist_count").fetchone()
-        return int(free_pages)
