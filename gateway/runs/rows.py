@@ -213,6 +213,19 @@ def finished_payload(finished: FinishedRun) -> RowValues:
     }
 
 
+def ending_values(run_id: str, attempt: int, ending: RunResult) -> RowValues:
+    """Return what a run that is held gets when it ends."""
+    return {
+        "run_id": run_id,
+        "attempt": attempt,
+        "status": ending.status,
+        "duration_seconds": ending.duration_seconds,
+        "boot_seconds": ending.boot_seconds,
+        **error_values(ending.error),
+        "more_bytes": result_bytes(ending),
+    }
+
+
 def error_values(error: RunError | None) -> RowValues:
     """Return the error columns."""
     if error is None:
@@ -220,10 +233,14 @@ def error_values(error: RunError | None) -> RowValues:
     node = error.node_id
     return {
         "error_code": error.code,
-        # PostgreSQL cannot store NUL characters, which a node's message may contain.
-        "error_message": error.message.replace("\0", "\ufffd")[:MAX_MESSAGE_CHARACTERS],
+        "error_message": _storable(error.message)[:MAX_MESSAGE_CHARACTERS],
         "error_node": None if node is None else node[:_MAX_NODE_ID],
     }
+
+
+def _storable(message: str) -> str:
+    """Return the message without what no database stores: a node's may have anything."""
+    return message.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def enforce_size_limits(ending: RunResult) -> RunResult:

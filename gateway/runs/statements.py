@@ -5,7 +5,7 @@ Times are the database's (`seconds_from_now`).
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -13,7 +13,7 @@ from gateway.runs.rows import DRAFTS, EVENTS, PAYLOADS, RUNS
 from gateway.runs.run import FailureCode, RunStatus
 from gateway.runs.storage_usage import counted_bytes
 from gateway.storage.quota_tables import INSTALLATION
-from gateway.storage.sql import filter_by_list, in_list, seconds_from_now, sql_literal
+from gateway.storage.sql import filter_by_list, in_list, json_rows, seconds_from_now, sql_literal
 from gateway.storage.tables import ApiKey, Deployment
 
 
@@ -75,7 +75,7 @@ RELEASE_KEYS = sa.update(RUNS).where(in_list(RUNS.c.id, "run_ids")).values(finge
 CLAIM = (
     sa.update(RUNS)
     .where(
-        _THIS,
+        in_list(RUNS.c.id, "run_ids"),
         _QUEUED,
         RUNS.c.attempt < RUNS.c.max_attempts,
         sa.or_(RUNS.c.queue_until.is_(None), RUNS.c.queue_until > seconds_from_now()),
@@ -98,11 +98,17 @@ CLAIM_AGAIN = (
 """Of a process that does not know whether its claim was committed."""
 
 INPUT = sa.select(PAYLOADS.c.input).where(PAYLOADS.c.run_id == sa.bindparam("run_id"))
-CLAIMED_INPUT = INPUT.add_columns(
-    counted_bytes(sa.bindparam("profile_id", type_=sa.String())).label("user"),
-    counted_bytes(sql_literal(INSTALLATION)).label("installation"),
+CLAIMED_INPUTS = (
+    sa.select(
+        RUNS.c.id,
+        PAYLOADS.c.input,
+        counted_bytes(RUNS.c.profile_id).label("user"),
+        counted_bytes(sql_literal(INSTALLATION)).label("installation"),
+    )
+    .join(PAYLOADS, PAYLOADS.c.run_id == RUNS.c.id)
+    .where(in_list(RUNS.c.id, "run_ids"))
 )
-"""With what is stored of the run's user and of all, as of some seconds ago."""
+"""With what is stored of the runs' users and of all, as of some seconds ago."""
 
 _ATTEMPT = RUNS.c.id.concat(sql_literal(" ")).concat(sa.cast(RUNS.c.attempt, sa.String()))
 IS_HELD = sa.and_(in_list(RUNS.c.id, "run_ids"), _RUNNING, in_list(_ATTEMPT, "held"))
@@ -118,22 +124,45 @@ RENEW_LEASES = (
 
 HELD_STATUS = sa.select(RUNS.c.id, RUNS.c.cancel_requested).where(IS_HELD)
 
-FINISH = (
-    sa.update(RUNS)
-    .where(_THIS, RUNS.c.attempt == sa.bindparam("held_attempt"), _RUNNING)
-    .values(
-        status=sa.bindparam("ended_as"),
-        finished_at=seconds_from_now(),
-        duration_seconds=sa.bindparam("took_seconds"),
-        boot_seconds=sa.bindparam("booted_seconds"),
-        error_code=sa.bindparam("failed_with"),
-        error_message=sa.bindparam("failed_because"),
-        error_node=sa.bindparam("failed_at"),
-        stored_bytes=_WITH_MORE_BYTES,
-        **_NO_LEASE,
+_ENDING: dict[str, sa.types.TypeEngine[Any]] = {
+    "run_id": sa.String(),
+    "attempt": sa.Integer(),
+    "status": sa.String(),
+    "duration_seconds": sa.Float(),
+    "boot_seconds": sa.Float(),
+    "error_code": sa.String(),
+    "error_message": sa.String(),
+    "error_node": sa.String(),
+    "more_bytes": sa.BigInteger(),
+}
+
+
+def finish(dialect: str) -> sa.Executable:
+    """Return the statement that ends the runs with the ids `run_ids`.
+
+    `endings` lists their `rows.ending_values`.
+    """
+    ending = json_rows("endings", dialect, _ENDING).c
+    result = ("status", "duration_seconds", "boot_seconds")
+    error = ("error_code", "error_message", "error_node")
+    return (
+        sa.update(RUNS)
+        .where(
+            in_list(RUNS.c.id, "run_ids"),  # or PostgreSQL would read the whole table for a hundred
+            RUNS.c.id == ending.run_id,
+            RUNS.c.attempt == ending.attempt,
+            _RUNNING,
+        )
+        .values(
+            {name: ending[name] for name in (*result, *error)}
+            | {"finished_at": seconds_from_now()}
+            | {"stored_bytes": RUNS.c.stored_bytes + ending.more_bytes}
+            | _NO_LEASE
+        )
+        .returning(RUNS)
     )
-    .returning(RUNS)
-)
+
+
 SET_OUTPUT = (
     sa.update(PAYLOADS)
     .where(PAYLOADS.c.run_id == sa.bindparam("of_run"))

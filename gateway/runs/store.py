@@ -7,9 +7,13 @@ cannot write. All compared times are the database's.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from time import monotonic
+from typing import Any, NamedTuple
 
+import orjson
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
@@ -44,6 +48,24 @@ LEASE_SECONDS = 10.0
 """Validity of a lease after its last renewal, of which there is one a second."""
 
 
+class _Claiming(NamedTuple):
+    """What `claim` is asked for."""
+
+    run_id: str
+    owner: str
+    lease_seconds: float
+    again: bool
+    asked_at: float
+
+
+class _Ending(NamedTuple):
+    """The end of a run."""
+
+    run_id: str
+    attempt: int
+    result: RunResult
+
+
 class RunStore(SweepQueries, RunQueries):
     """The runs of an installation; each call is one transaction. For one event loop.
 
@@ -63,6 +85,9 @@ class RunStore(SweepQueries, RunQueries):
         self._quota = quota
         self._inserts = BatchWriter[RunInsert, None](self._write_batch)
         self._lookups = BatchWriter[NewRun, Run | GatewayError | None](self._look_up)
+        self._claims = BatchWriter[_Claiming, Claim | None](self._claim)
+        self._endings = BatchWriter[_Ending, Run | None](self._end)
+        self._finish = sql.finish(db.dialect)
         self._record = dialect_insert(rows.RUNS, db.dialect).on_conflict_do_nothing()
         self._record_payload = dialect_insert(rows.PAYLOADS, db.dialect).on_conflict_do_nothing()
 
@@ -139,31 +164,14 @@ class RunStore(SweepQueries, RunQueries):
         Of concurrent claims, exactly one succeeds. `again`: an earlier claim by `owner` failed, but
         may have been committed before the connection broke; then its result is returned.
         """
-        asked_at = monotonic()
-        values = {"run_id": run_id, "owner": owner, "lease_seconds": lease_seconds}
-        async with self._db.write() as session:
-            row = (await session.execute(sql.CLAIM, values)).one_or_none()
-            is_new = row is not None
-            if row is None and again:
-                row = (await session.execute(sql.CLAIM_AGAIN, values)).one_or_none()
-            if row is None:
-                return None
-            this = {"run_id": run_id, "profile_id": row.profile_id}
-            found = (await session.execute(sql.CLAIMED_INPUT, this)).one_or_none()
-            if is_new:
-                await self._write_started(session, [rows.run_from_row(row)])
-        self.notifier.changed(run_id)
-        if found is None:
-            return rows.claim_from_row(row, None, asked_at=asked_at)
-        refusal = self._refusal(StoredBytes(found.user, found.installation))
-        return rows.claim_from_row(row, found.input, refusal, asked_at=asked_at)
+        return await self._claims.put(_Claiming(run_id, owner, lease_seconds, again, monotonic()))
 
     async def renew_leases(
         self, held: Sequence[tuple[str, int]], lease_seconds: float = LEASE_SECONDS
     ) -> LeaseStatus:
         """Renew the leases of the given runs, as (id, attempt), with one statement."""
         values = {**rows.held_params(held), "lease_seconds": lease_seconds}
-        async with self._db.write() as session:
+        async with self._several, self._db.write() as session:
             found = (await session.execute(sql.RENEW_LEASES, values)).all()
         return rows.lease_status(held, found)
 
@@ -172,31 +180,8 @@ class RunStore(SweepQueries, RunQueries):
 
         The lease is lost if the run has ended, or another process has claimed it.
         """
-        kept = rows.enforce_size_limits(result)
-        error = rows.error_values(kept.error)
-        values = {
-            "run_id": run_id,
-            "held_attempt": attempt,
-            "ended_as": kept.status,
-            "took_seconds": kept.duration_seconds,
-            "booted_seconds": kept.boot_seconds,
-            "failed_with": error["error_code"],
-            "failed_because": error["error_message"],
-            "failed_at": error["error_node"],
-            "more_bytes": rows.result_bytes(kept),
-        }
-        output, nodes = kept.output_data, kept.node_outputs
-        async with self._db.write() as session:
-            row = (await session.execute(sql.FINISH, values)).one_or_none()
-            if row is None:
-                return None
-            if output is not None or nodes is not None:
-                out = {"of_run": run_id, "came_out": output, "of_nodes": nodes}
-                await session.execute(sql.SET_OUTPUT, out)
-            run = rows.run_from_row(row, output_data=output, node_outputs=nodes)
-            await self._write_ended(session, [run])
-        self.notifier.ended(run)
-        return run
+        ending = _Ending(run_id, attempt, rows.enforce_size_limits(result))
+        return await self._endings.put(ending)
 
     async def request_cancel(self, run_id: str, *, audited: bool = False) -> Run | None:
         """Cancel a queued run, or request the cancellation of a running one.
@@ -278,6 +263,77 @@ class RunStore(SweepQueries, RunQueries):
             await session.execute(sql.INSERT_EVENTS, events)
         self.notifier.changed(run_id)
         return True
+
+    async def _claim(self, batch: Sequence[_Claiming]) -> Sequence[Claim | None]:
+        """Claim runs in one transaction. Of two claims of one run, the first has it."""
+        claims: dict[str, tuple[_Claiming, Row[Any]]] = {}
+        async with self._several, self._db.write() as session:
+            new = []
+            for (owner, seconds), group in _by_lease(batch).items():
+                values = {"owner": owner, "lease_seconds": seconds}
+                ids = list(dict.fromkeys(one.run_id for one in group))
+                found = (await session.execute(sql.CLAIM, {"run_ids": ids, **values})).all()
+                new += found
+                claimed = {row.id: row for row in found}
+                for one in group:
+                    row = claimed.pop(one.run_id, None)
+                    if row is None and one.again and one.run_id not in claims:
+                        this = {"run_id": one.run_id, **values}
+                        row = (await session.execute(sql.CLAIM_AGAIN, this)).one_or_none()
+                    if row is not None:
+                        claims[one.run_id] = (one, row)
+            if claims:
+                these = {"run_ids": list(claims)}
+                inputs = {row.id: row for row in await session.execute(sql.CLAIMED_INPUTS, these)}
+            if new:
+                await self._write_started(session, [rows.run_from_row(row) for row in new])
+        for run_id in claims:
+            self.notifier.changed(run_id)
+        return [
+            self._claimed(*claims[one.run_id], inputs.get(one.run_id))
+            if one.run_id in claims and claims[one.run_id][0] is one
+            else None
+            for one in batch
+        ]
+
+    # Any: the columns of the two statements
+    def _claimed(self, asked: _Claiming, row: Row[Any], found: Row[Any] | None) -> Claim:
+        if found is None:
+            return rows.claim_from_row(row, None, asked_at=asked.asked_at)
+        refusal = self._refusal(StoredBytes(found.user, found.installation))
+        return rows.claim_from_row(row, found.input, refusal, asked_at=asked.asked_at)
+
+    async def _end(self, batch: Sequence[_Ending]) -> Sequence[Run | None]:
+        """Write the ends of runs in one transaction; None for each whose lease is lost."""
+        values = {
+            "run_ids": [ending.run_id for ending in batch],
+            "endings": orjson.dumps([rows.ending_values(*one) for one in batch]).decode(),
+        }
+        async with self._several, self._db.write() as session:
+            found = {row.id: row for row in await session.execute(self._finish, values)}
+            ended = [
+                (ending.result, found[ending.run_id])
+                for ending in batch
+                if ending.run_id in found and found[ending.run_id].attempt == ending.attempt
+            ]
+            runs = [
+                rows.run_from_row(
+                    row, output_data=result.output_data, node_outputs=result.node_outputs
+                )
+                for result, row in ended
+            ]
+            outputs = [
+                {"of_run": run.id, "came_out": run.output_data, "of_nodes": run.node_outputs}
+                for run in runs
+                if run.output_data is not None or run.node_outputs is not None
+            ]
+            if outputs:
+                await session.execute(sql.SET_OUTPUT, outputs)
+            await self._write_ended(session, runs)
+        for run in runs:
+            self.notifier.ended(run)
+        by_id = {(run.id, run.attempt): run for run in runs}
+        return [by_id.get((ending.run_id, ending.attempt)) for ending in batch]
 
     async def _record_finished(
         self, batch: Sequence[FinishedRun]
@@ -371,3 +427,11 @@ class RunStore(SweepQueries, RunQueries):
 
     async def _insert(self, session: AsyncSession, inserts: Sequence[RunInsert]) -> None:
         await self._write_started(session, await insert_runs(session, inserts))
+
+
+def _by_lease(batch: Sequence[_Claiming]) -> Mapping[tuple[str, float], Sequence[_Claiming]]:
+    """Return the claims by what they have in common: usually that is the same of all."""
+    found: dict[tuple[str, float], list[_Claiming]] = defaultdict(list)
+    for one in batch:
+        found[one.owner, one.lease_seconds].append(one)
+    return found

@@ -6,6 +6,7 @@ gateways may sweep at once.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -239,6 +240,9 @@ class SweepQueries:
         self._db = db
         self._outbox = outbox
         self.notifier = notifier
+        self._several = asyncio.Lock()
+        """Held by what changes several runs of this process in any order: two of these would wait
+        for each other's rows."""
 
     async def _write_started(self, session: AsyncSession, runs: Sequence[Run]) -> None:
         if self._outbox is not None and runs:
@@ -280,7 +284,7 @@ class SweepQueries:
 
     async def mark_published(self, run_ids: Sequence[str]) -> None:
         """Make runs that were handed over due again, in 3 to 30 s: the later the older they are."""
-        async with self._db.write() as session:
+        async with self._several, self._db.write() as session:
             await session.execute(MARK_PUBLISHED, {"run_ids": run_ids})
 
     async def make_due(self, run_ids: Sequence[str], *, seconds: float = 0.0) -> None:

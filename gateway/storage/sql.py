@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Self
 
 from sqlalchemy import (
     ARRAY,
+    JSON,
     BigInteger,
     Boolean,
     ColumnClause,
     Dialect,
     Float,
+    FromClause,
     String,
     Text,
     TypeDecorator,
     bindparam,
+    cast,
+    column,
+    func,
     literal,
     literal_column,
+    select,
     text,
 )
 from sqlalchemy import Table as SqlTable
@@ -151,6 +157,25 @@ def filter_by_list(column: ColumnElement[str], parameter: str) -> FilterByList:
     SQLite without statistics does not know which one that is.
     """
     return FilterByList(column, bindparam(parameter, type_=TextList()))
+
+
+# Any: the types of columns
+def json_rows(parameter: str, dialect: str, columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
+    """Return the objects in a JSON array, bound as `parameter`, as rows with these columns.
+
+    As `in_list`, one statement text for any number of rows.
+    """
+    given = bindparam(parameter, type_=Text())
+    if dialect == "postgresql":
+        listed = (column(name, type_) for name, type_ in columns.items())
+        rows = func.json_to_recordset(cast(given, JSON)).table_valued(*listed, name="given")
+        return rows.render_derived(with_types=True)
+    each = func.json_each(given).table_valued("value", name="each")
+    values = (
+        func.json_extract(each.c.value, f"$.{name}", type_=type_).label(name)
+        for name, type_ in columns.items()
+    )
+    return select(*values).subquery("given")
 
 
 # Any, below: the options of SQLAlchemy's compilers, passed on

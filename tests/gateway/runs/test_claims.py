@@ -282,3 +282,76 @@ async def test_concurrent_creations_share_transactions(database: Database, store
     found = await store.marks([new.id for new in runs])
     assert {mark.status for mark in found.values()} == {RunStatus.QUEUED}
     assert len(found) == 50
+
+
+async def test_claims_and_ends_that_meet_are_written_together(
+    database: Database, store: RunStore
+) -> None:
+    runs = [new_run(input_data=b'{"n":%d}' % number) for number in range(20)]
+    await asyncio.gather(*(store.create(new) for new in runs))
+    with statements(database) as asked:
+        claims = await asyncio.gather(*(store.claim(new.id, "w") for new in runs))
+        assert len([one for one in asked if one.startswith("UPDATE runs ")]) == 1
+        assert [claim and (claim.run_id, claim.input_data) for claim in claims] == [
+            (new.id, new.input_data) for new in runs
+        ]
+        results = [
+            replace(COMPLETED, output_data=b"%d" % number, duration_seconds=number / 8)
+            if number % 3
+            else failed(message=f"no {number}", node_id=f"node {number}")
+            for number in range(len(runs))
+        ]
+        ended = await asyncio.gather(
+            *(store.finish(new.id, 1, result) for new, result in zip(runs, results, strict=True))
+        )
+        assert len([one for one in asked if one.startswith("UPDATE runs ")]) == 2
+    for run, new, result in zip(ended, runs, results, strict=True):
+        assert run is not None
+        assert run == await store.get(new.id)
+        assert (run.id, run.status, run.output_data) == (new.id, result.status, result.output_data)
+        assert (run.duration_seconds, run.error) == (result.duration_seconds, result.error)
+
+
+async def test_a_lost_lease_among_ends_that_meet_changes_nothing_of_the_others(
+    store: RunStore,
+) -> None:
+    claims = [await claimed(store) for _ in range(6)]
+    await store.time_out(claims[3].run_id, 1.0)
+    ended = await asyncio.gather(
+        *(
+            store.finish(one.run_id, one.attempt + (n == 4), COMPLETED)
+            for n, one in enumerate(claims)
+        )
+    )
+    assert [run.id if run else None for run in ended] == [
+        None if n in {3, 4} else one.run_id for n, one in enumerate(claims)
+    ]
+    stored = [await store.get(one.run_id) for one in claims]
+    assert [run and run.status for run in stored] == [
+        *["completed"] * 3, "failed", "running", "completed",
+    ]  # fmt: skip
+
+
+async def test_ends_and_renewals_of_the_same_runs_do_not_lock_each_other_out(
+    store: RunStore,
+) -> None:
+    claims = [await claimed(store) for _ in range(40)]
+    held = [(one.run_id, one.attempt) for one in claims]
+    outcomes = await asyncio.gather(
+        *(store.renew_leases(held[::-1]) for _ in range(5)),
+        *(store.finish(*one, COMPLETED) for one in held),
+        *(store.renew_leases(held) for _ in range(5)),
+    )
+    assert all(outcomes)
+
+
+async def test_a_message_that_is_no_text_is_stored_with_replacements(store: RunStore) -> None:
+    claims = [await claimed(store) for _ in range(2)]
+    odd, usual = await asyncio.gather(
+        store.finish(claims[0].run_id, 1, failed(message="half \ud800 \0")),
+        store.finish(claims[1].run_id, 1, COMPLETED),
+    )
+    assert odd is not None
+    assert odd.error is not None
+    assert odd.error.message == "half ? \ufffd"
+    assert usual is not None
