@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Row
+from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.errors import GatewayError
@@ -87,7 +87,7 @@ class RunStore(SweepQueries, RunQueries):
         self._lookups = BatchWriter[NewRun, Run | GatewayError | None](self._look_up)
         self._claims = BatchWriter[_Claiming, Claim | None](self._claim)
         self._endings = BatchWriter[_Ending, Run | None](self._end)
-        self._finish = sql.finish(db.dialect)
+        self._finish_several = sql.finish_several(db.dialect)
         self._record = dialect_insert(rows.RUNS, db.dialect).on_conflict_do_nothing()
         self._record_payload = dialect_insert(rows.PAYLOADS, db.dialect).on_conflict_do_nothing()
 
@@ -268,23 +268,25 @@ class RunStore(SweepQueries, RunQueries):
         """Claim runs in one transaction. Of two claims of one run, the first has it."""
         claims: dict[str, tuple[_Claiming, Row[Any]]] = {}
         async with self._several, self._db.write() as session:
-            new = []
+            new: list[Row[Any]] = []
             for (owner, seconds), group in _by_lease(batch).items():
-                values = {"owner": owner, "lease_seconds": seconds}
+                lease = {"owner": owner, "lease_seconds": seconds}
                 ids = list(dict.fromkeys(one.run_id for one in group))
-                found = (await session.execute(sql.CLAIM, {"run_ids": ids, **values})).all()
+                statement = sql.CLAIM if len(ids) == 1 else sql.CLAIM_SEVERAL
+                found = (await session.execute(statement, {**_these(ids), **lease})).all()
                 new += found
                 claimed = {row.id: row for row in found}
                 for one in group:
                     row = claimed.pop(one.run_id, None)
                     if row is None and one.again and one.run_id not in claims:
-                        this = {"run_id": one.run_id, **values}
+                        this = {"run_id": one.run_id, **lease}
                         row = (await session.execute(sql.CLAIM_AGAIN, this)).one_or_none()
                     if row is not None:
                         claims[one.run_id] = (one, row)
             if claims:
-                these = {"run_ids": list(claims)}
-                inputs = {row.id: row for row in await session.execute(sql.CLAIMED_INPUTS, these)}
+                ids = list(claims)
+                statement = sql.CLAIMED_INPUT if len(ids) == 1 else sql.CLAIMED_INPUTS
+                inputs = {row.id: row for row in await session.execute(statement, _these(ids))}
             if new:
                 await self._write_started(session, [rows.run_from_row(row) for row in new])
         for run_id in claims:
@@ -305,12 +307,9 @@ class RunStore(SweepQueries, RunQueries):
 
     async def _end(self, batch: Sequence[_Ending]) -> Sequence[Run | None]:
         """Write the ends of runs in one transaction; None for each whose lease is lost."""
-        values = {
-            "run_ids": [ending.run_id for ending in batch],
-            "endings": orjson.dumps([rows.ending_values(*one) for one in batch]).decode(),
-        }
+        statement, values = self._finishing([rows.ending_values(*one) for one in batch])
         async with self._several, self._db.write() as session:
-            found = {row.id: row for row in await session.execute(self._finish, values)}
+            found = {row.id: row for row in await session.execute(statement, values)}
             ended = [
                 (ending.result, found[ending.run_id])
                 for ending in batch
@@ -334,6 +333,15 @@ class RunStore(SweepQueries, RunQueries):
             self.notifier.ended(run)
         by_id = {(run.id, run.attempt): run for run in runs}
         return [by_id.get((ending.run_id, ending.attempt)) for ending in batch]
+
+    def _finishing(
+        self, endings: Sequence[rows.RowValues]
+    ) -> tuple[Executable, Mapping[str, object]]:
+        ids = [ending["run_id"] for ending in endings]
+        if len(endings) > 1:
+            together = orjson.dumps(endings).decode()
+            return self._finish_several, {**_these(ids), "endings": together}
+        return sql.FINISH, {**_these(ids), **{f"new_{name}": v for name, v in endings[0].items()}}
 
     async def _record_finished(
         self, batch: Sequence[FinishedRun]
@@ -435,3 +443,8 @@ def _by_lease(batch: Sequence[_Claiming]) -> Mapping[tuple[str, float], Sequence
     for one in batch:
         found[one.owner, one.lease_seconds].append(one)
     return found
+
+
+def _these(run_ids: Sequence[str]) -> Mapping[str, object]:
+    """Return the parameters of statements about these runs, which differ for a run alone."""
+    return {"run_id": run_ids[0]} if len(run_ids) == 1 else {"run_ids": run_ids}
