@@ -171,7 +171,7 @@ class RunStore(SweepQueries, RunQueries):
     ) -> LeaseStatus:
         """Renew the leases of the given runs, as (id, attempt), with one statement."""
         values = {**rows.held_params(held), "lease_seconds": lease_seconds}
-        async with self._several, self._db.write() as session:
+        async with self._held_turn, self._db.write() as session:
             found = (await session.execute(sql.RENEW_LEASES, values)).all()
         return rows.lease_status(held, found)
 
@@ -267,7 +267,7 @@ class RunStore(SweepQueries, RunQueries):
     async def _claim(self, batch: Sequence[_Claiming]) -> Sequence[Claim | None]:
         """Claim runs in one transaction. Of two claims of one run, the first has it."""
         claims: dict[str, tuple[_Claiming, Row[Any]]] = {}
-        async with self._several, self._db.write() as session:
+        async with self._queued_turn, self._db.write() as session:
             new: list[Row[Any]] = []
             for (owner, seconds), group in _by_lease(batch).items():
                 lease = {"owner": owner, "lease_seconds": seconds}
@@ -308,7 +308,7 @@ class RunStore(SweepQueries, RunQueries):
     async def _end(self, batch: Sequence[_Ending]) -> Sequence[Run | None]:
         """Write the ends of runs in one transaction; None for each whose lease is lost."""
         statement, values = self._finishing([rows.ending_values(*one) for one in batch])
-        async with self._several, self._db.write() as session:
+        async with self._held_turn, self._db.write() as session:
             found = {row.id: row for row in await session.execute(statement, values)}
             ended = [
                 (ending.result, found[ending.run_id])

@@ -240,9 +240,10 @@ class SweepQueries:
         self._db = db
         self._outbox = outbox
         self.notifier = notifier
-        self._several = asyncio.Lock()
-        """Held by what changes several runs of this process in any order: two of these would wait
-        for each other's rows."""
+        # Two statements about several rows could wait for each other's. Those of this process take
+        # turns; a renewal of leases never waits for a claim, whose rows another process may lock.
+        self._queued_turn = asyncio.Lock()
+        self._held_turn = asyncio.Lock()
 
     async def _write_started(self, session: AsyncSession, runs: Sequence[Run]) -> None:
         if self._outbox is not None and runs:
@@ -284,12 +285,12 @@ class SweepQueries:
 
     async def mark_published(self, run_ids: Sequence[str]) -> None:
         """Make runs that were handed over due again, in 3 to 30 s: the later the older they are."""
-        async with self._several, self._db.write() as session:
+        async with self._queued_turn, self._db.write() as session:
             await session.execute(MARK_PUBLISHED, {"run_ids": run_ids})
 
     async def make_due(self, run_ids: Sequence[str], *, seconds: float = 0.0) -> None:
         """Make queued runs due in so many seconds: other processes hand them over then."""
-        async with self._db.write() as session:
+        async with self._queued_turn, self._db.write() as session:
             await session.execute(MAKE_DUE, {"run_ids": run_ids, "seconds": seconds})
 
     async def lease_owners(self) -> Sequence[str]:
@@ -319,7 +320,7 @@ class SweepQueries:
         The rules of `reap` apply, but the attempt does not count, and those that cannot be repeated
         fail with `cancelled_by_shutdown`. Runs of which the lease is lost are not changed.
         """
-        async with self._db.write() as session:
+        async with self._held_turn, self._db.write() as session:
             found = (await session.execute(HELD, held_params(held))).all()
             requeued, lost = await self._release(session, found, HAND_BACK, _SHUT_DOWN)
         return self._released(requeued, lost)
