@@ -34,9 +34,18 @@ def main() -> None:
     if command in PROCESSES:
         import_module(PROCESSES[command]).main(sys.argv[2:])
     else:
-        application = import_module("slipstream.cli").build(called=command)
+        cli = import_module("slipstream.cli")
+        application = cli.build(called=cli.noun_of(command or _completed_command()))
         garbage_collection.resume()
         application(prog_name="slipstream")
+
+
+def _completed_command() -> str:
+    """Return the command of the line that a shell wants completed: Typer has it from here, too."""
+    environment = os.environ  # noqa: TID251 - no settings: what a shell says of its line
+    line = environment.get("COMP_WORDS") or environment.get("_TYPER_COMPLETE_ARGS") or ""
+    words = line.split()
+    return words[1] if len(words) > 1 and words[1] not in PROCESSES else ""
 
 
 if __name__ == "__main__":

@@ -49,6 +49,8 @@ NOUNS: Mapping[str, str] = {
     "inference-server": "Run an inference server alone.",
 }
 
+_PLURALS = {noun for noun in NOUNS if noun.endswith("s")} - {"status", "k8s"}
+
 _EPILOG = """
 Exit status: 0 done; 1 refused, or something is wrong; 2 invalid command line;
 3 cannot run here: a port in use, a state folder or a database that cannot be used.
@@ -68,6 +70,10 @@ class _Application(TyperGroup):
         with self._reported():
             return super().make_context(info_name, args, *rest, **more)
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # Any: as for `invoke`
+        """Return the command with this name, which may be in the singular."""
+        return super().get_command(ctx, noun_of(cmd_name))
+
     def invoke(self, ctx: Any) -> object:  # Any: Typer does not export the class
         """Parse the rest, and run the command."""
         with self._reported():
@@ -85,6 +91,11 @@ class _Application(TyperGroup):
             raise
 
 
+def noun_of(word: str) -> str:
+    """Return the name of a command that is given in the plural or the singular."""
+    return f"{word}s" if f"{word}s" in _PLURALS else word
+
+
 @cache
 def build(*, called: str) -> typer.Typer:
     """Return the application: complete for the called command, the others only with their help.
@@ -95,7 +106,6 @@ def build(*, called: str) -> typer.Typer:
         help="Deploy flows and ONNX models behind API endpoints.",
         epilog=_EPILOG,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # Typer's panels cut the names of options at 80 columns
         context_settings={"help_option_names": ["-h", "--help"]},

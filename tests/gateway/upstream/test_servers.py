@@ -465,14 +465,14 @@ async def test_a_replica_that_refuses_at_once_does_not_attract_calls(
 
 
 async def test_a_slow_replica_takes_calls_when_the_others_have_many(
-    servers: InferenceServers, stock: StockServer, other: StockServer
+    servers: InferenceServers, stock: StockServer, other: StockServer, clock: Clock
 ) -> None:
-    stock.answer = slowly([0.1])
+    stock.answer, other.answer = taking(clock, lambda: 0.1), taking(clock, lambda: 0.001)
     await connected_replicas(servers, stock, other)
     for _ in range(10):
         await called(servers)
     before = len(stock.requests)
-    other.answer = slowly([0.2])
+    stock.answer = other.answer = slowly([0.2])  # all calls are under way at the same time
     await asyncio.gather(*(called(servers) for _ in range(80)))
     assert 10 < len(stock.requests) - before < 35
 
