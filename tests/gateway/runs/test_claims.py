@@ -332,6 +332,22 @@ async def test_a_lost_lease_among_ends_that_meet_changes_nothing_of_the_others(
     ]  # fmt: skip
 
 
+async def test_an_end_that_cannot_be_written_fails_nothing_of_others(store: RunStore) -> None:
+    claims = [await claimed(store) for _ in range(3)]
+    odd = replace(COMPLETED, output_data="no bytes")  # as a fault of ours would make it
+    results = [COMPLETED, odd, COMPLETED]
+    ended = await asyncio.gather(
+        *(
+            store.finish(claim.run_id, claim.attempt, result)
+            for claim, result in zip(claims, results, strict=True)
+        ),
+        return_exceptions=True,
+    )
+    stored = [await store.get(claim.run_id) for claim in claims]
+    assert [isinstance(each, Exception) for each in ended] == [False, True, False]
+    assert [run and run.status for run in stored] == ["completed", "running", "completed"]
+
+
 async def test_ends_and_renewals_of_the_same_runs_do_not_lock_each_other_out(
     store: RunStore,
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from gateway.storage.batch_writer import BatchWriter
 
@@ -13,15 +14,16 @@ from gateway.storage.batch_writer import BatchWriter
 class _Slow:
     """A database that takes its time, and refuses one item."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception | None = None) -> None:
         self.batches: list[list[int]] = []
         self.open = asyncio.Event()
+        self._error = error or ValueError("13")
 
     async def write(self, items: Sequence[int]) -> Sequence[str]:
         self.batches.append(list(items))
         await self.open.wait()
         if 13 in items:
-            raise ValueError("13")
+            raise self._error
         return [str(item) for item in items]
 
 
@@ -40,14 +42,27 @@ async def test_items_that_arrive_during_a_write_are_written_with_the_next_one() 
     assert slow.batches[-1] == [6]
 
 
-async def test_a_batch_that_fails_fails_for_those_in_it_only() -> None:
+async def test_an_item_that_cannot_be_written_fails_nothing_of_others() -> None:
     slow = _Slow()
+    writer = BatchWriter(slow.write)
+    slow.open.set()
+    results = await asyncio.gather(*(writer.put(n) for n in (1, 13, 2)), return_exceptions=True)
+    assert [type(result) for result in results] == [str, ValueError, str]
+    assert slow.batches == [[1, 13, 2], [1], [13], [2]]
+    with pytest.raises(ValueError, match="13"):
+        await writer.put(13)
+
+
+@pytest.mark.parametrize(
+    "error", [TimeoutError("away"), OperationalError("", {}, Exception("database is locked"))]
+)
+async def test_a_database_that_is_away_is_not_asked_once_for_each_item(error: Exception) -> None:
+    slow = _Slow(error)
     writer = BatchWriter(slow.write, max_batch=2)
     slow.open.set()
     results = await asyncio.gather(*(writer.put(n) for n in (13, 1, 2, 3)), return_exceptions=True)
-    assert [type(result) for result in results] == [ValueError, ValueError, str, str]
-    with pytest.raises(ValueError, match="13"):
-        await writer.put(13)
+    assert results == [error, error, "2", "3"]
+    assert slow.batches == [[13, 1], [2, 3]]
 
 
 async def test_a_cancelled_caller_does_not_delay_the_others() -> None:
