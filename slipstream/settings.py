@@ -12,9 +12,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.broker.broker import Queue
+from gateway.broker.broker import Queue, parse_queues
 from gateway.fleet.labels import parse_labels
-from gateway.worker.plan import parse_queues
 from slipstream.failures import UnusableError
 from telemetry.allocator import ALLOCATION
 from telemetry.options import (
@@ -73,10 +72,6 @@ def _zero_or_from(minimum: int) -> Callable[[str], int]:
         return number
 
     return parse
-
-
-def _default_concurrency() -> int:
-    return min(2, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +143,7 @@ class UpOptions(ServeOptions):
     worker_concurrency: int = option(
         whole_number(0, 1000),
         "runs of type api at a time on this machine; 0 for no worker here",
-        default=str(_default_concurrency()),
-        shown_default="2, or 1 on one core",
+        default="16",
         metavar="N",
     )
     worker_idle_seconds: float | None = option(
@@ -206,7 +200,7 @@ class WorkerOptions:
     """What `worker` has; all other settings come from the environment."""
 
     concurrency: int = option(
-        whole_number(1, 1000), "runs at a time", default="2", metavar="N", in_environment=False
+        whole_number(1, 1000), "runs at a time", default="16", metavar="N", in_environment=False
     )
     queues: tuple[Queue, ...] = option(
         parse_queues, "sync, async or both", default="sync,async", in_environment=False
@@ -357,7 +351,7 @@ def inference_environment() -> dict[str, str]:
 
 
 def worker_environment(options: WorkerOptions, running: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the environment of a queue worker: ours, with the state folder of `options`.
+    """Return the environment of a worker process: ours, with the state folder of `options`.
 
     `running` is as in `process_environment`.
     """

@@ -26,6 +26,14 @@ class Queue(StrEnum):
         return f"{prefix}.{self.value}"
 
 
+def parse_queues(text: str) -> tuple[Queue, ...]:
+    """Return the queues of a comma-separated list; raise ValueError for anything else."""
+    try:
+        return tuple(dict.fromkeys(Queue(word.strip()) for word in text.split(",")))
+    except ValueError:
+        raise ValueError(f"expected sync, async or sync,async, got '{text}'") from None
+
+
 class BrokerError(Exception):
     """The broker's URL is invalid; the message says why, and never contains a password."""
 
@@ -61,7 +69,7 @@ class Broker:
 
     @property
     def delivers_on_demand(self) -> bool:
-        """Whether messages stay at the broker until a child is free.
+        """Whether messages stay at the broker until a worker asks for one.
 
         False for AMQP, which delivers messages to consumers ahead of time.
         """

@@ -1,7 +1,8 @@
 """The process that runs flows of type `api`: `python -m gateway.worker`.
 
-A **queue worker** is a Celery worker (prefork) on one or both of the queues; each of its children
-runs one flow at a time. A worker with N runs at a time consists of two queue workers, one of them
-for sync runs only, so that a short run always finds a child, however many long runs there are.
-The supervisor starts, watches and drains them (`slipstream/supervisor/worker_manager.py`).
+A thread of Celery's takes run ids from the broker (`consumer.py`) while there are free slots
+(`slots.py`), and an event loop executes those runs at the same time (`worker.py`), as a gateway
+does with runs of type `server`. What can block or crash is in child processes
+(`gateway/children/`). The supervisor starts, watches and drains the worker
+(`slipstream/supervisor/worker_manager.py`).
 """

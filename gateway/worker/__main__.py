@@ -1,4 +1,4 @@
-"""A queue worker, as `slipstream up` and `slipstream worker` start it."""
+"""A worker, as `slipstream up` and `slipstream worker` start it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ if __name__ == "__main__":
     garbage_collection.pause()  # before the imports, which take a second
 
     from gateway.execution.worker_runtime import WorkerRuntime
-    from gateway.worker.queue_worker import main
+    from gateway.worker.worker import main
 
     sys.exit(main(sys.argv[1:], WorkerRuntime))

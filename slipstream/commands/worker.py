@@ -1,4 +1,4 @@
-"""`slipstream worker`: queue workers alone, for further machines."""
+"""`slipstream worker`: a worker alone, for further machines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from gateway.fleet.service_process import http_address
 from gateway.settings import Settings
 from gateway.storage.database import Database
 from gateway.upstream.credentials import UpstreamCredentials
-from gateway.worker.plan import QueueWorkerPlan
 from slipstream.failures import UnusableError, exit_on_error
 from slipstream.installation import find_installation
 from slipstream.settings import PREFIX, WorkerOptions, worker_environment
@@ -30,7 +29,6 @@ from slipstream.supervisor.run_together import run_together
 from slipstream.supervisor.signals import StopSignals, run_until_stopped
 from slipstream.supervisor.worker_manager import HAND_BACK_SECONDS, WorkerManager
 from slipstream.supervisor.worker_metrics import WorkerMetrics, readiness_of
-from slipstream.workspace import broker_of
 from telemetry import garbage_collection, logs
 from telemetry.http_endpoint import HttpEndpoint
 from telemetry.options import TcpAddress, read
@@ -42,11 +40,11 @@ Run a worker alone: it executes flows of type api, N at a time.
 
 `slipstream up` starts one by itself; use this on further machines. They share the database
 and the broker with the gateways; every other setting comes from SLIPSTREAM_... variables.
-At least one run at a time is reserved for sync calls, so that long runs never block them.
+A quarter of them is reserved for sync calls, so that long runs never block those.
 
     export SLIPSTREAM_DATABASE_URL=postgresql://slipstream@db.internal/slipstream
     export SLIPSTREAM_BROKER_URL=redis://broker.internal:6379/0
-    slipstream worker --concurrency 8
+    slipstream worker --concurrency 32
 
     slipstream worker --queues async      # no sync runs
     slipstream worker --metrics 127.0.0.1:9100      # probes and metrics
@@ -62,7 +60,7 @@ log = logs.logger("slipstream.commands.worker")
 
 
 def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
-    """Run queue workers, processes of `module`, until a signal."""
+    """Run a worker, a process of `module`, until a signal."""
     began = time.monotonic()
     options = read(
         WorkerOptions,
@@ -90,8 +88,9 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
         if options.metrics is not None:
             folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="slipstream-worker-")))
 
-        def spawn(plan: QueueWorkerPlan) -> ChildProcess:
-            command = [sys.executable, "-m", module, *plan.arguments]
+        def spawn() -> ChildProcess:
+            command = [sys.executable, "-m", module, "--queues", ",".join(options.queues)]
+            command += ["--concurrency", str(options.concurrency)]
             command += ["--metrics-folder", str(folder)]
             return ChildProcess.spawn(command, lifeline=lifeline, environment=environment)
 
@@ -100,7 +99,6 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
             spawn,
             printer,
             concurrency=options.concurrency,
-            queues=options.queues,
             wake_file=WakeFile(settings.run),
             metrics=measured.supervisor,
             unresponsive_seconds=settings.unresponsive_seconds,
@@ -147,7 +145,7 @@ async def _run(
         measured.show(manager, db)
         if tokens is not None:
             work.append(tokens.reload_on_change(_log_reload))
-    manager.start(delivers_on_demand=broker_of(settings).delivers_on_demand)
+    manager.start()
     announcer = ProcessAnnouncer(
         ProcessStore(db), lambda: [replace(seen, address=address) for seen in manager.processes()]
     )
@@ -190,7 +188,7 @@ async def _check_pepper(db: Database, settings: Settings) -> None:
 
 
 def _check_credentials(settings: Settings) -> None:
-    """Report once what every child would report."""
+    """Report at once what each new process would report."""
     try:
         UpstreamCredentials.from_settings(settings)
     except TlsError as error:

@@ -43,7 +43,6 @@ from slipstream.supervisor.supervisor_lease import SupervisorLease
 from slipstream.supervisor.worker_manager import WorkerManager
 from slipstream.workspace import (
     Workspace,
-    broker_of,
     database_errors,
     open_workspace,
     read_settings,
@@ -266,7 +265,7 @@ class FleetRunner:
             banner.print(readiness)
 
     def _start(self, workers: WorkerManager) -> None:
-        workers.start(delivers_on_demand=broker_of(self._settings).delivers_on_demand)
+        workers.start()
 
     @property
     def adopts(self) -> bool:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.storage.schema_version import newest_revision
-from gateway.worker.plan import QueueWorkerPlan
 from slipstream.failures import UnusableError
 from slipstream.log_files import log_file
 from slipstream.settings import (
@@ -63,9 +62,10 @@ class Launch:
             self.options, self.rest, self.grpc, self.lifeline, accept_when_ready=accept_when_ready
         )
 
-    def spawn_queue_worker(self, plan: QueueWorkerPlan) -> ChildProcess:
-        """Start a queue worker."""
-        command = [sys.executable, "-m", "gateway.worker", *plan.arguments]
+    def spawn_worker(self) -> ChildProcess:
+        """Start a worker."""
+        command = [sys.executable, "-m", "gateway.worker", "--queues", "sync,async"]
+        command += ["--concurrency", str(self.options.worker_concurrency)]
         return ChildProcess.spawn(
             command, lifeline=self.lifeline, environment=_environment(self.options)
         )

@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # takes a second or two to import, while the loop runs
     from slipstream.supervisor.fleet_runner import FleetRunner
 
 _WORKER_SECONDS = 60.0
-"""How long old queue workers go on while new ones do not become ready, as without a broker."""
+"""How long an old worker goes on while new ones do not become ready, as without a broker."""
 _DATABASE_SECONDS = 2.0
 """Between two attempts to use the database after a reload."""
 _MARGIN_SECONDS = 2.0
@@ -73,7 +73,7 @@ log = logger("slipstream.supervisor")
 
 
 class Supervisor:
-    """Runs gateways, queue workers, and the inference servers that the database asks for.
+    """Runs gateways, a worker, and the inference servers that the database asks for.
 
     After a reload it also looks after what its predecessor ran, until that is replaced.
     """
@@ -167,7 +167,7 @@ class Supervisor:
     def _worker_manager(self) -> WorkerManager:
         launched = self._launched
         return WorkerManager(
-            launched.spawn_queue_worker,
+            launched.spawn_worker,
             self._printer,
             concurrency=launched.options.worker_concurrency,
             wake_file=WakeFile(launched.folder.path / "run"),

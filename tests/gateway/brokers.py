@@ -61,6 +61,8 @@ class Cable:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._port = self._listener.getsockname()[1]
         self._pulled = False
+        self._flows = threading.Event()
+        self._flows.set()
         self._carried_at = time.monotonic()
         threading.Thread(target=self._accept, daemon=True).start()
         self.broker = replace(to, url=to.url.replace(f"{host}:{port}", f"127.0.0.1:{self._port}"))
@@ -77,6 +79,10 @@ class Cable:
         for pair in pairs:
             _break(*pair)
 
+    def hold(self) -> None:
+        """Carry nothing from now on, as where the broker hangs."""
+        self._flows.clear()
+
     def plug(self) -> None:
         """Let connections through again."""
         with self._lock:
@@ -85,6 +91,7 @@ class Cable:
     def close(self) -> None:
         """Take it away."""
         self.pull()
+        self._flows.set()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -111,6 +118,7 @@ class Cable:
                     if not data:
                         _break(near, far)
                         return
+                    self._flows.wait()
                     key.data.sendall(data)
                     self._carried_at = time.monotonic()
 

@@ -50,10 +50,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts workers, and ends them."""
     workers: list[Worker] = []
 
-    def begin(broker: Broker, *options: str, **more: Any) -> Worker:
+    def begin(broker: Broker, *options: str, ready: bool = True, **more: Any) -> Worker:
         worker = Worker(broker, tmp_path, *options, **more)
         workers.append(worker)
-        worker.until_printed("ready for")
+        if ready:
+            worker.until_printed("ready for")
         return worker
 
     yield begin

@@ -1,6 +1,6 @@
 """A worker whose runs do what their ids say, and log what they did.
 
-Run without `--status-fd` it is `slipstream worker`, whose queue workers are this program again.
+Run without `--status-fd` it is `slipstream worker`, whose process is this program again.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from telemetry import garbage_collection
 
 if __name__ == "__main__":
     garbage_collection.pause()
 
-from gateway.broker.broker import Queue
 from gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from gateway.worker import consumer
 
 FOLDER = Path(os.environ["TEST_FOLDER"])
 RUN_LOG = FOLDER / "runs.log"
@@ -57,28 +59,27 @@ class Executor:
         note("closed")
 
 
-def stall(sender: Any, **_: Any) -> None:
+def stall(self: consumer._IdConsumer) -> None:
     """Have Celery's own consumer take no more, as after a reconnect that went wrong."""
     stalled = FOLDER / "stalled"
     if stalled.exists():
         stalled.unlink()
-        prefix = Settings().queue_prefix
-        for queue in Queue:
-            sender.task_consumer.cancel_by_queue(queue.name_in(prefix))
+        self.task_consumer.cancel()
+    ON_READY(self)
 
 
 if __name__ == "__main__":
     # Each role imports only what it needs, as the real programs do.
     if "--status-fd" in sys.argv:
-        from celery import signals
-
-        from gateway.worker import monitor
-        from gateway.worker.queue_worker import main as queue_worker
+        from gateway.worker import consumer
+        from gateway.worker import stall as stall_check
+        from gateway.worker.worker import main as worker_process
 
         if (FOLDER / "stalled").exists():
-            monitor._CHECK_SECONDS = 0.5
-        signals.worker_ready.connect(stall, weak=False)
-        sys.exit(queue_worker(sys.argv[1:], Executor))
+            stall_check._CHECK_SECONDS = 0.5
+        ON_READY = consumer._IdConsumer.on_ready
+        consumer._IdConsumer.on_ready = stall  # type: ignore[method-assign]
+        sys.exit(worker_process(sys.argv[1:], Executor))
 
     from slipstream.commands.worker import main as worker
 

@@ -93,14 +93,10 @@ class Worker:
         self._seen.update(found)
         return found
 
-    def queue_workers(self) -> list[psutil.Process]:
-        """Return the queue workers' processes."""
+    def workers(self) -> list[psutil.Process]:
+        """Return the processes that do runs: one, or for a moment two."""
         self.processes()
         return children(parent=self.process.pid)
-
-    def children(self) -> list[psutil.Process]:
-        """Return the processes that do runs."""
-        return [child for worker in self.queue_workers() for child in children(parent=worker.pid)]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, and wait for the end."""

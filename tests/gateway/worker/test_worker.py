@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import psutil
 import pytest
@@ -12,7 +13,6 @@ from gateway.broker.worker_files import read_heartbeats
 from tests.gateway.brokers import Cable, until
 from tests.gateway.worker.conftest import Start
 from tests.gateway.worker.running import names, pid_of
-from tests.timing import TIMEOUT_SECONDS
 
 
 def test_every_run_runs_once_and_stopping_leaves_no_process(broker: Broker, start: Start) -> None:
@@ -22,7 +22,6 @@ def test_every_run_runs_once_and_stopping_leaves_no_process(broker: Broker, star
     worker.send(Queue.ASYNC, *async_)
     worker.until_runs("ended", *sync, *async_)
     assert sorted(worker.runs("began")) == sorted([*sync, *async_])
-    assert len({pid for _, pid in worker.run_log("began")}) == 3
     assert worker.stop() == 0
     assert "Traceback" not in worker.log()
 
@@ -40,14 +39,15 @@ def test_long_runs_never_block_a_sync_run(broker: Broker, start: Start) -> None:
     assert worker.stop() == 0
 
 
-@pytest.mark.long
-def test_sync_runs_also_use_the_other_children(folder_broker: Broker, start: Start) -> None:
-    worker = start(folder_broker, "--concurrency", "3")
-    worker.send(Queue.SYNC, *names("hold", 2))
-    worker.until_runs("began", *names("hold", 2))
-    worker.send(Queue.SYNC, *names("short", 5))
-    worker.until_runs("ended", *names("short", 5))
+def test_a_worker_takes_no_more_than_it_has_slots_for(broker: Broker, start: Start) -> None:
+    worker = start(broker, "--concurrency", "4")
+    worker.send(Queue.SYNC, *names("hold", 6))
+    worker.until_runs("began", *names("hold", 4))
+    worker.send(Queue.ASYNC, "late")
+    time.sleep(0.5)
+    assert len(worker.runs("began")) == 4
     worker.release()
+    worker.until_runs("ended", *names("hold", 6), "late")
     assert worker.stop() == 0
 
 
@@ -81,7 +81,6 @@ def test_a_stopping_worker_finishes_its_runs_and_starts_no_more(
     worker.until_runs("began", "hold-1")
     worker.process.send_signal(signal.SIGTERM)
     worker.until_printed("stopping")
-    until(lambda: len(worker.queue_workers()) == 1, "the idle queue worker has ended")
     worker.send(Queue.SYNC, "later")
     worker.release()
     assert worker.ended() == 0
@@ -112,7 +111,7 @@ def test_a_second_signal_stops_it_at_once(folder_broker: Broker, start: Start) -
     assert worker.runs("ended") == []
 
 
-def test_a_killed_child_is_replaced_and_its_run_is_not_delivered_again(
+def test_a_killed_worker_process_is_replaced_and_its_run_is_not_delivered_again(
     broker: Broker, start: Start
 ) -> None:
     worker = start(broker, "--concurrency", "2")
@@ -124,27 +123,6 @@ def test_a_killed_child_is_replaced_and_its_run_is_not_delivered_again(
     worker.send(Queue.SYNC, "sync")
     worker.until_runs("ended", "sync")
     assert worker.runs("began").count("hold-1") == 1
-    assert worker.stop() == 0
-
-
-@pytest.mark.long
-def test_a_killed_queue_worker_is_replaced_and_the_other_goes_on(
-    broker: Broker, start: Start
-) -> None:
-    worker = start(broker, "--concurrency", "2")
-    worker.send(Queue.ASYNC, "hold-1")
-    worker.until_runs("began", "hold-1")
-    holder = psutil.Process(pid_of(worker, "hold-1"))
-    (idle,) = [one for one in worker.queue_workers() if one.pid != holder.ppid()]
-    children = idle.children()
-    idle.kill()
-    psutil.wait_procs([idle, *children], timeout=TIMEOUT_SECONDS)
-    worker.send(Queue.SYNC, "sync")
-    worker.until_runs("ended", "sync")
-    worker.release()
-    worker.until_runs("ended", "hold-1")
-    assert worker.runs("began").count("hold-1") == 1
-    assert not any(child.is_running() for child in children)
     assert worker.stop() == 0
 
 
@@ -187,72 +165,69 @@ def test_a_worker_reconnects_to_its_broker_while_its_run_goes_on(
 
 
 @pytest.mark.long
-def test_a_run_waits_until_its_executor_has_started(folder_broker: Broker, start: Start) -> None:
+def test_runs_wait_at_the_broker_until_the_executor_has_started(
+    folder_broker: Broker, start: Start
+) -> None:
     closed = folder_broker.folder.parent / "closed"
     closed.touch()
-    worker = start(folder_broker)
+    worker = start(folder_broker, ready=False)
     worker.send(Queue.SYNC, "patient")
-    until(lambda: worker.run_log("waits"), "the executor has failed to start")
+    until(lambda: len(worker.run_log("waits")) > 1, "the executor has failed to start")
+    assert not any("ready for" in line for line in worker.lines)
     closed.unlink()
     worker.until_runs("ended", "patient")
     assert worker.stop() == 0
 
 
 @pytest.mark.long
-def test_a_stalled_queue_worker_is_replaced(folder_broker: Broker, start: Start) -> None:
+def test_a_stalled_worker_is_replaced(folder_broker: Broker, start: Start) -> None:
     (folder_broker.folder.parent / "stalled").touch()
     worker = start(folder_broker, "--queues", "async")
-    (stalled,) = worker.queue_workers()
+    (stalled,) = worker.workers()
     worker.send(Queue.ASYNC, "unheard")
     worker.until_runs("ended", "unheard")
-    assert "queue_worker_stalled" in worker.log()
-    until(lambda: stalled not in worker.queue_workers(), "it has ended")
+    assert "worker_stalled" in worker.log()
+    until(lambda: stalled not in worker.workers(), "it has ended")
     assert worker.stop() == 0
 
 
 @pytest.mark.long
-def test_a_stopped_queue_worker_is_replaced(folder_broker: Broker, start: Start) -> None:
-    worker = start(folder_broker, "--queues", "async", unresponsive_seconds=3)
-    (stopped,) = worker.queue_workers()
-    worker.send(Queue.ASYNC, "before")
-    worker.until_runs("ended", "before")
-    stopped.suspend()
-    worker.until_printed("unresponsive: no heartbeat for")
-    worker.send(Queue.ASYNC, "after")
-    worker.until_runs("ended", "after")
-    assert stopped not in worker.queue_workers()
-    assert worker.stop() == 0
-
-
-@pytest.mark.long
-def test_a_child_that_is_blocked_or_stopped_is_replaced(
+def test_a_worker_that_is_blocked_or_stopped_is_replaced(
     folder_broker: Broker, start: Start
 ) -> None:
-    worker = start(folder_broker, "--queues", "async", "--concurrency", "1", unresponsive_seconds=3)
-    queue_workers = worker.queue_workers()
+    worker = start(folder_broker, "--concurrency", "1", unresponsive_seconds=3)
     worker.send(Queue.ASYNC, "burn-1", "after-1")
     worker.until_runs("ended", "after-1")
-    worker.send(Queue.ASYNC, "hold-1")
-    worker.until_runs("began", "hold-1")
-    psutil.Process(pid_of(worker, "hold-1")).suspend()
-    worker.send(Queue.ASYNC, "after-2")
+    (stopped,) = worker.workers()
+    stopped.suspend()
+    worker.send(Queue.SYNC, "after-2")
     worker.until_runs("ended", "after-2")
-    assert worker.log().count("run_process_unresponsive") == 2
-    assert worker.queue_workers() == queue_workers
+    assert sum("unresponsive: no heartbeat for" in line for line in worker.lines) == 2
+    assert stopped not in worker.workers()
     assert worker.stop() == 0
 
 
+def test_a_worker_stops_while_its_broker_hangs(server_broker: Broker, start: Start) -> None:
+    cable = Cable(server_broker)
+    worker = start(cable.broker, "--concurrency", "2", grace_seconds=0.5)
+    worker.send(Queue.ASYNC, "hold-1")
+    worker.until_runs("began", "hold-1")
+    cable.hold()
+    assert worker.stop() == 0
+    assert worker.runs("closed") == ["-"]
+    cable.close()
+
+
 @pytest.mark.long
-def test_heartbeat_files_show_how_busy_a_worker_is(folder_broker: Broker, start: Start) -> None:
+def test_a_heartbeat_file_shows_how_busy_a_worker_is(folder_broker: Broker, start: Start) -> None:
     worker = start(folder_broker, "--concurrency", "3")
     run = worker.folder / "run"
     worker.send(Queue.ASYNC, "hold-1")
     until(lambda: [h for h, _ in read_heartbeats(run) if h.ready and h.busy], "it is seen busy")
-    heartbeats = list(read_heartbeats(run))
-    assert {h.pid for h, _ in heartbeats} == {process.pid for process in worker.queue_workers()}
-    assert sum(h.concurrency for h, _ in heartbeats) == 3
-    assert sum(h.busy for h, _ in heartbeats) == 1
-    assert all(age < 60 for _, age in heartbeats)
+    ((heartbeat, age),) = read_heartbeats(run)
+    (process,) = worker.workers()
+    assert (heartbeat.pid, heartbeat.concurrency, heartbeat.busy) == (process.pid, 3, 1)
+    assert age < 60
     worker.release()
     assert worker.stop() == 0
     assert not list(read_heartbeats(run))
