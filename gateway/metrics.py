@@ -33,7 +33,7 @@ class NodeMetrics:
     def __init__(self, registry: Registry) -> None:
         self._seconds = registry.histogram(
             "run_node_seconds",
-            "Time that nodes of runs took, with their retries, in gateways and queue workers.",
+            "Time that nodes of runs took, with their retries, in gateways and workers.",
             (DEPLOYMENT_LABEL, "node_type"),
         )
 

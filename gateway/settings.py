@@ -209,7 +209,7 @@ class Settings(BaseSettings):
     replaced stay open for as long. Default: 5; 0 for a stop where only this machine reaches the
     ports."""
     unresponsive_seconds: float = Field(default=5.0, ge=1)
-    """Silence of a process, or of a queue worker's child, after which it is killed and replaced."""
+    """Silence of a process after which it is killed and replaced."""
     run_retention_days: int = Field(default=30, ge=1, le=3650)
     """Days that finished runs are kept; afterwards they are deleted and answer 410."""
     run_storage_bytes: int = Field(default=64 * 1024**3, ge=1024)

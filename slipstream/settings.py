@@ -142,7 +142,7 @@ class UpOptions(ServeOptions):
     )
     worker_concurrency: int = option(
         whole_number(0, 1000),
-        "runs of type api at a time on this machine; 0 for no worker here",
+        "sync runs and async runs of type api at a time on this machine; 0 for no worker here",
         default="16",
         metavar="N",
     )
@@ -200,7 +200,11 @@ class WorkerOptions:
     """What `worker` has; all other settings come from the environment."""
 
     concurrency: int = option(
-        whole_number(1, 1000), "runs at a time", default="16", metavar="N", in_environment=False
+        whole_number(1, 1000),
+        "runs of each queue at a time",
+        default="16",
+        metavar="N",
+        in_environment=False,
     )
     queues: tuple[Queue, ...] = option(
         parse_queues, "sync, async or both", default="sync,async", in_environment=False

@@ -81,7 +81,7 @@ def page() -> str:
             ),
             section(
                 "Workers",
-                "Of `slipstream worker --metrics HOST:PORT` and its queue workers, summed.",
+                "Of `slipstream worker --metrics HOST:PORT` and its process, summed.",
                 worker.collect(),
             ),
             section("Inference servers", "Of each process, at its address.", server.collect()),

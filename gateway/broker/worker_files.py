@@ -1,6 +1,6 @@
 """Files in the state folder by which the processes of one machine signal each other.
 
-A queue worker shows that it lives by a heartbeat file: its content says how busy it is, its date
+A worker shows that it lives by a heartbeat file: its content says how busy it is, its date
 is the heartbeat. A gateway that publishes a run touches the wake file, so that a supervisor
 whose worker is asleep starts it. Neither needs to know whether the other runs.
 """
@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,15 +24,15 @@ _EXPIRE_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerHeartbeat:
-    """The state of one queue worker."""
+    """The state of one worker."""
 
     pid: int
     ready: bool
     """Whether it takes runs."""
     concurrency: int
-    """Runs that it can execute at a time."""
-    busy: int
-    """Runs that it executes."""
+    """Runs of each queue that it can execute at a time."""
+    busy: Mapping[str, int]
+    """Runs that it executes, by queue."""
 
 
 class HeartbeatFile:
@@ -68,7 +68,7 @@ class HeartbeatFile:
 
 
 def read_heartbeats(run: Path) -> Iterator[tuple[WorkerHeartbeat, float]]:
-    """Yield this machine's queue workers, each with the seconds since its last heartbeat.
+    """Yield this machine's workers, each with the seconds since its last heartbeat.
 
     The file of a killed process is kept for five minutes; its heartbeat is old then.
     """
@@ -115,7 +115,7 @@ class WakeFile:
 
 
 class WorkerCollector(Collector):
-    """The heartbeats of this machine's queue workers as metrics."""
+    """The heartbeats of this machine's workers as metrics."""
 
     def __init__(self, run: Path) -> None:
         """Use the state folder's `run`."""
@@ -125,24 +125,23 @@ class WorkerCollector(Collector):
         """Yield the age of each heartbeat, in seconds, and what it says."""
         ages = GaugeMetricFamily(
             "celery_worker_heartbeat_age_seconds",
-            "Seconds since the last heartbeat of the queue worker with that process id.",
+            "Seconds since the last heartbeat of the worker with that process id.",
             labels=("worker",),
         )
-        ready = GaugeMetricFamily(
-            "worker_ready", "1 if the queue worker takes runs.", labels=("worker",)
-        )
+        ready = GaugeMetricFamily("worker_ready", "1 if the worker takes runs.", labels=("worker",))
         concurrency = GaugeMetricFamily(
             "worker_concurrency",
-            "Runs that the queue worker can execute at a time.",
-            labels=("worker",),
+            "Runs of the queue that the worker can execute at a time.",
+            labels=("worker", "queue"),
         )
         busy = GaugeMetricFamily(
-            "worker_busy", "Runs that the queue worker executes.", labels=("worker",)
+            "worker_busy", "Runs of the queue that the worker executes.", labels=("worker", "queue")
         )
         for heartbeat, age in read_heartbeats(self._run):
             labels = (str(heartbeat.pid),)
             ages.add_metric(labels, max(0.0, age))
             ready.add_metric(labels, float(heartbeat.ready))
-            concurrency.add_metric(labels, heartbeat.concurrency)
-            busy.add_metric(labels, heartbeat.busy)
+            for queue, runs in heartbeat.busy.items():
+                concurrency.add_metric((*labels, queue), heartbeat.concurrency)
+                busy.add_metric((*labels, queue), runs)
         yield from (ages, ready, concurrency, busy)

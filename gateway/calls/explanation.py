@@ -183,7 +183,7 @@ def _repetitions(found: FoundCall, parts: Sequence[Part]) -> Iterator[str]:
     if found.run is not None and found.run.attempt > 1:
         yield (
             f"The run was started {found.run.attempt} times, as the processes that executed it "
-            "before ended: see their logs, and the panel 'Queue workers that ended'."
+            "before ended: see their logs, and the panel 'Workers that ended'."
         )
 
 

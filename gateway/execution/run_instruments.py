@@ -1,4 +1,4 @@
-"""What a queue worker's children measure: a part of what gateways do, by the same names."""
+"""What a worker measures: a part of what gateways do, by the same names."""
 
 from __future__ import annotations
 

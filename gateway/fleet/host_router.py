@@ -26,5 +26,5 @@ async def list_hosts(hosts: Hosts) -> HostList:
 
 @router.get("/processes/")
 async def list_processes(processes: Processes) -> ProcessList:
-    """List the gateways and queue workers of all machines."""
+    """List the gateways and workers of all machines."""
     return ProcessList.of(await processes.all())

@@ -1,4 +1,4 @@
-"""Response bodies of hosts, and of the gateways and queue workers."""
+"""Response bodies of hosts, and of the gateways and workers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class HostList(BaseModel):
 
 
 class ProcessOut(BaseModel):
-    """A gateway or a queue worker."""
+    """A gateway or a worker."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -100,7 +100,7 @@ class ProcessOut(BaseModel):
     version: str
     """Version of Slipstream that it runs."""
     concurrency: int | None
-    """How many runs a queue worker executes at a time."""
+    """How many runs a worker executes at a time."""
     pid: int | None
     """Id of the process on its machine; null: there is none."""
     started_at: datetime | None
@@ -131,7 +131,7 @@ class ProcessList(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     items: list[ProcessOut]
-    """The gateways, then the queue workers, each by their machines."""
+    """The gateways, then the workers, each by their machines."""
 
     @classmethod
     def of(cls, found: Iterable[tuple[ServiceProcess, bool]]) -> Self:

@@ -1,4 +1,4 @@
-"""Counts the hosts, gateways and queue workers for Prometheus."""
+"""Counts the hosts, gateways and workers for Prometheus."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class HostWatch(Collector):
         yield info
         processes = GaugeMetricFamily(
             "service_processes",
-            "Gateways and queue workers by state; gone: their lease has ended.",
+            "Gateways and workers by state; gone: their lease has ended.",
             labels=("kind", "state"),
         )
         for labels, count in self._process_counts.items():

@@ -1,4 +1,4 @@
-"""The gateways and queue workers of an installation: which there are, and how they are.
+"""The gateways and workers of an installation: which there are, and how they are.
 
 Those of a host live as long as its lease: its supervisor writes them when they change, all in one
 transaction, and renews nothing for them. A gateway or worker that runs alone renews a lease of its
@@ -56,7 +56,7 @@ log = logger("gateway.fleet")
 
 
 class ProcessStore:
-    """The rows of gateways and queue workers."""
+    """The rows of gateways and workers."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

@@ -1,4 +1,4 @@
-"""A gateway or a queue worker, as the one that looks after it sees it.
+"""A gateway or a worker, as the one that looks after it sees it.
 
 Supervisors import this first: it imports very little.
 """
@@ -19,7 +19,7 @@ class ProcessKind(StrEnum):
 
     GATEWAY = "gateway"
     WORKER = "worker"
-    """It executes runs of the queues: a queue worker."""
+    """It executes runs of the queues."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class SeenProcess:
         reason: why it is in that state, if there is something to say.
         pid: None while it has no process.
         address: the URL of its REST port, or of its probes and metrics, if it has one.
-        concurrency: how many runs a queue worker executes at a time.
+        concurrency: how many runs a worker executes at a time.
     """
 
     kind: ProcessKind

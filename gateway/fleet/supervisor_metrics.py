@@ -71,7 +71,7 @@ class BootMetrics:
 
 
 class SupervisorMetrics:
-    """The ends of processes, and the runs that the queue workers took."""
+    """The ends of processes, and the runs that the workers took."""
 
     def __init__(self, registry: Registry) -> None:
         self._exits = registry.counter(
@@ -82,10 +82,10 @@ class SupervisorMetrics:
             ("process", "reason"),
         )
         self.runs_taken = registry.counter(
-            "worker_runs_total", "Runs that queue workers of the machine have taken."
+            "worker_runs_total", "Runs that workers of the machine have taken."
         ).child()
         self.worker_restarts = registry.counter(
-            "worker_restarts_total", "Queue workers that ended without having been told to."
+            "worker_restarts_total", "Workers that ended without having been told to."
         ).child()
 
     def exit_counter(self, process: str) -> Callable[[str], None]:

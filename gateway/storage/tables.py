@@ -545,7 +545,7 @@ class PepperCheck(Table):
 
 
 class ServiceProcess(Table):
-    """A gateway or a queue worker, see `fleet/processes.py`."""
+    """A gateway or a worker, see `fleet/processes.py`."""
 
     __tablename__ = "service_processes"
 
@@ -567,7 +567,7 @@ class ServiceProcess(Table):
     """The URL of its REST port, or of its probes and metrics."""
     version: Mapped[str] = mapped_column(String(64))
     concurrency: Mapped[int | None] = mapped_column(Integer)
-    """How many runs a queue worker executes at a time."""
+    """How many runs a worker executes at a time."""
     started_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 

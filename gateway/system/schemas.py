@@ -32,7 +32,7 @@ class SystemOut(BaseModel):
     gateways: list[ProcessState]
     """The gateways, by machine and name."""
     workers: list[ProcessState]
-    """The queue workers, by machine and name."""
+    """The workers, by machine and name."""
     busy: dict[str, int]
     """How many runs the workers of each machine execute, by its name; those of `slots`."""
     queues: list[QueueState]

@@ -10,7 +10,7 @@ from gateway.fleet.service_process import ProcessKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessState:
-    """A gateway or a queue worker."""
+    """A gateway or a worker."""
 
     id: str
     """Id of the process in `/node/processes/`."""
@@ -27,7 +27,7 @@ class ProcessState:
     version: str
     """Version of Slipstream that it runs."""
     slots: int | None
-    """How many runs a queue worker executes at a time."""
+    """How many runs a worker executes at a time."""
     heartbeat_age_seconds: float | None
     """Since it, or the host that looks after it, has renewed its lease."""
 

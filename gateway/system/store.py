@@ -41,7 +41,7 @@ class SystemStore:
         return perf_counter() - began
 
     async def processes(self) -> Sequence[ProcessState]:
-        """Return the gateways and queue workers, by kind, machine and name."""
+        """Return the gateways and workers, by kind, machine and name."""
         statement = (
             select(ServiceProcess, Host.lease_until, IS_PROCESS_ALIVE, seconds_from_now())
             .outerjoin(Host, Host.id == ServiceProcess.host_id)

@@ -7,25 +7,20 @@ from collections.abc import Callable, Collection
 
 from gateway.broker.broker import Queue
 
-_RESERVED_PART = 4
-"""One of so many slots, and at least one, is for sync runs only: callers wait for these."""
-
 
 class RunSlots:
-    """Counts runs. One thread takes slots for what it receives, and another one gives them back.
+    """Counts runs. Each queue has slots of its own: a backlog of one does not delay the other.
+
+    One thread takes slots for what it receives, and another one gives them back.
 
     Neither locks: each counter is written by one thread only, and one that finds no free slot says
     so before it looks again, so that it hears of the next one that is given back.
     """
 
     def __init__(self, concurrency: int, queues: Collection[Queue]) -> None:
-        """Have `concurrency` slots for the runs of `queues`, and at least one for each queue."""
+        """Have `concurrency` slots for the runs of each of `queues`."""
         self.queues = tuple(queues)
-        self.count = max(concurrency, len(self.queues))
-        reserved = max(1, self.count // _RESERVED_PART) if len(self.queues) > 1 else 0
-        self._limits = {
-            queue: self.count - (reserved if queue is Queue.ASYNC else 0) for queue in self.queues
-        }
+        self.concurrency = concurrency
         self._taken: Counter[Queue] = Counter()
         self._given_back: Counter[Queue] = Counter()
         self._closed = False
@@ -34,9 +29,9 @@ class RunSlots:
         """Called, by the thread that gives back, when there is a slot that was not to be had."""
 
     @property
-    def busy(self) -> int:
-        """How many are taken."""
-        return self.taken - sum(self._given_back.values())
+    def busy(self) -> dict[str, int]:
+        """How many are taken, by queue."""
+        return {queue.value: self._busy(queue) for queue in self.queues}
 
     @property
     def taken(self) -> int:
@@ -71,5 +66,7 @@ class RunSlots:
         return self._closed
 
     def _is_free(self, queue: Queue) -> bool:
-        busy = self._taken[queue] - self._given_back[queue]
-        return not self._closed and busy < self._limits[queue] and self.busy < self.count
+        return not self._closed and self._busy(queue) < self.concurrency
+
+    def _busy(self, queue: Queue) -> int:
+        return self._taken[queue] - self._given_back[queue]

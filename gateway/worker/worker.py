@@ -33,8 +33,9 @@ _MIN_RETRY_SECONDS = 0.2
 _MAX_RETRY_SECONDS = 5.0
 _CLOSE_SECONDS = 3.0
 """How long the executor may take to hand back runs and close its connections."""
-_JOIN_SECONDS = 1.0
-"""How long the consumer's thread may take to end; it may wait for a broker that hangs."""
+_JOIN_SECONDS = 3.0
+"""How long the consumer's thread may take to end. It waits for what it has asked a Redis for, up to
+a second: a message may be on its way. A broker that hangs never answers."""
 _VERBOSE_LOGGERS = ("celery", "kombu", "amqp")
 """They log every message; what matters about it, we log ourselves."""
 
@@ -60,7 +61,7 @@ class _WorkerOptions:
         parse_queues, "sync, async or sync,async", required=True, in_environment=False
     )
     concurrency: int = option(
-        whole_number(1), "runs at a time", required=True, in_environment=False
+        whole_number(1), "runs of each queue at a time", required=True, in_environment=False
     )
     lifeline_fd: int = option(
         whole_number(0),
@@ -109,7 +110,10 @@ def main(arguments: Sequence[str], build: Callable[[Settings, Path], WorkerExecu
         return _UNUSABLE
     slots = RunSlots(given.concurrency, given.queues)
     log.info(
-        "worker_started", broker=broker.display_url, queues=slots.queues, concurrency=slots.count
+        "worker_started",
+        broker=broker.display_url,
+        queues=slots.queues,
+        concurrency=slots.concurrency,
     )
     metrics = given.metrics_folder or settings.run.absolute() / "metrics"
     worker = Worker(
@@ -184,8 +188,7 @@ class Worker:
         consumer.stop()
         if self._runs:
             await asyncio.wait(self._runs, timeout=self._grace_seconds)
-        await self._close()
-        await asyncio.to_thread(consumer.join, _JOIN_SECONDS)
+        await asyncio.gather(self._close(), asyncio.to_thread(consumer.join, _JOIN_SECONDS))
         for task in (*background, *stopped):
             task.cancel()
         self._heartbeat_file.remove()
@@ -252,7 +255,7 @@ class Worker:
             heartbeat = WorkerHeartbeat(
                 pid=os.getpid(),
                 ready=self._ready and not self._slots.closed,
-                concurrency=self._slots.count,
+                concurrency=self._slots.concurrency,
                 busy=self._slots.busy,
             )
             await asyncio.to_thread(self._heartbeat_file.write, heartbeat)

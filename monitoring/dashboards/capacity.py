@@ -16,7 +16,7 @@ CAPACITY = Dashboard(
             "Saturation",
             "percentunit",
             "Share in use of what calls and runs wait for at 100 %: the busiest process of "
-            "a gateway, places for runs of type server and of queue workers, runs of a model that "
+            "a gateway, places for runs of type server and of workers, runs of a model that "
             "its inference servers may do at a time, and the fullest queue of one of them.",
             {
                 "gateway {{instance}}": f"max by (instance) ({_CORES})",

@@ -64,8 +64,8 @@ RUNS = Dashboard(
             "short",
             "Runs that workers execute, and could execute.",
             {
-                "busy {{instance}}": "sum by (instance) (worker_busy)",
-                "places {{instance}}": "sum by (instance) (worker_concurrency)",
+                "busy {{queue}} {{instance}}": "sum by (queue, instance) (worker_busy)",
+                "places {{queue}} {{instance}}": "sum by (queue, instance) (worker_concurrency)",
             },
         ),
         Panel(
@@ -82,7 +82,7 @@ RUNS = Dashboard(
             },
         ),
         Panel(
-            "Queue workers that ended",
+            "Workers that ended",
             "short",
             "Per hour, without having been told to, of `slipstream worker --metrics`; and runs "
             "that processes left behind.",

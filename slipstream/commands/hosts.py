@@ -124,7 +124,7 @@ def list_processes(
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """List the gateways and queue workers of all machines, and how they are."""
+    """List the gateways and workers of all machines, and how they are."""
     with open_session(state, as_json=as_json, wide=wide) as session:
         found = ProcessList.of(session.run(ProcessStore(session.workspace.db).all()))
         none = "No gateway and no worker of this database has announced itself."

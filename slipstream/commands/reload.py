@@ -26,7 +26,7 @@ from slipstream.terminal import Terminal
 _MORE = """
 
 The new code reads its options and settings first; if it refuses them, nothing changes. Then the
-supervisor replaces itself, and gateways, queue workers and inference servers are replaced, each
+supervisor replaces itself, and gateways, workers and inference servers are replaced, each
 when its successor is ready. The ports stay open, and no call fails. It returns when everything is
 replaced, which takes as long as the calls in flight, and at most the drain time.
 

@@ -36,11 +36,11 @@ from transport import TlsError
 from transport.bearer_tokens import BearerTokens, TokenFileError
 
 _DESCRIPTION = """\
-Run a worker alone: it executes flows of type api, N at a time.
+Run a worker alone: it executes runs of type api, N sync and N async ones at a time.
 
 `slipstream up` starts one by itself; use this on further machines. They share the database
 and the broker with the gateways; every other setting comes from SLIPSTREAM_... variables.
-A quarter of them is reserved for sync calls, so that long runs never block those.
+Neither kind waits for the other.
 
     export SLIPSTREAM_DATABASE_URL=postgresql://slipstream@db.internal/slipstream
     export SLIPSTREAM_BROKER_URL=redis://broker.internal:6379/0
@@ -99,6 +99,7 @@ def main(arguments: Sequence[str], *, module: str = "gateway.worker") -> None:
             spawn,
             printer,
             concurrency=options.concurrency,
+            queues=options.queues,
             wake_file=WakeFile(settings.run),
             metrics=measured.supervisor,
             unresponsive_seconds=settings.unresponsive_seconds,

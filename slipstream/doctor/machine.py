@@ -103,7 +103,11 @@ def _check_workers(installation: Installation) -> Iterator[Finding]:
     found = False
     for heartbeat, age in read_heartbeats(installation.settings.run):
         found = True
-        text = f"process {heartbeat.pid} executes {heartbeat.busy} of {heartbeat.concurrency} runs"
+        runs = ", ".join(
+            f"{busy} of {heartbeat.concurrency} {queue} runs"
+            for queue, busy in heartbeat.busy.items()
+        )
+        text = f"process {heartbeat.pid} executes {runs}"
         if age > _STALE_SECONDS:
             fix = "if it hangs, kill it: its runs are found and run again"
             yield warning("worker", f"{text}; no heartbeat for {age:.0f} s", fix)

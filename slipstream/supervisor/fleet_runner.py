@@ -108,7 +108,7 @@ class FleetRunner:
     ) -> None:
         """Create what a first start creates, then run the inference servers until cancelled.
 
-        `processes` returns the gateways and queue workers, which others are to know of.
+        `processes` returns the gateways and workers, which others are to know of.
 
         Raises:
             StorageError: the database cannot be used, or this machine has another pepper.
@@ -330,7 +330,7 @@ async def _readiness(banner: ReadyBanner, fleet: Fleet) -> GatewayReadiness:
 
 
 async def has_queued_deployments(db: Database) -> bool:
-    """Return whether there is a deployment whose runs are executed by queue workers."""
+    """Return whether there is a deployment whose runs are executed by workers."""
     queued = (
         Deployment.deployment_type == DeploymentType.API,
         Deployment.execution_mode != ExecutionMode.FAST,

@@ -1,4 +1,4 @@
-"""Gateways and queue workers from before a reload: they serve until others are ready."""
+"""Gateways and workers from before a reload: they serve until others are ready."""
 
 from __future__ import annotations
 

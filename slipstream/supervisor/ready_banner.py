@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gateway.broker.broker import Queue
 from slipstream.demo.bootstrap import Demo
 from slipstream.readiness import GatewayReadiness, fetch_readiness
 from slipstream.settings import UpOptions, reachable
 from slipstream.status_printer import StatusPrinter
+from slipstream.supervisor.worker_manager import describe_concurrency
 from slipstream.trigger_call import TriggerCall
 
 _READY_TIMEOUT_SECONDS = 5.0
@@ -103,7 +105,8 @@ class ReadyBanner:
 
     def _print_worker(self) -> None:
         runs = self._options.worker_concurrency
-        text = f"a worker for {runs} runs at a time is starting" if runs else "no worker here"
+        runs_at_a_time = describe_concurrency(runs, tuple(Queue))
+        text = f"a worker for {runs_at_a_time} is starting" if runs else "no worker here"
         self._printer.say(f"\nFlows of type api: {text}")
 
     def _document(self) -> dict[str, object]:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from gateway.broker.broker import Queue
 from gateway.broker.worker_files import WakeFile
 from gateway.fleet.service_process import ProcessKind, SeenProcess
 from gateway.fleet.states import State
@@ -35,14 +37,19 @@ _SUBJECT = "worker"
 _POLL_SECONDS = 0.1
 
 
+def describe_concurrency(concurrency: int, queues: Sequence[Queue]) -> str:
+    """Return how many runs a worker executes at a time, such as `16 sync and 16 async runs`."""
+    return " and ".join(f"{concurrency} {queue}" for queue in queues) + " runs at a time"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerState:
     """What the worker does."""
 
     reasons: Sequence[str]
     """Why the worker is not ready; empty: it takes runs, or will when one comes."""
-    busy: int
-    """Runs that it executes."""
+    busy: Mapping[str, int]
+    """Runs that it executes, by queue."""
 
 
 class WorkerManager:
@@ -54,17 +61,21 @@ class WorkerManager:
         printer: StatusPrinter,
         *,
         concurrency: int,
+        queues: Sequence[Queue] = tuple(Queue),
         wake_file: WakeFile,
         metrics: SupervisorMetrics,
         idle_seconds: float | None = None,
         unresponsive_seconds: float = UNRESPONSIVE_SECONDS,
     ) -> None:
-        """Keep what `spawn` starts for `concurrency` runs at a time; with 0 there is no worker.
+        """Keep what `spawn` starts for `concurrency` runs of each of `queues` at a time.
+
+        With a concurrency of 0 there is no worker.
 
         After `idle_seconds` without a run it is stopped until `wake_file` is touched. If it is
         silent for `unresponsive_seconds`, it is killed and replaced.
         """
         self.concurrency = concurrency
+        self.queues = queues
         self._spawn_worker = spawn
         self._printer = printer
         self._wake_file = wake_file
@@ -84,7 +95,7 @@ class WorkerManager:
         self._ready = False
         self._became_ready = asyncio.Event()
         self._draining = False
-        self._busy: dict[str, int] = {}
+        self._busy: dict[str, Mapping[str, int]] = {}
         self._totals: dict[str, int] = {}
         self._active_at = time.monotonic()
         self._touched_at = 0
@@ -104,8 +115,11 @@ class WorkerManager:
         """Return what the worker does."""
         reasons = ["stopping"] if self._draining else []
         if self._desired is not None and not self._ready and not self._asleep:
-            reasons.append("it does not take runs")
-        return WorkerState(reasons=reasons, busy=sum(self._busy.values()))
+            reasons.append("the worker does not take runs")
+        busy = Counter[str]()
+        for runs in self._busy.values():
+            busy.update(runs)
+        return WorkerState(reasons=reasons, busy=busy)
 
     def processes(self) -> list[SeenProcess]:
         """Return the worker, including one that sleeps, and what it replaces."""
@@ -141,7 +155,7 @@ class WorkerManager:
             case "ready":
                 self._on_ready(key)
             case "heartbeat":
-                self._on_heartbeat(key, busy=int(line["busy"]), total=int(line["total"]))
+                self._on_heartbeat(key, busy=dict(line["busy"]), total=int(line["total"]))
             case "unresponsive":
                 self._not_ready(key)
                 self._print(key, f"unresponsive: {line['message']}", "red")
@@ -176,7 +190,7 @@ class WorkerManager:
             state=status.state,
             reason=status.reason,
             pid=status.pid,
-            concurrency=self.concurrency,
+            concurrency=self.concurrency * len(self.queues),
         )
 
     async def _spawn(self, _key: str) -> ChildProcess:
@@ -193,7 +207,7 @@ class WorkerManager:
         self._ready = True
         self._active_at = time.monotonic()
         self._became_ready.set()
-        text = f"ready for {self.concurrency} runs at a time"
+        text = f"ready for {describe_concurrency(self.concurrency, self.queues)}"
         self._printer.step(_SUBJECT, text, "green")
 
     def _not_ready(self, key: str) -> None:
@@ -208,9 +222,9 @@ class WorkerManager:
             self._ready = False
             self._set_desired()
 
-    def _on_heartbeat(self, key: str, *, busy: int, total: int) -> None:
+    def _on_heartbeat(self, key: str, *, busy: Mapping[str, int], total: int) -> None:
         now = time.monotonic()
-        if busy or self._totals.get(key) != total or not self._ready:
+        if any(busy.values()) or self._totals.get(key) != total or not self._ready:
             self._active_at = now
         self._metrics.runs_taken.add(total - self._totals.get(key, 0))
         self._busy[key], self._totals[key] = busy, total
@@ -232,7 +246,7 @@ class WorkerManager:
             await asyncio.sleep(_POLL_SECONDS)
             if self._asleep and self._wake_file.touched_at() != self._touched_at:
                 self._asleep = False
-                self._generation += 1  # starts them at once, whatever crashes came before
+                self._generation += 1  # starts it at once, whatever crashes came before
                 self._printer.step(_SUBJECT, "woken by a run", "dim")
                 self._set_desired()
 

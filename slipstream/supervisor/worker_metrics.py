@@ -24,23 +24,27 @@ def readiness_of(manager: WorkerManager) -> dict[str, object]:
 
 
 class WorkerInstruments:
-    """The instruments of a worker and, by the same names, of its queue workers' children."""
+    """The instruments of a worker: of its supervisor and, by the same names, of its process."""
 
     def __init__(self, registry: Registry) -> None:
         self.ready = registry.gauge("worker_ready", "1 if the worker takes runs.").child()
         self.concurrency = registry.gauge(
-            "worker_concurrency", "Runs that the worker can execute at a time."
-        ).child()
-        self.busy = registry.gauge("worker_busy", "Runs that the worker executes.").child()
+            "worker_concurrency",
+            "Runs of the queue that the worker can execute at a time.",
+            labels=("queue",),
+        )
+        self.busy = registry.gauge(
+            "worker_busy", "Runs of the queue that the worker executes.", labels=("queue",)
+        )
         self.supervisor = SupervisorMetrics(registry)
-        RunInstruments(registry)  # what the children measure is added to these
+        RunInstruments(registry)  # what the process measures is added to these
 
 
 class WorkerMetrics:
     """The metrics of a worker; they name no user."""
 
     def __init__(self, folder: Path) -> None:
-        """Share the folder with the children of the queue workers."""
+        """Share the folder with the process."""
         self._registry = Registry(max_series=MAX_SERIES)
         self._instruments = WorkerInstruments(self._registry)
         self._shared = SharedRegistry(self._registry, folder, f"worker-{os.getpid()}")
@@ -50,7 +54,7 @@ class WorkerMetrics:
 
     @property
     def supervisor(self) -> SupervisorMetrics:
-        """What the manager of the queue workers counts."""
+        """What the manager of the process counts."""
         return self._instruments.supervisor
 
     def share(self) -> None:
@@ -84,6 +88,7 @@ class WorkerMetrics:
         if self._manager is not None:
             state = self._manager.state()
             instruments.ready.value = float(not state.reasons)
-            instruments.concurrency.value = self._manager.concurrency
-            instruments.busy.value = state.busy
+            for queue in self._manager.queues:
+                instruments.concurrency.child(queue).value = self._manager.concurrency
+                instruments.busy.child(queue).value = state.busy.get(queue, 0)
         return render([self._shared], form)

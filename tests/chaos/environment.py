@@ -85,7 +85,7 @@ class ChaosEnvironment:
         return children(word, self.up.process.pid, recursive=True)
 
     def workers(self, *, parents: bool) -> list[psutil.Process]:
-        """Return the queue workers, or the processes in which they run flows."""
+        """Return the workers, or the processes in which they run flows."""
         found = self.children("gateway.worker")
         pids = {process.pid for process in found}
         kept = []

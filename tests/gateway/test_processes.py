@@ -1,4 +1,4 @@
-"""What an installation knows of its gateways and queue workers."""
+"""What an installation knows of its gateways and workers."""
 
 from __future__ import annotations
 

@@ -13,11 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway.broker.broker import Queue
 from gateway.broker.worker_files import WakeFile
 from gateway.fleet.states import State
 from gateway.fleet.supervisor_metrics import SupervisorMetrics
-from gateway.worker.plan import QueueWorkerPlan
 from slipstream.commands.up import main
 from slipstream.supervisor.process import ChildProcess, Lifeline
 from slipstream.supervisor.worker_manager import WorkerManager
@@ -32,7 +30,7 @@ from tests.timing import TIMEOUT_SECONDS
 
 
 class Managed:
-    """A worker manager for one queue, and the processes that it has started."""
+    """A worker manager, and the processes that it has started."""
 
     def __init__(self, command: Sequence[str], run: Path, concurrency: int) -> None:
         self.wake_file = WakeFile(run)
@@ -43,14 +41,13 @@ class Managed:
             self._spawn,
             status_printer(),
             concurrency=concurrency,
-            queues=[Queue.ASYNC],
             wake_file=WakeFile(run),
             metrics=SupervisorMetrics(Registry()),
             idle_seconds=0.3,
         )
 
     def start(self) -> None:
-        self.manager.start(delivers_on_demand=True)
+        self.manager.start()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -63,8 +60,7 @@ class Managed:
     def states(self) -> list[tuple[str, State]]:
         return [(it.name, it.state) for it in self.manager.processes()]
 
-    def _spawn(self, plan: QueueWorkerPlan) -> ChildProcess:
-        assert plan == QueueWorkerPlan(name="async", queues=(Queue.ASYNC,), concurrency=2)
+    def _spawn(self) -> ChildProcess:
         child = ChildProcess.spawn(self._command, lifeline=self._lifeline)
         self.pids.append(child.pid)
         return child
@@ -84,19 +80,19 @@ async def managing(
     assert not managed.running()
 
 
-async def test_queue_workers_run_from_start_on(tmp_path: Path) -> None:
+async def test_a_worker_runs_from_start_on(tmp_path: Path) -> None:
     async with managing(STEADY, tmp_path) as managed:
         await asyncio.sleep(0)
         assert not managed.pids
         managed.start()
         managed.start()
-        assert managed.states() == [("async", State.BOOTING)]
-        await managed.until(lambda: managed.states() == [("async", State.READY)])
+        assert managed.states() == [("worker", State.BOOTING)]
+        await managed.until(lambda: managed.states() == [("worker", State.READY)])
         assert [it.pid for it in managed.manager.processes()] == managed.running()
     assert len(managed.pids) == 1
 
 
-async def test_a_concurrency_of_zero_starts_no_queue_worker(tmp_path: Path) -> None:
+async def test_a_concurrency_of_zero_starts_no_worker(tmp_path: Path) -> None:
     async with managing(STEADY, tmp_path, concurrency=0) as managed:
         managed.start()
         managed.wake_file.touch()
@@ -104,13 +100,13 @@ async def test_a_concurrency_of_zero_starts_no_queue_worker(tmp_path: Path) -> N
     assert not managed.pids
 
 
-async def test_a_queue_worker_that_ends_is_started_again(tmp_path: Path) -> None:
+async def test_a_worker_that_ends_is_started_again(tmp_path: Path) -> None:
     async with managing(CRASHES, tmp_path) as managed:
         managed.start()
         await managed.until(lambda: len(managed.pids) > 2)
 
 
-async def test_a_stalled_queue_worker_is_replaced_at_once_and_ends(tmp_path: Path) -> None:
+async def test_a_stalled_worker_is_replaced_at_once_and_ends(tmp_path: Path) -> None:
     async with managing(STALLS, tmp_path) as managed:
         managed.start()
         await managed.until(lambda: len(managed.pids) > 2)
@@ -121,12 +117,12 @@ async def test_an_idle_worker_is_stopped_until_the_wake_file_is_touched(tmp_path
     async with managing(IDLE, tmp_path) as managed:
         managed.start()
         await managed.until(lambda: len(managed.pids) == 1 and not managed.running())
-        await managed.until(lambda: managed.states() == [("async", State.STOPPED)])
+        await managed.until(lambda: managed.states() == [("worker", State.STOPPED)])
         (asleep,) = managed.manager.processes()
         assert (asleep.reason, asleep.pid, asleep.concurrency) == (
             "asleep until the next run",
             None,
-            2,
+            4,
         )
         managed.wake_file.touch()
         await managed.until(lambda: len(managed.pids) == 2)
@@ -153,9 +149,10 @@ async def test_an_idle_worker_runs_on_while_a_run_is_on_its_way(tmp_path: Path) 
         await managed.until(lambda: not managed.running())
 
 
-def queue_workers(up: Up) -> list[psutil.Process]:
-    """Return the queue workers: the supervisor's own children, not theirs."""
-    return children("gateway.worker", up.process.pid)
+def worker_of(up: Up) -> psutil.Process:
+    """Return the worker: the supervisor's own child, not those of it."""
+    (found,) = children("gateway.worker", up.process.pid)
+    return found
 
 
 def listed(up: Up) -> list[tuple[str, str, str, int | None]]:
@@ -165,29 +162,25 @@ def listed(up: Up) -> list[tuple[str, str, str, int | None]]:
 
 
 @pytest.mark.long
-def test_up_starts_queue_workers_and_a_killed_one_again(tmp_path: Path) -> None:
+def test_up_starts_a_worker_and_a_killed_one_again(tmp_path: Path) -> None:
     up = Up(tmp_path / "state", "--no-demo", "--worker-concurrency", "3")
-    up.until("Flows of type api: a worker for 3 runs")
-    up.until("ready for 3 runs at a time")
+    up.until("Flows of type api: a worker for 3 sync and 3 async runs")
+    up.until("ready for 3 sync and 3 async runs at a time")
     up.children()
-    workers = queue_workers(up)
-    assert len(workers) == 2
-    workers[0].kill()
+    killed = worker_of(up)
+    killed.kill()
     up.until("was killed by SIGKILL; started again")
-    up.until("ready for 3 runs at a time")
-    assert workers[0] not in queue_workers(up)
-    assert workers[1] in queue_workers(up)
+    up.until("ready for 3 sync and 3 async runs at a time")
+    assert worker_of(up) != killed
     expected = [
         ("gateway", "gateway", "ready", None),
-        ("worker", "rest", "ready", 2),
-        ("worker", "sync", "ready", 1),
+        ("worker", "worker", "ready", 6),
     ]
     eventually(lambda: listed(up), lambda found: found == expected)
     assert up.stop() == 0
     assert listed(up) == []
     text = "".join(up.output)
-    assert re.search(r"gateway +stopped.*worker sync +stopped", text, re.DOTALL)
-    assert re.search(r"gateway +stopped.*worker rest +stopped", text, re.DOTALL)
+    assert re.search(r"gateway +stopped.*worker +stopped", text, re.DOTALL)
 
 
 @pytest.mark.long

@@ -18,7 +18,7 @@ from telemetry.instruments import render
 
 def test_a_heartbeat_is_read_until_it_is_removed(tmp_path: Path) -> None:
     file = HeartbeatFile(tmp_path)
-    heartbeat = WorkerHeartbeat(pid=os.getpid(), ready=True, concurrency=3, busy=1)
+    heartbeat = WorkerHeartbeat(pid=os.getpid(), ready=True, concurrency=3, busy={"async": 1})
     file.write(heartbeat)
     file.write(heartbeat)
     ((seen, age),) = read_heartbeats(tmp_path)
@@ -32,7 +32,7 @@ def test_a_heartbeat_is_read_until_it_is_removed(tmp_path: Path) -> None:
 
 def test_writing_an_unchanged_state_renews_the_heartbeat(tmp_path: Path) -> None:
     file = HeartbeatFile(tmp_path)
-    heartbeat = WorkerHeartbeat(pid=1, ready=True, concurrency=3, busy=1)
+    heartbeat = WorkerHeartbeat(pid=1, ready=True, concurrency=3, busy={"async": 1})
     file.write(heartbeat)
     (path,) = (tmp_path / "worker").iterdir()
     long_ago = time.time() - 100
@@ -45,7 +45,9 @@ def test_writing_an_unchanged_state_renews_the_heartbeat(tmp_path: Path) -> None
 
 
 def test_the_heartbeat_of_a_killed_worker_expires(tmp_path: Path) -> None:
-    HeartbeatFile(tmp_path).write(WorkerHeartbeat(pid=1, ready=True, concurrency=3, busy=1))
+    HeartbeatFile(tmp_path).write(
+        WorkerHeartbeat(pid=1, ready=True, concurrency=3, busy={"async": 1})
+    )
     (path,) = (tmp_path / "worker").iterdir()
     os.utime(path, (0, 0))
     assert not list(read_heartbeats(tmp_path))
@@ -75,7 +77,7 @@ def test_a_workers_heartbeat_has_an_age(tmp_path: Path) -> None:
     collector = WorkerCollector(tmp_path)
     assert b"celery_worker_heartbeat_age_seconds{" not in render([collector])
     HeartbeatFile(tmp_path).write(
-        WorkerHeartbeat(pid=os.getpid(), ready=True, concurrency=3, busy=1)
+        WorkerHeartbeat(pid=os.getpid(), ready=True, concurrency=3, busy={"async": 1})
     )
     (path,) = (tmp_path / "worker").iterdir()
     long_ago = time.time() - 100

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from gateway.broker.broker import Queue
 from gateway.worker.slots import RunSlots
 
@@ -19,29 +17,18 @@ def taken(slots: RunSlots, queue: Queue) -> int:
     return count
 
 
-@pytest.mark.parametrize(
-    ("concurrency", "runs", "both"), [(1, 1, 2), (2, 1, 2), (3, 2, 3), (8, 6, 8), (16, 12, 16)]
-)
-def test_a_quarter_of_the_slots_is_for_sync_runs(concurrency: int, runs: int, both: int) -> None:
-    slots = RunSlots(concurrency, BOTH)
-    assert taken(slots, Queue.ASYNC) == runs
-    assert taken(slots, Queue.SYNC) == both - runs
-    assert (slots.busy, slots.taken, slots.count) == (both, both, both)
-
-
-def test_sync_runs_may_take_all_slots() -> None:
-    slots = RunSlots(4, BOTH)
-    assert taken(slots, Queue.SYNC) == 4
-    assert not slots.free(Queue.ASYNC)
-
-
-@pytest.mark.parametrize("queue", Queue)
-def test_a_single_queue_has_all_slots(queue: Queue) -> None:
-    assert taken(RunSlots(4, [queue]), queue) == 4
+def test_each_queue_has_slots_of_its_own() -> None:
+    slots = RunSlots(3, BOTH)
+    assert [taken(slots, queue) for queue in BOTH] == [3, 3]
+    slots.give_back(Queue.ASYNC)
+    assert (slots.free(Queue.SYNC), slots.free(Queue.ASYNC)) == (False, True)
+    assert slots.busy == {Queue.SYNC: 3, Queue.ASYNC: 2}
+    assert slots.taken == 6
 
 
 def test_who_found_no_slot_hears_of_the_next_one() -> None:
-    slots, calls = RunSlots(2, BOTH), []
+    calls: list[bool] = []
+    slots = RunSlots(1, BOTH)
     slots.on_free = lambda: calls.append(slots.free(Queue.ASYNC))
     slots.take(Queue.ASYNC)
     slots.give_back(Queue.ASYNC)
