@@ -79,7 +79,7 @@ def test_a_worker_alone_has_probes_and_metrics(installation: Installation, worke
     assert ready == {"ready": True, "reasons": []}
     assert worker.get("/livez").json() == {"live": True}
     assert worker.count("worker_ready") == 1
-    assert worker.count("worker_concurrency", queue="sync") == 16
+    assert worker.count("worker_concurrency", queue="sync") == 2
     deployment = installation.deploy(chain("mlp"), execution_mode="sync", deployment_type="api")
     answer = installation.trigger(deployment, json={"input_data": {"x": [[1, 2, 3, 4]]}})
     assert answer.status_code == 200, answer.text
