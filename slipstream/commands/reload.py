@@ -35,7 +35,7 @@ state folder cannot change. See docs/restarts.md.
 
 $ slipstream reload
 $ slipstream reload --env-file /etc/slipstream.env
-$ slipstream reload -- --workers 4 --worker-concurrency 8
+$ slipstream reload -- --workers 4 --worker-concurrency 64
 """
 _POLL_SECONDS = 0.1
 _ANSWER_SECONDS = 10.0
