@@ -9,8 +9,10 @@ processes that start together cannot overwrite it.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import deque
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from queue import Empty
@@ -20,34 +22,32 @@ from kombu.exceptions import ChannelError
 from kombu.transport import virtual
 from kombu.utils.json import dumps, loads
 
+if sys.platform == "linux":
+    from inotify_simple import INotify, flags
+else:
+    INotify = flags = None
+
 _POLL_SECONDS = 0.01
-_HOT_POLL_SECONDS = 0.001
-_HOT_SECONDS = 0.05
-"""How long after a message to poll more often: a child may have become free."""
+"""Where the system does not report new files."""
 _MAX_WAIT_SECONDS = 0.2
-"""Within this time a worker notices that it must stop."""
+"""How long `drain_events` waits at most, whatever it is asked for: a reader may be told to stop."""
 _OWNER_ONLY = 0o700
 
 
-class QoS(virtual.QoS):  # type: ignore[misc]  # kombu is not typed
-    """Takes messages only while the transport option `has_room`, a function, returns True."""
-
-    def can_consume(self) -> bool:
-        """Return whether a message can be taken."""
-        has_room = self.channel.connection.client.transport_options.get("has_room")
-        return bool(super().can_consume() and (has_room is None or has_room()))
-
-
-class Channel(virtual.Channel):  # type: ignore[misc]  # the same
+class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
     """Messages in files, whose names sort by the time of writing."""
 
-    QoS = QoS
     _numbers = count()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # Any: kombu's own
         super().__init__(*arguments, **options)
         self._root = Path(self.connection.client.transport_options["folder"])
         self._listed: dict[str, deque[str]] = {}
+
+    def basic_consume(self, queue: str, *arguments: Any, **options: Any) -> Any:  # Any: the same
+        """Take messages of a queue, and have the transport hear of new ones."""
+        self.connection.watch(self._folder(queue))
+        return super().basic_consume(queue, *arguments, **options)
 
     def _new_queue(self, queue: str, **_: Any) -> None:
         folder = self._folder(queue)
@@ -95,41 +95,81 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # the same
 
 
 class Transport(virtual.Transport):  # type: ignore[misc]  # the same
-    """Polls for messages every 10 ms, and every millisecond just after one."""
+    """On kombu's event loop, it takes messages when the system reports new files in their folders.
+
+    Without a loop, and where the system does not (Linux does, by inotify), it looks every 10 ms.
+    """
 
     Channel = Channel
     driver_type = "folder"
     driver_name = "folder"
     default_port = 0
+    implements = virtual.Transport.implements.extend(asynchronous=True)
     global_state = virtual.BrokerState()
     """Bindings of this process only: all names are known in advance."""
 
     def __init__(self, client: Any, **options: Any) -> None:  # Any: kombu's Connection
         super().__init__(client, **options)
         self.state = self.global_state
-        self._hot_until = 0.0
+        self._news: INotify | None = None
 
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # Any: kombu's
-        """Deliver one message; raise TimeoutError if there is none."""
+    def watch(self, folder: Path) -> None:
+        """Hear of new messages in a folder, if there is an event loop."""
+        if self._news is not None:
+            with suppress(OSError):  # the system's limit is reached; the loop ticks once a second
+                self._news.add_watch(folder, flags.MOVED_TO)
+
+    def close_connection(self, connection: Any) -> None:  # Any: the same
+        """Close everything."""
+        super().close_connection(connection)
+        if self._news is not None:
+            self._news.close()
+            self._news = None
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:  # Any: kombu's Hub
+        """Deliver on kombu's event loop, instead of in `drain_events`."""
         del connection  # this transport has one connection
-        begin = now = time.monotonic()
+        try:
+            self._news = INotify(nonblocking=True)
+        except (TypeError, OSError):  # there is none, or the system's limit is reached
+            loop.call_repeatedly(_POLL_SECONDS, _nothing)
+        else:
+            loop.add_reader(self._news.fileno(), _nothing)
+        loop.on_tick.add(self._deliver_all)  # before the loop waits for anything
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # Any: the same
+        """Deliver one message; raise TimeoutError if there is none."""
+        del connection
         wait_seconds = _MAX_WAIT_SECONDS if timeout is None else min(timeout, _MAX_WAIT_SECONDS)
+        until = time.monotonic() + wait_seconds
         while True:
             try:
                 self.cycle.get(self._deliver, timeout=timeout)
             except Empty:
                 pass
             else:
-                self._hot_until = time.monotonic() + _HOT_SECONDS
                 return
-            if now - begin >= wait_seconds:
+            if time.monotonic() >= until:
                 raise TimeoutError
-            time.sleep(_HOT_POLL_SECONDS if now < self._hot_until else _POLL_SECONDS)
-            now = time.monotonic()
+            time.sleep(_POLL_SECONDS)
+
+    def _deliver_all(self) -> None:
+        """Deliver messages while there are some that can be taken."""
+        if self._news is not None:
+            self._news.read(timeout=0)  # before the folders are listed: a later file is news again
+        while True:
+            try:
+                self.cycle.get(self._deliver)
+            except Empty:
+                return
 
     def driver_version(self) -> str:
         """Return that there is no version."""
         return "N/A"
+
+
+def _nothing() -> None:
+    """Something for kombu's loop to call: it ticks then."""
 
 
 def _list_messages(folder: Path) -> list[str]:
