@@ -84,17 +84,6 @@ class ChaosEnvironment:
         """Return the processes of `up` with a word in their command line; some may be ending."""
         return children(word, self.up.process.pid, recursive=True)
 
-    def workers(self, *, parents: bool) -> list[psutil.Process]:
-        """Return the workers, or the processes in which they run flows."""
-        found = self.children("gateway.worker")
-        pids = {process.pid for process in found}
-        kept = []
-        for process in found:
-            with suppress(psutil.NoSuchProcess):
-                if (process.ppid() not in pids) is parents:
-                    kept.append(process)
-        return kept
-
     def _start(self) -> Up:
         return Up(
             self.disk / "state",

@@ -29,13 +29,11 @@ _CALL_SECONDS = 3.0
 def faults(hostile: Hostile, only: str = "") -> dict[str, Fault]:
     """Return the faults whose names contain `only`; those of callers use `hostile`."""
     found: dict[str, Fault] = {
-        "worker child": _kill(_worker_children),
-        "worker parent": _kill(_worker_parents),
+        "worker": _kill(_workers),
         "gateway": _kill(_gateways),
         "inference server": _kill(_inference_servers),
         "evaluator": _kill(_evaluators),
-        "worker child, stopped": _stop(_worker_children),
-        "worker parent, stopped": _stop(_worker_parents),
+        "worker, stopped": _stop(_workers),
         "gateway, stopped": _stop(_gateways),
         "inference server, stopped": _stop(_inference_servers),
         "fork server, stopped": _stop(_fork_servers),
@@ -77,12 +75,8 @@ def _gateways(environment: ChaosEnvironment) -> list[psutil.Process]:
     return environment.children("--listen-fd")
 
 
-def _worker_parents(environment: ChaosEnvironment) -> list[psutil.Process]:
-    return environment.workers(parents=True)
-
-
-def _worker_children(environment: ChaosEnvironment) -> list[psutil.Process]:
-    return environment.workers(parents=False)
+def _workers(environment: ChaosEnvironment) -> list[psutil.Process]:
+    return environment.children("gateway.worker")
 
 
 def _inference_servers(environment: ChaosEnvironment) -> list[psutil.Process]:
