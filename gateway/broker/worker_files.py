@@ -77,8 +77,10 @@ def read_heartbeats(run: Path) -> Iterator[tuple[WorkerHeartbeat, float]]:
             age = time.time() - file.stat().st_mtime
             if age > _EXPIRE_SECONDS:
                 file.unlink()
-            else:
-                yield WorkerHeartbeat(**json.loads(file.read_text())), age
+                continue
+            heartbeat = WorkerHeartbeat(**json.loads(file.read_text()))
+            if isinstance(heartbeat.busy, dict):  # else it is a worker of an older version
+                yield heartbeat, age
 
 
 _MIN_INTERVAL_SECONDS = 0.1

@@ -78,8 +78,9 @@ class RunConsumer:
         self.wake()
 
     def join(self, seconds: float) -> None:
-        """Wait until the thread has ended, at most for so long."""
-        self._thread.join(seconds)
+        """Wait until the thread has ended, at most for so long; return at once if none began."""
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
 
     def wake(self) -> None:
         """Have Celery look again for what it may take; from any thread."""

@@ -167,12 +167,17 @@ class Worker:
         loop = asyncio.get_running_loop()
         stop, ended = asyncio.Event(), asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
+
+        def call(function: Callable[..., object], *arguments: object) -> None:
+            with suppress(RuntimeError):  # the loop has ended before the consumer's thread
+                loop.call_soon_threadsafe(function, *arguments)
+
         consumer = RunConsumer(
             self._broker,
             self._slots,
-            begin=lambda run_id, queue: loop.call_soon_threadsafe(self._begin, run_id, queue),
-            on_ready=lambda: loop.call_soon_threadsafe(self._on_ready),
-            on_end=lambda: loop.call_soon_threadsafe(ended.set),
+            begin=lambda run_id, queue: call(self._begin, run_id, queue),
+            on_ready=lambda: call(self._on_ready),
+            on_end=lambda: call(ended.set),
         )
         background = [
             asyncio.create_task(self._report.send_heartbeats(self._load), name="heartbeats"),

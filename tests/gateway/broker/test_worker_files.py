@@ -30,6 +30,13 @@ def test_a_heartbeat_is_read_until_it_is_removed(tmp_path: Path) -> None:
     assert not list(read_heartbeats(tmp_path))
 
 
+def test_a_heartbeat_of_an_older_version_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "worker").mkdir()
+    old = '{"pid": 1, "ready": true, "concurrency": 3, "busy": 1}'
+    (tmp_path / "worker" / "1.json").write_text(old)
+    assert not list(read_heartbeats(tmp_path))
+
+
 def test_writing_an_unchanged_state_renews_the_heartbeat(tmp_path: Path) -> None:
     file = HeartbeatFile(tmp_path)
     heartbeat = WorkerHeartbeat(pid=1, ready=True, concurrency=3, busy={"async": 1})

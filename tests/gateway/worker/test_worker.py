@@ -182,6 +182,17 @@ def test_runs_wait_at_the_broker_until_the_executor_has_started(
     assert worker.stop() == 0
 
 
+def test_a_worker_stops_while_its_executor_cannot_start(
+    folder_broker: Broker, start: Start
+) -> None:
+    (folder_broker.folder.parent / "closed").touch()
+    worker = start(folder_broker, ready=False)
+    until(lambda: worker.run_log("waits"), "the executor has failed to start")
+    assert worker.stop() == 0
+    assert '"exit_status": 0' in worker.log()
+    assert "Traceback" not in worker.log()
+
+
 @pytest.mark.long
 def test_a_stalled_worker_is_replaced(folder_broker: Broker, start: Start) -> None:
     (folder_broker.folder.parent / "stalled").touch()
