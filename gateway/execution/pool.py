@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gateway.deployments.settings import ExecutionMode
@@ -60,20 +61,22 @@ class _PoolQueue:
         self._executor = executor
         self.size = size
         self._tasks: set[asyncio.Task[None]] = set()
+        self._only_wait = 0
+        """How many of them hold no place, as their nodes wait."""
         self._stopping = False
         self.waiting: dict[str, None] = {}
         """Run ids in order; a run that the sweep submits again keeps its place."""
 
     @property
     def running(self) -> int:
-        return len(self._tasks)
+        return len(self._tasks) - self._only_wait
 
     @property
     def has_room(self) -> bool:
-        return not self.waiting and len(self._tasks) < self.size and not self._stopping
+        return not self.waiting and self.running < self.size and not self._stopping
 
     def begin(self, claim: Claim) -> None:
-        self._start(self._executor.execute(claim))
+        self._start(self._executor.execute(claim, self._lend_place))
 
     def submit(self, run_id: str) -> None:
         if len(self.waiting) < _MAX_WAITING:
@@ -85,10 +88,19 @@ class _PoolQueue:
         return set(self._tasks)
 
     def _go_on(self) -> None:
-        while self.waiting and len(self._tasks) < self.size and not self._stopping:
+        while self.waiting and self.running < self.size and not self._stopping:
             run_id = next(iter(self.waiting))
             del self.waiting[run_id]
-            self._start(self._executor.run(run_id))
+            self._start(self._executor.run(run_id, self._lend_place))
+
+    @contextmanager
+    def _lend_place(self) -> Iterator[None]:
+        self._only_wait += 1
+        self._go_on()
+        try:
+            yield
+        finally:
+            self._only_wait -= 1
 
     # Any: what asyncio's own coroutines send and take
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Literal
@@ -35,6 +35,8 @@ _DEADLINE_MARGIN = 0.05
 """A node that fails with DEADLINE_EXCEEDED this many seconds before the deadline is a timeout."""
 
 OnNodeEnd = Callable[[NodeResult], None]
+LendSlot = Callable[[], AbstractContextManager[object]]
+"""Entered while a run only waits: another one may have its slot."""
 
 
 async def execute(
@@ -45,6 +47,7 @@ async def execute(
     deadline: float,
     cancelled: asyncio.Event,
     report: OnNodeEnd | None = None,
+    lend_slot: LendSlot = nullcontext,
     max_output_bytes: int = 256 * 1024,
     began: float | None = None,
 ) -> FlowResult:
@@ -58,12 +61,22 @@ async def execute(
             once `cancelled` is set, or this call is cancelled.
         cancelled: cancels the run.
         report: called with the result of each node when it ends; must not raise.
+        lend_slot: entered while all nodes that run only wait, such as for an HTTP service.
         max_output_bytes: shared by all of `node_outputs`; an output that exceeds the remainder is
             replaced by a marker. `output_data` is never truncated.
         began: `time.monotonic()` that the start times of nodes count from; None: this call.
     """
     context = RunContext(values={INPUT_DATA: input_data}, ports=ports, deadline=deadline)
-    return await _FlowRun(plan, context, cancelled, report, max_output_bytes, began=began).run()
+    flow_run = _FlowRun(
+        plan,
+        context,
+        cancelled,
+        report,
+        lend_slot=lend_slot,
+        max_output_bytes=max_output_bytes,
+        began=began,
+    )
+    return await flow_run.run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +95,9 @@ class _FlowRun:
         context: RunContext,
         cancelled: asyncio.Event,
         report: OnNodeEnd | None,
-        max_output_bytes: int,
         *,
+        lend_slot: LendSlot,
+        max_output_bytes: int,
         began: float | None,
     ) -> None:
         self._plan = plan
@@ -92,6 +106,7 @@ class _FlowRun:
         self._deadline = context.deadline
         self._cancelled = cancelled
         self._report = report
+        self._lend_slot = lend_slot
         self._output_bytes_left = max_output_bytes
         self._started_at = monotonic()
         self._began = self._started_at if began is None else began
@@ -180,11 +195,13 @@ class _FlowRun:
 
     async def _wait(self, cancel_task: asyncio.Task[Any]) -> None:
         """Wait until a node ends, the run is cancelled, or the deadline passes."""
-        await asyncio.wait(
-            {*self._running, cancel_task},
-            timeout=max(0.0, self._deadline - monotonic()),
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        only_waits = all(self._plan.nodes[at].waits for at, _ in self._running.values())
+        with self._lend_slot() if only_waits else nullcontext():
+            await asyncio.wait(
+                {*self._running, cancel_task},
+                timeout=max(0.0, self._deadline - monotonic()),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
         for task in [task for task in self._running if task.done()]:
             at, started_at = self._running.pop(task)
             await self._on_node_end(at, task.result(), started_at)

@@ -227,6 +227,7 @@ class FlowCompiler:
             is_local=compiled.context.is_local,
             program=self._program(node, compiled) if compiled.context.has_program else None,
             perform=compiled.perform,
+            waits=HANDLERS[node.type].waits,
             retry=node.retry,
             on_error=node.on_error,
             incoming=self._incoming[node.id],

@@ -31,6 +31,8 @@ class PlanNode:
     program: Program | None
     """The same, for an evaluator."""
     perform: Perform | None
+    waits: bool
+    """Whether `perform` only waits."""
     retry: RetryPolicy
     on_error: ErrorPolicy
     incoming: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 
 from gateway.broker.broker import Queue
 
@@ -55,6 +56,18 @@ class RunSlots:
         if self._wanted:
             self._wanted = False
             self.on_free()
+
+    @contextmanager
+    def lend(self, queue: Queue) -> Iterator[None]:
+        """Give a slot back for as long as its run waits.
+
+        Afterwards it is taken whether there is one or not: the run is here already.
+        """
+        self.give_back(queue)
+        try:
+            yield
+        finally:
+            self._given_back[queue] -= 1
 
     def close(self) -> None:
         """Have no free slots from now on."""

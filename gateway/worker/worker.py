@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ import uvloop
 
 from gateway.broker.broker import Broker, BrokerError, Queue, parse_broker_url, parse_queues
 from gateway.broker.worker_files import HeartbeatFile, WorkerHeartbeat
+from gateway.flows.engine import LendSlot
 from gateway.settings import Settings
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.consumer import RunConsumer
@@ -48,8 +50,11 @@ class WorkerExecutor(Protocol):
     async def start(self) -> None:
         """Open connections. If this raises, another executor is built after a pause."""
 
-    async def run(self, run_id: str) -> None:
-        """Claim the run, execute it and store its result; do nothing if it cannot be claimed."""
+    async def run(self, run_id: str, lend_slot: LendSlot) -> None:
+        """Claim the run, execute it and store its result; do nothing if it cannot be claimed.
+
+        `lend_slot` is entered while it only waits: another one may have its slot.
+        """
 
     async def close(self) -> None:
         """Hand back the runs that go on, then close everything. Has a few seconds."""
@@ -218,15 +223,15 @@ class Worker:
                 return
 
     def _begin(self, run_id: str, queue: Queue) -> None:
-        task = asyncio.create_task(self._execute(run_id))
+        task = asyncio.create_task(self._execute(run_id, queue))
         self._runs.add(task)
         task.add_done_callback(lambda task: self._ended(task, queue))
 
-    async def _execute(self, run_id: str) -> None:
+    async def _execute(self, run_id: str, queue: Queue) -> None:
         """Execute a run; raises nothing: its row has the outcome."""
         assert self._executor is not None
         try:
-            await self._executor.run(run_id)
+            await self._executor.run(run_id, partial(self._slots.lend, queue))
         except asyncio.CancelledError:
             log.warning("run_handed_back", run_id=run_id)
         except Exception:
@@ -253,7 +258,11 @@ class Worker:
         self._report.send("ready")
 
     def _load(self) -> dict[str, object]:
-        return {"busy": self._slots.busy, "total": self._slots.taken}
+        return {
+            "busy": self._slots.busy,
+            "runs": len(self._runs),
+            "total": self._slots.taken,
+        }
 
     async def _write_heartbeat_file(self) -> None:
         while True:

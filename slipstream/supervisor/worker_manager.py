@@ -155,7 +155,9 @@ class WorkerManager:
             case "ready":
                 self._on_ready(key)
             case "heartbeat":
-                self._on_heartbeat(key, busy=dict(line["busy"]), total=int(line["total"]))
+                self._on_heartbeat(
+                    key, busy=dict(line["busy"]), runs=int(line["runs"]), total=int(line["total"])
+                )
             case "unresponsive":
                 self._not_ready(key)
                 self._print(key, f"unresponsive: {line['message']}", "red")
@@ -222,9 +224,9 @@ class WorkerManager:
             self._ready = False
             self._set_desired()
 
-    def _on_heartbeat(self, key: str, *, busy: Mapping[str, int], total: int) -> None:
+    def _on_heartbeat(self, key: str, *, busy: Mapping[str, int], runs: int, total: int) -> None:
         now = time.monotonic()
-        if any(busy.values()) or self._totals.get(key) != total or not self._ready:
+        if runs or self._totals.get(key) != total or not self._ready:
             self._active_at = now
         self._metrics.runs_taken.add(total - self._totals.get(key, 0))
         self._busy[key], self._totals[key] = busy, total

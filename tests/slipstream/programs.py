@@ -45,10 +45,14 @@ BEATS = program("say(event='ready')\nwhile True: say(event='heartbeat'); time.sl
 """Gets ready, and sends heartbeats."""
 SAYS_WHY_IT_ENDS = program("say(event='stuck', message='a run went on')\nsys.exit(5)")
 """Reports why it is about to end itself."""
-_BEATS = "while True: say(event='heartbeat', busy={busy}, total=0); time.sleep(0.05)"
-IDLE = program("say(event='ready')\n" + _BEATS.format(busy={"async": 0}))
+_BEATS = (
+    "while True:\n"
+    "    say(event='heartbeat', busy={{'async': {runs}}}, runs={runs}, total=0)\n"
+    "    time.sleep(0.05)"
+)
+IDLE = program("say(event='ready')\n" + _BEATS.format(runs=0))
 """A worker without runs."""
-BUSY = program("say(event='ready')\n" + _BEATS.format(busy={"async": 1}))
+BUSY = program("say(event='ready')\n" + _BEATS.format(runs=1))
 """A worker with a run that goes on."""
 STALLS = program("say(event='ready')\ntime.sleep(0.1)\nsay(event='stalled')\nsignal.pause()")
 """A worker that stops receiving messages."""

@@ -176,4 +176,5 @@ HANDLER = NodeHandler(
     read=read_config,
     prepare=_prepare,
     perform=_perform,
+    waits=True,
 )

@@ -93,4 +93,5 @@ HANDLER = NodeHandler(
     read=_read,
     prepare=_prepare,
     perform=_perform,
+    waits=True,
 )

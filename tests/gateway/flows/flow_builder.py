@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 from time import monotonic
 from typing import Any
 
@@ -11,7 +12,7 @@ import orjson
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.flows.engine import OnNodeEnd, execute
+from gateway.flows.engine import LendSlot, OnNodeEnd, execute
 from gateway.flows.flow_check import check_flow
 from gateway.flows.plan import FlowPlan, compile_plan
 from gateway.flows.result import FlowResult
@@ -85,6 +86,7 @@ async def run(
     seconds: float = 30,
     cancelled: asyncio.Event | None = None,
     report: OnNodeEnd | None = None,
+    lend_slot: LendSlot = nullcontext,
     max_output_bytes: int = 256 * 1024,
 ) -> FlowResult:
     """Run a flow, and check that it leaves no task behind."""
@@ -97,6 +99,7 @@ async def run(
         deadline=monotonic() + seconds,
         cancelled=cancelled or asyncio.Event(),
         report=report,
+        lend_slot=lend_slot,
         max_output_bytes=max_output_bytes,
     )
     assert _tasks() == before

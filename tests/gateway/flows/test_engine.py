@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from gateway.flows.ports import ModelCall
 from gateway.flows.result import NodeResult
-from tests.gateway.flows.fake_ports import FakePorts
+from gateway.outbound.messages import OutboundRequest, OutboundResponse
+from tests.gateway.flows.fake_ports import FakePorts, reply
 from tests.gateway.flows.flow_builder import (
     INPUT,
     OUTPUT,
@@ -59,6 +64,45 @@ async def test_every_node_has_a_result() -> None:
 
 async def test_a_flow_without_an_input_or_an_output_runs_too() -> None:
     assert await completed(build_flow("a>b", transform("a", x="1"), transform("b", y="a.x"))) == {}
+
+
+@pytest.mark.parametrize(
+    ("beside", "lent"), [("wait", 1), ("inference", 0)], ids=["waits", "computes"]
+)
+async def test_a_run_lends_its_slot_while_all_its_nodes_wait(beside: str, lent: int) -> None:
+    now = 0
+    seen = []
+
+    @contextmanager
+    def lend() -> Iterator[None]:
+        nonlocal now
+        now += 1
+        try:
+            yield
+        finally:
+            now -= 1
+
+    async def service(_request: OutboundRequest) -> OutboundResponse:
+        await asyncio.sleep(0)
+        seen.append(now)
+        return reply({})
+
+    config = {"seconds": 0.01} if beside == "wait" else {"model": "m"}
+    flow = build_flow(
+        "input>call input>beside call>output beside>output",
+        INPUT,
+        node("call", "http_request", url="https://example.com"),
+        node("beside", beside, **config),
+        OUTPUT,
+    )
+    outcome = await run(flow, world=FakePorts(hang_shortly, service), lend_slot=lend)
+    assert outcome.status == "completed", outcome.error
+    assert (seen, now) == ([lent], 0)
+
+
+async def hang_shortly(_call: ModelCall) -> dict[str, Any]:
+    await asyncio.sleep(0.01)
+    return {}
 
 
 async def test_independent_nodes_run_concurrently() -> None:

@@ -16,6 +16,7 @@ from telemetry import garbage_collection
 if __name__ == "__main__":
     garbage_collection.pause()
 
+from gateway.flows.engine import LendSlot
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,8 +32,16 @@ def note(event: str, run_id: str = "-") -> None:
         log.write(f"{event} {run_id} {os.getpid()}\n")
 
 
+async def _released() -> None:
+    while not (FOLDER / "release").exists():  # noqa: ASYNC110 - it is another process
+        await asyncio.sleep(0.02)
+
+
 class Executor:
-    """`hold-…` runs until the file `release` is there; `burn-…` never gives the loop back."""
+    """`hold-…` runs until the file `release` is there; `burn-…` never gives the loop back.
+
+    `wait-…` is like `hold-…`, but holds no slot meanwhile.
+    """
 
     def __init__(self, settings: Settings, _metrics: Path) -> None:
         self._settings = settings
@@ -43,11 +52,13 @@ class Executor:
             raise ConnectionRefusedError("the database is away")
         note("started")
 
-    async def run(self, run_id: str) -> None:
+    async def run(self, run_id: str, lend_slot: LendSlot) -> None:
         note("began", run_id)
         if run_id.startswith("hold"):
-            while not (FOLDER / "release").exists():  # noqa: ASYNC110 - it is another process
-                await asyncio.sleep(0.02)
+            await _released()
+        if run_id.startswith("wait"):
+            with lend_slot():
+                await _released()
         if run_id.startswith("burn"):
             while True:
                 pass

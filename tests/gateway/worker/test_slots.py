@@ -53,3 +53,17 @@ def test_a_closed_one_has_no_free_slot() -> None:
     slots = RunSlots(4, BOTH)
     slots.close()
     assert not slots.free(Queue.SYNC)
+
+
+def test_a_run_that_waits_lends_its_slot_and_takes_it_back() -> None:
+    slots = RunSlots(1, [Queue.ASYNC])
+    slots.take(Queue.ASYNC)
+    with slots.lend(Queue.ASYNC):
+        assert slots.free(Queue.ASYNC)
+        slots.take(Queue.ASYNC)
+    assert slots.busy == {Queue.ASYNC: 2}
+    slots.give_back(Queue.ASYNC)
+    assert not slots.free(Queue.ASYNC)
+    slots.give_back(Queue.ASYNC)
+    assert slots.free(Queue.ASYNC)
+    assert slots.taken == 2

@@ -52,6 +52,18 @@ def test_a_worker_takes_no_more_than_it_has_slots_for(broker: Broker, start: Sta
     assert worker.stop() == 0
 
 
+def test_runs_that_only_wait_hold_no_slot(folder_broker: Broker, start: Start) -> None:
+    worker = start(folder_broker, "--concurrency", "1")
+    waiting = names("wait", 20)
+    worker.send(Queue.SYNC, *waiting)
+    worker.until_runs("began", *waiting)
+    worker.send(Queue.SYNC, "short")
+    worker.until_runs("ended", "short")
+    worker.release()
+    worker.until_runs("ended", *waiting)
+    assert worker.stop() == 0
+
+
 @pytest.mark.long
 def test_a_run_that_crashes_its_executor_does_not_affect_other_runs(
     folder_broker: Broker, start: Start

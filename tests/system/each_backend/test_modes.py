@@ -232,6 +232,18 @@ def test_prefer_wait_answers_200_in_time_and_202_after_it(runs: Runs, kind: str)
 
 
 @kinds
+def test_runs_that_only_wait_delay_no_other_run(runs: Runs, kind: str) -> None:
+    slow = runs.deploy(waiting_flow(MANY_SECONDS), "async", kind)
+    waiting = [runs.accept(slow, {"x": 1}) for _ in range(40)]
+    for run_id in waiting:
+        runs.until(run_id, "running")
+    quick = runs.accept(runs.deploy(transform_flow(), "async", kind), {"x": 1})
+    assert runs.until(quick)["status"] == "completed"
+    for run_id in waiting:
+        assert runs.cancel(run_id).status_code == 202
+
+
+@kinds
 @pytest.mark.parametrize("mode", ["sync", "async", "fast"])
 def test_a_paused_deployment_answers_409_and_a_deleted_one_410(
     runs: Runs, kind: str, mode: str
