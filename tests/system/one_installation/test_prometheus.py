@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import onnx_models
 from tests.dashboards.panels import dashboards, legend
 from tests.services.prometheus import Prometheus
 from tests.slipstream.running import environment
@@ -207,12 +208,15 @@ def test_webhooks_without_a_receiver_and_cold_starts(
 
 
 def test_runs_that_wait_for_a_worker_and_workers_without_a_place(
-    installation: Installation, panels: Panels
+    installation: Installation, panels: Panels, tmp_path: Path
 ) -> None:
+    installation.add_model("endless", onnx_models.loop(tmp_path / "loop.onnx"))
+    installation.serve("endless")
     api = {"execution_mode": "async", "deployment_type": "api"}
-    deployment = installation.deploy(waiting_flow(TIMEOUT_SECONDS), name="waits", **api)
+    deployment = installation.deploy(chain("endless"), name="waits", **api)
     for _ in range(3):
-        assert installation.trigger(deployment, json={"input_data": {"x": 1}}).is_success
+        body = {"input_data": {"x": [0.5], "trips": 10**15}}
+        assert installation.trigger(deployment, json=body).is_success
     place = "runs | Age of the oldest waiting run"
     age = panels.until(place, lambda shown: shown.get("async api", 0) > 0)
     panels.until(place, lambda shown: shown["async api"] > age["async api"])
