@@ -19,13 +19,8 @@ from gateway.broker.broker import TASK, Broker, BrokerKind, Queue
 from telemetry.logs import reason_of
 
 _FOLDER_TRANSPORT = "gateway.broker.folder_transport:Transport"
-_TASKS_PER_CHILD = 10_000
-"""Bounds memory leaks. Rarely, because a new child opens its connections again."""
 _CONNECT_SECONDS = 4
 _AMQP_HEARTBEAT_SECONDS = 10
-_CHILD_BOOT_SECONDS = 30.0
-_LOST_CHILD_SECONDS = 0.5
-"""How long a killed child counts as busy: its last message may still arrive."""
 
 
 def build_app(broker: Broker) -> Celery:
@@ -48,11 +43,7 @@ def build_app(broker: Broker) -> Celery:
         task_ignore_result=True,
         result_backend=None,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=broker.kind is BrokerKind.REDIS,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_max_tasks_per_child=_TASKS_PER_CHILD,
-        worker_proc_alive_timeout=_CHILD_BOOT_SECONDS,
-        worker_lost_wait=_LOST_CHILD_SECONDS,
         worker_detect_quorum_queues=False,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
