@@ -62,7 +62,6 @@ def test_messages_are_acknowledged_before_their_run_and_results_are_not_stored()
         assert conf.result_backend is None
         assert conf.accept_content == ["json"]
         assert conf.worker_prefetch_multiplier == 1
-        assert conf.worker_disable_prefetch is (url == "redis://host/0")
         kept_at_redis = conf.broker_transport_options.get("ack_emulation")
         assert kept_at_redis is (False if url == "redis://host/0" else None)
         assert [queue.name for queue in conf.task_queues] == ["mine.sync", "mine.async"]
