@@ -80,7 +80,7 @@ class ProcessMetrics:
             "Messages that were refused, and failed attempts to publish those that waited.",
         ).child()
         self._runs_busy = registry.gauge(
-            "server_runs_busy", "Runs of type server that gateways execute.", ("mode",)
+            "server_runs_busy", "Runs of type server that hold a place of a gateway.", ("mode",)
         )
         self._runs_limit = registry.gauge(
             "server_runs_limit",

@@ -32,6 +32,7 @@ def build_app(broker: Broker) -> Celery:
         broker_connection_timeout=_CONNECT_SECONDS,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,  # RabbitMQ closes one that acknowledges nothing for long
         broker_heartbeat=_AMQP_HEARTBEAT_SECONDS,
         broker_pool_limit=1,
         task_queues=[_queue(queue.name_in(broker.prefix)) for queue in Queue],

@@ -24,8 +24,6 @@ from kombu.utils.json import dumps, loads
 
 if sys.platform == "linux":
     from inotify_simple import INotify, flags
-else:
-    INotify = flags = None
 
 _POLL_SECONDS = 0.01
 """Where the system does not report new files."""
@@ -129,9 +127,10 @@ class Transport(virtual.Transport):  # type: ignore[misc]  # the same
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:  # Any: kombu's Hub
         """Deliver on kombu's event loop, instead of in `drain_events`."""
         del connection  # this transport has one connection
-        try:
-            self._news = INotify(nonblocking=True)
-        except (TypeError, OSError):  # there is none, or the system's limit is reached
+        if sys.platform == "linux":
+            with suppress(OSError):  # the system's limit is reached
+                self._news = INotify(nonblocking=True)
+        if self._news is None:
             loop.call_repeatedly(_POLL_SECONDS, _nothing)
         else:
             loop.add_reader(self._news.fileno(), _nothing)

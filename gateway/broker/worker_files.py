@@ -32,7 +32,7 @@ class WorkerHeartbeat:
     concurrency: int
     """Runs of each queue that it can execute at a time."""
     busy: Mapping[str, int]
-    """Runs that it executes, by queue."""
+    """Runs that hold a slot, by queue."""
 
 
 class HeartbeatFile:
@@ -137,7 +137,9 @@ class WorkerCollector(Collector):
             labels=("worker", "queue"),
         )
         busy = GaugeMetricFamily(
-            "worker_busy", "Runs of the queue that the worker executes.", labels=("worker", "queue")
+            "worker_busy",
+            "Runs of the queue that hold a slot of the worker.",
+            labels=("worker", "queue"),
         )
         for heartbeat, age in read_heartbeats(self._run):
             labels = (str(heartbeat.pid),)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -23,11 +24,10 @@ from gateway.errors import GatewayError
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.held_run import HeldRun, LeasedHttpClient
 from gateway.execution.inference_client import PinnedModels
+from gateway.execution.lent_slots import GiveBack, LentSlots
 from gateway.execution.progress import ProgressReporter
 from gateway.execution.run_trace import RunTrace
-from gateway.execution.waiting_runs import WaitingRuns
 from gateway.flows import engine
-from gateway.flows.engine import LendSlot
 from gateway.flows.json_output import dump_json
 from gateway.flows.plan import FlowPlan
 from gateway.flows.ports import Ports
@@ -101,7 +101,7 @@ class RunExecutor:
         self._max_output_bytes = max_output_bytes
         self._on_node = on_node
         self._held: dict[str, HeldRun] = {}
-        self._waiting = WaitingRuns()
+        self._lent_slots = LentSlots()
         self._claiming: dict[str, asyncio.Event] = {}
         """Set once a claim has ended, and a run that was claimed too late is released."""
         self._heartbeat_task: asyncio.Task[None] | None = None
@@ -141,10 +141,10 @@ class RunExecutor:
         except TimeoutError:
             log.warning("runs_not_handed_back", count=len(runs))
 
-    async def run(self, run_id: str, lend_slot: LendSlot = nullcontext) -> None:
+    async def run(self, run_id: str, give_back: GiveBack = nullcontext) -> None:
         """Claim and execute a queued run; do nothing if it cannot be claimed, or at the end.
 
-        `lend_slot` is entered while the run only waits: another one may have its slot.
+        `give_back` is entered while the run only waits: another one may have its slot.
 
         Does not raise for errors of the run or the database: the row has the run's error, and the
         sweep finds runs that were not claimed.
@@ -155,7 +155,7 @@ class RunExecutor:
         try:
             claim = await self._claim(run_id)
             if claim is not None and self._handing_back:
-                await self.execute(claim, lend_slot)  # which releases it
+                await self.execute(claim, give_back)  # which releases it
                 return
         except (SQLAlchemyError, OSError) as error:
             log.warning("run_not_claimed", run_id=run_id, reason=reason_of(error))
@@ -164,7 +164,7 @@ class RunExecutor:
             del self._claiming[run_id]
             ended.set()
         if claim is not None:
-            await self.execute(claim, lend_slot)
+            await self.execute(claim, give_back)
 
     async def _claim(self, run_id: str) -> Claim | None:
         """Claim a run. A process that gave up at once would empty its queue in a short outage."""
@@ -181,7 +181,7 @@ class RunExecutor:
             attempt, event="run_not_claimed_yet", seconds=_CLAIM_SECONDS
         )
 
-    async def execute(self, claim: Claim, lend_slot: LendSlot = nullcontext) -> None:
+    async def execute(self, claim: Claim, give_back: GiveBack = nullcontext) -> None:
         """Execute a claimed run and write its result; raises as little as `run`."""
         if self._handing_back:
             await self._release([(claim.run_id, claim.attempt)])
@@ -193,7 +193,7 @@ class RunExecutor:
         if held.trace is not None:
             name_task(trace_id=held.trace.context.trace_id_text)
         try:
-            result = await self._execute(claim, held, lend_slot)
+            result = await self._execute(claim, held, give_back)
             if self._tracer is not None and held.trace is not None:
                 held.trace.record(self._tracer, claim, result)
             if self._handing_back and result.status is RunStatus.CANCELLED:
@@ -208,7 +208,7 @@ class RunExecutor:
             del self._held[claim.run_id]
             held.stopped.set()
 
-    async def _execute(self, claim: Claim, held: HeldRun, lend_slot: LendSlot) -> RunResult:
+    async def _execute(self, claim: Claim, held: HeldRun, give_back: GiveBack) -> RunResult:
         if claim.refusal is not None:
             return _not_started(claim.refusal, 0.0)
         started_at = monotonic()
@@ -240,7 +240,7 @@ class RunExecutor:
                 deadline=started_at + claim.timeout_seconds,
                 cancelled=held.cancelled,
                 report=self._reporter(claim, progress),
-                lend_slot=self._waiting.limit(lend_slot, len(claim.input_data)),
+                lend_slot=partial(self._lent_slots.lend, give_back, claim.profile_id),
                 max_output_bytes=self._max_output_bytes,
                 began=started_at,
             )

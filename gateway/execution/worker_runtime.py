@@ -8,10 +8,10 @@ from pathlib import Path
 from gateway.execution.compiled_flow import CompiledFlowCache
 from gateway.execution.executor import RunExecutor
 from gateway.execution.lease_owner import lease_owner_name
+from gateway.execution.lent_slots import GiveBack
 from gateway.execution.model_connections import ModelConnections
 from gateway.execution.run_instruments import RunInstruments
 from gateway.execution.tracing import open_tracer
-from gateway.flows.engine import LendSlot
 from gateway.flows.processes import build_flow_processes
 from gateway.outbound.http import GuardedHttpClient
 from gateway.runs.storage_quota import StorageLimits, StorageQuota
@@ -57,9 +57,9 @@ class WorkerRuntime:
         self._executor.start()
         self._shared.start()
 
-    async def run(self, run_id: str, lend_slot: LendSlot) -> None:
+    async def run(self, run_id: str, give_back: GiveBack) -> None:
         """Execute one run; see `RunExecutor.run`."""
-        await self._executor.run(run_id, lend_slot)
+        await self._executor.run(run_id, give_back)
 
     async def close(self) -> None:
         """Stop the executor and close all connections."""

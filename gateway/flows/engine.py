@@ -35,8 +35,8 @@ _DEADLINE_MARGIN = 0.05
 """A node that fails with DEADLINE_EXCEEDED this many seconds before the deadline is a timeout."""
 
 OnNodeEnd = Callable[[NodeResult], None]
-LendSlot = Callable[[], AbstractContextManager[object]]
-"""Entered while a run only waits: another one may have its slot."""
+LendSlot = Callable[[int], AbstractContextManager[object]]
+"""Entered while a run only waits, with the bytes of JSON that it holds: its slot may be lent."""
 
 
 async def execute(
@@ -61,7 +61,7 @@ async def execute(
             once `cancelled` is set, or this call is cancelled.
         cancelled: cancels the run.
         report: called with the result of each node when it ends; must not raise.
-        lend_slot: entered while all nodes that run only wait, such as for an HTTP service.
+        lend_slot: entered while all nodes that run only wait.
         max_output_bytes: shared by all of `node_outputs`; an output that exceeds the remainder is
             replaced by a marker. `output_data` is never truncated.
         began: `time.monotonic()` that the start times of nodes count from; None: this call.
@@ -108,6 +108,8 @@ class _FlowRun:
         self._report = report
         self._lend_slot = lend_slot
         self._output_bytes_left = max_output_bytes
+        self._held_bytes = 0
+        """Of the outputs so far, as JSON."""
         self._started_at = monotonic()
         self._began = self._started_at if began is None else began
         self._undecided = [node.incoming for node in plan.nodes]
@@ -196,7 +198,7 @@ class _FlowRun:
     async def _wait(self, cancel_task: asyncio.Task[Any]) -> None:
         """Wait until a node ends, the run is cancelled, or the deadline passes."""
         only_waits = all(self._plan.nodes[at].waits for at, _ in self._running.values())
-        with self._lend_slot() if only_waits else nullcontext():
+        with self._lend_slot(self._held_bytes) if only_waits else nullcontext():
             await asyncio.wait(
                 {*self._running, cancel_task},
                 timeout=max(0.0, self._deadline - monotonic()),
@@ -220,6 +222,7 @@ class _FlowRun:
             value = node.on_error.output
             length, non_finite = await measure_json(value)
         self._values[node.id] = value
+        self._held_bytes += length
         if non_finite:
             self._non_finite.add(node.id)
         self._record(

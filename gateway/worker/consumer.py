@@ -189,7 +189,6 @@ class _IdConsumer(Consumer):  # type: ignore[misc]  # the same
         message.ack()  # first: the row is the truth, and the sweep publishes what is lost
         self._owner.slots.take(queue)
         self._owner.begin(run_id, queue)
-        state.all_total_count[0] += 1
 
     def _take_held(self) -> None:
         held, self._held = self._held, []
@@ -229,8 +228,8 @@ class _ChannelPerQueue(kombu.Consumer):  # type: ignore[misc]  # the same
                 queue.channel.basic_cancel(tag)
 
     def close(self) -> None:
-        """Close the channels."""
-        super().close()
+        """Take no more messages, and close the channels."""
+        self.cancel()
         while self._channels:
             self._channels.pop().close()
 

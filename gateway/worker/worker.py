@@ -18,7 +18,7 @@ import uvloop
 
 from gateway.broker.broker import Broker, BrokerError, Queue, parse_broker_url, parse_queues
 from gateway.broker.worker_files import HeartbeatFile, WorkerHeartbeat
-from gateway.flows.engine import LendSlot
+from gateway.execution.lent_slots import GiveBack
 from gateway.settings import Settings
 from gateway.upstream.credentials import UpstreamCredentials
 from gateway.worker.consumer import RunConsumer
@@ -50,10 +50,10 @@ class WorkerExecutor(Protocol):
     async def start(self) -> None:
         """Open connections. If this raises, another executor is built after a pause."""
 
-    async def run(self, run_id: str, lend_slot: LendSlot) -> None:
+    async def run(self, run_id: str, give_back: GiveBack) -> None:
         """Claim the run, execute it and store its result; do nothing if it cannot be claimed.
 
-        `lend_slot` is entered while it only waits: another one may have its slot.
+        `give_back` is entered while it only waits: another one may have its slot.
         """
 
     async def close(self) -> None:
@@ -207,20 +207,24 @@ class Worker:
     async def _start(self, consumer: RunConsumer) -> None:
         """Build the executor, and take runs once it has started: they wait at the broker."""
         pause = _MIN_RETRY_SECONDS
-        while True:
-            executor = self._build()
+        while self._executor is None:
             try:
-                await executor.start()
+                self._executor = await self._started_executor()
             except Exception as error:  # noqa: BLE001 - any service it needs may be down for a while
                 log.warning("executor_not_started", reason=reason_of(error))
-                with suppress(Exception):
-                    await executor.close()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _MAX_RETRY_SECONDS)
-            else:
-                self._executor = executor
-                consumer.start()
-                return
+        consumer.start()
+
+    async def _started_executor(self) -> WorkerExecutor:
+        executor = self._build()
+        try:
+            await executor.start()
+        except BaseException:
+            with suppress(Exception):
+                await executor.close()
+            raise
+        return executor
 
     def _begin(self, run_id: str, queue: Queue) -> None:
         task = asyncio.create_task(self._execute(run_id, queue))

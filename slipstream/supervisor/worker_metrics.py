@@ -34,7 +34,7 @@ class WorkerInstruments:
             labels=("queue",),
         )
         self.busy = registry.gauge(
-            "worker_busy", "Runs of the queue that the worker executes.", labels=("queue",)
+            "worker_busy", "Runs of the queue that hold a slot of the worker.", labels=("queue",)
         )
         self.supervisor = SupervisorMetrics(registry)
         RunInstruments(registry)  # what the process measures is added to these

@@ -47,12 +47,12 @@ SAYS_WHY_IT_ENDS = program("say(event='stuck', message='a run went on')\nsys.exi
 """Reports why it is about to end itself."""
 _BEATS = (
     "while True:\n"
-    "    say(event='heartbeat', busy={{'async': {runs}}}, runs={runs}, total=0)\n"
+    "    say(event='heartbeat', busy={{'async': 0}}, runs={runs}, total=0)\n"
     "    time.sleep(0.05)"
 )
 IDLE = program("say(event='ready')\n" + _BEATS.format(runs=0))
 """A worker without runs."""
 BUSY = program("say(event='ready')\n" + _BEATS.format(runs=1))
-"""A worker with a run that goes on."""
+"""A worker with a run that goes on, and only waits."""
 STALLS = program("say(event='ready')\ntime.sleep(0.1)\nsay(event='stalled')\nsignal.pause()")
 """A worker that stops receiving messages."""

@@ -25,7 +25,7 @@ from tests.timing import TIMEOUT_SECONDS
 
 _FIRST_PORT, _PORTS_EACH, _PROCESSES = 26_000, 800, 8
 NO_WORKER = ("--worker-concurrency", "0")
-"""For tests without runs of type api: a worker takes two seconds of processor time to start."""
+"""For tests without runs of type api: a worker takes a second of processor time to start."""
 _SETTINGS = {"SLIPSTREAM_LOG_FORMAT": "json", "SLIPSTREAM_DRAIN_DELAY_SECONDS": "0"}
 """No load balancer has to learn that an installation of the tests stops."""
 

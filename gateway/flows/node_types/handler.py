@@ -129,7 +129,7 @@ class NodeHandler(Generic[C]):
     """Compile the expressions. Called in the evaluator, too, if they are evaluated there."""
     perform: Callable[[C, CompileContext], Perform] | None = None
     waits: bool = False
-    """Whether `perform` only waits: a run all of whose nodes do so holds no slot meanwhile."""
+    """Whether `perform` only waits and takes nothing in: a run may lend its slot meanwhile."""
     cases: Callable[[C], Collection[str]] | None = None
     """Only for branching types: the cases that edges may name. The step's output is then an object
     whose `case` is the chosen one, or null."""

@@ -176,5 +176,4 @@ HANDLER = NodeHandler(
     read=read_config,
     prepare=_prepare,
     perform=_perform,
-    waits=True,
 )

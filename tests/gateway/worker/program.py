@@ -16,7 +16,7 @@ from telemetry import garbage_collection
 if __name__ == "__main__":
     garbage_collection.pause()
 
-from gateway.flows.engine import LendSlot
+from gateway.execution.lent_slots import GiveBack
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,12 +52,12 @@ class Executor:
             raise ConnectionRefusedError("the database is away")
         note("started")
 
-    async def run(self, run_id: str, lend_slot: LendSlot) -> None:
+    async def run(self, run_id: str, give_back: GiveBack) -> None:
         note("began", run_id)
         if run_id.startswith("hold"):
             await _released()
         if run_id.startswith("wait"):
-            with lend_slot():
+            with give_back():
                 await _released()
         if run_id.startswith("burn"):
             while True:
@@ -70,12 +70,15 @@ class Executor:
         note("closed")
 
 
-def stall(self: consumer._IdConsumer) -> None:
-    """Have Celery's own consumer take no more, as after a reconnect that went wrong."""
-    stalled = FOLDER / "stalled"
-    if stalled.exists():
+def upset(self: consumer._IdConsumer) -> None:
+    """Break what the test has asked for, once Celery takes messages."""
+    stalled, closed = FOLDER / "stalled", FOLDER / "channel-closed"
+    if stalled.exists():  # Celery takes no more, as after a reconnect that went wrong
         stalled.unlink()
         self.task_consumer.cancel()
+    if closed.exists():  # RabbitMQ closes the channel, as where nothing is acknowledged for long
+        closed.unlink()
+        self.task_consumer.channel.basic_ack(99_999)
     ON_READY(self)
 
 
@@ -89,7 +92,7 @@ if __name__ == "__main__":
         if (FOLDER / "stalled").exists():
             stall_check._CHECK_SECONDS = 0.5
         ON_READY = consumer._IdConsumer.on_ready
-        consumer._IdConsumer.on_ready = stall  # type: ignore[method-assign]
+        consumer._IdConsumer.on_ready = upset  # type: ignore[method-assign]
         sys.exit(worker_process(sys.argv[1:], Executor))
 
     from slipstream.commands.worker import main as worker

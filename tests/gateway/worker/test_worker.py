@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from gateway.broker.broker import Broker, Queue
 from gateway.broker.worker_files import read_heartbeats
+from tests.gateway import brokers
 from tests.gateway.brokers import Cable, until
 from tests.gateway.worker.conftest import Start
 from tests.gateway.worker.running import names, pid_of
@@ -177,6 +179,20 @@ def test_a_worker_reconnects_to_its_broker_while_its_run_goes_on(
     assert worker.runs("began").count("hold-1") == 1
     assert worker.stop() == 0
     cable.close()
+
+
+def test_a_worker_goes_on_when_rabbitmq_closes_its_channel(tmp_path: Path, start: Start) -> None:
+    with brokers.broker("amqp", tmp_path) as broker:
+        (tmp_path / "channel-closed").touch()
+        worker = start(broker, "--concurrency", "1")
+        (process,) = worker.workers()
+        worker.send(Queue.ASYNC, *names("async", 10))
+        worker.send(Queue.SYNC, *names("sync", 10))
+        worker.until_runs("ended", *names("async", 10), *names("sync", 10))
+        assert worker.workers() == [process]
+        assert "unknown delivery tag" in worker.log()
+        assert worker.stop() == 0
+        assert "Traceback" not in worker.log()
 
 
 @pytest.mark.long
