@@ -247,7 +247,8 @@ async def test_a_shape_that_turns_slow_leaves_the_loop_and_may_return(tmp_path: 
 
     await many_small()
     assert setup.is_quick(shape=small)
-    await setup.submit("y", shape=large)
+    for _ in range(20):  # in memory that was used before, one takes 4 ms: it may be an outlier
+        await setup.submit("y", shape=large)
     assert not setup.is_quick(shape=small)
     await many_small()
     assert setup.is_quick(shape=small)
