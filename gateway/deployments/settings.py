@@ -5,7 +5,6 @@ Settings belong to the deployment, not to a version; a version pins the graph an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypedDict
@@ -51,15 +50,6 @@ class ResponseFormat(StrEnum):
     """The fields of the run, repeated as `data`."""
     ENVELOPE = "envelope"
     """`status: success`, `message`, and the run as `data`."""
-
-
-FETCH_MODE = "sec-fetch-mode"
-"""A header that browsers and Node send with each `fetch`, and that scripts cannot set."""
-FORMAT_OF_FETCH_MODE: Mapping[str | bytes | None, ResponseFormat] = {
-    b"cors": ResponseFormat.ENVELOPE,
-    "cors": ResponseFormat.ENVELOPE,
-}
-"""With `auto`: the format by that header's value; all other values get FLAT."""
 
 
 class NonFinite(StrEnum):

@@ -10,16 +10,15 @@ from collections.abc import Sequence
 
 from gateway.deployments.settings import ResponseFormat
 from gateway.metrics import STAGES
-from gateway.runs.responses import FLAT_HINT, MAX_REPEATED_BYTES, NOT_REPEATED_HINT
+from gateway.runs.responses import MAX_REPEATED_BYTES, NOT_REPEATED_HINT
 
 _START = b'{"status":"completed","output_data":'
 _END = b',"fast_mode":true,"duration_seconds":%.6f'
 _RECORDED_END = _END + b',"flow_run_id":"%b"'
 _MESSAGE = b'"message":"Prediction completed."'
-_FLAT_MESSAGE = b'"message":"Prediction completed.%b"' % FLAT_HINT.encode()
 _LARGE_MESSAGE = b'"message":"Prediction completed.%b"' % NOT_REPEATED_HINT.encode()
 _ENVELOPE = b'{"status":"success",' + _MESSAGE + b',"data":' + _START
-_FLAT = _START + b"%b%b," + _FLAT_MESSAGE + b',"data":' + _START + b"%b%b}}"
+_FLAT = _START + b"%b%b," + _MESSAGE + b',"data":' + _START + b"%b%b}}"
 
 _TIMING = (
     b"auth;dur=%.3f, parse;dur=%.3f, queue;dur=%.3f, "

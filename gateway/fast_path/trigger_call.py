@@ -9,7 +9,7 @@ from time import monotonic, perf_counter
 from gateway.auth.identity import Identity
 from gateway.body_parsing.parser import LARGE_BODY_BYTES
 from gateway.deployments.live_deployment import LiveDeployment
-from gateway.deployments.settings import FETCH_MODE, FORMAT_OF_FETCH_MODE, ResponseFormat
+from gateway.deployments.response_format import FETCH_MODE, HEADER, ChosenFormat, choose_format
 from gateway.errors import GatewayError
 from gateway.fast_path.body import parse_batch
 from gateway.fast_path.deployment_call import CallServices, DeploymentCall
@@ -26,6 +26,7 @@ from protos.errors import ErrorCode
 
 _NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _FETCH_MODE = FETCH_MODE.encode()
+_RESPONSE_FORMAT = HEADER.encode()
 _CLOSING_STATUSES = frozenset({401, 413})
 """Refusals after which the rest of a body is not read, however small it is."""
 
@@ -69,7 +70,9 @@ class TriggerCall(HttpCall, DeploymentCall):
     Else a task asks the database meanwhile, and whichever comes last starts the call.
     """
 
-    __slots__ = ("_trigger_route", "headers", "services")
+    __slots__ = ("_format", "_trigger_route", "headers", "services")
+
+    _format: ChosenFormat
 
     is_request = True
     _url: TriggerUrl | None = None  # where the route alone does not say what is called
@@ -182,11 +185,12 @@ class TriggerCall(HttpCall, DeploymentCall):
     def _start(self, body: bytes) -> None:
         route, url = self.route, self._url
         assert route is not None
-        form = None if url is None else url.response_format
-        form = form or route.deployment.response_format
-        if form is ResponseFormat.AUTO:
-            form = FORMAT_OF_FETCH_MODE.get(self.headers.get(_FETCH_MODE), ResponseFormat.FLAT)
-        self.response_format = form
+        self._format = choose_format(
+            None if url is None else url.response_format,
+            route.deployment.response_format,
+            self.headers.get(_FETCH_MODE),
+        )
+        self.response_format = self._format.form
         if self._waiting_body is not None:
             self._waiting_body = None
         try:
@@ -228,7 +232,7 @@ class TriggerCall(HttpCall, DeploymentCall):
         """See DeploymentCall."""
         body = self.fast_body(output_data)
         seconds = self.ended - self.began
-        head = fast_head(body, self._request_id(), self.stages, seconds)
+        head = fast_head(body, self._request_id(), self.stages, seconds) + self._format.line
         route = self.route
         assert route is not None
         if route.rate_limit is not None:
@@ -261,7 +265,8 @@ class TriggerCall(HttpCall, DeploymentCall):
             self.services.watches.note_timing(self, headers)
         authenticated = self.authenticated - self.began
         self.stages = (authenticated,) if parse_seconds is None else (authenticated, parse_seconds)
-        self._respond(status, headers, body)
+        form = (_RESPONSE_FORMAT, self._format.value.encode())
+        self._respond(status, [*headers, form], body)
         self._finish(status, None)
 
     def fail(self, error: Exception) -> None:

@@ -21,10 +21,6 @@ QUEUED_MESSAGE = "Flow execution started. Use the flow_run_id to check status."
 
 MAX_REPEATED_BYTES = 64 * 1024
 """A flat body whose `output_data` and `node_outputs` together are larger has no `data`."""
-FLAT_HINT = (
-    " With response_format=envelope this answer has the status success, and all of this in data."
-)
-"""Of successful flat answers, for callers that expect the other format."""
 NOT_REPEATED_HINT = (
     " The outputs exceed 64 KiB, so they are not repeated in data: read output_data, or use "
     "response_format=envelope."
@@ -157,8 +153,8 @@ def _enveloped(inner: bytes, message: str, *, success: bool) -> bytes:
 def _flat(inner: bytes, run: Run, output_bytes: int, unrepeated: bytes = _NOTHING) -> bytes:
     message = run_message(run)
     repeated = output_bytes <= MAX_REPEATED_BYTES
-    if run.status is RunStatus.COMPLETED:
-        message += FLAT_HINT if repeated else NOT_REPEATED_HINT
+    if run.status is RunStatus.COMPLETED and not repeated:
+        message += NOT_REPEATED_HINT
     start = b'%b%b,"message":%b' % (inner[:-1], unrepeated, orjson.dumps(message))
     return b'%b,"data":%b}' % (start, inner) if repeated else start + b"}"
 

@@ -10,6 +10,7 @@ from starlette.responses import StreamingResponse
 from gateway.auth.access import Caller, Manager, Poller
 from gateway.conditional_requests import NOT_MODIFIED, IfNoneMatch
 from gateway.dependencies import from_app
+from gateway.deployments.response_format import HEADER, ChosenFormat
 from gateway.deployments.settings import ExecutionMode, ResponseFormat
 from gateway.operations import DocumentedRouter
 from gateway.runs.event_stream import read_last_event_id
@@ -177,7 +178,7 @@ async def show(  # noqa: PLR0917 - as above
     if not matches_none(headers["etag"], if_none_match):
         return Response(status_code=304, headers=headers)
     details = await service.details(poller.identity, run, include_input_data=include_input_data)
-    body = poll_body(run, form, include_node_outputs=include_node_outputs, details=details)
+    body = poll_body(run, form.form, include_node_outputs=include_node_outputs, details=details)
     return Response(body, media_type="application/json", headers=headers)
 
 
@@ -188,7 +189,7 @@ async def cancel(
     """Cancel a run. A running one is `cancelling` until it has stopped."""
     run = await service.cancel(actor, run_id)
     form = await service.format_of(run, sec_fetch_mode)
-    return _accepted(run, poll_body(run, form))
+    return _accepted(run, form, poll_body(run, form.form))
 
 
 @router.post("/{run_id}/retry/", status_code=202, response_model=Accepted)
@@ -202,7 +203,8 @@ async def retry(
     """Run the input of a failed run again, in the background, as a new run."""
     latest = version is RetriedVersion.LATEST
     run = await service.retry(actor, run_id, latest=latest)
-    return _accepted(run, accepted_body(run, await service.format_of(run, sec_fetch_mode)))
+    form = await service.format_of(run, sec_fetch_mode)
+    return _accepted(run, form, accepted_body(run, form.form))
 
 
 @router.get("/{run_id}/events/", response_class=StreamingResponse, responses=_STREAM)
@@ -225,7 +227,9 @@ async def events(  # noqa: PLR0917 - as above
         return Response(status_code=204)  # makes a browser's EventSource stop
     form = await service.format_of(run, sec_fetch_mode, response_format)
     give_up = places.take(poller.identity)
-    return EventStreamResponse(service.follow(run, after, form), give_up)
+    stream = EventStreamResponse(service.follow(run, after, form.form), give_up)
+    stream.headers[HEADER] = form.value
+    return stream
 
 
 @router.get("/{run_id}/timeline/")
@@ -241,11 +245,12 @@ async def timeline(
     return TimelineOut.of(await service.timeline(poller.identity, run_id, page))
 
 
-def _headers(run: Run, form: ResponseFormat) -> dict[str, str]:
+def _headers(run: Run, form: ChosenFormat) -> dict[str, str]:
     headers = {
-        "etag": run_etag(run, form),
+        "etag": run_etag(run, form.form),
         "cache-control": "private, no-cache",
         "vary": "Prefer, Sec-Fetch-Mode",
+        HEADER: form.value,
     }
     if not run.ended:
         waited = (now() - run.created_at).total_seconds()
@@ -255,6 +260,6 @@ def _headers(run: Run, form: ResponseFormat) -> dict[str, str]:
     return headers
 
 
-def _accepted(run: Run, body: bytes) -> Response:
-    headers = {"location": run_location(run.id), "retry-after": "1"}
+def _accepted(run: Run, form: ChosenFormat, body: bytes) -> Response:
+    headers = {"location": run_location(run.id), "retry-after": "1", HEADER: form.value}
     return Response(body, 202, headers, "application/json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,12 +11,8 @@ from gateway.auth.identity import Identity, Scope, check_covers
 from gateway.body_parsing.parser import BodyParser
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.live_deployment import LiveDeployment
-from gateway.deployments.settings import (
-    FORMAT_OF_FETCH_MODE,
-    DeploymentType,
-    ExecutionMode,
-    ResponseFormat,
-)
+from gateway.deployments.response_format import ChosenFormat, choose_format
+from gateway.deployments.settings import DeploymentType, ExecutionMode, ResponseFormat
 from gateway.deployments.snapshots import check_version_input
 from gateway.errors import GatewayError
 from gateway.flows.processes import FlowProcesses
@@ -102,22 +99,18 @@ class RunService:
         return ended or await self.find(actor, run_id)
 
     async def format_of(
-        self, run: Run, fetch_mode: str | None, wanted: ResponseFormat | None = None
-    ) -> ResponseFormat:
-        """Return FLAT or ENVELOPE: what is `wanted`, or else what the run's deployment says.
+        self, run: Run, fetch_mode: str | None, parameter: ResponseFormat | None = None
+    ) -> ChosenFormat:
+        """Return the format of an answer about a run, see `choose_format`.
 
-        `fetch_mode` is the request's header FETCH_MODE. Of a deleted deployment, the format is
-        `auto`.
+        Of a deleted deployment, the setting is `auto`.
         """
-        if wanted is None:
-            try:
+        setting = ResponseFormat.AUTO
+        if parameter is None:
+            with suppress(GatewayError):
                 live = await self._deployments.find(run.deployment_id, run.profile_id)
-                wanted = live.response_format
-            except GatewayError:
-                wanted = ResponseFormat.AUTO
-        if wanted is not ResponseFormat.AUTO:
-            return wanted
-        return FORMAT_OF_FETCH_MODE.get(fetch_mode, ResponseFormat.FLAT)
+                setting = live.response_format
+        return choose_format(parameter, setting, fetch_mode)
 
     async def page(self, actor: Identity, run_filter: RunFilter, request: PageRequest) -> Page[Run]:
         """Return a page of the profile's runs that the key sees, newest first.

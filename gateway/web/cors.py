@@ -16,7 +16,7 @@ _ALLOWED_HEADERS = (
 )
 _EXPOSED_HEADERS = (
     b"ETag, Location, Retry-After, RateLimit, RateLimit-Policy, Preference-Applied, "
-    b"Idempotent-Replayed, X-Request-ID, Server-Timing"
+    b"Idempotent-Replayed, X-Request-ID, Response-Format, Server-Timing"
 )
 _MAX_AGE_SECONDS = b"600"
 

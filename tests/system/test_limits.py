@@ -294,7 +294,7 @@ def test_pages_of_other_origins_may_call_a_deployment_that_lists_them(
 
     good = limited.http.post(path, json=body, headers={"Origin": page})
     assert good.headers["access-control-allow-origin"] == page
-    for name in ("ETag", "Location", "Retry-After", "RateLimit", "Idempotent-Replayed"):
+    for name in ("ETag", "Location", "Retry-After", "RateLimit", "Response-Format"):
         assert name in good.headers["access-control-expose-headers"]
     foreign = limited.http.post(path, json=body, headers={"Origin": other_origin})
     assert foreign.status_code == 200

@@ -73,8 +73,10 @@ async def test_a_fetch_gets_the_envelope_unless_the_deployment_says_otherwise(
         for other in ({}, {"sec-fetch-mode": "navigate"}):
             plain = (await user.client.get(f"{RUNS}{run.id}/", headers=other)).json()
             assert plain["status"] == "queued"
-        stopped = (await user.client.post(f"{RUNS}{run.id}/cancel/", headers=fetch)).json()
-        assert (stopped["status"] == "error") == enveloped
+        stopped = await user.client.post(f"{RUNS}{run.id}/cancel/", headers=fetch)
+        assert (stopped.json()["status"] == "error") == enveloped
+        reason = "envelope; by=caller" if enveloped else "flat; by=deployment"
+        assert stopped.headers["response-format"] == reason
 
 
 async def test_an_unchanged_run_is_answered_304(api: RunsApi) -> None:
@@ -387,6 +389,7 @@ async def test_a_stream_ends_with_the_body_of_a_poll_in_the_callers_format(
                 body.pop("deployment_name", None)
                 body.pop("api_key_name", None)
             assert last == of_poll, (query, headers)
+            assert told.headers["response-format"] == polled.headers["response-format"]
             formats.add(last["status"])
     assert formats == {"completed", "success"}
 

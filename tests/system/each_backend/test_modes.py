@@ -143,7 +143,7 @@ def test_a_flat_answer_repeats_its_fields_up_to_64_kib(runs: Runs, mode: str) ->
             body = runs.until(body["flow_run_id"])
         assert len(body["output_data"]["label"]) == rows
         assert ("data" in body) == repeats
-        assert "response_format=envelope" in body["message"]
+        assert ("response_format=envelope" in body["message"]) != repeats
         enveloped = runs.call(deployment, input_data, response_format="envelope").json()
         assert enveloped["data"]["status"] == ("queued" if mode == "async" else "completed")
 
@@ -164,6 +164,30 @@ def test_a_caller_may_request_the_envelope(runs: Runs) -> None:
     answer = runs.call(deployment, {"param1": "value1"}, response_format="envelope")
     assert answer.json()["status"] == "success"
     assert answer.json()["data"]["output_data"] == {"param1": "value1"}
+
+
+@embedded_only
+@pytest.mark.parametrize("mode", ["sync", "async", "fast"])
+def test_an_answer_says_which_format_it_has_and_what_has_decided_that(
+    runs: Runs, mode: str
+) -> None:
+    by_caller = runs.deploy(chain("iris"), mode, "server")
+    set_flat = runs.deploy(chain("iris"), mode, "server", response_format="flat")
+    fetch = {"Sec-Fetch-Mode": "cors"}
+    for deployment, headers, query, expected in (
+        (by_caller, {}, {}, "flat; by=caller"),
+        (by_caller, fetch, {}, "envelope; by=caller"),
+        (set_flat, fetch, {}, "flat; by=deployment"),
+        (set_flat, fetch, {"response_format": "envelope"}, "envelope; by=parameter"),
+        (set_flat, fetch, {"response_format": "auto"}, "envelope; by=caller"),
+    ):
+        answer = runs.call(deployment, PREDICTED, headers, **query)
+        assert answer.headers["response-format"] == expected, (headers, query)
+        form = "envelope" if answer.json()["status"] == "success" else "flat"
+        assert expected.startswith(form)
+    refused = runs.call(by_caller, {})
+    assert refused.status_code == 422
+    assert "response-format" not in refused.headers
 
 
 @kinds
