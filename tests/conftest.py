@@ -7,6 +7,7 @@ import functools
 import os
 import signal
 import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -181,6 +182,11 @@ def _refuse_undeclared(start_process: Callable[P, R]) -> Callable[P, R]:
 
     return checked
 
+
+if sys.platform == "linux":
+    from inotify_simple import INotify
+
+    INotify().close()  # the first one of a process runs ldconfig, to find the C library
 
 # Not by an audit hook, which would run at every import, file and object: 1.5 % of all tests' time.
 for _owner, _name in (

@@ -20,7 +20,7 @@ _OVERDUE_SECONDS = 5.0
 _TICKS = 5
 """In which they are counted. One can take long, if this process stands still."""
 _POLL_SECONDS = 0.05
-"""Between two looks at the date of SQLite's log, which take microseconds."""
+"""Between two looks at the date of SQLite's log, where the system does not report its writes."""
 _INTERVAL_SECONDS = 0.25
 """Between two queries without a signal: PostgreSQL's can be lost with its connection."""
 _SQLITE_INTERVAL_SECONDS = 1.0
@@ -133,7 +133,7 @@ class ChangeFeed:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._interval
         while (left := deadline - loop.time()) > 0:
-            pause = min(left, _POLL_SECONDS) if self._db.commits.must_poll else left
+            pause = left if self._db.commits.wakes() else min(left, _POLL_SECONDS)
             if await self._commits.wait(pause) or self._commits.changed():
                 return
 

@@ -1,6 +1,7 @@
 """How a process learns that another process has committed: one interface, one class per database.
 
-SQLite: every commit changes the date or size of the file's write-ahead log, which a watch compares.
+SQLite: every commit changes the date or size of the file's write-ahead log, which a watch compares,
+and Linux reports that the log was written (inotify).
 PostgreSQL: NOTIFY carries messages over a connection of its own. Signals only shorten waiting: one
 can be lost, so every task that waits also queries the database at intervals.
 """
@@ -8,6 +9,7 @@ can be lost, so every task that waits also queries the database at intervals.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -30,8 +32,14 @@ _MAX_PAYLOAD_BYTES = 7000
 _MAX_PENDING = 10_000
 _RECONNECT_SECONDS = 0.25
 _FLUSH_SECONDS = 2.0
+_SETTLE_SECONDS = 0.05
+"""From the first write to SQLite's log to the wake-up: others see a commit only after the writes,
+and most often after a sync of the disk. Many commits are one wake-up."""
 _CLOCK_TICK_NANOSECONDS = 20_000_000
 """File dates advance every few ms: a second write in the same tick does not change the stamp."""
+
+if sys.platform == "linux":
+    from inotify_simple import INotify, flags
 
 log = logger("gateway.storage.commit_signal")
 
@@ -45,7 +53,7 @@ class CommitSignal(ABC):
     """What one process publishes and hears about commits. For one event loop."""
 
     must_poll: bool
-    """Whether `CommitWatch.changed` has to be called now and then: nothing wakes the watch."""
+    """Whether `CommitWatch.changed` tells more, and sooner, than wake-ups do."""
     connected = False
     """Whether messages are published and received at the moment."""
 
@@ -84,7 +92,15 @@ class CommitSignal(ABC):
     def stamp(self) -> Stamp | None:
         """Return a value that differs after a commit of any process; None if it is unknown."""
 
-    def is_fresh(self, stamp: Stamp) -> bool:  # noqa: ARG002 - for SQLite
+    def wakes(self) -> bool:
+        """Whether commits of other processes wake the watches, within 0.1 s."""
+        return not self.must_poll
+
+    def differs(self, stamp: Stamp | None, last: Stamp | None) -> bool:
+        """Whether any process may have committed since the stamp was `last`."""
+        return stamp is not None and (stamp != last or self._is_fresh(stamp))
+
+    def _is_fresh(self, stamp: Stamp) -> bool:  # noqa: ARG002 - for SQLite
         """Whether another commit may still have left the same stamp."""
         return False
 
@@ -115,7 +131,12 @@ class CommitWatch:
         """Whether any process may have committed since the last call. On SQLite it takes 5 µs."""
         stamp, last = self._signal.stamp(), self._stamp
         self._stamp = stamp
-        return stamp is not None and (stamp != last or self._signal.is_fresh(stamp))
+        return self._signal.differs(stamp, last)
+
+    def wake_if_changed(self, stamp: Stamp | None) -> None:
+        """Call `wake` if `changed` would return True for the present `stamp`."""
+        if self._signal.differs(stamp, self._stamp):
+            self._event.set()
 
 
 class SqliteCommitSignal(CommitSignal):
@@ -126,15 +147,56 @@ class SqliteCommitSignal(CommitSignal):
     def __init__(self, file: Path) -> None:
         super().__init__()
         self._wal = Path(f"{file}-wal")
+        self._writes: INotify | None = None
+        self._watched = False
+        """Whether the log exists, and its writes are reported."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def publish(self, message: str) -> None:
         """Do nothing: other processes see the commit itself."""
 
     def start(self) -> None:
-        """Do nothing: there is no connection."""
+        """Hear of writes to the log, where the system reports them."""
+        if sys.platform == "linux" and self._writes is None:
+            with suppress(OSError):  # the system's limit is reached: watches poll
+                self._writes = INotify(nonblocking=True)
+                self._listen(self._writes)
 
     async def stop(self) -> None:
-        """Do nothing."""
+        """Hear of nothing more."""
+        writes, self._writes, self._watched = self._writes, None, False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if writes is not None:
+            asyncio.get_running_loop().remove_reader(writes.fileno())
+            writes.close()
+
+    def wakes(self) -> bool:
+        """Whether writes to the log are reported. It may have been created a moment ago."""
+        if self._writes is not None and not self._watched:
+            with suppress(OSError):  # there is none yet, or the system's limit is reached
+                self._writes.add_watch(self._wal, flags.MODIFY)
+                self._watched = True
+        return self._watched
+
+    def _listen(self, writes: INotify) -> None:
+        asyncio.get_running_loop().add_reader(writes.fileno(), self._on_write, writes)
+
+    def _on_write(self, writes: INotify) -> None:
+        """Collect the writes of a moment: a busy database must not wake the loop for each."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(writes.fileno())
+        self._timer = loop.call_later(_SETTLE_SECONDS, self._settled, writes)
+
+    def _settled(self, writes: INotify) -> None:
+        self._timer = None
+        if any(event.mask & flags.IGNORED for event in writes.read(timeout=0)):
+            self._watched = False  # the log was deleted, with the last connection
+        self._listen(writes)
+        stamp = self.stamp()
+        for watch in tuple(self._watches):
+            watch.wake_if_changed(stamp)
 
     def stamp(self) -> Stamp | None:
         """Return date and size of the write-ahead log; None if there is none."""
@@ -144,7 +206,7 @@ class SqliteCommitSignal(CommitSignal):
             return None
         return found.st_mtime_ns, found.st_size
 
-    def is_fresh(self, stamp: Stamp) -> bool:
+    def _is_fresh(self, stamp: Stamp) -> bool:
         """Whether the date is so recent that the next write may get the same one."""
         return time.time_ns() - stamp[0] < _CLOCK_TICK_NANOSECONDS
 

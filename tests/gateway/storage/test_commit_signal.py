@@ -45,6 +45,37 @@ async def test_a_commit_of_another_process_changes_the_stamp(database: Database,
     await other.close()
 
 
+async def test_a_commit_of_another_process_wakes_the_watches(database: Database, url: str) -> None:
+    other = Database(url)
+    await _connected(database, other)
+    await _commit(other)
+    await until(database.commits.wakes)
+    watch = database.commits.watch()
+    for _ in range(3):
+        await until(lambda: not watch.changed())
+        await watch.wait(0)  # what is left of the commit before
+        await _commit(other)
+        assert await watch.wait(TIMEOUT_SECONDS)
+    await other.close()
+
+
+@pytest.mark.databases("sqlite")
+async def test_a_log_that_is_deleted_and_created_again_wakes_the_watches(
+    database: Database, url: str
+) -> None:
+    database.commits.start()
+    watch = database.commits.watch()
+    for _ in range(2):
+        assert not database.commits.wakes(), "there is no log"
+        other = Database(url)
+        await _commit(other)
+        assert database.commits.wakes()
+        await _commit(other)
+        assert await watch.wait(TIMEOUT_SECONDS)
+        await other.close()  # the last connection deletes the log
+        await until(lambda: not database.commits.wakes())
+
+
 @pytest.mark.databases("sqlite")
 async def test_sqlite_carries_no_messages(database: Database) -> None:
     with statements(database) as executed:
