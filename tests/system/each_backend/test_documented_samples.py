@@ -125,12 +125,18 @@ def test_a_script_that_polls_gets_the_format_that_it_was_answered_in(runs: Runs)
 
 
 @pytest.mark.services
-def test_the_javascript_sample_on_a_flat_answer_says_which_format_it_needs(runs: Runs) -> None:
+def test_the_javascript_sample_refuses_a_flat_answer_whose_header_says_what_it_is(
+    runs: Runs,
+) -> None:
     deployment = runs.deploy(echo_flow(), "sync", "server", **FLAT)
-    ran = execute("node", "--input-type=module", text=sample("javascript", runs, deployment))
+    text = sample("javascript", runs, deployment)
+    assert text.count("await response.json()") == 1
+    shown = 'console.log(response.headers.get("Response-Format")), await response.json()'
+    text = text.replace("await response.json()", f"({shown})")
+    ran = execute("node", "--input-type=module", text=text)
     assert ran.returncode != 0
-    assert "API Error: " in ran.stderr
-    assert "response_format" in ran.stderr
+    assert ran.stdout == "flat; by=deployment\n"
+    assert "API Error: Flow execution completed." in ran.stderr
 
 
 @pytest.mark.services
