@@ -171,14 +171,14 @@ async def show(  # noqa: PLR0917 - as above
     granted = None if preferred.wait is None else min(preferred.wait, MAX_WAIT_SECONDS)
     seconds = wait if wait is not None else granted or 0
     run = await service.poll(poller.identity, run_id, seconds, poll=poller.poll)
-    form = await service.format_of(run, sec_fetch_mode, response_format)
-    headers = _headers(run, form)
+    chosen = await service.format_of(run, sec_fetch_mode, response_format)
+    headers = _headers(run, chosen)
     if wait is None and granted is not None:
         headers["preference-applied"] = f"wait={granted}"
     if not matches_none(headers["etag"], if_none_match):
         return Response(status_code=304, headers=headers)
     details = await service.details(poller.identity, run, include_input_data=include_input_data)
-    body = poll_body(run, form.form, include_node_outputs=include_node_outputs, details=details)
+    body = poll_body(run, chosen.form, include_node_outputs=include_node_outputs, details=details)
     return Response(body, media_type="application/json", headers=headers)
 
 
@@ -188,8 +188,8 @@ async def cancel(
 ) -> Response:
     """Cancel a run. A running one is `cancelling` until it has stopped."""
     run = await service.cancel(actor, run_id)
-    form = await service.format_of(run, sec_fetch_mode)
-    return _accepted(run, form, poll_body(run, form.form))
+    chosen = await service.format_of(run, sec_fetch_mode)
+    return _accepted(run, chosen, poll_body(run, chosen.form))
 
 
 @router.post("/{run_id}/retry/", status_code=202, response_model=Accepted)
@@ -203,8 +203,8 @@ async def retry(
     """Run the input of a failed run again, in the background, as a new run."""
     latest = version is RetriedVersion.LATEST
     run = await service.retry(actor, run_id, latest=latest)
-    form = await service.format_of(run, sec_fetch_mode)
-    return _accepted(run, form, accepted_body(run, form.form))
+    chosen = await service.format_of(run, sec_fetch_mode)
+    return _accepted(run, chosen, accepted_body(run, chosen.form))
 
 
 @router.get("/{run_id}/events/", response_class=StreamingResponse, responses=_STREAM)
@@ -225,10 +225,10 @@ async def events(  # noqa: PLR0917 - as above
     run = await service.poll(poller.identity, run_id, 0, poll=poller.poll)
     if after is None:
         return Response(status_code=204)  # makes a browser's EventSource stop
-    form = await service.format_of(run, sec_fetch_mode, response_format)
+    chosen = await service.format_of(run, sec_fetch_mode, response_format)
     give_up = places.take(poller.identity)
-    stream = EventStreamResponse(service.follow(run, after, form.form), give_up)
-    stream.headers[HEADER] = form.value
+    stream = EventStreamResponse(service.follow(run, after, chosen.form), give_up)
+    stream.headers[HEADER] = chosen.value
     return stream
 
 
@@ -245,12 +245,12 @@ async def timeline(
     return TimelineOut.of(await service.timeline(poller.identity, run_id, page))
 
 
-def _headers(run: Run, form: ChosenFormat) -> dict[str, str]:
+def _headers(run: Run, chosen: ChosenFormat) -> dict[str, str]:
     headers = {
-        "etag": run_etag(run, form.form),
+        "etag": run_etag(run, chosen.form),
         "cache-control": "private, no-cache",
         "vary": "Prefer, Sec-Fetch-Mode",
-        HEADER: form.value,
+        HEADER: chosen.value,
     }
     if not run.ended:
         waited = (now() - run.created_at).total_seconds()
@@ -260,6 +260,6 @@ def _headers(run: Run, form: ChosenFormat) -> dict[str, str]:
     return headers
 
 
-def _accepted(run: Run, form: ChosenFormat, body: bytes) -> Response:
-    headers = {"location": run_location(run.id), "retry-after": "1", HEADER: form.value}
+def _accepted(run: Run, chosen: ChosenFormat, body: bytes) -> Response:
+    headers = {"location": run_location(run.id), "retry-after": "1", HEADER: chosen.value}
     return Response(body, 202, headers, "application/json")

@@ -136,7 +136,7 @@ class CommitWatch:
     def wake_if_changed(self, stamp: Stamp | None) -> None:
         """Call `wake` if `changed` would return True for the present `stamp`."""
         if self._signal.differs(stamp, self._stamp):
-            self._event.set()
+            self.wake()
 
 
 class SqliteCommitSignal(CommitSignal):

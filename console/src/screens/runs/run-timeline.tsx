@@ -60,10 +60,11 @@ interface SpansProps extends RunTimelineProps {
 }
 
 function Spans(props: SpansProps) {
-  const { document, chosen, onChoose, timeline } = props;
+  const { document, onChoose, timeline } = props;
+  const first = useFirstFailure(props);
+  const chosen = props.chosen ?? first;
   const rows = usePlaced(timeline);
   const failures = timeline.spans.filter(isFailure).length;
-  useFirstFailure(props);
   /** The span that was chosen last, also before it is shown: who presses twice goes on from the first. */
   const latest = useRef(chosen);
   useEffect(() => {
@@ -121,15 +122,19 @@ function Spans(props: SpansProps) {
   );
 }
 
-/** The first failure is what its reader has come for; one that comes later must not move what is being read. */
-function useFirstFailure({ timeline, isFetching, chosen, onChoose }: SpansProps) {
+/**
+ * The first failure is what its reader has come for; one that comes later must not move what is being read. It is not
+ * written into the address: whoever has just followed a link would be called back from there.
+ */
+function useFirstFailure({ timeline, isFetching }: SpansProps): string | null {
+  const [first, setFirst] = useState<string | null>(null);
   const isFirst = useRef(true);
   useEffect(() => {
-    if (chosen !== null || !isFirst.current) return;
+    if (first !== null || !isFirst.current) return;
     isFirst.current = isFetching; // what was kept from an earlier visit is not the first answer
-    const failure = timeline.spans.find(isFailure);
-    if (failure) onChoose(failure.id);
-  }, [timeline, isFetching, chosen, onChoose]);
+    setFirst(timeline.spans.find(isFailure)?.id ?? null);
+  }, [timeline, isFetching, first]);
+  return first;
 }
 
 function usePlaced(timeline: Timeline): PlacedSpan[] {
