@@ -143,7 +143,7 @@ class UpOptions(ServeOptions):
     worker_concurrency: int = option(
         whole_number(0, 1000),
         "sync runs and async runs of type api at a time on this machine; 0 for no worker here",
-        default="16",
+        default="32",
         metavar="N",
     )
     worker_idle_seconds: float | None = option(
@@ -202,7 +202,7 @@ class WorkerOptions:
     concurrency: int = option(
         whole_number(1, 1000),
         "runs of each queue at a time",
-        default="16",
+        default="32",
         metavar="N",
         in_environment=False,
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from gateway.broker.broker import Broker, Queue
@@ -21,7 +22,7 @@ if TYPE_CHECKING:  # imports Celery, which only the publisher's thread needs
 _MIN_RETRY_SECONDS = 0.1
 _MAX_RETRY_SECONDS = 2.0
 _BATCH = 64
-"""Ids that are reported as published together."""
+"""Ids that are sent, and reported as published, together."""
 _CLOSE_SECONDS = 2.0
 _DEPTHS_SECONDS = 1.0
 """For which the broker may take to say how many messages it has."""
@@ -165,19 +166,15 @@ class Publisher:
                 self._send_some(sender)
 
     def _send_some(self, sender: RunSender) -> None:
-        sent: list[str] = []
-        try:
-            while self._waiting and len(sent) < _BATCH:
-                run_id, queue = self._waiting[0]
-                sender.send(run_id, queue)
-                self._waiting.popleft()
-                sent.append(run_id)
-        finally:
-            self._report(sent)
+        runs = tuple(islice(self._waiting, _BATCH))
+        if not runs:
+            return
+        sender.send(runs)  # if it fails, all of them are sent again
+        for _ in runs:
+            self._waiting.popleft()
+        self._report([run_id for run_id, _ in runs])
 
     def _report(self, sent: Sequence[str]) -> None:
-        if not sent:
-            return
         self._sent += len(sent)
         self._wake_file.touch()
         assert self._loop is not None

@@ -34,10 +34,9 @@ def broker(kind: str, folder: Path) -> Iterator[Broker]:
 
 
 def send(to: Broker, queue: Queue, *run_ids: str) -> None:
-    """Hand run ids to a broker."""
+    """Hand run ids to a broker, all at once."""
     with RunSender(to) as sender:
-        for run_id in run_ids:
-            sender.send(run_id, queue)
+        sender.send((run_id, queue) for run_id in run_ids)
 
 
 def until(condition: Callable[[], object], what: str, patience: float = TIMEOUT_SECONDS) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,64 @@ def test_messages_wait_for_a_later_reader(tmp_path: Path) -> None:
         first.SimpleQueue("work").put("hello")
     with connected(tmp_path / "broker") as second:
         assert taken(second.SimpleQueue("work")) == ["hello"]
+
+
+def put_together(connection: Connection, queue: str, messages: Iterable[object]) -> None:
+    producer = connection.Producer()
+    with producer.batch():
+        for message in messages:
+            producer.publish(message, routing_key=queue)
+
+
+def test_messages_that_are_sent_together_share_files(
+    tmp_path: Path, connection: Connection
+) -> None:
+    one, other = connection.SimpleQueue("work.one"), connection.SimpleQueue("work.two")
+    one.put("before")
+    put_together(connection, "work.one", range(40))
+    put_together(connection, "work.two", ["alone"])
+    one.put("after")
+    assert len(list((tmp_path / "broker" / "work.one").iterdir())) == 5
+    assert (one.qsize(), other.qsize()) == (42, 1)
+    assert taken(one) == ["before", *range(40), "after"]
+    assert taken(other) == ["alone"]
+    put_together(connection, "work.one", range(40))
+    assert one.clear() == 40
+    assert one.qsize() == 0
+
+
+def test_a_batch_that_fails_sends_nothing(connection: Connection) -> None:
+    queue = connection.SimpleQueue("work")
+    with pytest.raises(ZeroDivisionError):
+        put_together(connection, "work", (1 // (2 - number) for number in range(5)))
+    assert queue.qsize() == 0
+
+
+def test_what_a_reader_has_not_delivered_keeps_its_place_when_it_closes(tmp_path: Path) -> None:
+    with connected(tmp_path / "broker") as first:
+        queue = first.SimpleQueue("work")
+        put_together(first, "work", range(5))
+        queue.put("later")
+        for number in range(2):
+            message = queue.get(timeout=TIMEOUT_SECONDS)
+            assert message.payload == number
+            message.ack()
+    with connected(tmp_path / "broker") as second:
+        queue = second.SimpleQueue("work")
+        assert queue.qsize() == 4
+        assert taken(queue) == [2, 3, 4, "later"]
+
+
+def test_a_file_of_an_earlier_release_is_one_message(
+    tmp_path: Path, connection: Connection
+) -> None:
+    queue = connection.SimpleQueue("work")
+    queue.put("hello")
+    (file,) = (tmp_path / "broker" / "work").iterdir()
+    assert file.name.endswith("-1")
+    file.rename(file.with_name(file.name.removesuffix("-1")))
+    assert queue.qsize() == 1
+    assert taken(queue) == ["hello"]
 
 
 def test_queues_are_independent(connection: Connection) -> None:

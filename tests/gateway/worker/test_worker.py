@@ -115,6 +115,21 @@ def test_a_run_that_outlasts_the_drain_time_is_handed_back(broker: Broker, start
     assert worker.runs("ended") == []
 
 
+def test_a_worker_that_is_busy_gives_back_the_rest_of_what_was_sent_together(
+    folder_broker: Broker, start: Start
+) -> None:
+    busy = start(folder_broker, "--concurrency", "1")
+    busy.send(Queue.ASYNC, "hold-1", *names("short", 5))
+    busy.until_runs("began", "hold-1")
+    idle = start(folder_broker, "--concurrency", "1")
+    idle.until_runs("ended", *names("short", 5))
+    assert pid_of(idle, "short-0") != pid_of(busy, "hold-1")
+    assert idle.stop() == 0
+    busy.release()
+    busy.until_runs("ended", "hold-1")
+    assert busy.stop() == 0
+
+
 @pytest.mark.long
 def test_a_second_signal_stops_it_at_once(folder_broker: Broker, start: Start) -> None:
     worker = start(folder_broker)
