@@ -99,7 +99,7 @@ class WorkerManager:
         self._totals: dict[str, int] = {}
         self._active_at = time.monotonic()
         self._touched_at = 0
-        self._asleep = False
+        self._asleep = asyncio.Event()
 
     async def run(self) -> None:
         """Look after the worker until cancelled."""
@@ -114,7 +114,7 @@ class WorkerManager:
     def state(self) -> WorkerState:
         """Return what the worker does."""
         reasons = ["stopping"] if self._draining else []
-        if self._desired is not None and not self._ready and not self._asleep:
+        if self._desired is not None and not self._ready and not self._asleep.is_set():
             reasons.append("the worker does not take runs")
         busy = Counter[str]()
         for runs in self._busy.values():
@@ -137,7 +137,7 @@ class WorkerManager:
     async def drain(self, grace: float) -> None:
         """Let the worker finish or hand back its runs, for `grace` seconds at most."""
         self._draining = True
-        if self._desired is not None and not self._asleep:
+        if self._desired is not None and not self._asleep.is_set():
             self._printer.step(_SUBJECT, "stopping", "dim")
         await self._manager.drain(grace)
 
@@ -182,7 +182,7 @@ class WorkerManager:
 
     def _seen(self, key: str) -> SeenProcess:
         status = self._manager.statuses.get(key)
-        if status is None and self._asleep:
+        if status is None and self._asleep.is_set():
             status = ProcessStatus(state=State.STOPPED, reason="asleep until the next run")
         elif status is None:
             status = ProcessStatus(state=State.BOOTING)
@@ -235,19 +235,20 @@ class WorkerManager:
 
     def _sleep(self, idle_seconds: float) -> None:
         """Stop the worker, unless a run is on its way: its publisher touches the file."""
-        if self._asleep or self._wake_file.seconds_since_touch() < idle_seconds:
+        if self._asleep.is_set() or self._wake_file.seconds_since_touch() < idle_seconds:
             return
         self._touched_at = self._wake_file.touched_at()
-        self._asleep = True
+        self._asleep.set()
         self._ready = False  # heartbeats of one that still drains must not count after a wake-up
         self._printer.step(_SUBJECT, "asleep until the next run", "dim")
         self._manager.set_desired({})
 
     async def _wake_on_touch(self) -> None:
         while True:
+            await self._asleep.wait()
             await asyncio.sleep(_POLL_SECONDS)
-            if self._asleep and self._wake_file.touched_at() != self._touched_at:
-                self._asleep = False
+            if self._wake_file.touched_at() != self._touched_at:
+                self._asleep.clear()
                 self._generation += 1  # starts it at once, whatever crashes came before
                 self._printer.step(_SUBJECT, "woken by a run", "dim")
                 self._set_desired()
