@@ -51,6 +51,7 @@ from gateway.oip.router import router as oip
 from gateway.operations import DESCRIPTION, TAGS, operation_id
 from gateway.rehearsals.router import router as rehearsals
 from gateway.runs.queries import RunDeployments
+from gateway.runs.router import named_router as named_runs
 from gateway.runs.router import router as runs
 from gateway.search.router import router as search
 from gateway.system.router import router as system
@@ -107,7 +108,9 @@ class Gateway:
         rest_app = CrossOriginMiddleware(
             shell, container.deployment_cache, RunDeployments(container.db)
         )
-        self._rest = WatchedRequests(rest_app, container.call_watches, container.proxies)
+        self._rest = WatchedRequests(
+            rest_app, container.call_watches, container.proxies, container.deployment_cache
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -169,6 +172,7 @@ def build_fastapi(container: Container) -> FastAPI:
         model_starters,
         api_keys,
         runs,
+        named_runs,
         webhooks,
         sessions,
         users,

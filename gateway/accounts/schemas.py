@@ -12,7 +12,8 @@ from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role
 from gateway.storage.account_tables import ConsoleSession
 from gateway.storage.paging import Page
-from gateway.storage.tables import Profile
+from gateway.storage.slugs import SLUG_PATTERN
+from gateway.storage.tables import MAX_HANDLE_LENGTH, Profile
 
 _IN = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _OUT = ConfigDict(use_attribute_docstrings=True)
@@ -52,6 +53,14 @@ class UserPatch(BaseModel):
 
     email: str | None = Field(default=None, max_length=254)
     """The e-mail address, with which the user logs in."""
+    handle: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_HANDLE_LENGTH,
+        pattern=f"^{SLUG_PATTERN}$",
+        examples=["grace"],
+    )
+    """What names the user in the readable addresses of deployments: these change with it."""
     role: Role | None = None
     """`member`: manages what is theirs; `admin`: also all models, members and admins; `owner`: also
     owners."""
@@ -63,7 +72,11 @@ class UserPatch(BaseModel):
     def change(self) -> UserChange:
         """Return the service's argument."""
         return UserChange(
-            email=self.email, role=self.role, state=self.state, password=self.password
+            email=self.email,
+            handle=self.handle,
+            role=self.role,
+            state=self.state,
+            password=self.password,
         )
 
 
@@ -76,6 +89,9 @@ class UserOut(BaseModel):
     """Id of the user, as its routes take it."""
     email: str
     """The e-mail address, with which the user logs in."""
+    handle: str | None
+    """What names the user in the readable addresses of deployments. Null: a gateway of an earlier
+    release has made the user during an upgrade; the next deployment sets it."""
     role: Role
     """`member`: manages what is theirs; `admin`: also all models, members and admins; `owner`: also
     owners."""
@@ -94,6 +110,7 @@ class UserOut(BaseModel):
         return cls(
             id=row.id,
             email=row.email,
+            handle=row.handle,
             role=Role(row.role),
             state=UserState(row.state),
             has_password=row.password_hash is not None,

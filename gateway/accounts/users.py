@@ -18,6 +18,7 @@ from gateway.accounts.audit_events import (
     record_user,
 )
 from gateway.accounts.passwords import PasswordService
+from gateway.auth.handles import assign_handle, change_handle, lock_handles
 from gateway.auth.identity import Identity, Role, check_administers
 from gateway.auth.session_store import end_sessions_of
 from gateway.errors import GatewayError
@@ -48,6 +49,7 @@ class UserChange:
     """Changes to a user; None: unchanged."""
 
     email: str | None = None
+    handle: str | None = None
     role: Role | None = None
     state: UserState | None = None
     password: str | None = None
@@ -120,6 +122,7 @@ class UserService:
             row.password_changed_at = now()
         try:
             async with self._db.write() as session:
+                await assign_handle(session, row)
                 session.add(row)
                 await session.flush()
                 await record_user(session, "create", row, after=row_snapshot(row))
@@ -131,9 +134,9 @@ class UserService:
         """Change a user.
 
         Raises:
-            GatewayError: NOT_FOUND; VALIDATION_FAILED; ROLE_FORBIDDEN; CONFLICT if the address is
-                in use, no active owner would be left, or the change is to the caller's own
-                password, role or state.
+            GatewayError: NOT_FOUND; VALIDATION_FAILED; ROLE_FORBIDDEN; CONFLICT if the address or
+                the handle is in use, no active owner would be left, or the change is to the
+                caller's own password, role or state.
         """
         if change.email is not None:
             normalize_email(change.email)
@@ -146,6 +149,8 @@ class UserService:
             hashed = await self._passwords.accept(change.password, email)
         try:
             async with self._db.write() as session:
+                if change.handle is not None:
+                    await lock_handles(session)
                 owners = await store.active_owners(session)
                 row = await store.find_user(session, user_id, lock=True)
                 check_can_manage(by, Role(row.role))
@@ -211,6 +216,8 @@ class UserService:
         row.email = normalize_email(change.email or row.email)
         row.role = change.role or row.role
         row.state = change.state or row.state
+        if change.handle is not None:
+            await change_handle(session, row, change.handle)
         if hashed is not None:
             row.password_hash, row.password_changed_at = hashed, now()
         ends = hashed is not None or row.state != UserState.ACTIVE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.exc import IntegrityError
 
 from gateway.auth import store
+from gateway.auth.handles import assign_handle
 from gateway.auth.identity import Role
 from gateway.storage.database import Database
 from gateway.storage.tables import Profile
@@ -21,6 +22,7 @@ async def ensure_owner(db: Database) -> Profile:
     profile = Profile(email=_EMAIL, role=Role.OWNER)
     try:
         async with db.write() as session:
+            await assign_handle(session, profile)
             session.add(profile)
     except IntegrityError:  # another process was first
         return await ensure_owner(db)

@@ -6,7 +6,8 @@ import orjson
 
 from gateway.auth.proxies import TrustedProxies
 from gateway.call_watches.watches import DeploymentWatches
-from gateway.fast_path.url import PREFIX, first_segment_in
+from gateway.deployments.deployment_cache import DeploymentCache
+from gateway.fast_path.url import NAMED_RUN, PREFIXES, leading_deployment_in
 from gateway.web.asgi import App, Message, Receive, Scope, Send
 
 _NO_CALLS = frozenset({"OPTIONS"})
@@ -16,8 +17,15 @@ _NO_CALLS = frozenset({"OPTIONS"})
 class WatchedRequests:
     """Before `app`; does nothing while no deployment is watched."""
 
-    def __init__(self, app: App, watches: DeploymentWatches, proxies: TrustedProxies) -> None:
+    def __init__(
+        self,
+        app: App,
+        watches: DeploymentWatches,
+        proxies: TrustedProxies,
+        deployments: DeploymentCache,
+    ) -> None:
         self._app = app
+        self._deployments = deployments
         self._watches = watches
         self._proxies = proxies
 
@@ -25,10 +33,17 @@ class WatchedRequests:
         """Answer one request."""
         watched = self._watches.deployments
         path: str = scope["path"]
-        if not watched or not path.startswith(PREFIX) or scope["method"] in _NO_CALLS:
+        if (
+            not watched
+            or not path.startswith(PREFIXES)
+            or scope["method"] in _NO_CALLS
+            or NAMED_RUN.fullmatch(path)
+        ):
             await self._app(scope, receive, send)
             return
-        deployment_id = first_segment_in(path)
+        named = leading_deployment_in(path)
+        await self._deployments.origins(named)  # so that the id at an address is cached
+        deployment_id = self._deployments.id_of(named)
         if deployment_id not in watched:
             await self._app(scope, receive, send)
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from gateway.deployments.readiness import (
     models_in,
     readiness_of,
 )
-from gateway.storage.tables import Deployment, DeploymentVersion, Flow, Rollout
+from gateway.storage.tables import Deployment, DeploymentVersion, Flow, Profile, Rollout
 from gateway.usage.recent import NO_USAGE, RecentUsage, load_recent
 
 _LIVE = and_(
@@ -34,6 +34,8 @@ class DeploymentView:
     """A deployment with data of its live version."""
 
     row: Deployment
+    handle: str | None
+    """The owner's, for its readable address."""
     models: Mapping[str, Any]
     """Node id → pinned model version, as `DeploymentVersion.models`."""
     newest_version: int
@@ -66,10 +68,12 @@ async def load_deployment_views(
         owner: await load_unexplained(session, servers, owner) for owner in sorted(owners)
     }
     rollouts = await _rollouts(session, ids)
+    handles = await _handles(session, owners)
     usage = await load_recent(session, ids)
     return [
         DeploymentView(
             row=row,
+            handle=handles.get(row.profile_id),
             models=facts[row.id].models,
             newest_version=facts[row.id].newest,
             draft_differs=await _draft_differs(session, facts[row.id]),
@@ -86,6 +90,11 @@ async def load_deployment_view(session: AsyncSession, row: Deployment) -> Deploy
     """Load the view of one deployment."""
     (view,) = await load_deployment_views(session, [row])
     return view
+
+
+async def _handles(session: AsyncSession, profiles: Collection[str]) -> dict[str, str | None]:
+    statement = select(Profile.id, Profile.handle).where(Profile.id.in_(profiles))
+    return {row.id: row.handle for row in await session.execute(statement)}
 
 
 async def _rollouts(session: AsyncSession, ids: Sequence[str]) -> dict[str, Rollout]:

@@ -36,9 +36,12 @@ from gateway.deployments.settings import (
     ResponseFormat,
     SettingsChange,
 )
+from gateway.deployments.slugs import check_slug
 from gateway.limits.call_limits import LimitsBody
 from gateway.storage.names import DisplayName
 from gateway.storage.paging import Page
+from gateway.storage.slugs import SLUG_PATTERN
+from gateway.storage.tables import MAX_SLUG_LENGTH
 from gateway.webhooks.events import WebhookEvent
 
 _URL = TypeAdapter(HttpUrl)
@@ -54,6 +57,12 @@ Seconds = Annotated[int, Field(ge=1, le=86_400)]
 ColdStart = Annotated[int, Field(ge=0, le=300)]
 Origin = Annotated[str, Field(max_length=300, pattern=r"^(\*|https?://[^/?#\s@]+)$")]
 """As browsers send it: scheme, host and port, without a path or trailing slash."""
+Slug = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_SLUG_LENGTH, pattern=f"^{SLUG_PATTERN}$"),
+    AfterValidator(check_slug),
+]
+"""Lower-case letters, digits, and hyphens between them."""
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 _DEFAULTS = DeploymentSettings()
@@ -126,6 +135,9 @@ class DeploymentIn(SettingsIn):
     """Id of the flow whose draft becomes version 1."""
     name: DisplayName | None = None
     """Defaults to the flow's name and " Deployment"."""
+    slug: Slug | None = None
+    """What names it in `named_url`; defaults to its name in lower-case letters, digits and hyphens,
+    with `-2`, `-3` and so on behind it where another deployment of yours has that."""
     preset: Preset | None = None
     """Default for mode and type, see `/node/deployments/presets/`."""
     start_server: bool = False
@@ -165,7 +177,9 @@ class DeploymentPatch(SettingsIn):
     )
 
     name: DisplayName = ""
-    """Its name for people; calls use the id."""
+    """Its name for people; calls use the id or the slug, which a new name does not change."""
+    slug: Slug = ""
+    """What names it in `named_url`; the former one no longer does, and is free."""
 
     def change(self) -> SettingsChange:
         """Return the members that were sent."""
@@ -261,7 +275,10 @@ class DeploymentOut(BaseModel):
     flow_id: str
     """Id of the flow that its versions were made of."""
     name: str
-    """Its name for people; calls use the id."""
+    """Its name for people; calls use the id or the slug."""
+    slug: str | None
+    """What names it in `named_url`, and in place of its id in the paths of its routes. Null: a
+    gateway of an earlier release has made it during an upgrade, and a change may set it."""
     version: int
     """The live version."""
     newest_version: int
@@ -316,6 +333,11 @@ class DeploymentOut(BaseModel):
     trigger_url: str
     """The address that is called: below the operator's public URL, else where this answer was
     asked for."""
+    named_path: str | None
+    """The path of `named_url`."""
+    named_url: str | None
+    """A readable address, which is called as `trigger_url` is: of your handle and the slug, with
+    which it changes. Null: it has no slug."""
     created_by: str
     """The profile."""
     readiness: ReadinessOut | None
@@ -540,6 +562,8 @@ class DeploymentPage(BaseModel):
 def _shown(view: DeploymentView, public_url: str) -> dict[str, object]:
     row = view.row
     path = f"/node/deployment-trigger/{row.id}/"
+    is_named = view.handle is not None and row.slug is not None
+    named_path = f"/v1/{view.handle}/{row.slug}" if is_named else None
     columns = {
         name: getattr(row, name) for name in DeploymentOut.model_fields if hasattr(row, name)
     }
@@ -549,6 +573,8 @@ def _shown(view: DeploymentView, public_url: str) -> dict[str, object]:
         "trigger_path": path,
         "newest_version": view.newest_version,
         "trigger_url": f"{public_url}{path}",
+        "named_path": named_path,
+        "named_url": None if named_path is None else f"{public_url}{named_path}",
         "created_by": row.profile_id,
         "readiness": view.readiness,
         "last_call_at": view.usage.last_call_at,

@@ -28,6 +28,7 @@ from gateway.deployments.settings import (
     RunsOnDelete,
     SettingsChange,
 )
+from gateway.deployments.slugs import assign_slug, check_free, lock_slugs
 from gateway.deployments.snapshots import Snapshotter, models_of
 from gateway.errors import GatewayError
 from gateway.fleet.store import start_missing
@@ -85,7 +86,8 @@ class DeploymentService:
 
         Raises:
             GatewayError: NOT_FOUND for the flow; INVALID_FLOW if a model does not exist, or the
-                mode is fast and the flow needs the engine; BLOCKED_TARGET for the callback URL.
+                mode is fast and the flow needs the engine; BLOCKED_TARGET for the callback URL;
+                CONFLICT for the slug of another deployment.
         """
         launch = launch or Launch()
         snapshot = await self._snapshots.take(profile_id, flow_id)
@@ -95,8 +97,10 @@ class DeploymentService:
         build_live_deployment(row, version)
         await self._webhook_endpoints.check_url(row.callback_url)
         async with self._db.write() as session:
+            await lock_slugs(session, profile_id)
             # Locks the flow against a concurrent deletion.
             await find_flow(session, profile_id, row.flow_id, lock=True)
+            await assign_slug(session, row)
             session.add(row)
             await session.flush()
             session.add(version)
@@ -153,15 +157,20 @@ class DeploymentService:
 
         Raises:
             GatewayError: NOT_FOUND, GONE, VALIDATION_FAILED; PRECONDITION_FAILED as
-                `check_if_match`; CONFLICT for the mode during a rollout; INVALID_FLOW if the mode
-                becomes fast and the live version needs the engine; BLOCKED_TARGET for the callback
-                URL.
+                `check_if_match`; CONFLICT for the mode during a rollout, and for the slug of
+                another deployment; INVALID_FLOW if the mode becomes fast and the live version needs
+                the engine; BLOCKED_TARGET for the callback URL.
         """
         callback_url = change.get("callback_url")
         await self._webhook_endpoints.check_url(callback_url)
+        slug = change.get("slug")
         async with self._db.write() as session:
+            if slug is not None:
+                await lock_slugs(session, profile_id)
             row = await store.find_deployment(session, profile_id, deployment_id, lock=True)
             check_if_match(row, if_match)
+            if slug not in (None, row.slug):
+                await check_free(session, profile_id, slug)
             version = await store.live_version(session, row)
             await _refuse_during_rollout(session, row, change)
             before = row_snapshot(row)

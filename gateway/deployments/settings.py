@@ -119,6 +119,8 @@ class DeploymentSettings:
 
     name: str | None = None
     """None: the flow's name and " Deployment"."""
+    slug: str | None = None
+    """None: made of the name."""
     execution_mode: ExecutionMode = ExecutionMode.SYNC
     deployment_type: DeploymentType = DeploymentType.API
     timeout_seconds: int = 3600
@@ -147,6 +149,7 @@ class SettingsChange(TypedDict, total=False):
     """The settings to change."""
 
     name: str
+    slug: str
     execution_mode: ExecutionMode
     deployment_type: DeploymentType
     timeout_seconds: int

@@ -57,5 +57,10 @@ class DeploymentCallRecord(CallRecord):
 
     @property
     def named_deployment(self) -> str:
-        """What the path names as a deployment, existing or not."""
+        """What the path names as a deployment, existing or not: its id, where that is known."""
+        raise NotImplementedError
+
+    @property
+    def http_route(self) -> str:
+        """The path's template, for its span."""
         raise NotImplementedError

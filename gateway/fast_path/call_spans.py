@@ -11,7 +11,6 @@ from gateway.upstream.request_span import record_hop
 from telemetry.trace_context import TraceContext
 from telemetry.traces import Tracer
 
-_ROUTE = "/node/deployment-trigger/{deployment_id}/"
 _SERVER_ERROR = 500
 
 
@@ -35,9 +34,10 @@ class CallSpans:
 
     def _record(self, call: DeploymentCallRecord, context: TraceContext, to_epoch: float) -> None:
         start, end = call.began + to_epoch, call.ended + to_epoch
+        route = call.http_route
         attributes: dict[str, str | int] = {
             "http.request.method": "POST",
-            "http.route": _ROUTE,
+            "http.route": route,
             "http.response.status_code": call.status,
         }
         if call.route is not None:
@@ -54,7 +54,7 @@ class CallSpans:
         code = None if call.error is None else call.error.value
         self._tracer.record(
             context,
-            f"POST {_ROUTE}",
+            f"POST {route}",
             start,
             end,
             kind="server",

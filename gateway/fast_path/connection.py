@@ -261,7 +261,7 @@ class HttpConnection(TimedConnection):
         route = self._app.fast_route
         if route is not None and self.parser.get_method() == b"POST":
             url = self.url if self.url.startswith(b"/") else _relative(self.url)
-            if url.startswith(route.prefix) or (b"%" in url and _leads_to(route, url)):
+            if url.startswith(route.prefixes) or (b"%" in url and _leads_to(route, url)):
                 self._open_call(route, url)
                 self.headers = []  # as below
                 return
@@ -535,8 +535,8 @@ class _LingeringTransport:
 
 
 def _leads_to(route: FastRoute, url: bytes) -> bool:
-    """Whether `url` is the route's path, percent-encoded: uvicorn would decode it, too."""
-    return unquote_to_bytes(url.partition(b"?")[0]).startswith(route.prefix)
+    """Whether `url` is a path of the route, percent-encoded: uvicorn would decode it, too."""
+    return unquote_to_bytes(url.partition(b"?")[0]).startswith(route.prefixes)
 
 
 def _relative(url: bytes) -> bytes:

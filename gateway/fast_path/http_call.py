@@ -55,8 +55,8 @@ class RequestHead:
 class FastRoute(Protocol):
     """A route whose requests bypass ASGI."""
 
-    prefix: bytes
-    """What the paths of its POST requests begin with."""
+    prefixes: tuple[bytes, ...]
+    """What the paths of its POST requests begin with: one of these."""
     max_body_bytes: int
 
     def new_call(self, connection: Connection, head: RequestHead) -> HttpCall:

@@ -17,7 +17,7 @@ from gateway.deployments.rollouts.watch import RolloutCounts, RolloutWatch, Vers
 from gateway.deployments.settings import ExecutionMode, NotificationMethod, RecordRuns
 from gateway.fast_path.http_call import Connection, RequestHead, path_of
 from gateway.fast_path.tensors import TensorCodec
-from gateway.fast_path.url import PREFIX, TriggerUrl
+from gateway.fast_path.url import TriggerUrl, split_path
 from gateway.limits.policy import ConcurrencyLimit
 from gateway.limits.rate_limit import RateLimit
 from gateway.limits.rate_limiter import RateLimiter
@@ -144,9 +144,7 @@ class RouteResolver:
         Raises:
             GatewayError: as `DeploymentCache.find`; API_KEY_FORBIDDEN.
         """
-        deployment = await self.deployments.find(
-            url.deployment_id, identity.profile_id, url.version
-        )
+        deployment = await self.deployments.find(url.deployment, identity.profile_id, url.version)
         check_covers(identity, deployment.id)
         return self._new_route(identity, deployment)
 
@@ -161,7 +159,8 @@ class RouteResolver:
             return known
         if b"?" in url:
             return None
-        deployment = self.deployments.get(path_of(url)[len(PREFIX) :].rstrip("/"))
+        called, is_batch = split_path(path_of(url))
+        deployment = None if is_batch else self.deployments.get(called)
         if (
             deployment is None
             or deployment.profile_id != identity.profile_id

@@ -1,4 +1,7 @@
-"""`POST /node/deployment-trigger/{deployment_id}/`: from the request's headers to its response."""
+"""`POST /node/deployment-trigger/{deployment_id}/`, and the same by a readable address.
+
+From the request's headers to its response.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,13 @@ from gateway.fast_path.http_call import Connection, HttpCall, RequestHead, head_
 from gateway.fast_path.replies import Parts, fast_head
 from gateway.fast_path.rollout_calls import enter_rollout
 from gateway.fast_path.routes import ResolvedRoute
-from gateway.fast_path.url import PREFIX, TriggerUrl, deployment_in, first_segment_in
+from gateway.fast_path.url import (
+    PREFIXES,
+    TriggerUrl,
+    deployment_in,
+    leading_deployment_in,
+    route_of,
+)
 from gateway.ids import new_run_id, request_id_of
 from gateway.web.cors import cors_headers
 from gateway.web.problems import Headers, problem
@@ -34,7 +43,7 @@ _CLOSING_STATUSES = frozenset({401, 413})
 class TriggerRoute:
     """The route, with or without the last slash; with `batch/` at the end, a batch."""
 
-    prefix = PREFIX.encode()
+    prefixes = tuple(map(str.encode, PREFIXES))
 
     def __init__(self, services: CallServices, *, max_body_bytes: int) -> None:
         self.services = services
@@ -95,7 +104,13 @@ class TriggerCall(HttpCall, DeploymentCall):
     @property
     def named_deployment(self) -> str:
         """See DeploymentCallRecord."""
-        return first_segment_in(self.head.path)
+        named = leading_deployment_in(self.head.path)
+        return self.services.resolver.deployments.id_of(named) or named
+
+    @property
+    def http_route(self) -> str:
+        """See DeploymentCallRecord."""
+        return route_of(self.head.path)
 
     # HttpCall
 
@@ -153,7 +168,8 @@ class TriggerCall(HttpCall, DeploymentCall):
     async def _authorise(self, identity: Identity | None) -> None:
         resolver, head = self.services.resolver, self.head
         try:
-            if b"origin" in head.headers:  # a page without a valid key is to be told why
+            # a page without a valid key is to be told why, and who watches the deployment
+            if b"origin" in head.headers or self.services.watches.deployments:
                 await resolver.deployments.origins(deployment_in(head.path))
             if identity is None:
                 identity = await resolver.identify(self.connection, head)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Query, Response
 from starlette.responses import StreamingResponse
 
-from gateway.auth.access import Caller, Manager, Poller
+from gateway.auth.access import Caller, CountedCaller, Manager, Poller
 from gateway.conditional_requests import NOT_MODIFIED, IfNoneMatch
 from gateway.dependencies import from_app
 from gateway.deployments.response_format import HEADER, ChosenFormat
@@ -113,9 +113,35 @@ class _RunFilterParams:
         )
 
 
+class _PollParams:
+    """The query parameters and headers of a poll, likewise."""
+
+    def __init__(  # noqa: PLR0917 - as above
+        self,
+        if_none_match: IfNoneMatch,
+        wait: Seconds = None,
+        response_format: ResponseFormat | None = None,
+        include_node_outputs: bool = True,
+        include_input_data: bool | None = None,
+        prefer: Annotated[str | None, Header()] = None,
+        sec_fetch_mode: FetchMode = None,
+    ) -> None:
+        self.if_none_match = if_none_match
+        self.wait = wait
+        preferred = read_preferences(prefer).wait
+        self.granted = None if preferred is None else min(preferred, MAX_WAIT_SECONDS)
+        """The seconds of `Prefer: wait`."""
+        self.response_format = response_format
+        self.include_node_outputs = include_node_outputs
+        self.include_input_data = include_input_data
+        self.fetch_mode = sec_fetch_mode
+
+
+Asked = Annotated[_PollParams, Depends()]
 Service = Annotated[RunService, from_app(RunService)]
 Places = Annotated[StreamPlaces, from_app(StreamPlaces)]
 router = DocumentedRouter(prefix="/node/flow-runs", tags=["Flow runs"])
+named_router = DocumentedRouter(prefix="/v1/{owner}/{slug}/runs", tags=["Flow runs"])
 
 
 @router.get("/")
@@ -150,36 +176,23 @@ async def delete_runs(
 
 
 @router.get("/{run_id}/", response_model=Polled, responses=NOT_MODIFIED)
-async def show(  # noqa: PLR0917 - as above
-    service: Service,
-    poller: Poller,
-    run_id: str,
-    if_none_match: IfNoneMatch,
-    wait: Seconds = None,
-    response_format: ResponseFormat | None = None,
-    include_node_outputs: bool = True,
-    include_input_data: bool | None = None,
-    prefer: Annotated[str | None, Header()] = None,
-    sec_fetch_mode: FetchMode = None,
-) -> Response:
+async def show(service: Service, poller: Poller, run_id: str, asked: Asked) -> Response:
     """Show a run; with `wait` or `Prefer: wait`, once it has ended or after these seconds.
 
     Sessions and `manage` keys get `input_data` once it has ended, all with
     `include_input_data=true`.
     """
-    preferred = read_preferences(prefer)
-    granted = None if preferred.wait is None else min(preferred.wait, MAX_WAIT_SECONDS)
-    seconds = wait if wait is not None else granted or 0
-    run = await service.poll(poller.identity, run_id, seconds, poll=poller.poll)
-    chosen = await service.format_of(run, sec_fetch_mode, response_format)
-    headers = _headers(run, chosen)
-    if wait is None and granted is not None:
-        headers["preference-applied"] = f"wait={granted}"
-    if not matches_none(headers["etag"], if_none_match):
-        return Response(status_code=304, headers=headers)
-    details = await service.details(poller.identity, run, include_input_data=include_input_data)
-    body = poll_body(run, chosen.form, include_node_outputs=include_node_outputs, details=details)
-    return Response(body, media_type="application/json", headers=headers)
+    return await _show(service, poller, run_id, asked)
+
+
+@named_router.get(
+    "/{run_id}/", operation_id="get_named_run", response_model=Polled, responses=NOT_MODIFIED
+)
+async def show_named(  # noqa: PLR0917 - as above
+    service: Service, poller: Poller, owner: str, slug: str, run_id: str, asked: Asked
+) -> Response:
+    """Show a run of the deployment at a readable address, as `get_flow_run` does."""
+    return await _show(service, poller, run_id, asked, address=f"{owner}/{slug}")
 
 
 @router.post("/{run_id}/cancel/", status_code=202, response_model=Polled)
@@ -243,6 +256,31 @@ async def timeline(
     Spans of which the times are not known have none; `notes` say why.
     """
     return TimelineOut.of(await service.timeline(poller.identity, run_id, page))
+
+
+async def _show(
+    service: RunService,
+    poller: CountedCaller,
+    run_id: str,
+    asked: _PollParams,
+    *,
+    address: str | None = None,
+) -> Response:
+    seconds = asked.wait if asked.wait is not None else asked.granted or 0
+    run = await service.poll(poller.identity, run_id, seconds, poll=poller.poll, address=address)
+    chosen = await service.format_of(run, asked.fetch_mode, asked.response_format)
+    headers = _headers(run, chosen)
+    if asked.wait is None and asked.granted is not None:
+        headers["preference-applied"] = f"wait={asked.granted}"
+    if not matches_none(headers["etag"], asked.if_none_match):
+        return Response(status_code=304, headers=headers)
+    details = await service.details(
+        poller.identity, run, include_input_data=asked.include_input_data
+    )
+    body = poll_body(
+        run, chosen.form, include_node_outputs=asked.include_node_outputs, details=details
+    )
+    return Response(body, media_type="application/json", headers=headers)
 
 
 def _headers(run: Run, chosen: ChosenFormat) -> dict[str, str]:

@@ -83,14 +83,28 @@ class RunService:
         return run
 
     async def poll(
-        self, actor: Identity, run_id: str, wait_seconds: float, *, poll: PollLimit | None = None
+        self,
+        actor: Identity,
+        run_id: str,
+        wait_seconds: float,
+        *,
+        poll: PollLimit | None = None,
+        address: str | None = None,
     ) -> Run:
         """Return a run once it has ended, or its state after `wait_seconds`.
 
+        With `address`, a `handle/slug`, only a run of the deployment there.
+
         Raises:
-            GatewayError: as `find`; RATE_LIMITED if the deployment's poll limit is reached.
+            GatewayError: as `find`; NOT_FOUND where no deployment of the actor's is at the address,
+                or another one; RATE_LIMITED if the deployment's poll limit is reached.
         """
+        deployment_id = None
+        if address is not None:
+            deployment_id = await self._deployments.find_id(address, actor.profile_id)
         run = await self.find(actor, run_id)
+        if deployment_id not in (None, run.deployment_id):
+            raise _unknown(run_id)
         if poll is not None:
             await self._count(poll, run)
         if run.ended or wait_seconds <= 0:

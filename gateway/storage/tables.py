@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -43,6 +44,10 @@ class UtcTime(TypeDecorator[datetime]):
         """Return the stored time with its zone."""
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 
+
+MAX_HANDLE_LENGTH = 39
+MAX_SLUG_LENGTH = 63
+_NOT_DELETED = text("status <> 'deleted'")
 
 Id = String(36)
 Word = String(32)
@@ -88,9 +93,13 @@ class Profile(Listed):
     """A user, who owns flows, deployments, keys and models."""
 
     __tablename__ = "profiles"
+    __table_args__ = (Index("ix_profiles_handle", "handle", unique=True),)
 
     email: Mapped[str] = mapped_column(String(320), unique=True)
     """In lower case."""
+    handle: Mapped[str | None] = mapped_column(String(MAX_HANDLE_LENGTH))
+    """The user in addresses of deployments, as `storage/slugs.py` has it; NULL: a release before
+    migration 0046 has made the user, who gets one with the next deployment."""
     role: Mapped[str] = mapped_column(Word)
     state: Mapped[str] = mapped_column(Word, default="active")
     """`active`, or `deactivated`: keys and sessions are rejected."""
@@ -166,11 +175,24 @@ class Deployment(Owned):
 
     __tablename__ = "deployments"
     noun = "deployment"
-    __table_args__ = (Index("ix_deployments_page", "profile_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_deployments_page", "profile_id", "created_at", "id"),
+        Index(
+            "ix_deployments_slug",
+            *("profile_id", "slug"),
+            unique=True,
+            sqlite_where=_NOT_DELETED,
+            postgresql_where=_NOT_DELETED,
+        ),
+        Index("ix_deployments_tombstones", "profile_id", "slug", "created_at", "id"),
+    )
 
     flow_id: Mapped[str] = mapped_column(Id, index=True)
     """No foreign key: a tombstone outlives its flow."""
     name: Mapped[str] = mapped_column(Name)
+    slug: Mapped[str | None] = mapped_column(String(MAX_SLUG_LENGTH))
+    """The deployment in its address, as `storage/slugs.py` has it; NULL: a release before migration
+    0046 has made it, and it has none yet."""
     execution_mode: Mapped[str] = mapped_column(Word)
     deployment_type: Mapped[str] = mapped_column(Word)
     timeout_seconds: Mapped[int] = mapped_column(Integer)

@@ -6,13 +6,15 @@ import re
 from collections.abc import Collection
 
 from gateway.deployments.deployment_cache import DeploymentCache
-from gateway.fast_path.url import PREFIX
+from gateway.fast_path.url import NAMED_PREFIX, NAMED_RUN, PREFIX
 from gateway.runs.queries import RunDeployments
 from gateway.web.asgi import App, Message, Receive, Scope, Send, send_answer
 from gateway.web.cors import cors_headers, preflight
 
 _RUN = re.compile(r"/node/flow-runs/(?P<run>[^/]+)(?:/(?P<verb>events|cancel|retry))?/?")
-_TRIGGER = re.compile(rf"{PREFIX}(?P<deployment>[^/]+)(?:/batch)?/?")
+_TRIGGER = re.compile(
+    rf"(?:{PREFIX}(?P<id>[^/]+)|{NAMED_PREFIX}(?P<address>[^/]+/[^/]+))(?:/batch)?/?"
+)
 
 
 class CrossOriginMiddleware:
@@ -35,7 +37,7 @@ class CrossOriginMiddleware:
         if origins is None:
             await self._app(scope, receive, send)
         elif scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
-            methods = b"POST" if scope["path"].startswith(PREFIX) else b"GET, POST"
+            methods = b"POST" if _TRIGGER.fullmatch(scope["path"]) else b"GET, POST"
             await send_answer(send, preflight(origins, origin, methods))
         else:
             granted = cors_headers(origins, origin)
@@ -49,7 +51,9 @@ class CrossOriginMiddleware:
 
     async def _origins(self, path: str) -> Collection[bytes] | None:
         if called := _TRIGGER.fullmatch(path):
-            return await self._deployment_cache.origins(called["deployment"])
+            return await self._deployment_cache.origins(called["id"] or called["address"])
+        if polled := NAMED_RUN.fullmatch(path):
+            return await self._deployment_cache.origins(polled["deployment"])
         if seen := _RUN.fullmatch(path):
             deployment_id = await self._runs.deployment_of(seen["run"])
             if deployment_id is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Header, Query
+from fastapi import Depends, Header, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.auth.security_schemes import ANY_SECURITY
@@ -104,10 +104,34 @@ IdempotencyKey = Annotated[
     str | None,
     Header(description="The same key with the same body means the same run, for 24 hours."),
 ]
+Owner = Annotated[
+    str, Path(description="The handle of the user whose deployment it is.", examples=["grace"])
+]
+Slug = Annotated[str, Path(description="The deployment's `slug`.", examples=["iris-classifier"])]
+
+
+class CallOptions:
+    """The query parameters and headers of a call, as a FastAPI dependency."""
+
+    def __init__(
+        self,
+        version: Version = None,
+        response_format: Format = None,
+        prefer: Prefer = None,
+        idempotency_key: IdempotencyKey = None,
+        x_request_timeout: RequestTimeout = None,
+    ) -> None:
+        """Take nothing: they are documented here."""
+
+
+Options = Annotated[CallOptions, Depends()]
 # Any, here and below: as FastAPI has it
 _CALL: dict[str, Any] = {"security": ANY_SECURITY, **EXECUTES_FLOWS}
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"model": Accepted, "description": "The run goes on: ask for it later"}
+}
+_QUEUED: dict[int | str, dict[str, Any]] = {
+    202: {"model": Batch, "description": "Runs were queued"}
 }
 router = DocumentedRouter(tags=["Trigger"])
 
@@ -122,11 +146,7 @@ async def trigger(
     *,
     deployment_id: str,  # noqa: ARG001 - documented here
     body: TriggerIn | None = None,  # noqa: ARG001 - likewise
-    version: Version = None,  # noqa: ARG001 - likewise
-    response_format: Format = None,  # noqa: ARG001 - likewise
-    prefer: Prefer = None,  # noqa: ARG001 - likewise
-    idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
-    x_request_timeout: RequestTimeout = None,  # noqa: ARG001 - likewise
+    options: Options,  # noqa: ARG001 - likewise
 ) -> Finished:
     """Call a deployment: sync and fast answer with the result, async with the run's id."""
     raise _starting()
@@ -136,19 +156,49 @@ async def trigger(
     "/node/deployment-trigger/{deployment_id}/batch/",
     operation_id="trigger_deployment_batch",
     openapi_extra=_CALL,
-    responses={202: {"model": Batch, "description": "Runs were queued"}},
+    responses=_QUEUED,
 )
 async def trigger_batch(
     *,
     deployment_id: str,  # noqa: ARG001 - documented here
     body: BatchIn,  # noqa: ARG001 - likewise
-    version: Version = None,  # noqa: ARG001 - likewise
-    response_format: Format = None,  # noqa: ARG001 - likewise
-    prefer: Prefer = None,  # noqa: ARG001 - likewise
-    idempotency_key: IdempotencyKey = None,  # noqa: ARG001 - likewise
-    x_request_timeout: RequestTimeout = None,  # noqa: ARG001 - likewise
+    options: Options,  # noqa: ARG001 - likewise
 ) -> Batch:
     """Call a deployment with many inputs: each has its own result or error."""
+    raise _starting()
+
+
+@router.post(
+    "/v1/{owner}/{slug}/",
+    operation_id="trigger_named_deployment",
+    openapi_extra=_CALL,
+    responses=_ACCEPTED,
+)
+async def trigger_named(
+    *,
+    owner: Owner,  # noqa: ARG001 - documented here
+    slug: Slug,  # noqa: ARG001 - likewise
+    body: TriggerIn | None = None,  # noqa: ARG001 - likewise
+    options: Options,  # noqa: ARG001 - likewise
+) -> Finished:
+    """Call a deployment by its readable address, with the answers of `trigger_deployment`."""
+    raise _starting()
+
+
+@router.post(
+    "/v1/{owner}/{slug}/batch/",
+    operation_id="trigger_named_deployment_batch",
+    openapi_extra=_CALL,
+    responses=_QUEUED,
+)
+async def trigger_named_batch(
+    *,
+    owner: Owner,  # noqa: ARG001 - documented here
+    slug: Slug,  # noqa: ARG001 - likewise
+    body: BatchIn,  # noqa: ARG001 - likewise
+    options: Options,  # noqa: ARG001 - likewise
+) -> Batch:
+    """Call a deployment by its readable address, with many inputs."""
     raise _starting()
 
 

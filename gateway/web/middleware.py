@@ -99,7 +99,7 @@ def _is_json(headers: Mapping[bytes, bytes]) -> bool:
 def _add_slash(scope: Scope) -> None:
     """Make `/node/flows` mean `/node/flows/`: a redirect would make curl print nothing."""
     path: str = scope["path"]
-    if path.startswith("/node/") and not path.endswith("/"):
+    if path.startswith(("/node/", "/v1/")) and not path.endswith("/"):
         scope["path"] = path + "/"
         scope["raw_path"] = scope.get("raw_path", path.encode()).partition(b"?")[0] + b"/"
 

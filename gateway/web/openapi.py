@@ -192,7 +192,7 @@ def _failures(path: str, method: str, operation: Json) -> Iterator[int]:
         yield 412
     if operation.pop("x-needs-if-match", False):
         yield 428
-    if "{deployment_id}" in path or path in _ONCE:
+    if "{deployment_id}" in path or "{slug}" in path or path in _ONCE:
         yield 410
     if operation.pop("x-executes", False):
         yield from _EXECUTING

@@ -53,6 +53,7 @@ OWNED = (
     "/node/sessions/",
     "/node/usage/",
     "/node/webhooks/",
+    "/v1/",
 )
 """Prefixes of routes whose resources belong to a profile; users see only their own."""
 
@@ -121,7 +122,7 @@ async def resources(served_gateway: ServedGateway, ada: Profile) -> dict[str, An
     draft = {**flow_json(), "name": SECRET}
     flow = (await client.post("/node/flows/", json=draft)).json()
     webhook = {"notification_method": "webhook", "callback_url": "https://8.8.8.8/"}
-    body = {"flow_id": flow["id"], "name": SECRET, **webhook}
+    body = {"flow_id": flow["id"], "name": SECRET, "slug": "iris", **webhook}
     deployment = (await client.post("/node/deployments/", json=body)).json()
     rollout = f"/node/deployments/{deployment['id']}/rollout/"
     assert (await client.post(rollout, json={"strategy": "canary"})).is_success
@@ -145,6 +146,8 @@ async def resources(served_gateway: ServedGateway, ada: Profile) -> dict[str, An
         "flow_id": flow["id"],
         "key_id": deployment["api_key"]["id"],
         "number": 1,
+        "owner": ada.handle,
+        "slug": deployment["slug"],
         "run_id": run.id,
         "session_id": session["session_id"],
         "user_id": ada.id,
@@ -178,8 +181,12 @@ def shared(served_gateway: ServedGateway) -> Iterator[Route]:
 
 
 def ids_in(resources: ResourceIds) -> set[str]:
-    """Return the ids of Ada's resources, without inference servers, which all users see."""
-    own = {name: value for name, value in resources.items() if name != "server_id"}
+    """Return the ids of Ada's resources, without inference servers, which all users see.
+
+    What names one only together with its owner is no id.
+    """
+    no_ids = ("server_id", "owner", "slug")
+    own = {name: value for name, value in resources.items() if name not in no_ids}
     return {value for value in own.values() if isinstance(value, str)}
 
 

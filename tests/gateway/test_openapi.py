@@ -106,8 +106,11 @@ async def test_operations_that_read_x_request_timeout_document_it(
 ) -> None:
     user = await served_gateway.user("ada@example.com", Role.OWNER)
     client = await served_gateway.key_client(user, Scope.MANAGE)
+    made = await deploy(client, flow_json())
     names = {
-        "deployment_id": (await deploy(client, flow_json()))["id"],
+        "deployment_id": made["id"],
+        "owner": user.handle,
+        "slug": made["slug"],
         "model": "mlp",
         "version": 1,
     }
@@ -123,6 +126,8 @@ async def test_operations_that_read_x_request_timeout_document_it(
     bodies = {
         "POST /node/deployment-trigger/{deployment_id}/": {"input_data": {}},
         "POST /node/deployment-trigger/{deployment_id}/batch/": {"input_data": [{}]},
+        "POST /v1/{owner}/{slug}/": {"input_data": {}},
+        "POST /v1/{owner}/{slug}/batch/": {"input_data": [{}]},
         "POST /v2/models/{model}/infer": {"inputs": []},
         "POST /v2/models/{model}/versions/{version}/infer": {"inputs": []},
     }

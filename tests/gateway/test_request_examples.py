@@ -17,6 +17,8 @@ _TOKEN = "takes a token, once: tests/gateway/accounts has it"
 NOT_EXECUTED: Mapping[str, str] = {
     "trigger_deployment": _NO_SERVER,
     "trigger_deployment_batch": _NO_SERVER,
+    "trigger_named_deployment": _NO_SERVER,
+    "trigger_named_deployment_batch": _NO_SERVER,
     "infer_model": _NO_SERVER,
     "infer_version": _NO_SERVER,
     "test_flow": _NO_SERVER,

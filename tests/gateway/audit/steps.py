@@ -24,6 +24,8 @@ _SESSION = "is about console sessions: tests/gateway/accounts/test_audit_events.
 EXEMPT: Mapping[str, str] = {
     "POST /node/deployment-trigger/{deployment_id}/": _CALL,
     "POST /node/deployment-trigger/{deployment_id}/batch/": _CALL,
+    "POST /v1/{owner}/{slug}/": _CALL,
+    "POST /v1/{owner}/{slug}/batch/": _CALL,
     "POST /node/deployments/{deployment_id}/watch/": _WATCH,
     "POST /node/deployments/{deployment_id}/rehearse/": _CALL,
     "POST /node/deployments/{deployment_id}/rehearsals/cancel/": _CALL,

@@ -88,7 +88,7 @@ class Call(HttpCall):
 class EchoRoute:
     """Makes calls, and knows them."""
 
-    prefix = b"/direct/"
+    prefixes = (b"/direct/",)
     max_body_bytes = LIMIT
 
     def __init__(self) -> None:

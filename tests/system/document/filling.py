@@ -20,6 +20,8 @@ _numbers = count(1)
 _BODIES: Mapping[str, Callable[[Json, Resources], Json]] = {
     "trigger_deployment": lambda _, __: _ONE,
     "trigger_deployment_batch": lambda _, __: {"input_data": [{"x": ROWS}] * 2},
+    "trigger_named_deployment": lambda _, __: _ONE,
+    "trigger_named_deployment_batch": lambda _, __: {"input_data": [{"x": ROWS}] * 2},
     "infer_model": lambda _, __: _INFER,
     "infer_version": lambda _, __: _INFER,
     "create_flow": lambda given, _: {**given, **chain("iris")},

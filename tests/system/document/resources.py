@@ -98,6 +98,8 @@ class Resources:
             "waiting_run": self._waiting_run,
             "delivery_id": self._delivery,
             "registration_id": lambda: str(uuid4()),
+            "owner": lambda: self._address_of(self["triggered"])[0],
+            "slug": lambda: self._address_of(self["triggered"])[1],
         }
 
     def __contains__(self, name: str) -> bool:
@@ -138,6 +140,11 @@ class Resources:
     def _deploy(self, flow: Json, **settings: object) -> str:
         body = {"flow_id": self._create("/node/flows/", flow), "execution_mode": "sync", **settings}
         return self._create("/node/deployments/", body)
+
+    def _address_of(self, deployment_id: str) -> tuple[str, str]:
+        found = self._user.get(f"/node/deployments/{deployment_id}/").json()
+        _, _, owner, slug = str(found["named_path"]).split("/")
+        return owner, slug
 
     def _deployment(self) -> str:
         return self._deploy(

@@ -1,0 +1,1 @@
+"""Calls of deployments by their readable addresses."""
