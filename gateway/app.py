@@ -64,6 +64,7 @@ from gateway.web.middleware import RestMiddleware
 from gateway.web.openapi import DocumentedFastAPI
 from gateway.web.probes import router as probes
 from gateway.web.problem_pages import router as problems
+from gateway.web.row_names import RowNames
 from gateway.web.security_headers import content_security_policy
 from gateway.webhooks.event_schemas import webhooks as webhook_events
 from gateway.webhooks.router import router as webhooks
@@ -200,6 +201,7 @@ def _services(container: Container) -> dict[type[object], object]:
     objects = (
         container.settings,
         UserStorageService(container.db),
+        RowNames(container.db),
         container.authentication,
         container.limits,
         container.proxies,

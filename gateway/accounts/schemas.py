@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from functools import partial
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.accounts.one_time_tokens import MAX_TOKEN_LENGTH
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role
 from gateway.storage.account_tables import ConsoleSession
 from gateway.storage.paging import Page
-from gateway.storage.slugs import SLUG_PATTERN
+from gateway.storage.slugs import SLUG_PATTERN, check_form
 from gateway.storage.tables import MAX_HANDLE_LENGTH, Profile
 
 _IN = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -20,6 +21,18 @@ _OUT = ConfigDict(use_attribute_docstrings=True)
 _PHRASE, _OTHER_PHRASE = "correct horse battery staple", "seven quiet green lanterns"
 _FROM_LINK = "MFIYF1hCx0oQn0gGm8s5dZ7c2Yw4bJ9kT6vXr3LpEaQ"
 """Of examples, as are the phrases."""
+
+Handle = Annotated[
+    str,
+    AfterValidator(partial(check_form, max_length=MAX_HANDLE_LENGTH)),
+    Field(
+        json_schema_extra={
+            "minLength": 1,
+            "maxLength": MAX_HANDLE_LENGTH,
+            "pattern": f"^{SLUG_PATTERN}$",
+        }
+    ),
+]
 
 
 class UserIn(BaseModel):
@@ -53,13 +66,7 @@ class UserPatch(BaseModel):
 
     email: str | None = Field(default=None, max_length=254)
     """The e-mail address, with which the user logs in."""
-    handle: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=MAX_HANDLE_LENGTH,
-        pattern=f"^{SLUG_PATTERN}$",
-        examples=["grace"],
-    )
+    handle: Handle | None = None
     """What names the user in the readable addresses of deployments: these change with it."""
     role: Role | None = None
     """`member`: manages what is theirs; `admin`: also all models, members and admins; `owner`: also

@@ -9,13 +9,16 @@ from gateway.call_watches.schemas import WatchIn
 from gateway.call_watches.watches import DeploymentWatches
 from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
+from gateway.web.row_names import DeploymentId
 
 Watches = Annotated[DeploymentWatches, from_app(DeploymentWatches)]
 router = DocumentedRouter(prefix="/node/deployments/{deployment_id}", tags=["Deployments"])
 
 
 @router.post("/watch/", status_code=204)
-async def watch(watches: Watches, actor: Manager, deployment_id: str, body: WatchIn) -> None:
+async def watch(
+    watches: Watches, actor: Manager, deployment_id: DeploymentId, body: WatchIn
+) -> None:
     """Report the next calls, at most 20, to your streams of `GET /node/events/`.
 
     Calls that are refused are reported, too, with the reason: they are events of the topic `calls`.

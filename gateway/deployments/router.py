@@ -38,6 +38,7 @@ from gateway.deployments.store import DeploymentFilter
 from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 from gateway.web.public_url import PublicUrl
+from gateway.web.row_names import DeploymentId
 
 Service = Annotated[DeploymentService, from_app(DeploymentService)]
 Planner = Annotated[DeploymentPlanner, from_app(DeploymentPlanner)]
@@ -106,7 +107,7 @@ async def show(
     response: Response,
     *,
     url: PublicUrl,
-    deployment_id: str,
+    deployment_id: DeploymentId,
     if_none_match: IfNoneMatch,
 ) -> DeploymentOut | Response:
     """Show one deployment."""
@@ -121,7 +122,7 @@ async def change(
     response: Response,
     *,
     url: PublicUrl,
-    deployment_id: str,
+    deployment_id: DeploymentId,
     if_match: IfMatch,
     body: DeploymentPatch,
 ) -> ChangedDeploymentOut:
@@ -132,14 +133,14 @@ async def change(
 
 
 @router.get("/{deployment_id}/advice/")
-async def advice(service: Adviser, actor: Manager, deployment_id: str) -> AdviceList:
+async def advice(service: Adviser, actor: Manager, deployment_id: DeploymentId) -> AdviceList:
     """Advise on its settings, by the calls of the last 24 hours; each with its evidence."""
     return AdviceList.of(await service.advice(actor.profile_id, deployment_id))
 
 
 @router.post("/{deployment_id}/pause/")
 async def pause(
-    service: Service, actor: Manager, url: PublicUrl, deployment_id: str
+    service: Service, actor: Manager, url: PublicUrl, deployment_id: DeploymentId
 ) -> DeploymentOut:
     """Refuse calls with 409 until it is resumed; accepted runs continue."""
     return DeploymentOut.of(await service.pause(actor.profile_id, deployment_id), url)
@@ -147,7 +148,7 @@ async def pause(
 
 @router.post("/{deployment_id}/resume/")
 async def resume(
-    service: Service, actor: Manager, url: PublicUrl, deployment_id: str
+    service: Service, actor: Manager, url: PublicUrl, deployment_id: DeploymentId
 ) -> DeploymentOut:
     """Accept calls again."""
     return DeploymentOut.of(await service.resume(actor.profile_id, deployment_id), url)
@@ -155,7 +156,10 @@ async def resume(
 
 @router.post("/{deployment_id}/api-keys/", status_code=201)
 async def generate_key(
-    service: Service, actor: Manager, deployment_id: str, body: NewDeploymentKey | None = None
+    service: Service,
+    actor: Manager,
+    deployment_id: DeploymentId,
+    body: NewDeploymentKey | None = None,
 ) -> IssuedKeyOut:
     """Create a key for this deployment only. The response shows it once."""
     wish = body or NewDeploymentKey()
@@ -175,7 +179,7 @@ async def delete(
     service: Service,
     canceller: Canceller,
     actor: Manager,
-    deployment_id: str,
+    deployment_id: DeploymentId,
     *,
     if_match: IfMatch,
     runs: RunsOnDelete = RunsOnDelete.FINISH,

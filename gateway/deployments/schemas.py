@@ -59,10 +59,15 @@ Origin = Annotated[str, Field(max_length=300, pattern=r"^(\*|https?://[^/?#\s@]+
 """As browsers send it: scheme, host and port, without a path or trailing slash."""
 Slug = Annotated[
     str,
-    Field(min_length=1, max_length=MAX_SLUG_LENGTH, pattern=f"^{SLUG_PATTERN}$"),
     AfterValidator(check_slug),
+    Field(
+        json_schema_extra={
+            "minLength": 1,
+            "maxLength": MAX_SLUG_LENGTH,
+            "pattern": f"^{SLUG_PATTERN}$",
+        }
+    ),
 ]
-"""Lower-case letters, digits, and hyphens between them."""
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 _DEFAULTS = DeploymentSettings()

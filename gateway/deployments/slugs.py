@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from gateway.auth.handles import ensure_handle
 from gateway.errors import GatewayError
 from gateway.ids import is_id
-from gateway.storage.slugs import free_slug, slug_of
+from gateway.storage.slugs import check_form, free_slug, slug_of
 from gateway.storage.sql import advisory_lock, sql_literal
 from gateway.storage.tables import MAX_SLUG_LENGTH, Deployment
 from protos.errors import ErrorCode
@@ -21,7 +21,8 @@ _PRESETS = "presets"
 
 
 def check_slug(slug: str) -> str:
-    """Return a slug that has its form; raise ValueError if it could be taken for something else."""
+    """Return a slug; raise ValueError for other text, and for what could mean something else."""
+    check_form(slug, max_length=MAX_SLUG_LENGTH)
     if is_id(slug):
         message = "expected something else than an id, so that each address names one deployment"
         raise ValueError(message)

@@ -23,6 +23,7 @@ from gateway.deployments.versions import DRAFT, LIVE, VersionService
 from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
 from gateway.web.public_url import PublicUrl
+from gateway.web.row_names import DeploymentId
 
 Number = Annotated[int, Path(ge=1, le=999_999_999)]
 
@@ -36,7 +37,7 @@ async def redeploy(
     service: Service,
     actor: Manager,
     url: PublicUrl,
-    deployment_id: str,
+    deployment_id: DeploymentId,
     body: VersionNoteIn | None = None,
 ) -> DeploymentOut:
     """Deploy the flow's current draft to the same URL, as a new version."""
@@ -51,7 +52,11 @@ async def redeploy(
 
 @router.get("/diff/")
 async def diff(
-    service: Service, actor: Manager, deployment_id: str, before: str = LIVE, after: str = DRAFT
+    service: Service,
+    actor: Manager,
+    deployment_id: DeploymentId,
+    before: str = LIVE,
+    after: str = DRAFT,
 ) -> DifferenceOut:
     """Compare two versions, each a number, `live` or `draft` (what a redeploy deploys)."""
     return DifferenceOut.of(await service.diff(actor.profile_id, deployment_id, before, after))
@@ -59,21 +64,27 @@ async def diff(
 
 @router.get("/versions/")
 async def list_versions(
-    service: Service, actor: Manager, deployment_id: str, page: PageRequest = Depends()
+    service: Service, actor: Manager, deployment_id: DeploymentId, page: PageRequest = Depends()
 ) -> VersionPage:
     """List the versions, newest first."""
     return VersionPage.of(await service.page(actor.profile_id, deployment_id, page))
 
 
 @router.get("/versions/{number}/")
-async def show(service: Service, actor: Manager, deployment_id: str, number: Number) -> VersionOut:
+async def show(
+    service: Service, actor: Manager, deployment_id: DeploymentId, number: Number
+) -> VersionOut:
     """Show one version with its graph."""
     return VersionOut.of(await service.get(actor.profile_id, deployment_id, number))
 
 
 @router.patch("/versions/{number}/")
 async def describe(
-    service: Service, actor: Manager, deployment_id: str, number: Number, body: VersionNoteIn
+    service: Service,
+    actor: Manager,
+    deployment_id: DeploymentId,
+    number: Number,
+    body: VersionNoteIn,
 ) -> VersionOut:
     """Change the name or description of a version; its graph is immutable."""
     change = body.change()
@@ -83,7 +94,7 @@ async def describe(
 
 @router.post("/versions/{number}/promote/")
 async def promote(
-    service: Service, actor: Manager, url: PublicUrl, deployment_id: str, number: Number
+    service: Service, actor: Manager, url: PublicUrl, deployment_id: DeploymentId, number: Number
 ) -> DeploymentOut:
     """Make a version live, for example to roll back a redeploy."""
     view = await service.promote(actor.profile_id, deployment_id, number)

@@ -14,6 +14,7 @@ from gateway.examples.schemas import ExampleList
 from gateway.examples.service import ExampleService
 from gateway.operations import DocumentedRouter
 from gateway.web.public_url import PublicUrl
+from gateway.web.row_names import DeploymentId
 
 Service = Annotated[ExampleService, from_app(ExampleService)]
 Number = Annotated[int | None, Query(ge=1, le=999_999_999)]
@@ -35,7 +36,7 @@ async def list_examples(
     service: Service,
     actor: Manager,
     url: PublicUrl,
-    deployment_id: str,
+    deployment_id: DeploymentId,
     *,
     language: Language | None = None,
     variant: Variant | None = None,
@@ -60,7 +61,7 @@ async def export_deployment(
     service: Service,
     actor: Manager,
     url: PublicUrl,
-    deployment_id: str,
+    deployment_id: DeploymentId,
     *,
     form: Annotated[DeploymentExportFormat, Query(alias="format")] = DeploymentExportFormat.POSTMAN,
     version: Number = None,

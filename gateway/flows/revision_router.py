@@ -17,6 +17,7 @@ from gateway.flows.revision_schemas import (
 from gateway.flows.revisions import MAX_NUMBER, FlowRevisions
 from gateway.operations import DocumentedRouter
 from gateway.storage.paging import PageRequest
+from gateway.web.row_names import FlowId
 
 Revisions = Annotated[FlowRevisions, from_app(FlowRevisions)]
 Number = Annotated[int, Path(ge=1, le=MAX_NUMBER)]
@@ -25,7 +26,7 @@ router = DocumentedRouter(prefix="/node/flows/{flow_id}/revisions", tags=["Flows
 
 @router.get("/")
 async def list_revisions(
-    revisions: Revisions, actor: Manager, flow_id: str, page: PageRequest = Depends()
+    revisions: Revisions, actor: Manager, flow_id: FlowId, page: PageRequest = Depends()
 ) -> FlowRevisionPage:
     """List what a flow was, newest first; the first revision is the present draft.
 
@@ -37,7 +38,7 @@ async def list_revisions(
 
 @router.post("/", status_code=201)
 async def name_revision(
-    revisions: Revisions, actor: Manager, flow_id: str, body: RevisionNameIn
+    revisions: Revisions, actor: Manager, flow_id: FlowId, body: RevisionNameIn
 ) -> FlowRevisionSummary:
     """Name the present draft, and keep it as a revision."""
     return FlowRevisionSummary.of(await revisions.name(actor.profile_id, flow_id, body.name))
@@ -45,7 +46,7 @@ async def name_revision(
 
 @router.get("/{number}/")
 async def show_revision(
-    revisions: Revisions, actor: Manager, flow_id: str, number: Number
+    revisions: Revisions, actor: Manager, flow_id: FlowId, number: Number
 ) -> FlowRevisionOut:
     """Show one revision with its graph. To go back to it, replace the flow with it."""
     return FlowRevisionOut.of_whole(await revisions.get(actor.profile_id, flow_id, number))

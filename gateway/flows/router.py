@@ -20,6 +20,7 @@ from gateway.dependencies import from_app
 from gateway.flows.schemas import FlowIn, FlowOut, FlowPatch, SavedFlowOut
 from gateway.flows.service import FlowService
 from gateway.operations import BodyLimit, DocumentedRouter
+from gateway.web.row_names import FlowId
 
 Service = Annotated[FlowService, from_app(FlowService)]
 MAX_BODY_BYTES = 4 * 2**20
@@ -41,7 +42,11 @@ async def create(
 
 @router.get("/{flow_id}/", response_model=FlowOut, responses=SHOWN)
 async def show(
-    service: Service, actor: Manager, response: Response, flow_id: str, if_none_match: IfNoneMatch
+    service: Service,
+    actor: Manager,
+    response: Response,
+    flow_id: FlowId,
+    if_none_match: IfNoneMatch,
 ) -> FlowOut | Response:
     """Show one flow."""
     flow = await service.get(actor.profile_id, flow_id)
@@ -54,7 +59,7 @@ async def replace(
     actor: Manager,
     response: Response,
     *,
-    flow_id: str,
+    flow_id: FlowId,
     if_match: IfMatch,
     body: FlowIn,
 ) -> SavedFlowOut:
@@ -81,7 +86,7 @@ async def change(
     actor: Manager,
     response: Response,
     *,
-    flow_id: str,
+    flow_id: FlowId,
     if_match: IfMatch,
     body: FlowPatch,
 ) -> SavedFlowOut:
@@ -99,6 +104,6 @@ async def change(
 
 
 @router.delete("/{flow_id}/", status_code=204)
-async def delete(service: Service, actor: Manager, flow_id: str, if_match: IfMatch) -> None:
+async def delete(service: Service, actor: Manager, flow_id: FlowId, if_match: IfMatch) -> None:
     """Delete a flow that no deployment uses."""
     await service.delete(actor.profile_id, flow_id, if_match=if_match)

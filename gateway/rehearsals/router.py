@@ -11,6 +11,7 @@ from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
 from gateway.rehearsals.schemas import RehearsalList, RehearsalOut, RehearseIn
 from gateway.rehearsals.service import RehearsalService
+from gateway.web.row_names import DeploymentId
 
 Service = Annotated[RehearsalService, from_app(RehearsalService)]
 router = DocumentedRouter(prefix="/node/deployments/{deployment_id}", tags=["Deployments"])
@@ -20,7 +21,7 @@ router = DocumentedRouter(prefix="/node/deployments/{deployment_id}", tags=["Dep
 async def rehearse(
     service: Service,
     actor: Manager,
-    deployment_id: str,
+    deployment_id: DeploymentId,
     response: Response,
     body: RehearseIn | None = None,
 ) -> RehearsalOut:
@@ -39,13 +40,17 @@ async def rehearse(
 
 
 @router.get("/rehearsals/")
-async def list_rehearsals(service: Service, actor: Manager, deployment_id: str) -> RehearsalList:
+async def list_rehearsals(
+    service: Service, actor: Manager, deployment_id: DeploymentId
+) -> RehearsalList:
     """Return the last rehearsal, which is kept for a day; it may go on."""
     return RehearsalList.of(await service.kept(actor.profile_id, deployment_id))
 
 
 @router.post("/rehearsals/cancel/")
-async def cancel_rehearsal(service: Service, actor: Manager, deployment_id: str) -> RehearsalList:
+async def cancel_rehearsal(
+    service: Service, actor: Manager, deployment_id: DeploymentId
+) -> RehearsalList:
     """End the rehearsal that goes on, with what it has compared; its tests are cancelled.
 
     One that has ended stays as it is. The answer is that of `GET`.

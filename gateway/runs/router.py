@@ -40,6 +40,7 @@ from gateway.storage.etags import matches_none
 from gateway.storage.paging import PageRequest
 from gateway.web.event_streams import EventStreamResponse
 from gateway.web.preferences import read_preferences
+from gateway.web.row_names import DeploymentFilterId
 
 MAX_WAIT_SECONDS = 60
 """Upper limit of a long poll: common proxies time out after about 60 s."""
@@ -80,7 +81,7 @@ class _RunFilterParams:
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
         self,
-        deployment: str | None = None,
+        deployment: DeploymentFilterId,
         status: RunStatus | None = None,
         version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
         key: str | None = None,
@@ -167,7 +168,7 @@ async def delete_runs(
     service: Service,
     manager: Manager,
     to: UtcDatetime,
-    deployment: str | None = None,
+    deployment: DeploymentFilterId,
     status: RunStatus | None = None,
 ) -> DeletedRuns:
     """Delete finished runs created before `to`, some hundred of the oldest: repeat until 0."""

@@ -32,7 +32,7 @@ async def deployment_at(session: AsyncSession, handle: str, slug: str) -> Deploy
 
 
 async def flows_with_name(session: AsyncSession, profile_id: str, name: str) -> list[str]:
-    """Return the ids of the profile's flows with a name, the oldest first, at most 20."""
+    """Return the ids of the profile's flows with a name, in order, at most 20."""
     statement = select(Flow.id).where(Flow.profile_id == profile_id, Flow.name == name)
-    ordered = statement.order_by(Flow.created_at, Flow.id).limit(_MAX_FLOWS)
+    ordered = statement.order_by(Flow.id).limit(_MAX_FLOWS)
     return list((await session.execute(ordered)).scalars())

@@ -10,7 +10,19 @@ from gateway.ids import is_id
 
 SLUG_PATTERN = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 """Of a handle or a slug: lower-case letters, digits, and hyphens between them."""
+_SLUG = re.compile(SLUG_PATTERN)
 _OTHERS = re.compile(r"[^a-z0-9]+")
+
+
+def check_form(text: str, *, max_length: int) -> str:
+    """Return a handle or slug; raise ValueError with what was expected for other text."""
+    if len(text) > max_length or not _SLUG.fullmatch(text):
+        message = (
+            f"expected 1 to {max_length} lower-case letters (a to z), digits, and hyphens between "
+            "them"
+        )
+        raise ValueError(message)
+    return text
 
 
 def slug_of(text: str, *, kind: str, max_length: int) -> str:

@@ -12,6 +12,7 @@ from gateway.operations import DocumentedRouter
 from gateway.storage.clock import UtcDatetime
 from gateway.usage.schemas import DeploymentUsageOut, HeatmapOut, UsageOut
 from gateway.usage.service import GroupBy, Step, UsageQuery, UsageService
+from gateway.web.row_names import DeploymentFilterId, DeploymentId
 
 From = Annotated[UtcDatetime | None, Query(alias="from")]
 To = Annotated[UtcDatetime | None, Query(alias="to")]
@@ -23,11 +24,11 @@ class UsageParams:
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI passes by name
         self,
+        deployment: DeploymentFilterId,
         since: From = None,
         until: To = None,
         by: GroupBy = GroupBy.DEPLOYMENT,
         step: Step = Step.NONE,
-        deployment: str | None = None,
         version: Version = None,
         key: str | None = None,
     ) -> None:
@@ -47,10 +48,10 @@ class HeatmapParams:
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI passes by name
         self,
+        deployment: DeploymentFilterId,
         since: From = None,
         until: To = None,
         step: Literal[Step.MINUTE, Step.HOUR, Step.DAY] = Step.HOUR,
-        deployment: str | None = None,
         version: Version = None,
         key: str | None = None,
     ) -> None:
@@ -93,7 +94,7 @@ async def usage_heatmap(
 
 @router.get("/deployments/{deployment_id}/usage/")
 async def deployment_usage(
-    service: Service, actor: Caller, deployment_id: str
+    service: Service, actor: Caller, deployment_id: DeploymentId
 ) -> DeploymentUsageOut:
     """Show the last 24 hours of one deployment, in total and by hour."""
     return DeploymentUsageOut.of(await service.for_deployment(actor, deployment_id))

@@ -194,6 +194,8 @@ def _failures(path: str, method: str, operation: Json) -> Iterator[int]:
         yield 428
     if "{deployment_id}" in path or "{slug}" in path or path in _ONCE:
         yield 410
+    if "{flow_id}" in path:  # a name that several flows have
+        yield 409
     if operation.pop("x-executes", False):
         yield from _EXECUTING
 

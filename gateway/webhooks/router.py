@@ -12,6 +12,7 @@ from gateway.dependencies import from_app
 from gateway.operations import DocumentedRouter
 from gateway.storage.clock import UtcDatetime
 from gateway.storage.paging import PageRequest
+from gateway.web.row_names import DeploymentFilterId, DeploymentId
 from gateway.webhooks.listing import DeliveryFilter
 from gateway.webhooks.schemas import (
     DeliveryOut,
@@ -43,14 +44,16 @@ async def list_endpoints(
 
 
 @router.get(_ENDPOINT)
-async def show_endpoint(service: Service, actor: Manager, deployment_id: str) -> EndpointOut:
+async def show_endpoint(
+    service: Service, actor: Manager, deployment_id: DeploymentId
+) -> EndpointOut:
     """Show a deployment's webhook and its health."""
     return EndpointOut.of(await service.get(actor.profile_id, deployment_id))
 
 
 @router.patch(_ENDPOINT)
 async def change_endpoint(
-    service: Service, actor: Manager, deployment_id: str, body: EndpointPatch
+    service: Service, actor: Manager, deployment_id: DeploymentId, body: EndpointPatch
 ) -> EndpointOut:
     """Change the events, or enable or disable the webhook."""
     endpoint = await service.change(
@@ -61,7 +64,7 @@ async def change_endpoint(
 
 @router.post(f"{_ENDPOINT}rotate/")
 async def rotate(
-    service: Service, actor: Manager, deployment_id: str, body: RotateIn | None = None
+    service: Service, actor: Manager, deployment_id: DeploymentId, body: RotateIn | None = None
 ) -> EndpointSecretOut:
     """Create a new secret, shown this once. The previous one also signs for 24 hours."""
     force = body is not None and body.force
@@ -70,26 +73,26 @@ async def rotate(
 
 
 @router.post(f"{_ENDPOINT}end-overlap/")
-async def end_overlap(service: Service, actor: Manager, deployment_id: str) -> EndpointOut:
+async def end_overlap(service: Service, actor: Manager, deployment_id: DeploymentId) -> EndpointOut:
     """Stop signing with the previous secret."""
     return EndpointOut.of(await service.end_overlap(actor.profile_id, deployment_id))
 
 
 @router.post(f"{_ENDPOINT}resume/")
-async def resume(service: Service, actor: Manager, deployment_id: str) -> EndpointOut:
+async def resume(service: Service, actor: Manager, deployment_id: DeploymentId) -> EndpointOut:
     """Send to a paused webhook again, now: its receiver has been repaired."""
     return EndpointOut.of(await service.resume(actor.profile_id, deployment_id))
 
 
 @router.post(f"{_ENDPOINT}test/")
-async def test(service: Service, actor: Manager, deployment_id: str) -> DeliveryOut:
+async def test(service: Service, actor: Manager, deployment_id: DeploymentId) -> DeliveryOut:
     """Send the event `webhook.test` now, once, and show the result."""
     return DeliveryOut.of_shown(await service.test(actor.profile_id, deployment_id))
 
 
 @router.post(f"{_ENDPOINT}replay/", status_code=202)
 async def replay_since(
-    service: Service, actor: Manager, deployment_id: str, body: ReplayIn
+    service: Service, actor: Manager, deployment_id: DeploymentId, body: ReplayIn
 ) -> ReplayedOut:
     """Send the events since a time again, each under its original id."""
     count = await service.replay_since(
@@ -103,7 +106,7 @@ class DeliveryFilterParams:
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
         self,
-        deployment: str | None = None,
+        deployment: DeploymentFilterId,
         run: str | None = None,
         status: DeliveryStatus | None = None,
         event: Annotated[str | None, Query(pattern=r"^[a-z0-9_.]{1,32}$")] = None,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import JSON, Connection, column, select, table, update
+from sqlalchemy import JSON, Connection, column, select, table, text, update
 
 from gateway.auth.key_authenticator import KeyAuthenticator
 from gateway.auth.keys import KeyHasher, generate_key
@@ -29,7 +29,7 @@ from gateway.storage.database import Database, create_engine, parse_url, with_im
 from gateway.storage.migrate import migrate
 from gateway.storage.paging import PageRequest
 from gateway.storage.schema_version import MIGRATIONS
-from gateway.storage.tables import Deployment, UtcTime
+from gateway.storage.tables import Deployment, Profile, UtcTime
 from gateway.storage.user_storage import StorageKind
 from gateway.storage.webhook_tables import WebhookDelivery, WebhookEndpoint
 from tests.gateway.databases import PostgresDatabase
@@ -360,3 +360,42 @@ async def test_the_pepper_of_the_host_that_was_last_alive_is_that_of_the_databas
     assert await pepper_problem(db, peppers[1], tmp_path) is None
     assert await pepper_problem(db, peppers[0], tmp_path) is not None
     await db.close()
+
+
+async def test_what_users_had_has_readable_addresses(first_tables: str) -> None:
+    db = Database(first_tables)
+    await _write_first_rows(db, flow_json())
+    await _migrate_to(first_tables, "0045")
+    users = ("ada@example.org", "Ada@example.net", "ADA-2@example.com", "@example.com", f"{KEY}@a")
+    profile_ids = [f"{number:08}-0000-4000-8000-000000000000" for number in range(len(users))]
+    for number, (profile_id, email) in enumerate(zip(profile_ids, users, strict=True)):
+        made = {"role": "member", "state": "active", "created_at": THEN.replace(hour=5 + number)}
+        await _insert(db, "profiles", id=profile_id, email=email, **made)
+    async with db.read() as session:
+        first = await session.execute(text("SELECT * FROM deployments"))
+        row = dict(first.mappings().one())
+    names = ("Old deployment", "old  Déployment!", "Old Deployment 2", "日本", KEY, "Presets")
+    for number, name in enumerate(names):
+        await _insert_copy(db, row, number, name=name, status="active")
+    await _insert_copy(db, row, 98, name="Old Deployment", status="deleted")
+    await _insert_copy(db, row, 99, name="Old", status="active", profile_id=profile_ids[0])
+    await migrate(first_tables)
+    async with db.read() as session:
+        profiles = select(Profile.handle).order_by(Profile.created_at)
+        handles = list((await session.execute(profiles)).scalars())
+        deployments = select(Deployment.slug).order_by(Deployment.created_at, Deployment.id)
+        slugs = list((await session.execute(deployments)).scalars())
+    assert handles == ["ada", "ada-2", "ada-3", "ada-2-2", "user", f"user-{KEY}"[:39].rstrip("-")]
+    own = ("old-deployment", "old-deployment-2", "old-deployment-3", "old-deployment-2-2")
+    others = ("deployment", f"deployment-{KEY}", "deployment-presets")
+    assert slugs == [*own, *others, "old-deployment", "old"]
+    cache = DeploymentCache(db, ChangeFeed(db))
+    assert (await cache.find("ada/old-deployment", PROFILE)).id == DEPLOYMENT
+    await db.close()
+
+
+async def _insert_copy(db: Database, row: dict[str, Any], number: int, **changes: Any) -> None:
+    """Insert another deployment like the one in `row`, some minutes later."""
+    values = {**row, "id": f"{number:08}-1111-4000-8000-000000000000", **changes}
+    moment = THEN.replace(hour=4 + number // 60, minute=number % 60)
+    await _insert(db, "deployments", **values | {"created_at": moment})

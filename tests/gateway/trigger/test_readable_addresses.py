@@ -171,6 +171,7 @@ async def test_what_is_unknown_answers_as_an_unknown_id_and_as_what_belongs_to_o
         assert told(answer)[:2] == expected[:2], wrong
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_slug_that_was_changed_leads_nowhere_and_another_deployment_may_take_it(
     setting: Setting,
 ) -> None:
@@ -219,6 +220,7 @@ async def test_a_paused_and_a_deleted_deployment_answer_as_by_id(setting: Settin
     assert (await setting.user.get(f"{path}/runs/{run_id}")).status_code == 200
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 async def test_a_deleted_deployments_slug_is_free_and_the_newest_tombstone_has_it(
     setting: Setting,
 ) -> None:
