@@ -1,4 +1,4 @@
-"""Ids that commands take by the name, or by their beginning, as narrow terminals show them."""
+"""Ids that commands take by a name, a slug, or their beginning, as narrow terminals show them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def whole_id(table: Table) -> Callable[[typer.Context, Given], Given]:
 
 
 async def find_id(workspace: Workspace, table: Table, text: str) -> str:
-    """Return the id of the administrator's that has the name `text`, or begins with it.
+    """Return the id of the administrator's that has the name or slug `text`, or begins with it.
 
     Raises:
         GatewayError: NOT_FOUND if there is none, VALIDATION_FAILED if there are several.
@@ -59,6 +59,8 @@ async def find_id(workspace: Workspace, table: Table, text: str) -> str:
     noun = _NOUNS[table]
     if found := await _ids(workspace, table, _has_name(table, text)):
         return _only(found, f"{noun}: several have the name '{text}'", "give the id of one")
+    if found := await _ids(workspace, table, _has_slug(table, text)):
+        return found[0]
     which = IdRange.of(text)
     if which is not None:
         begin = table.id.between(which.low, which.high)
@@ -83,6 +85,13 @@ def _has_name(table: Table, name: str) -> ColumnElement[bool]:
     if issubclass(table, Deployment):
         return (table.name == name) & (table.status != DeploymentStatus.DELETED)
     return table.name == name
+
+
+def _has_slug(table: Table, slug: str) -> ColumnElement[bool]:
+    """Return the condition that a row is the deployment with a slug, which is not deleted."""
+    if not issubclass(table, Deployment):
+        return false()
+    return (table.slug == slug) & (table.status != DeploymentStatus.DELETED)
 
 
 def _only(found: Sequence[str], several: str, remedy: str) -> str:

@@ -28,7 +28,8 @@ class TriggerCall:
     host: str
     """What the gateway listens on."""
     port: int
-    deployment_id: str
+    path: str
+    """Of the deployment: the one with its id, or the readable one."""
     key: str
     input_data: Mapping[str, Any]
     """Any: the test data of a flow is any JSON object."""
@@ -40,11 +41,6 @@ class TriggerCall:
     @property
     def _address(self) -> str:
         return address_for_others(self.host)
-
-    @property
-    def path(self) -> str:
-        """The path of the trigger."""
-        return f"/node/deployment-trigger/{self.deployment_id}/"
 
     def curl(self, file: str | None = None) -> str:
         """Return the call as one line for a shell, with the body in it or in a file."""

@@ -321,10 +321,10 @@ def _create(
     out = NewDeploymentOut.of(made, session.public_url)
     if wait and running_supervisor(session.workspace.settings.state) is not None:
         _wait_until_ready(session, out)
-    name = _word(out.name)
+    name, url = _word(out.name), out.named_url or out.trigger_url
     session.terminal.show(
         out,
-        f"Deployment '{out.name}' in mode {out.execution_mode}: POST {out.trigger_url}",
+        f"Deployment '{out.name}' in mode {out.execution_mode}: POST {url}",
         *call_lines(session, out, programs=True),
         f"More code:     slipstream deployments code {name} --language python",
         f"Next version:  {again}",
@@ -406,7 +406,8 @@ def _update(session: CommandSession, live: DeploymentView, canary: int | None) -
     session.terminal.show(
         out,
         *difference_views(difference),
-        f"Deployment '{out.name}': version {out.version} is live at {out.trigger_url}",
+        f"Deployment '{out.name}': version {out.version} is live at "
+        f"{out.named_url or out.trigger_url}",
         f"Back to the last:  slipstream deployments promote {name} {row.live_version}",
     )
     warn_about(session, out)

@@ -33,19 +33,20 @@ def call_lines(
     call = TriggerCall(
         host=gateway.host,
         port=gateway.port,
-        deployment_id=out.id,
+        path=out.named_path or out.trigger_path,
         key=out.api_key.key,
         input_data=version.input_example or {},
         tls=gateway.tls,
         public_url=settings.public_url if settings.public_base_url else None,
     )
+    url = out.named_url or out.trigger_url
     yield Text(f"API key for this deployment, shown only once: {out.api_key.key}")
     is_long = len(json.dumps(call.input_data, ensure_ascii=False).encode()) > MAX_LITERAL_BYTES
     # a Text, as the brackets of JSON look like markup
     yield Text(f"\n{call.curl(INPUT_FILE if is_long else None)}\n")
     if programs and not is_long and (gateway.tls is None or call.public_url is not None):
-        yield Text(f"In Python:\n\n{call.python(out.trigger_url)}\n")
-        yield Text(f"In JavaScript:\n\n{call.javascript(out.trigger_url)}\n")
+        yield Text(f"In Python:\n\n{call.python(url)}\n")
+        yield Text(f"In JavaScript:\n\n{call.javascript(url)}\n")
     if is_long:
         code = f"slipstream deployments code {out.id} --json"
         yield Text(f"To write {INPUT_FILE}: {code} | jq -r .input_file.content > {INPUT_FILE}")

@@ -16,6 +16,13 @@ from gateway.deployments.settings import (
 )
 from gateway.webhooks.events import WebhookEvent
 
+Slug = Annotated[
+    str | None,
+    typer.Option(
+        help="What names it in its readable address: lower-case letters, digits and hyphens.",
+        metavar="SLUG",
+    ),
+]
 Mode = Annotated[ExecutionMode | None, typer.Option(help="How calls are answered.")]
 Type = Annotated[
     DeploymentType | None,

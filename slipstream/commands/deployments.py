@@ -51,6 +51,7 @@ from slipstream.commands.deployment_options import (
     RecordSample,
     RequireIdempotencyKey,
     RetrySafe,
+    Slug,
     Timeout,
     Type,
     secret_lines,
@@ -89,6 +90,7 @@ COLUMNS: Columns[DeploymentOut] = {
     "mode": "execution_mode",
     "version": lambda out: f"{out.version}, draft differs" if out.draft_differs else out.version,
     "created": "created_at",
+    "address": "named_path",
     "models": lambda out: models_text(out.models),
     "type": "deployment_type",
 }
@@ -120,6 +122,7 @@ def create(
     ] = None,
     mode: Mode = None,
     name: Annotated[str | None, typer.Option(help="Default: the flow's name.")] = None,
+    slug: Slug = None,
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
@@ -166,6 +169,7 @@ def create(
     with open_session(state, as_json=as_json) as session:
         given = _given(
             name=name,
+            slug=slug,
             preset=preset,
             execution_mode=mode,
             deployment_type=type_,
@@ -200,7 +204,7 @@ def create(
         out = NewDeploymentOut.of(deployed, session.public_url)
         session.terminal.show(
             out,
-            f"Deployment '{out.name}' {out.id}: POST {out.trigger_path}",
+            f"Deployment '{out.name}' {out.id}: POST {out.named_path or out.trigger_path}",
             *secret_lines(out.webhook_secret),
             *call_lines(session, out),
         )
@@ -280,6 +284,7 @@ def set_(
     *,
     mode: Mode = None,
     name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    slug: Slug = None,
     type_: Type = None,
     timeout: Timeout = None,
     response_format: Format = None,
@@ -311,6 +316,7 @@ def set_(
     The first --callback-url creates a webhook, whose secret is printed once.
 
     $ slipstream deployments set 0b9c… --mode async --timeout 600
+    $ slipstream deployments set 0b9c… --slug churn
     $ slipstream deployments set 0b9c… --callback-url http://127.0.0.1:8765/
     $ slipstream deployments set 0b9c… --calls-per-minute 600 --concurrent-runs 4
     """
@@ -319,6 +325,7 @@ def set_(
     with open_session(state, as_json=as_json) as session:
         given = _given(
             name=name,
+            slug=slug,
             execution_mode=mode,
             deployment_type=type_,
             timeout_seconds=timeout,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.accounts.passwords import generate_password
-from gateway.accounts.schemas import InvitationOut, UserOut, UserPage
+from gateway.accounts.schemas import InvitationOut, UserOut, UserPage, UserPatch
 from gateway.accounts.users import UserChange, UserState
 from gateway.auth.identity import Role
 from gateway.runs.cleanup import DeletedOwnerCleanup
@@ -16,7 +16,7 @@ from gateway.runs.store import RunStore
 from slipstream import options
 from slipstream.commands.tables import Columns, model_list
 from slipstream.failures import RefusedError
-from slipstream.session import CommandSession, open_session
+from slipstream.session import CommandSession, open_session, validated
 from slipstream.state_location import Absent
 
 commands = typer.Typer(no_args_is_help=True)
@@ -27,6 +27,7 @@ COLUMNS: Columns[UserOut] = {
     "state": "state",
     "last login": "last_login_at",
     "password": lambda user: "set" if user.has_password else "none yet",
+    "handle": "handle",
     "user's id": "id",
 }
 
@@ -95,6 +96,30 @@ def set_role(
     with open_session(state, as_json=as_json) as session:
         changed = _change(session, user, UserChange(role=role))
         session.terminal.show(changed, f"{changed.email} is {changed.role} now.")
+
+
+@commands.command("set-handle")
+def set_handle(
+    user: User,
+    handle: Annotated[
+        str,
+        typer.Argument(
+            help="New handle: lower-case letters, digits and hyphens.", metavar="HANDLE"
+        ),
+    ],
+    *,
+    state: options.State = options.DEFAULT_STATE,
+    as_json: options.Json = False,
+) -> None:
+    """Change what names a user in the readable addresses of deployments.
+
+    The former addresses answer 404 from then on.
+
+    $ slipstream users set-handle ada@example.com countess
+    """
+    with open_session(state, as_json=as_json) as session:
+        changed = _change(session, user, validated(UserPatch, handle=handle).change())
+        session.terminal.show(changed, f"The handle of {changed.email} is {changed.handle} now.")
 
 
 @commands.command("reset-password")

@@ -141,7 +141,7 @@ class ReadyBanner:
         return TriggerCall(
             host=self._options.host,
             port=self._options.port,
-            deployment_id=deployment_id,
+            path=f"/node/deployment-trigger/{deployment_id}/",
             key=key,
             input_data=input_data,
             tls=self._options.tls,

@@ -325,18 +325,35 @@ def test_a_curl_line_has_a_derived_example_or_names_the_file_of_a_long_one(
         assert json.loads(words[-1]) == {"input_data": {"x": [[0.5, 0.5, 0.5, 0.5]]}}
         return
     assert words[-1] == body
-    code = cli.answer("deployments", "code", made["path"].split("/")[3])
-    assert f"deployments code {made['path'].split('/')[3]} --json" in shown
+    code = cli.answer("deployments", "code", made["path"].split("/")[3])  # its slug
+    assert f"deployments code {made['id']} --json" in shown
     assert json.loads(code["input_file"]["content"]) == {"input_data": {"x": [[0.5] * 4] * rows}}
 
 
+def test_a_deployment_is_named_by_its_slug_and_has_a_readable_address(cli: Cli) -> None:
+    cli.answer("models", "add", str(FLOW.with_name("iris.onnx")), "--name", "iris")
+    flow = cli.answer("flows", "create", str(FLOW))["id"]
+    create = ("deployments", "create", "--flow", flow, "--name", "Iris")
+    made, words = made_and_called(cli.run(*create).stdout)
+    assert made["path"] == "/v1/admin/iris"
+    assert words[4].endswith(":8080/v1/admin/iris")
+    changed = cli.answer("deployments", "set", made["id"], "--slug", "irises")
+    assert changed["named_path"] == "/v1/admin/irises"
+    assert cli.answer("deployments", "show", "irises")["id"] == made["id"]
+    assert cli.answer(*create, "--slug", "iris")["slug"] == "iris"
+    assert cli.refusal(*create, "--slug", "iris") == (1, "conflict")
+    assert cli.refusal("deployments", "set", made["id"], "--slug", "I") == (1, "validation_failed")
+    listed = cli.answer("deployments", "list")["items"]
+    assert {each["named_path"] for each in listed} == {"/v1/admin/iris", "/v1/admin/irises"}
+
+
 def made_and_called(shown: str) -> tuple[dict[str, str], list[str]]:
-    """Return path and key of a new deployment, and the words of the curl line."""
+    """Return id, path and key of a new deployment, and the words of the curl line."""
     (curl,) = (line for line in shown.splitlines() if line.startswith("curl "))
-    (path,) = re.findall(r"^Deployment '.*' \S+: POST (\S+)$", shown, re.MULTILINE)
+    ((made, path),) = re.findall(r"^Deployment '.*' (\S+): POST (\S+)$", shown, re.MULTILINE)
     (key,) = re.findall(r"^API key for this deployment, shown only once: (\S+)$", shown, re.M)
     assert "slipstream up" in shown
-    return {"path": path, "key": key}, shlex.split(curl)
+    return {"id": made, "path": path, "key": key}, shlex.split(curl)
 
 
 def test_a_deployment_goes_through_its_versions(cli: Cli, tmp_path: Path) -> None:

@@ -34,5 +34,5 @@ def test_others_reach_an_address_of_all_by_one_of_this_machine(listening: str) -
     found = address_for_others(listening)
     own = {each.address.partition("%")[0] for nic in net_if_addrs().values() for each in nic}
     assert found in own or found == reachable(listening), "a machine may have no way to others"
-    call = TriggerCall(host=listening, port=1, deployment_id="d", key="k", input_data={})
-    assert f"http://{f'[{found}]' if ':' in found else found}:1/node/" in call.curl()
+    call = TriggerCall(host=listening, port=1, path="/v1/ada/d", key="k", input_data={})
+    assert f"http://{f'[{found}]' if ':' in found else found}:1/v1/ada/d" in call.curl()

@@ -49,6 +49,17 @@ def test_a_user_is_created_changed_and_deleted_by_address_or_id(cli: Cli) -> Non
     assert cli.refusal("users", "delete", made["id"]) == (1, "not_found")
 
 
+def test_a_handle_is_made_of_the_address_and_can_be_changed(cli: Cli) -> None:
+    made = cli.answer("users", "create", "Ada.L@example.com", "--no-password")
+    assert made["handle"] == "ada-l"
+    changed = cli.answer("users", "set-handle", "ada.l@example.com", "countess")
+    assert changed["handle"] == "countess"
+    handles = {each["handle"] for each in cli.answer("users", "list")["items"]}
+    assert handles == {"admin", "countess"}
+    assert cli.refusal("users", "set-handle", made["id"], "admin") == (1, "conflict")
+    assert cli.refusal("users", "set-handle", made["id"], "Ada L") == (1, "validation_failed")
+
+
 def test_invalid_changes_of_users_are_refused(cli: Cli) -> None:
     assert cli.refusal("users", "delete", "admin@localhost") == (1, "conflict")
     assert cli.refusal("users", "set-role", "admin@localhost", "member") == (1, "conflict")

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.accounts.users import UserChange
 from gateway.deployments.deployment_cache import DeploymentCache
 from gateway.deployments.settings import ExecutionMode
 from gateway.errors import GatewayError
@@ -60,6 +61,55 @@ async def test_another_process_sees_a_change_and_a_deletion(
     with pytest.raises(GatewayError, match="was deleted"):
         await deployment_cache.find(made["id"], profile)
     await elsewhere.close()
+
+
+@pytest.mark.databases("sqlite", "postgresql")
+async def test_another_process_sees_what_an_address_leads_to(
+    in_process_gateway: InProcessGateway, url: str
+) -> None:
+    user = await in_process_gateway.user()
+    profile = user.headers["x-test-profile"]
+    made = await deploy(user, flow_json(), slug="iris")
+    elsewhere = Database(url)
+    feed = ChangeFeed(elsewhere)
+    cache = DeploymentCache(elsewhere, feed)
+    await feed.poll()
+    assert cache.get("ada/iris") is None
+    live = await cache.find("ada/iris", profile)
+    assert cache.get("ada/iris") is cache.get(made["id"]) is live
+    assert await cache.find("ADA/Iris", profile) is live
+    generation = cache.entries.generation
+    await user.patch(f"{DEPLOYMENTS}{made['id']}/", json={"slug": "irises"})
+    assert cache.get("ada/iris") is live, "it has not heard of it"
+    await feed.poll()
+    assert cache.get("ada/iris") is cache.get("ada/irises") is None
+    assert cache.entries.generation > generation, "routes of requests are looked up again"
+    with pytest.raises(GatewayError, match="unknown deployment 'ada/iris'"):
+        await cache.find("ada/iris", profile)
+    await cache.find("ada/irises", profile)
+    await user.delete(f"{DEPLOYMENTS}{made['id']}/")
+    await feed.poll()
+    with pytest.raises(GatewayError, match="was deleted"):
+        await cache.find("ada/irises", profile)
+    again = await deploy(user, flow_json(), slug="irises")
+    await feed.poll()
+    assert (await cache.find("ada/irises", profile)).id == again["id"]
+    await in_process_gateway.services.users.change(profile, UserChange(handle="countess"), by=None)
+    await feed.poll()
+    assert cache.get("ada/irises") is None
+    assert (await cache.find("countess/irises", profile)).id == again["id"]
+    await elsewhere.close()
+
+
+async def test_addresses_that_cannot_be_ask_no_database(
+    in_process_gateway: InProcessGateway,
+) -> None:
+    cache = in_process_gateway.deployment_cache
+    await in_process_gateway.db.close()
+    for wrong in ("ada/", "/iris", "ada/a_b", f"ada/{'x' * 64}", f"{'x' * 40}/iris", "ada/b/c"):
+        with pytest.raises(GatewayError, match="unknown deployment"):
+            await cache.find(wrong, "anyone")
+        assert await cache.origins(wrong) is None
 
 
 async def test_a_deployment_created_after_a_miss_is_found(
