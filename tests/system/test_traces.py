@@ -191,7 +191,7 @@ def test_a_fast_call_and_a_batch_go_down_to_the_inference_server(
     call = the(CALL, spans, Span.SPAN_KIND_SERVER)
     hops = [span for span in spans if span.parent_span_id == call.span_id]
     assert [span.name for span in hops] == [HOP, HOP]
-    named_id = "7af7651916cd43dd8448eb211c80319c"
+    named_id = "aaf7651916cd43dd8448eb211c80319c"
     path = installation.http.get(f"/node/deployments/{deployment}/").json()["named_path"]
     assert installation.http.post(path, json=body, headers=headers_of(named_id)).is_success
     spans = spans_of(collector, named_id, 9)
