@@ -20,10 +20,10 @@ MANAGEMENT_BODY_BYTES = 2**20
 
 DESCRIPTION = """Deploy flows and ONNX models behind API endpoints: sync, async or fast.
 
-Requests to `/node/` carry an API key as `X-API-Key` or bearer token, or a console session.
-Errors are `application/problem+json`; programs use their `code`. Those of `/v2`, the Open Inference
-Protocol, are `{"error": "…"}`. Every response has an `X-Request-ID`. The last `/` of a path is
-optional.
+Requests to `/node/` and `/v1/` carry an API key as `X-API-Key` or bearer token, or a console
+session. Errors are `application/problem+json`; programs use their `code`. Those of `/v2`, the Open
+Inference Protocol, are `{"error": "…"}`. Every response has an `X-Request-ID`. The last `/` of a
+path is optional.
 """
 
 _DESCRIPTIONS = {

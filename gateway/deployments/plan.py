@@ -36,6 +36,7 @@ class CheckCode(StrEnum):
     MODE = "mode"
     DURATION = "duration"
     WEBHOOK = "webhook"
+    SLUG = "slug"
     SERVER = "server"
     API_KEY = "api_key"
 
@@ -122,9 +123,9 @@ def plan_deployment(
     readiness: Readiness | None,
     warnings: Sequence[DeploymentWarning],
     covering_keys: Sequence[ApiKey],
-    webhook: DeploymentCheck | None = None,
+    faults: Sequence[DeploymentCheck] = (),
 ) -> DeploymentPlan:
-    """Return what becomes of a deployment, whose webhook may have been found wrong already."""
+    """Return what becomes of a deployment; `faults` of its settings have been found already."""
     plan = find_plan(parse_flow(version.definition), read_pins(version))
     fast = FastPossibility(
         possible=not isinstance(plan, str), reason=plan if isinstance(plan, str) else None
@@ -133,7 +134,7 @@ def plan_deployment(
         _ok(CheckCode.FLOW, "the flow can be deployed"),
         _mode(row, fast),
         _duration(row),
-        webhook,
+        *faults,
         _server(row, launch, readiness),
         _key(launch, covering_keys),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from gateway.auth.service import covering_keys
 from gateway.deployments.deployment_warnings import DeploymentWarning, warnings_of
 from gateway.deployments.new_deployment import check_webhook, new_row
@@ -24,6 +26,7 @@ from gateway.deployments.readiness import (
     readiness_of,
 )
 from gateway.deployments.settings import DeploymentSettings, ExecutionMode
+from gateway.deployments.slugs import check_free
 from gateway.deployments.snapshots import Snapshotter
 from gateway.errors import GatewayError
 from gateway.flows.store import find_flow
@@ -66,6 +69,7 @@ class DeploymentPlanner:
             servers = await load_servers(session, {model for model, _ in models_in(version.models)})
             unexplained = await load_unexplained(session, servers, profile_id)
             keys = await covering_keys(session, profile_id, row.id)
+            slug = await _slug(session, row)
         return plan_deployment(
             row,
             version,
@@ -73,7 +77,7 @@ class DeploymentPlanner:
             readiness=readiness_of(version.models, servers, unexplained),
             warnings=_remaining(warnings_of(version.models, servers), row, launch, servers),
             covering_keys=keys,
-            webhook=webhook,
+            faults=[check for check in (webhook, slug) if check is not None],
         )
 
     async def _webhook(self, row: Deployment) -> DeploymentCheck | None:
@@ -97,6 +101,15 @@ class DeploymentPlanner:
             fast=FastPossibility(possible=False, reason=reason),
             checks=[failed(CheckCode.FLOW, reason)],
         )
+
+
+async def _slug(session: AsyncSession, row: Deployment) -> DeploymentCheck | None:
+    try:
+        if row.slug is not None:
+            await check_free(session, row.profile_id, row.slug)
+    except GatewayError as error:
+        return failed(CheckCode.SLUG, error.message, field="slug")
+    return None
 
 
 def _remaining(

@@ -86,6 +86,12 @@ async def test_a_slug_of_another_deployment_is_refused(
     assert taken.json()["message"].startswith("slug: expected one that none of your deployments")
     assert (await user.get(path)).json()["slug"] == "other"
     assert (await deploy(user, flow_json(), slug="iris"))["http"] == 409
+    dry = {"flow_id": first["flow_id"], "slug": "iris"}
+    planned = (await user.post(DEPLOYMENTS, params={"dry_run": True}, json=dry)).json()
+    assert planned["deployable"] is False
+    (fault,) = [check for check in planned["checks"] if check["result"] == "error"]
+    assert (fault["code"], fault["field"]) == ("slug", "slug")
+    assert fault["message"] == taken.json()["message"]
     assert (await user.patch(path, json={"slug": "other"})).status_code == 200
     await user.delete(f"{DEPLOYMENTS}{first['id']}/")
     assert (await user.patch(path, json={"slug": "iris"})).json()["slug"] == "iris"
