@@ -154,7 +154,7 @@ class RouteResolver:
             known is not None
             and known.identity is identity
             and known.limiter_epoch == self._rate_limiter.epoch
-            and self.deployments.get(known.deployment.id) is known.deployment
+            and self._cached_deployments.get(known.deployment.id) is known.deployment
         ):
             return known
         if b"?" in url:

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.auth.identity import Role, Scope
 from gateway.auth.keys import generate_key
+from gateway.fast_path.http_call import RequestHead
 from gateway.storage.tables import Profile
 from tests.gateway.in_process_gateway import DEPLOYMENTS, deploy, flow_json
 from tests.gateway.served_gateway import ServedGateway
@@ -187,6 +188,35 @@ async def test_a_slug_that_was_changed_leads_nowhere_and_another_deployment_may_
         answer = await setting.call(former)
         run = (await setting.user.get(f"/node/flow-runs/{answer.json()['flow_run_id']}/")).json()
         assert run["deployment_id"] == other["id"]
+
+
+async def test_a_route_by_address_is_in_memory_until_the_address_changes(
+    setting: Setting,
+) -> None:
+    resolver = setting.gateway.container.trigger.services.resolver
+    key = setting.user.headers["x-api-key"].encode()
+
+    def head() -> RequestHead:
+        url = setting.made["named_path"].encode()
+        lines = [(b"x-api-key", key)]
+        return RequestHead(url, lines, keep_alive=True, expects_continue=False)
+
+    repeated = head()
+    await setting.gateway.container.feed.poll()
+    assert resolver.resolve(repeated) is None
+    assert (await setting.call(setting.made["named_path"])).status_code == 202
+    found = resolver.resolve(repeated)
+    assert found is not None
+    assert found.route.deployment.id == setting.made["id"]
+    assert resolver.resolve(repeated) is found, "one comparison for a head that repeats"
+    other = resolver.resolve(head())
+    assert other is not None
+    assert other.route is found.route, "one dictionary for another connection"
+    await setting.change(setting.made, slug="irises")
+    await setting.gateway.container.feed.poll()
+    assert resolver.resolve(repeated) is resolver.resolve(head()) is None
+    assert told(await setting.call(setting.made["named_path"]))[0] == 404
+    assert resolver.resolve(repeated) is resolver.resolve(head()) is None
 
 
 async def test_a_handle_that_was_changed_leads_nowhere(setting: Setting) -> None:
