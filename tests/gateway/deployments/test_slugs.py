@@ -129,3 +129,15 @@ async def test_a_user_of_an_earlier_release_gets_a_handle_with_the_next_deployme
         profile = await session.get_one(Profile, user.headers["x-test-profile"])
     assert profile.handle is None
     assert (await deploy(user, flow_json(), name="Iris"))["named_path"] == "/v1/ada/iris"
+
+
+@pytest.mark.parametrize("handle", ["", "Ada", "a.b", "-a", "x" * 40], ids=str)
+async def test_what_is_no_handle_is_refused(
+    in_process_gateway: InProcessGateway, handle: str
+) -> None:
+    admin = await in_process_gateway.user()
+    path = f"/node/users/{admin.headers['x-test-profile']}/"
+    answer = await admin.patch(path, json={"handle": handle})
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+    assert answer.json()["errors"][0]["pointer"] == "#/handle"
+    assert "expected 1 to 39 lower-case letters" in answer.json()["message"]
