@@ -11,6 +11,7 @@ from gateway.errors import GatewayError
 from gateway.fast_path.call_record import DeploymentCallRecord
 from gateway.fast_path.routes import ResolvedRoute
 from gateway.ids import given_request_id
+from gateway.runs.labels import read_labels
 from gateway.runs.run import (
     MAX_OUTPUT_BYTES,
     FinishedRun,
@@ -40,6 +41,7 @@ def new_run(
         timeout_seconds=deployment.timeout_seconds,
         idempotency=idempotency,
         request_id=given_request_id(call.headers),
+        labels=read_labels(call.headers),
     )
 
 

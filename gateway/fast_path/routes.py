@@ -22,6 +22,7 @@ from gateway.limits.policy import ConcurrencyLimit
 from gateway.limits.rate_limit import RateLimit
 from gateway.limits.rate_limiter import RateLimiter
 from gateway.limits.request_limits import RequestLimits
+from gateway.runs.labels import HEADER as LABELS
 
 _MAX_ROUTES = 10_000
 _MAX_CODECS = 10_000
@@ -107,7 +108,8 @@ class RouteResolver:
         """Return the caller and the route from memory, or None: then use `identify` and `find`.
 
         Both are in memory if the key and the deployment are cached, the key covers the deployment,
-        and the URL has no query. It does not count a use of the key.
+        and the URL has no query. A request with labels, which are to be checked, is none of these.
+        It does not count a use of the key.
         """
         known = head.resolution
         if (
@@ -118,6 +120,8 @@ class RouteResolver:
             and known.key.ends_at > time()
         ):
             return known
+        if LABELS in head.headers:
+            return None
         key = self._authenticator.cached_key(presented_key(head.headers))
         route = None if key is None else self._cached_route(key.identity, head.url)
         if key is None or route is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -68,7 +69,18 @@ async def insert_runs(session: AsyncSession, inserts: Sequence[RunInsert]) -> li
     """Insert runs; return those that are started."""
     await session.execute(sql.INSERT, [insert.row for insert in inserts])
     await session.execute(sql.INSERT_PAYLOAD, [insert.payload for insert in inserts])
+    await insert_labels(session, [insert.new for insert in inserts])
     return [rows.new_run(one.new, now=now(), started=True) for one in inserts if one.started]
+
+
+async def insert_labels(session: AsyncSession, new: Sequence[NewRun]) -> None:
+    """Insert the labels of runs that were just inserted, with one statement, or none."""
+    labels = rows.label_values(new)
+    if labels:
+        statement = sql.insert_labels(session.get_bind().dialect.name)
+        run_ids = list({label["run_id"] for label in labels})
+        values = {"run_ids": run_ids, "labels": orjson.dumps(labels).decode()}
+        await session.execute(statement, values)
 
 
 def _check_size(new: NewRun) -> None:

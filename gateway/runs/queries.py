@@ -14,13 +14,13 @@ from gateway.errors import GatewayError
 from gateway.ids import NIL_ID, is_id, normalize_id, run_of_request_id
 from gateway.runs import rows
 from gateway.runs import statements as sql
-from gateway.runs.rows import RUNS, run_from_row
+from gateway.runs.rows import LABELS, RUNS, run_from_row
 from gateway.runs.run import LeaseStatus, NodeEvent, Run, RunMark, RunStatus
 from gateway.runs.statements import is_in
 from gateway.storage.cache import Cache
 from gateway.storage.database import Database
 from gateway.storage.paging import Page, PageRequest, fetch_page, nth_key
-from gateway.storage.run_tables import RunRow
+from gateway.storage.run_tables import RunLabel, RunRow
 from gateway.storage.sql import InList, TextList, sql_literal
 from gateway.storage.tables import Deployment
 from protos.errors import ErrorCode
@@ -61,6 +61,8 @@ class RunFilter:
     """Of the duration: it selects ended runs."""
     test: bool | None = None
     """Only tests of drafts, or none."""
+    labels: Sequence[tuple[str, str]] = ()
+    """Keys and values, all of which a run has."""
 
 
 async def run_page(session: AsyncSession, run_filter: RunFilter, request: PageRequest) -> Page[Run]:
@@ -71,10 +73,10 @@ async def run_page(session: AsyncSession, run_filter: RunFilter, request: PageRe
     Raises:
         GatewayError: INVALID_REQUEST if the cursor is invalid.
     """
-    last = None
+    last, table = None, RunLabel if run_filter.labels else RunRow
     if any(True for _ in _unindexed(run_filter)):
-        last = await nth_key(session, _indexed_runs(run_filter), RunRow, request, MAX_EXAMINED)
-    page = await fetch_page(session, filtered_runs(run_filter), RunRow, request, last=last)
+        last = await nth_key(session, _indexed_runs(run_filter), table, request, MAX_EXAMINED)
+    page = await fetch_page(session, filtered_runs(run_filter), table, request, last=last)
     return Page(items=[run_from_row(row) for row in page.items], next_cursor=page.next_cursor)
 
 
@@ -85,6 +87,8 @@ def filtered_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
 
 def _indexed_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
     """Return the query for the runs that an index selects, of which few or none do not match."""
+    if run_filter.labels:
+        return _labelled_runs(run_filter)
     query = sa.select(RunRow).where(_owner(run_filter) == run_filter.profile_id)
     if run_filter.deployment_id is not None:
         query = query.where(RUNS.c.deployment_id == normalize_id(run_filter.deployment_id))
@@ -104,6 +108,26 @@ def _indexed_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
         query = query.where(key, RUNS.c.fingerprint.is_not(None))
     if run_filter.request_id is not None:
         query = query.where(of_request(run_filter.profile_id, run_filter.request_id))
+    return query
+
+
+def _labelled_runs(run_filter: RunFilter) -> sa.Select[RunRow]:
+    """Return the query for the runs with the first label, by the index of labels."""
+    key, value = run_filter.labels[0]
+    query = (
+        sa.select(RunRow)
+        .select_from(RunLabel)
+        .join(RunRow, RunRow.id == RunLabel.id)
+        .where(
+            RunLabel.profile_id == run_filter.profile_id,
+            RunLabel.key == key,
+            RunLabel.value == value,
+        )
+    )
+    if run_filter.since is not None:
+        query = query.where(RunLabel.created_at >= run_filter.since)
+    if run_filter.before is not None:
+        query = query.where(RunLabel.created_at < run_filter.before)
     return query
 
 
@@ -127,7 +151,9 @@ def of_request(profile_id: str, request_id: str) -> sa.ColumnElement[bool]:
 def _unindexed(run_filter: RunFilter) -> Iterator[sa.ColumnElement[bool]]:
     """Yield the conditions that are checked for each run which the index selects."""
     status = run_filter.status
-    if status is RunStatus.COMPLETED or (status is not None and run_filter.code is not None):
+    if run_filter.labels:
+        yield from _beside_label(run_filter)
+    elif status is RunStatus.COMPLETED or (status is not None and run_filter.code is not None):
         yield is_in(status)
     flow_id, key_id = run_filter.flow_id, run_filter.key_id
     equal = (
@@ -148,6 +174,28 @@ def _unindexed(run_filter: RunFilter) -> Iterator[sa.ColumnElement[bool]]:
     for column, ids in seen:
         if ids is not None:
             yield InList(column, sa.literal(sorted(ids), TextList()))
+
+
+def _beside_label(run_filter: RunFilter) -> Iterator[sa.ColumnElement[bool]]:
+    """Yield what else is asked of runs with a label, in forms that no index matches."""
+    for key, value in run_filter.labels[1:]:
+        of_run = LABELS.alias()
+        is_other = of_run.c.id == RUNS.c.id, of_run.c.key == key, of_run.c.value == value
+        yield sa.exists().where(*is_other)
+    deployment_id = run_filter.deployment_id
+    equal = (
+        (RUNS.c.deployment_id, None if deployment_id is None else normalize_id(deployment_id)),
+        (RUNS.c.status, run_filter.status),
+        (RUNS.c.error_code, run_filter.code),
+        (RUNS.c.idempotency_key, run_filter.idempotency_key),
+    )
+    for column, wanted in equal:
+        if wanted is not None:
+            yield column.concat(sql_literal("")) == wanted
+    if run_filter.idempotency_key is not None:
+        yield RUNS.c.fingerprint.is_not(None)
+    if run_filter.request_id is not None:
+        yield of_request(run_filter.profile_id, run_filter.request_id)
 
 
 def _owner(run_filter: RunFilter) -> sa.ColumnElement[str]:

@@ -60,7 +60,7 @@ def finished_body(
 
 def accepted_body(run: Run, response_format: ResponseFormat) -> bytes:
     """Return the body of a 202; the URL to poll is in `Location`."""
-    inner = orjson.dumps({"flow_run_id": run.id, "status": run.shown_status})
+    inner = orjson.dumps({"flow_run_id": run.id, "status": run.shown_status, "urls": run_urls(run)})
     if response_format is ResponseFormat.ENVELOPE:
         return _enveloped(inner, QUEUED_MESSAGE, success=True)
     return b'%b,"message":%b,"data":%b}' % (inner[:-1], orjson.dumps(QUEUED_MESSAGE), inner)
@@ -97,6 +97,8 @@ def poll_body(
         "api_key_id": run.key_id,
         "request_id": run.request_id,
         "trace_id": run.trace_id,
+        "metadata": run.labels or {},
+        "urls": run_urls(run),
         **_names(run, details),
     }
     output_data, nodes = run.output_data or _NULL, _nodes(run, include=include_node_outputs)
@@ -143,6 +145,15 @@ def server_timing(run: Run) -> bytes:
 def run_location(run_id: str) -> str:
     """Return the URL path of a run."""
     return f"/node/flow-runs/{run_id}/"
+
+
+def run_urls(run: Run) -> dict[str, str]:
+    """Return the URL paths of what can be done with a run, `cancel` only while it has an effect."""
+    get = run_location(run.id)
+    urls = {"get": get, "events": f"{get}events/"}
+    if run.cancellable:
+        urls["cancel"] = f"{get}cancel/"
+    return urls
 
 
 def _enveloped(inner: bytes, message: str, *, success: bool) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Query, Response
+from fastapi import Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from gateway.auth.access import Caller, CountedCaller, Manager, Poller
@@ -14,6 +14,7 @@ from gateway.deployments.response_format import HEADER, ChosenFormat
 from gateway.deployments.settings import ExecutionMode, ResponseFormat
 from gateway.operations import DocumentedRouter
 from gateway.runs.event_stream import read_last_event_id
+from gateway.runs.labels import read_label_filter
 from gateway.runs.queries import RunFilter
 from gateway.runs.responses import (
     accepted_body,
@@ -81,6 +82,7 @@ class _RunFilterParams:
 
     def __init__(  # noqa: PLR0917 - query parameters, which FastAPI gives by name
         self,
+        request: Request,
         deployment: DeploymentFilterId,
         status: RunStatus | None = None,
         version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
@@ -111,6 +113,7 @@ class _RunFilterParams:
             min_seconds=min_seconds,
             flow_id=flow,
             test=test,
+            labels=read_label_filter(request.query_params.multi_items()),
         )
 
 
@@ -155,9 +158,9 @@ async def list_runs(
     """List runs, newest first. `from` and `to` are creation times; `to` is exclusive.
 
     `code` is an error's; `min_seconds` selects runs that took so long; `flow` selects the runs of
-    all deployments of a flow, and tests of its drafts; `test` selects tests, or leaves them out. A
-    page may have few runs or none and a
-    `next_cursor` where most runs do not match.
+    all deployments of a flow, and tests of its drafts; `test` selects tests, or leaves them out.
+    `metadata.order=42` selects runs with this label; of several, all must match. A page may have
+    few runs or none and a `next_cursor` where most runs do not match.
     """
     found = await service.page(poller.identity, filters.run_filter, page)
     return RunPage.of(found, await service.names(poller.identity, found.items))

@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+import orjson
 import sqlalchemy as sa
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.ids import own_request_id
+from gateway.runs.labels import Labels
 from gateway.runs.run import (
     MAX_MESSAGE_CHARACTERS,
     MAX_NODE_OUTPUTS_BYTES,
@@ -27,14 +29,17 @@ from gateway.runs.run import (
     RunStatus,
 )
 from gateway.storage.quota_tables import ROW_BYTES
-from gateway.storage.run_tables import RunDraft, RunEventRow, RunPayload, RunRow
+from gateway.storage.run_tables import RunDraft, RunEventRow, RunLabel, RunPayload, RunRow
 
 RUNS = cast("sa.Table", RunRow.__table__)
 PAYLOADS = cast("sa.Table", RunPayload.__table__)
 EVENTS = cast("sa.Table", RunEventRow.__table__)
 DRAFTS = cast("sa.Table", RunDraft.__table__)
+LABELS = cast("sa.Table", RunLabel.__table__)
 
 _MAX_NODE_ID = 200
+_LABEL_BYTES = 256
+"""What a label counts as stored beside its texts, which both the run and its own row have."""
 
 # Any, here and below: column values
 RowValues = dict[str, Any]
@@ -78,6 +83,7 @@ def run_from_row(
         cancel_requested_at=row.cancel_requested_at,
         request_id=_request_id(row.id, row.request_id),
         traceparent=row.traceparent,
+        labels=None if row.labels is None else orjson.loads(row.labels),
         output_data=output_data,
         node_outputs=node_outputs,
     )
@@ -152,13 +158,17 @@ def new_values(new: NewRun) -> RowValues:
         "request_id": new.request_id or "",
         "traceparent": new.traceparent,
         "tracestate": new.tracestate,
+        "labels": None if new.labels is None else orjson.dumps(new.labels).decode(),
         "cancel_requested": False,
         "timeout_seconds": float(new.timeout_seconds),
         "retry_safe": new.retry_safe,
         "max_attempts": new.max_attempts,
         "event_count": 0,
         "test": new.test,
-        "stored_bytes": ROW_BYTES + len(new.input_data or b"") + len(new.draft or b""),
+        "stored_bytes": ROW_BYTES
+        + len(new.input_data or b"")
+        + len(new.draft or b"")
+        + _labels_bytes(new.labels),
         "idempotency_key": idempotency and idempotency.key,
         "fingerprint": idempotency and idempotency.fingerprint,
     }
@@ -183,7 +193,9 @@ def finished_values(finished: FinishedRun) -> RowValues:
 
 def finished_bytes(finished: FinishedRun) -> int:
     """Return what a run that is recorded after it ended counts as stored: 0 without values."""
-    size = len(finished.new.input_data or b"") + result_bytes(enforce_size_limits(finished.ending))
+    new = finished.new
+    size = len(new.input_data or b"") + result_bytes(enforce_size_limits(finished.ending))
+    size += _labels_bytes(new.labels)
     return ROW_BYTES + size if size else 0
 
 
@@ -297,7 +309,27 @@ def new_run(new: NewRun, *, now: datetime, started: bool) -> Run:
         test=new.test,
         request_id=_request_id(new.id, new.request_id or ""),
         traceparent=new.traceparent,
+        labels=new.labels,
     )
+
+
+def label_values(new: Sequence[NewRun]) -> Sequence[RowValues]:
+    """Return the rows of the labels of new runs, as far as `statements.insert_labels` takes them.
+
+    Empty where none of them has a label.
+    """
+    return [
+        {"run_id": each.id, "key": key, "value": value}
+        for each in new
+        if each.labels is not None
+        for key, value in each.labels.items()
+    ]
+
+
+def _labels_bytes(labels: Labels | None) -> int:
+    if labels is None:
+        return 0
+    return sum(_LABEL_BYTES + 2 * (len(key) + len(value)) for key, value in labels.items())
 
 
 def _request_id(run_id: str, stored: str | None) -> str | None:

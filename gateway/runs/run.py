@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.ids import new_run_id
 from gateway.limits.policy import ConcurrencyLimit
+from gateway.runs.labels import Labels
 
 MAX_INPUT_BYTES = 16 * 1024 * 1024
 """Maximum size of `input_data`."""
@@ -123,6 +124,8 @@ class NewRun:
     """The span that its spans are below, by W3C Trace Context; None: it is not traced."""
     tracestate: str | None = None
     """What the caller's vendors have said of the trace."""
+    labels: Labels | None = None
+    """The caller's; None: none."""
     concurrency_limits: tuple[ConcurrencyLimit, ...] = ()
     """Limits of concurrent runs that this run is subject to."""
     draft: bytes | None = None
@@ -180,6 +183,8 @@ class Run:
     """The `X-Request-Id` of the request that made it; None: an older version did not keep it."""
     traceparent: str | None = None
     """See NewRun."""
+    labels: Labels | None = None
+    """See NewRun."""
     output_data: bytes | None = None
     """JSON, if the run is completed; None in lists."""
     node_outputs: bytes | None = None
@@ -190,6 +195,11 @@ class Run:
     def ended(self) -> bool:
         """Whether its state is final."""
         return self.finished_at is not None
+
+    @property
+    def cancellable(self) -> bool:
+        """Whether a cancellation would have an effect."""
+        return not self.ended and not self.cancel_requested
 
     @property
     def shown_status(self) -> ShownStatus:

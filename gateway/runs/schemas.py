@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
+from gateway.runs.responses import run_urls
 from gateway.runs.run import Run, ShownStatus
 from gateway.runs.timeline import NOTES, NoteCode, SpanKind, TimelinePage
 from gateway.storage.paging import Page
@@ -35,6 +36,19 @@ class RunErrorOut(BaseModel):
     """What happened, for people."""
     node_id: str | None
     """Id of the node that it is about; null: it is about none."""
+
+
+class RunUrls(BaseModel):
+    """What can be done with a run: paths on this host."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    get: str
+    """GET shows the run."""
+    events: str
+    """GET follows it, as server-sent events."""
+    cancel: str | None = None
+    """POST cancels it; absent or null: it has ended, or is being cancelled."""
 
 
 class RunSummary(BaseModel):
@@ -84,6 +98,10 @@ class RunSummary(BaseModel):
     """The `X-Request-ID` of the request that made it; null: an older version did not keep it."""
     trace_id: str | None
     """The trace that it belongs to, 32 hexadecimal digits; null: it is not traced."""
+    metadata: dict[str, str]
+    """The labels of the call, from its header `Slipstream-Metadata`; empty: it had none."""
+    urls: RunUrls
+    """What can be done with it: paths on this host."""
     deployment_name: str | None = None
     """Null for keys of scope `trigger`."""
     api_key_name: str | None = None
@@ -114,6 +132,8 @@ class RunSummary(BaseModel):
             test=run.test,
             request_id=run.request_id,
             trace_id=run.trace_id,
+            metadata=dict(run.labels or {}),
+            urls=RunUrls(**run_urls(run)),
             deployment_name=known.get(run.deployment_id),
             api_key_name=known.get(run.key_id or ""),
         )
@@ -182,6 +202,10 @@ class RunOut(BaseModel):
     """The `X-Request-ID` of the request that made it; null: an older version did not keep it."""
     trace_id: str | None
     """The trace that it belongs to, 32 hexadecimal digits; null: it is not traced."""
+    metadata: dict[str, str]
+    """The labels of the call, from its header `Slipstream-Metadata`; empty: it had none."""
+    urls: RunUrls
+    """What can be done with it: paths on this host."""
     deployment_name: str | None = None
     """For sessions and `manage` keys."""
     api_key_name: str | None = None
@@ -306,11 +330,13 @@ class AcceptedOut(BaseModel):
     """Id of the run, as its routes take it."""
     status: ShownStatus
     """`cancelling` until what executes it has stopped."""
+    urls: RunUrls
+    """What can be done with it: paths on this host."""
     message: str
     """A sentence for people."""
-    # Any: id and status repeated
+    # Any: the members repeated
     data: dict[str, Any]
-    """`flow_run_id` and `status` once more."""
+    """`flow_run_id`, `status` and `urls` once more."""
 
 
 Accepted = Annotated[AcceptedOut | EnvelopeOut, Field(discriminator="status")]

@@ -316,4 +316,5 @@ def _retry_of(
         max_attempts=run.max_attempts,
         retry_of=run.id,
         request_id=ACTOR.get().request_id,
+        labels=run.labels,
     )

@@ -6,15 +6,23 @@ Times are the database's (`seconds_from_now`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, cast
 
 import sqlalchemy as sa
 
-from gateway.runs.rows import DRAFTS, EVENTS, PAYLOADS, RUNS
+from gateway.runs.rows import DRAFTS, EVENTS, LABELS, PAYLOADS, RUNS
 from gateway.runs.run import FailureCode, RunStatus
 from gateway.runs.storage_usage import counted_bytes
 from gateway.storage.quota_tables import INSTALLATION
-from gateway.storage.sql import filter_by_list, in_list, json_rows, seconds_from_now, sql_literal
+from gateway.storage.sql import (
+    dialect_insert,
+    filter_by_list,
+    in_list,
+    json_rows,
+    seconds_from_now,
+    sql_literal,
+)
 from gateway.storage.tables import ApiKey, Deployment
 
 
@@ -55,6 +63,28 @@ INSERT = sa.insert(RUNS).values(
 INSERT_PAYLOAD = sa.insert(PAYLOADS)
 INSERT_DRAFT = sa.insert(DRAFTS)
 DRAFT = sa.select(DRAFTS.c.draft).where(DRAFTS.c.run_id == sa.bindparam("run_id"))
+
+_LABEL: dict[str, sa.types.TypeEngine[Any]] = {
+    "run_id": sa.String(),
+    "key": sa.String(),
+    "value": sa.String(),
+}
+
+
+@cache
+def insert_labels(dialect: str) -> sa.Executable:
+    """Return the statement that writes `labels`, of runs that this transaction has written.
+
+    `run_ids` are those runs. Existing labels are not changed.
+    """
+    label = json_rows("labels", dialect, _LABEL).c
+    # the list for the same reason as in `finish_several`
+    found = sa.select(
+        RUNS.c.id, RUNS.c.created_at, RUNS.c.profile_id, label.key, label.value
+    ).where(in_list(RUNS.c.id, "run_ids"), RUNS.c.id == label.run_id)
+    columns = ["id", "created_at", "profile_id", "key", "value"]
+    return dialect_insert(LABELS, dialect).from_select(columns, found).on_conflict_do_nothing()
+
 
 FIND_BY_KEYS = (
     sa.select(RUNS)
@@ -215,8 +245,12 @@ TIME_OUT = (
 )
 """Ends a run for its caller: the executor loses its lease and stops."""
 
-WITHDRAW = sa.delete(RUNS).where(_THIS, _QUEUED, RUNS.c.attempt == 0).returning(RUNS.c.id)
+WITHDRAW = (
+    sa.delete(RUNS).where(_THIS, _QUEUED, RUNS.c.attempt == 0).returning(RUNS.c.id, RUNS.c.labels)
+)
 WITHDRAW_PAYLOAD = sa.delete(PAYLOADS).where(PAYLOADS.c.run_id == sa.bindparam("run_id"))
+
+WITHDRAW_LABELS = sa.delete(LABELS).where(LABELS.c.id == sa.bindparam("run_id"))
 
 COUNT_EVENTS = (
     sa.update(RUNS)

@@ -21,7 +21,13 @@ from gateway.runs import rows
 from gateway.runs import statements as sql
 from gateway.runs.audit_events import record_run_cancelled, record_run_retried
 from gateway.runs.key_claims import claim_keys, find_repeated, without_same_keys
-from gateway.runs.new_runs import RunInsert, build_insert, check_concurrency_limits, insert_runs
+from gateway.runs.new_runs import (
+    RunInsert,
+    build_insert,
+    check_concurrency_limits,
+    insert_labels,
+    insert_runs,
+)
 from gateway.runs.queries import RunQueries
 from gateway.runs.run import (
     Claim,
@@ -228,6 +234,8 @@ class RunStore(SweepQueries, RunQueries):
             found = (await session.execute(sql.WITHDRAW, {"run_id": run_id})).one_or_none()
             if found is not None:
                 await session.execute(sql.WITHDRAW_PAYLOAD, {"run_id": run_id})
+                if found.labels is not None:
+                    await session.execute(sql.WITHDRAW_LABELS, {"run_id": run_id})
         if found is None:
             return False
         self.notifier.withdrawn(run_id)
@@ -359,6 +367,7 @@ class RunStore(SweepQueries, RunQueries):
                 await session.execute(self._record, [rows.finished_values(each) for each in new])
             if kept:
                 await session.execute(self._record_payload, kept)
+            await insert_labels(session, [finished.new for finished in new])
             runs = [rows.finished_run(finished) for finished in new]
             await self._write_started(session, runs)
             await self._write_ended(session, runs)

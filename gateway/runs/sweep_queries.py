@@ -17,7 +17,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.deployments.settings import DeploymentType, ExecutionMode
 from gateway.ids import min_run_id
-from gateway.runs.rows import DRAFTS, EVENTS, PAYLOADS, RUNS, held_params, queued_run, run_from_row
+from gateway.runs.rows import (
+    DRAFTS,
+    EVENTS,
+    LABELS,
+    PAYLOADS,
+    RUNS,
+    held_params,
+    queued_run,
+    run_from_row,
+)
 from gateway.runs.run import Backlog, FailureCode, QueuedRun, ReapResult, Run, RunStatus
 from gateway.runs.run_notifier import RunNotifier
 from gateway.runs.statements import IS_HELD, is_in, is_now
@@ -198,7 +207,12 @@ COUNT_BACKLOG = (
 DELETE_PAYLOADS = sa.delete(PAYLOADS).where(in_list(PAYLOADS.c.run_id, "run_ids"))
 DELETE_EVENTS = sa.delete(EVENTS).where(in_list(EVENTS.c.run_id, "run_ids"))
 DELETE_DRAFTS = sa.delete(DRAFTS).where(in_list(DRAFTS.c.run_id, "run_ids"))
-DELETE_RUNS = sa.delete(RUNS).where(_THESE, RUNS.c.finished_at.is_not(None))
+DELETE_LABELS = sa.delete(LABELS).where(in_list(LABELS.c.id, "run_ids"))
+DELETE_RUNS = (
+    sa.delete(RUNS)
+    .where(_THESE, RUNS.c.finished_at.is_not(None))
+    .returning(RUNS.c.id, RUNS.c.labels.is_not(None).label("has_labels"))
+)
 
 
 def oldest_finished(before: datetime, limit: int) -> sa.Select[str, int]:
@@ -421,9 +435,11 @@ class SweepQueries:
 
 async def delete_runs(session: AsyncSession, run_ids: Sequence[str]) -> None:
     """Delete finished runs with all that belongs to them."""
-    deletes: tuple[Executable, ...] = (DELETE_PAYLOADS, DELETE_EVENTS, DELETE_DRAFTS, DELETE_RUNS)
-    for statement in deletes:
+    for statement in (DELETE_PAYLOADS, DELETE_EVENTS, DELETE_DRAFTS):
         await session.execute(statement, {"run_ids": run_ids})
+    deleted = await session.execute(DELETE_RUNS, {"run_ids": run_ids})
+    if labelled := [row.id for row in deleted if row.has_labels]:
+        await session.execute(DELETE_LABELS, {"run_ids": labelled})
 
 
 # Any: the columns that the statement returns

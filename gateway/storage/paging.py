@@ -79,13 +79,13 @@ NEWEST_FIRST = PageOrder(column="created_at", descends=True)
 async def fetch_page(
     session: AsyncSession,
     statement: Select[ListedRow],
-    table: type[ListedRow],
+    table: type[Listed],
     request: PageRequest,
     order: PageOrder = NEWEST_FIRST,
     *,
     last: RowKey | None = None,
 ) -> Page[ListedRow]:
-    """Return the requested page of `statement`, in the given order.
+    """Return the requested page of `statement`, in the given order of `table`'s rows.
 
     Rows after the one of the key `last` are left to the next page, even if this one has room.
 
@@ -108,7 +108,7 @@ async def fetch_page(
 async def nth_key(
     session: AsyncSession,
     statement: Select[ListedRow],
-    table: type[ListedRow],
+    table: type[Listed],
     request: PageRequest,
     number: int,
 ) -> RowKey | None:
@@ -127,7 +127,7 @@ async def nth_key(
 
 
 def _after_cursor(
-    statement: Select[ListedRow], table: type[ListedRow], request: PageRequest, order: PageOrder
+    statement: Select[ListedRow], table: type[Listed], request: PageRequest, order: PageOrder
 ) -> Select[ListedRow]:
     if request.cursor is None:
         return statement

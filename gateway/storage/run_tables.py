@@ -120,6 +120,8 @@ class RunRow(Listed):
     """The span that its spans are below, by W3C Trace Context; NULL: it is not traced."""
     tracestate: Mapped[str | None] = mapped_column(String(512))
     """What the caller's vendors have said of the trace; NULL: nothing."""
+    labels: Mapped[str | None] = mapped_column(Text)
+    """The caller's labels, as a JSON object of texts; NULL: none. RunLabel finds runs by them."""
     cancel_requested_at: Mapped[datetime | None] = mapped_column(UtcTime)
     retry_safe: Mapped[bool] = mapped_column(Boolean)
     """Whether it may be restarted after its worker was lost."""
@@ -172,6 +174,19 @@ class RunDraft(Table):
     run_id: Mapped[str] = mapped_column(Id, primary_key=True)
     draft: Mapped[bytes] = mapped_column(LargeBinary)
     """JSON, as `gateway.drafts.draft_flow` writes it."""
+
+
+class RunLabel(Listed):
+    """One of the labels of a run that has any, to find runs by; `id` is that of the run."""
+
+    __tablename__ = "run_labels"
+    __table_args__ = (
+        Index("ix_run_labels_page", "profile_id", "key", "value", "created_at", "id"),
+    )
+
+    key: Mapped[str] = mapped_column(String(40), primary_key=True)
+    value: Mapped[str] = mapped_column(String(500))
+    profile_id: Mapped[str] = mapped_column(Id)
 
 
 class RunEventRow(Table):

@@ -104,6 +104,17 @@ IdempotencyKey = Annotated[
     str | None,
     Header(description="The same key with the same body means the same run, for 24 hours."),
 ]
+Metadata = Annotated[
+    str | None,
+    Header(
+        description=(
+            "Labels of the run, as an RFC 9651 dictionary of tokens, strings or integers: "
+            '`order=42, team=growth, note="two words"`. At most 16, and 4 KiB; a key has at most '
+            "40 characters, a value 500."
+        ),
+        examples=["order=42, team=growth"],
+    ),
+]
 Owner = Annotated[
     str, Path(description="The handle of the user whose deployment it is.", examples=["grace"])
 ]
@@ -120,6 +131,7 @@ class CallOptions:
         prefer: Prefer = None,
         idempotency_key: IdempotencyKey = None,
         x_request_timeout: RequestTimeout = None,
+        slipstream_metadata: Metadata = None,
     ) -> None:
         """Take nothing: they are documented here."""
 

@@ -18,6 +18,7 @@ from gateway.flows.input_validator import WrittenInput
 from gateway.ids import given_request_id
 from gateway.runs.idempotency import HEADER as IDEMPOTENCY_KEY
 from gateway.runs.idempotency import key_required, read_idempotency
+from gateway.runs.labels import read_labels
 from gateway.runs.responses import (
     accepted_body,
     error_of_run,
@@ -148,6 +149,7 @@ class _RunCall:
             idempotency=idempotency,
             concurrency_limits=route.concurrency_limits,
             request_id=given_request_id(call.headers),
+            labels=read_labels(call.headers),
             traceparent=trace.traceparent,
             tracestate=trace.tracestate,
         )

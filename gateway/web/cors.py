@@ -12,7 +12,7 @@ from gateway.web.problems import Answer, Headers
 ANY = b"*"
 _ALLOWED_HEADERS = (
     b"X-API-Key, Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, "
-    b"X-Request-Timeout"
+    b"X-Request-Timeout, Slipstream-Metadata"
 )
 _EXPOSED_HEADERS = (
     b"ETag, Location, Retry-After, RateLimit, RateLimit-Policy, Preference-Applied, "

@@ -37,6 +37,8 @@ class _EventRun(BaseModel):
     """Id of the flow that it runs a version of."""
     execution_mode: Literal["sync", "async", "fast"]
     """How the call was answered."""
+    metadata: dict[str, str]
+    """The labels of the call, from its header `Slipstream-Metadata`; empty: it had none."""
     created_at: datetime
     """When it was created (UTC)."""
     started_at: datetime | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -75,6 +75,10 @@ class RunFacts(Protocol):
     @property
     def status(self) -> str:
         """`completed`, `failed` or `cancelled` where it has ended."""
+
+    @property
+    def labels(self) -> Mapping[str, str] | None:
+        """The caller's labels; None: none."""
 
     @property
     def created_at(self) -> datetime:
@@ -152,6 +156,7 @@ def payload_of(event: RunEvent, *, result_url: str, include_node_outputs: bool =
             "flow_id": run.flow_id,
             "execution_mode": run.mode,
             "status": "running" if begun else run.status,
+            "metadata": run.labels or {},
         }
     )
     if begun:

@@ -12,6 +12,7 @@ import typer
 from gateway.deployments.settings import ExecutionMode
 from gateway.errors import GatewayError
 from gateway.examples.choices import ExampleChoices, KeySource, Language
+from gateway.runs.labels import check_label
 from gateway.runs.queries import RunFilter
 from gateway.runs.run import RunStatus
 from gateway.runs.schemas import RunPage, RunSummary, TimelineOut
@@ -59,6 +60,23 @@ OfDeployment = Annotated[
 Status = Annotated[RunStatus | None, typer.Option(help="Only runs with this status.")]
 
 
+def _label(given: str) -> tuple[str, str]:
+    key, _, value = given.partition("=")
+    return key, value
+
+
+def _read_labels(given: list[str] | None) -> list[str] | None:
+    """Check the labels to select by, as REST does."""
+    for each in given or ():
+        if "=" not in each:
+            raise typer.BadParameter(f"expected KEY=VALUE, such as order=42, got '{each}'")
+        try:
+            check_label(*_label(each))
+        except GatewayError as error:
+            raise typer.BadParameter(error.message) from None
+    return given
+
+
 def register(application: typer.Typer, noun: str, text: str) -> None:
     """Add the commands."""
     application.add_typer(commands, name=noun, help=text)
@@ -92,6 +110,14 @@ def list_runs(
     min_seconds: Annotated[
         float | None, typer.Option(min=0, help="Only runs that took at least so long.")
     ] = None,
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only runs with this label. Repeat it for several, all of which must match.",
+            metavar="KEY=VALUE",
+            callback=_read_labels,
+        ),
+    ] = None,
     test: Annotated[
         bool | None,
         typer.Option(
@@ -113,6 +139,7 @@ def list_runs(
 
     $ slipstream runs list --status failed --from 2026-01-31
     $ slipstream runs list --code flow_failed --min-seconds 5
+    $ slipstream runs list --metadata order=42
     $ slipstream runs list --deployment 0b9c… --json | jq -r .items[].flow_run_id
     """
     with open_session(state, as_json=as_json, wide=wide) as session:
@@ -127,6 +154,7 @@ def list_runs(
             request_id=request_id,
             mode=mode,
             min_seconds=min_seconds,
+            labels=[_label(each) for each in metadata or ()],
             test=test,
             since=since,
             before=before,

@@ -189,6 +189,18 @@ PLANS: list[tuple[str, str, Act]] = [
         lambda store: listed(store, min_seconds=60.0, deployment_id=OTHER),
     ),
     ("by key", "uq_runs_idempotency", lambda store: listed(store, idempotency_key="k")),
+    ("with a label", "ix_run_labels_page", lambda store: listed(store, labels=[("order", "7")])),
+    (
+        "with two labels, of one",
+        "ix_run_labels_page",
+        lambda store: listed(
+            store,
+            labels=[("team", "growth"), ("order", "7")],
+            deployment_id=DEPLOYMENT,
+            status=RunStatus.FAILED,
+            code="flow_failed",
+        ),
+    ),
     ("of a request", "ix_runs_request_page", lambda store: listed(store, request_id="given")),
     (
         "of a request without an id of its client's",
@@ -199,12 +211,18 @@ PLANS: list[tuple[str, str, Act]] = [
 ]
 
 
-async def asked(db: Database, act: Awaitable[object]) -> list[tuple[str, Any]]:
-    """Return the statements and parameters (Any: the driver's format) executed by `act`."""
+async def asked(db: Database, act: Awaitable[object], *verbs: str) -> list[tuple[str, Any]]:
+    """Return the statements and parameters (Any: the driver's format) executed by `act`.
+
+    Those that begin with `verbs`; without these, all but inserts.
+    """
     found: list[tuple[str, Any]] = []
 
     def note(*call: Any) -> None:  # Any: connection, cursor, statement, parameters and more
-        if call[2].startswith(("SELECT", "UPDATE", "DELETE")) and "advisory" not in call[2]:
+        if (
+            call[2].startswith(verbs or ("SELECT", "UPDATE", "DELETE"))
+            and "advisory" not in call[2]
+        ):
             found.append((call[2], call[3]))
 
     event.listen(db._engine.sync_engine, "before_cursor_execute", note)
@@ -233,7 +251,10 @@ async def crowded(request: pytest.FixtureRequest, database: Database, store: Run
     for part in range(6):
         age = timedelta(hours=part)
         ending = failed() if part == 0 else COMPLETED
-        await store.record_finished([finished(age, ending) for _ in range(1000)])
+        labels = {"team": "growth", "order": str(part)}
+        calls = [finished(age, ending) for _ in range(900)]
+        calls += [finished(age, ending, labels=labels) for _ in range(100)]
+        await store.record_finished(calls)
     claim = await claimed(store)
     await store.report(claim.run_id, 1, {f"node {n}": b"{}" for n in range(2000)})
     await store.finish(claim.run_id, 1, COMPLETED)

@@ -125,8 +125,10 @@ def test_node_outputs_can_be_omitted_and_are_null_if_they_were_too_large() -> No
     assert read(finished_body(dropped, FLAT))["node_outputs"] is None
 
 
-def test_an_accepted_response_is_the_documented_one() -> None:
-    fields = {"flow_run_id": "r", "status": "queued"}
+def test_an_accepted_response_is_the_documented_one_with_paths_of_the_run() -> None:
+    paths = {name: f"/node/flow-runs/r/{name}/" for name in ("events", "cancel")}
+    urls = {"get": "/node/flow-runs/r/", **paths}
+    fields = {"flow_run_id": "r", "status": "queued", "urls": urls}
     message = "Flow execution started. Use the flow_run_id to check status."
     assert read(accepted_body(QUEUED, FLAT)) == {**fields, "message": message, "data": fields}
     enveloped = read(accepted_body(QUEUED, ENVELOPE))
@@ -143,7 +145,7 @@ def test_a_poll_has_the_same_members_in_every_state(run: Run) -> None:
         *("flow_run_id", "deployment_id", "deployment_version", "flow_id", "execution_mode"),
         *("deployment_type", "status", "attempt", "error", "duration_seconds", "queue_seconds"),
         *("created_at", "started_at", "finished_at", "retry_of", "output_data", "node_outputs"),
-        *("api_key_id", "request_id", "trace_id", "test"),
+        *("api_key_id", "request_id", "trace_id", "test", "metadata", "urls"),
     }
     assert data["status"] == run.shown_status
     assert data["created_at"] == "2026-01-02T03:04:05.678000Z"
@@ -151,6 +153,23 @@ def test_a_poll_has_the_same_members_in_every_state(run: Run) -> None:
     assert enveloped["data"] == data
     failed = run.status in (RunStatus.FAILED, RunStatus.CANCELLED)
     assert enveloped["status"] == ("error" if failed else "success")
+
+
+@pytest.mark.parametrize(
+    ("run", "cancels"),
+    [(QUEUED, True), (RUNNING, True), (CANCELLING, False), (COMPLETED, False), (CANCELLED, False)],
+)
+def test_a_run_can_be_cancelled_where_its_urls_say_so(run: Run, cancels: bool) -> None:
+    for urls in (read(poll_body(run, FLAT))["urls"], read(accepted_body(run, FLAT))["urls"]):
+        assert urls["get"] == "/node/flow-runs/r/"
+        assert urls["events"] == "/node/flow-runs/r/events/"
+        assert urls.get("cancel") == ("/node/flow-runs/r/cancel/" if cancels else None)
+
+
+def test_a_poll_has_the_labels_of_its_call() -> None:
+    assert read(poll_body(QUEUED, FLAT))["metadata"] == {}
+    labelled = replace(QUEUED, labels={"order": "42"})
+    assert read(poll_body(labelled, FLAT))["metadata"] == {"order": "42"}
 
 
 def test_a_poll_has_names_and_its_input_where_they_are_shown() -> None:

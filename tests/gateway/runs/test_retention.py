@@ -17,7 +17,7 @@ from gateway.runs.store import RunStore
 from gateway.storage import pruning
 from gateway.storage.clock import now
 from gateway.storage.database import Database, sqlite_file
-from gateway.storage.run_tables import RunEventRow, RunPayload, RunRow
+from gateway.storage.run_tables import RunEventRow, RunLabel, RunPayload, RunRow
 from tests.gateway.databases import statements
 from tests.gateway.runs.builders import claimed, finished, new_run, run_id_of
 
@@ -32,7 +32,7 @@ async def rows(database: Database) -> tuple[int, ...]:
         return tuple(
             [
                 (await session.execute(select(func.count()).select_from(table))).scalar_one()
-                for table in (RunRow, RunPayload, RunEventRow)
+                for table in (RunRow, RunPayload, RunEventRow, RunLabel)
             ]
         )
 
@@ -54,9 +54,9 @@ async def test_only_finished_runs_past_retention_are_deleted(
     await store.create(new_run(id=waiting))
     reporting = await claimed(store, id=run_id_of(now() - OLD))
     await store.report(reporting.run_id, 1, {"a": b"{}"})
-    assert await rows(database) == (8, 8, 1)
+    assert await rows(database) == (8, 8, 1, 0)
     assert await Retention(database, {"runs": store}, days=30).sweep() == 5
-    assert await rows(database) == (3, 3, 1)
+    assert await rows(database) == (3, 3, 1, 0)
     left = {kept.new.id, waiting, reporting.run_id}
     assert set(await store.marks(list(left))) == left
 
@@ -67,11 +67,11 @@ async def test_events_and_payload_are_deleted_with_the_run(
     claim = await claimed(store, id=run_id_of(now() - OLD))
     await store.report(claim.run_id, 1, {"a": b"{}", "b": b"{}"})
     await store.finish(claim.run_id, 1, RunResult(status=RunStatus.COMPLETED, output_data=b"{}"))
-    assert await rows(database) == (1, 1, 2)
+    assert await rows(database) == (1, 1, 2, 0)
     # created just now, whatever its id says: not expired
     assert await store.prune(now() - timedelta(days=30)) == 0
     assert await store.prune(now() + timedelta(days=1)) == 1
-    assert await rows(database) == (0, 0, 0)
+    assert await rows(database) == (0, 0, 0, 0)
 
 
 async def test_gateways_that_prune_at_once_delete_each_run_once(
@@ -85,7 +85,7 @@ async def test_gateways_that_prune_at_once_delete_each_run_once(
         for db, kept in ((database, store), (other, RunStore(other)))
     ]
     assert sum(await asyncio.gather(*(one.sweep() for one in sweeps))) == 300
-    assert await rows(database) == (0, 0, 0)
+    assert await rows(database) == (0, 0, 0, 0)
     await other.close()
 
 
@@ -146,7 +146,7 @@ async def test_fast_calls_are_recorded_once(database: Database, store: RunStore)
     batch = [finished(), finished(input_data=None, ending=RunResult(status=RunStatus.COMPLETED))]
     await store.record_finished(batch)
     await store.record_finished(batch)
-    assert await rows(database) == (2, 1, 0)
+    assert await rows(database) == (2, 1, 0, 0)
     run = await store.get(batch[0].new.id)
     assert run is not None
     assert (run.status, run.output_data, run.duration_seconds) == (

@@ -50,6 +50,14 @@ def parse(event: RunEvent, **options: Any) -> dict[str, Any]:
     return found
 
 
+def test_an_event_has_the_labels_of_its_run() -> None:
+    for event in (
+        RunEvent.started(run(labels={"order": "42"})),
+        RunEvent.ended(run(labels={"order": "42"})),
+    ):
+        assert parse(event)["data"]["metadata"] == {"order": "42"}
+
+
 def test_a_completed_run_is_reported_with_all_its_outputs() -> None:
     done = run()
     event = parse(RunEvent.ended(done))
@@ -62,6 +70,7 @@ def test_a_completed_run_is_reported_with_all_its_outputs() -> None:
         "flow_id": done.flow_id,
         "execution_mode": "async",
         "status": "completed",
+        "metadata": {},
         "output_data": {"label": 1},
         "node_outputs": {"model": {"status": "completed"}},
         "error": None,
