@@ -31,6 +31,7 @@ NOUNS: Mapping[str, str] = {
     "calls": "Calls by request id: explain where the time of one went.",
     "webhooks": "Webhooks: listen, verify, list, show, set, rotate, test, deliveries, replay.",
     "search": "Find flows, deployments, models, runs and keys by name, id or masked key.",
+    "open": "The page of the console that shows a deployment, flow, model or run, in the browser.",
     "usage": "Usage: calls, errors, runs and percentiles by deployment, version, key or code.",
     "events": "Changes of flows, deployments, runs and the rest as they happen.",
     "audit": "Who did what, when and from where: list, export, prune.",

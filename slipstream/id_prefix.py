@@ -49,13 +49,20 @@ def whole_id(table: Table) -> Callable[[typer.Context, Given], Given]:
 
 
 async def find_id(workspace: Workspace, table: Table, text: str) -> str:
-    """Return the id of the administrator's that has the name or slug `text`, or begins with it.
+    """Return `text` if it is an id, whether it exists or not, and else what `find_existing` does.
+
+    Raises:
+        GatewayError: as `find_existing`.
+    """
+    return text if is_id(text) else await find_existing(workspace, table, text)
+
+
+async def find_existing(workspace: Workspace, table: Table, text: str) -> str:
+    """Return the id of the administrator's that has the name or slug `text`, or is or begins with it.
 
     Raises:
         GatewayError: NOT_FOUND if there is none, VALIDATION_FAILED if there are several.
     """
-    if is_id(text):
-        return text
     noun = _NOUNS[table]
     if found := await _ids(workspace, table, _has_name(table, text)):
         return _only(found, f"{noun}: several have the name '{text}'", "give the id of one")

@@ -58,6 +58,8 @@ def run_views(run: Run) -> Iterator[RenderableType]:
     summary = RunSummary.of(run)
     yield model_fields(
         summary,
+        hide=["urls"],
+        metadata=", ".join(f"{key}={value}" for key, value in summary.metadata.items()),
         attempt=f"{run.attempt} of {run.max_attempts}",
         error=_error(run),
         duration_seconds=elapsed(run.duration_seconds),

@@ -54,7 +54,7 @@ class RunFixture:
         self._flow_id = flow_id
         self.deployment = deployment
 
-    def begin(self, mode: ExecutionMode = ExecutionMode.ASYNC) -> str:
+    def begin(self, mode: ExecutionMode = ExecutionMode.ASYNC, **labels: str) -> str:
         """Insert a queued run; return its id."""
 
         async def work(workspace: Workspace, store: RunStore) -> str:
@@ -67,6 +67,7 @@ class RunFixture:
                 type=DeploymentType.API,
                 input_data=b'{"x":1}',
                 timeout_seconds=60,
+                labels=labels or None,
             )
             return (await store.create(new)).run.id
 
@@ -163,6 +164,18 @@ def test_runs_are_listed_newest_first_with_filters_and_pages(runs: RunFixture) -
     assert f"--cursor {page['next_cursor']}" in shown.stderr
     assert "flow_failed" in shown.stdout
     assert runs.cli.run("runs", "list", "--status", "lost").exit_code == 2
+
+
+def test_runs_are_listed_by_their_labels_which_are_shown(runs: RunFixture) -> None:
+    run_id, _ = runs.begin(order="42", team="growth"), runs.begin(order="42")
+    both = ["--metadata", "order=42", "--metadata", "team=growth"]
+    (found,) = runs.cli.answer("runs", "list", *both)["items"]
+    assert (found["flow_run_id"], found["metadata"]) == (run_id, {"order": "42", "team": "growth"})
+    assert len(runs.cli.answer("runs", "list", "--metadata", "order=42")["items"]) == 2
+    assert runs.cli.answer("runs", "list", "--metadata", "order=4")["items"] == []
+    assert "order=42, team=growth" in runs.cli.run("runs", "show", run_id).stdout
+    for given in ("order", "Order=42"):
+        assert runs.cli.refusal("runs", "list", "--metadata", given) == (2, "usage")
 
 
 def test_a_run_is_shown_with_its_nodes_and_its_result(runs: RunFixture) -> None:
