@@ -28,6 +28,7 @@ from gateway.fast_path.url import (
     route_of,
 )
 from gateway.ids import new_run_id, request_id_of
+from gateway.runs.labels import HEADER as LABELS
 from gateway.runs.labels import check_single_line, read_labels
 from gateway.web.cors import cors_headers
 from gateway.web.problems import Headers, problem
@@ -176,8 +177,9 @@ class TriggerCall(HttpCall, DeploymentCall):
                 identity = await resolver.identify(self.connection, head)
             url = self._url = TriggerUrl.parse(head.path, head.url.partition(b"?")[2])
             route = self.route = await resolver.find(identity, url)
-            check_single_line(head.lines)
-            read_labels(self.headers)  # that of a sample is written when nothing can be refused
+            if LABELS in self.headers:  # when a sample is written, it is answered
+                check_single_line(head.lines)
+                read_labels(self.headers)
             if route.rate_limit is not None and not url.is_batch:  # a batch's body says its cost
                 await route.rate_limit.acquire()
                 self._holds_limit = True

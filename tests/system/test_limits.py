@@ -287,7 +287,7 @@ def test_pages_of_other_origins_may_call_a_deployment_that_lists_them(
         assert opened.headers["access-control-allow-methods"] == "POST"
         allowed = opened.headers["access-control-allow-headers"]
         expected = {"X-API-Key", "Idempotency-Key", "If-None-Match", "Prefer", "Content-Type"}
-        assert expected <= {*allowed.split(", ")}
+        assert expected | {"Slipstream-Metadata"} <= {*allowed.split(", ")}
         assert "Origin" in opened.headers["vary"]
         assert "access-control-allow-credentials" not in opened.headers
     assert "access-control-allow-origin" not in preflight(path, other_origin).headers

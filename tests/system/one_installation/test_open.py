@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 
 from tests.slipstream.running import environment
-from tests.system.installation import Installation, chain
+from tests.system.flow_documents import transform_flow
+from tests.system.installation import Installation
 
 
 def open_page(
@@ -29,8 +30,8 @@ def open_page(
 def test_the_browser_gets_the_page_of_a_deployment_a_model_or_a_run(
     installation: Installation, tmp_path: Path
 ) -> None:
-    deployment = installation.deploy(chain("mixed"), execution_mode="async")
-    run_id = installation.trigger(deployment, json={"input_data": {}}).json()["flow_run_id"]
+    deployment = installation.deploy(transform_flow(), execution_mode="async")
+    run_id = installation.trigger(deployment, json={"input_data": {"x": 1}}).json()["flow_run_id"]
     opened = tmp_path / "opened"
     script = tmp_path / "browser"
     script.write_text(f'#!/bin/sh\necho "$1" >> {opened}\n')
