@@ -68,7 +68,10 @@ def compile_plan(flow: FlowSpec, pins: Mapping[str, Pin]) -> FastPlan:
     """
     plan = find_plan(flow, pins)
     if isinstance(plan, str):
-        message = f"this flow cannot be deployed as fast: {plan}"
+        message = (
+            f"this flow cannot be deployed as fast: {plan}. Change the flow and what its callers "
+            "send, or deploy it in mode sync or async"
+        )
         raise GatewayError(ErrorCode.INVALID_FLOW, message)
     return plan
 

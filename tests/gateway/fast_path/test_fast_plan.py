@@ -98,6 +98,7 @@ def test_flows_that_need_the_engine_are_refused_with_the_reason(
         plan(asking(inputs, fields))
     assert caught.value.code == "invalid_flow"
     assert reason in caught.value.message
+    assert "deploy it in mode sync or async" in caught.value.message
 
 
 def _with_node(node_type: str, **config: str) -> dict[str, Any]:
