@@ -88,7 +88,10 @@ def test_of_two_header_lines_none_is_lost() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("metadata.", "1"), ("metadata.A", "1"), ("metadata.a", "\0"), ("metadata.a", "x" * 501)],
+    [
+        *(("metadata.", "1"), ("metadata.A", "1"), ("metadata.a", "\0"), ("metadata.a", "x" * 501)),
+        *(("metadata", "a=1"), ("metadata[a]", "1")),
+    ],
 )
 def test_a_filter_that_no_label_can_match_is_refused(name: str, value: str) -> None:
     with pytest.raises(GatewayError, match=r"metadata.*: expected .*, got ") as refused:
@@ -216,6 +219,17 @@ async def test_the_list_of_runs_takes_labels_as_filters(api: RunsApi) -> None:
         assert (await other.client.get(f"{RUNS}?{query}")).json()["items"] == []
     refused = await user.client.get(f"{RUNS}?metadata.Order=42")
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
+
+
+async def test_a_deletion_does_not_pass_over_a_label(api: RunsApi) -> None:
+    user = await api.user()
+    run = await user.run(await user.deployment(), labels={"order": "42"})
+    await api.store.claim(run.id, "w")
+    await api.store.finish(run.id, 1, COMPLETED)
+    until = {"to": (now() + timedelta(hours=1)).isoformat()}
+    refused = await user.client.delete(RUNS, params={**until, "metadata.order": "43"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
+    assert (await user.client.get(f"{RUNS}{run.id}/")).status_code == 200
 
 
 async def test_a_retry_has_the_labels_of_the_run_that_failed(api: RunsApi) -> None:
