@@ -2,21 +2,29 @@
 
 FastAPI reads and parses a request's body before it calls any dependency, so that unauthenticated
 clients could have large documents parsed. Routes of a `DocumentedRouter` first run the checks that
-need only the headers, and then know how large the body may be.
+need only the headers, and then know how large the body may be. FastAPI also passes over parameters
+of the query that a route does not have: a filter that is misspelt would select everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from gateway.errors import GatewayError
+from protos.errors import ErrorCode
 
 MANAGEMENT_BODY_BYTES = 2**20
 """Largest body of a route without a `BodyLimit`."""
+KNOWN_QUERIES_ONLY = ("/node/", "/v1/")
+"""What the paths of routes begin with that refuse query parameters which they do not have."""
+_SHOWN_CHARACTERS = 40
 
 DESCRIPTION = """Deploy flows and ONNX models behind API endpoints: sync, async or fast.
 
@@ -86,8 +94,18 @@ class BodyLimit:
         """Do nothing: the route applies the limit before it reads the body."""
 
 
+@dataclass(frozen=True, slots=True)
+class QueryPrefix:
+    """What names of query parameters begin with that a route reads itself, as a dependency."""
+
+    prefix: str
+
+    async def __call__(self) -> None:
+        """Do nothing: the route lets them pass."""
+
+
 class DocumentedRoute(APIRoute):
-    """A route that checks a request's headers before it reads the body."""
+    """A route that checks a request's headers and query before it reads the body."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, with the checks before it."""
@@ -96,10 +114,17 @@ class DocumentedRoute(APIRoute):
         checks = list(dict.fromkeys(_checks[call] for call in calls if call in _checks))
         limits = [call.max_bytes for call in calls if isinstance(call, BodyLimit)]
         max_bytes = limits[-1] if limits else MANAGEMENT_BODY_BYTES
+        names = sorted(set(_query_names(self.dependant)))
+        prefixes = tuple(call.prefix for call in calls if isinstance(call, QueryPrefix))
+        # those of the Open Inference Protocol, of probes and of scrapes may have parameters of
+        # clients' own
+        is_strict = self.path_format.startswith(KNOWN_QUERIES_ONLY)
 
         async def check_and_handle(request: Request) -> Response:
             for check in checks:
                 await check(request)
+            if is_strict and request.scope["query_string"]:
+                _check_query(request, names, prefixes)
             request.scope["state"]["limit_body"](max_bytes)
             return await handle(request)
 
@@ -112,6 +137,27 @@ def _calls_of(dependant: Dependant) -> Iterator[Callable[..., Any]]:
         yield from _calls_of(each)
         if each.call is not None:
             yield each.call
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    """Yield the names of the query parameters of a route and its dependencies."""
+    for field in dependant.query_params:
+        kind = field.field_info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):  # its fields are the parameters
+            yield from (each.alias or name for name, each in kind.model_fields.items())
+        else:
+            yield field.alias
+    for each in dependant.dependencies:
+        yield from _query_names(each)
+
+
+def _check_query(request: Request, names: Sequence[str], prefixes: tuple[str, ...]) -> None:
+    """Raise INVALID_REQUEST for a query parameter that a route does not have."""
+    for name in request.query_params:
+        if name not in names and not (prefixes and name.startswith(prefixes)):
+            known = ", ".join([*names, *(f"{prefix}…" for prefix in prefixes)]) or "none"
+            message = f"?{name[:_SHOWN_CHARACTERS]}: expected one of the parameters {known}"
+            raise GatewayError(ErrorCode.INVALID_REQUEST, f"{message}, got another: leave it out")
 
 
 class DocumentedRouter(APIRouter):

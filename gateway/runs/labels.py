@@ -73,17 +73,16 @@ def check_single_line(lines: Iterable[tuple[bytes, bytes]]) -> None:
 def read_label_filter(parameters: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Return the labels that runs must have, from the parameters `metadata.KEY=VALUE` of a list.
 
-    Other parameters are passed over, except those that are meant so: `metadata`, `metadata[KEY]`.
+    Other parameters are passed over.
 
     Raises:
         GatewayError: INVALID_REQUEST for what is not a label.
     """
-    named = [(name, value) for name, value in parameters if name.startswith("metadata")]
-    for name, _ in named:
-        if not name.startswith(FILTER_PREFIX):
-            message = f"{name[:_SHOWN_CHARACTERS]}: expected metadata.KEY, as in metadata.order=42"
-            raise GatewayError(ErrorCode.INVALID_REQUEST, f"{message}, got another name")
-    found = tuple((name.removeprefix(FILTER_PREFIX), value) for name, value in named)
+    found = tuple(
+        (name.removeprefix(FILTER_PREFIX), value)
+        for name, value in parameters
+        if name.startswith(FILTER_PREFIX)
+    )
     if len(found) > MAX_LABELS:
         message = f"metadata: expected at most {MAX_LABELS} labels, got {len(found)}: send fewer"
         raise GatewayError(ErrorCode.INVALID_REQUEST, message)

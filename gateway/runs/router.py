@@ -12,10 +12,9 @@ from gateway.conditional_requests import NOT_MODIFIED, IfNoneMatch
 from gateway.dependencies import from_app
 from gateway.deployments.response_format import HEADER, ChosenFormat
 from gateway.deployments.settings import ExecutionMode, ResponseFormat
-from gateway.errors import GatewayError
-from gateway.operations import DocumentedRouter
+from gateway.operations import DocumentedRouter, QueryPrefix
 from gateway.runs.event_stream import read_last_event_id
-from gateway.runs.labels import read_label_filter
+from gateway.runs.labels import FILTER_PREFIX, read_label_filter
 from gateway.runs.queries import RunFilter
 from gateway.runs.responses import (
     accepted_body,
@@ -43,7 +42,6 @@ from gateway.storage.paging import PageRequest
 from gateway.web.event_streams import EventStreamResponse
 from gateway.web.preferences import read_preferences
 from gateway.web.row_names import DeploymentFilterId
-from protos.errors import ErrorCode
 
 MAX_WAIT_SECONDS = 60
 """Upper limit of a long poll: common proxies time out after about 60 s."""
@@ -150,7 +148,7 @@ router = DocumentedRouter(prefix="/node/flow-runs", tags=["Flow runs"])
 named_router = DocumentedRouter(prefix="/v1/{owner}/{slug}/runs", tags=["Flow runs"])
 
 
-@router.get("/")
+@router.get("/", dependencies=[Depends(QueryPrefix(FILTER_PREFIX))])
 async def list_runs(
     service: Service,
     poller: Poller,
@@ -169,18 +167,14 @@ async def list_runs(
 
 
 @router.delete("/")
-async def delete_runs(  # noqa: PLR0917 - as above
+async def delete_runs(
     service: Service,
     manager: Manager,
-    request: Request,
     to: UtcDatetime,
     deployment: DeploymentFilterId,
     status: RunStatus | None = None,
 ) -> DeletedRuns:
     """Delete finished runs created before `to`, some hundred of the oldest: repeat until 0."""
-    if read_label_filter(request.query_params.multi_items()):
-        message = "metadata: expected the filters deployment and status, got a label: leave it out"
-        raise GatewayError(ErrorCode.INVALID_REQUEST, message)
     which = RunFilter(profile_id="", deployment_id=deployment, status=status, before=to)
     return DeletedRuns(deleted=await service.delete(manager, which))
 

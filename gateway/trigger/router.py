@@ -126,6 +126,7 @@ class CallOptions:
 
     def __init__(
         self,
+        *,
         version: Version = None,
         response_format: Format = None,
         prefer: Prefer = None,

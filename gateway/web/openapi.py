@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import compile_path
 
+from gateway.operations import KNOWN_QUERIES_ONLY
 from protos.errors import ErrorCode
 
 EXECUTES_FLOWS: Mapping[str, Any] = {"x-executes": True}
@@ -184,6 +185,8 @@ def _failures(path: str, method: str, operation: Json) -> Iterator[int]:
         yield from _WITH_CREDENTIALS
     if operation.get("parameters") or body:
         yield from _WITH_INPUT
+    if path.startswith(KNOWN_QUERIES_ONLY):
+        yield 400
     if body:
         yield from _WITH_BODY
     if method != _GET:

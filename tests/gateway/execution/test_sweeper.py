@@ -108,9 +108,9 @@ async def test_only_what_the_broker_has_lost_is_published_again(
     assert publisher.waiting == 0, "a broker that cannot be asked may have all of them"
     publisher.start()
     try:
-        for new in waiting:
+        for number, new in enumerate(waiting, start=1):
             publisher.publish(new.id, Queue.ASYNC)
-        await until_sent(publisher, 5)
+            await until_sent(publisher, number)  # so that each has a file
         settings = container.settings
         folder = settings.broker_folder / Queue.ASYNC.name_in(settings.queue_prefix)
         for _ in range(3):

@@ -88,10 +88,7 @@ def test_of_two_header_lines_none_is_lost() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        *(("metadata.", "1"), ("metadata.A", "1"), ("metadata.a", "\0"), ("metadata.a", "x" * 501)),
-        *(("metadata", "a=1"), ("metadata[a]", "1")),
-    ],
+    [("metadata.", "1"), ("metadata.A", "1"), ("metadata.a", "\0"), ("metadata.a", "x" * 501)],
 )
 def test_a_filter_that_no_label_can_match_is_refused(name: str, value: str) -> None:
     with pytest.raises(GatewayError, match=r"metadata.*: expected .*, got ") as refused:
