@@ -29,6 +29,8 @@ _WITH_INPUT = frozenset({400, 404, 422})
 _WITH_BODY = frozenset({413, 415})
 _WITH_EFFECTS = frozenset({409, 507})
 _EXECUTING = frozenset({501, 502})
+_NAMED = {"{deployment_id}": 410, "{slug}": 410, "{flow_id}": 409}
+"""By path parameter: a deployment may be deleted, and several flows may have a name."""
 _V2_STATUSES = {code.v2_status for code in ErrorCode} - {409, 410, 422}
 _GET = "get"
 
@@ -195,10 +197,9 @@ def _failures(path: str, method: str, operation: Json) -> Iterator[int]:
         yield 412
     if operation.pop("x-needs-if-match", False):
         yield 428
-    if "{deployment_id}" in path or "{slug}" in path or path in _ONCE:
+    if path in _ONCE:
         yield 410
-    if "{flow_id}" in path:  # a name that several flows have
-        yield 409
+    yield from (status for name, status in _NAMED.items() if name in path)
     if operation.pop("x-executes", False):
         yield from _EXECUTING
 
