@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import shutil
+import sysconfig
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,7 +71,9 @@ class ReadyBanner:
             self._print_demo()
             self._print_worker()
             state = self._state_option()
-            self._printer.say(f"\nDeploy a model:     slipstream deploy FILE.onnx{state}")
+            self._printer.say("")
+            self._print_path()
+            self._printer.say(f"Deploy a model:     slipstream deploy FILE.onnx{state}")
             self._printer.say(f"Create an API key:  slipstream keys create --name NAME{state}")
             self._printer.say(f"What it can call:   slipstream deployments list{state}")
             self._print_newest_call()
@@ -87,6 +91,14 @@ class ReadyBanner:
             text = "Try it. The API key in this line is shown only now, and is valid for a day:"
             self._printer.say(f"\n{text}\n", "bold")
             self._printer.say(self._call(self.demo).curl())
+
+    def _print_path(self) -> None:
+        """Print what a shell needs to find the commands, if it does not."""
+        scripts = Path(sysconfig.get_path("scripts"))
+        found = shutil.which("slipstream")
+        if found is None or Path(found).parent.resolve() != scripts.resolve():
+            path = f'export PATH={shlex.quote(str(scripts))}:"$PATH"'
+            self._printer.say(f"Commands:           {path}")
 
     def _print_newest_call(self) -> None:
         if self.demo is None and self.newest_call is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -49,6 +51,14 @@ def test_the_first_start_prints_a_curl_line_that_works_and_the_second_no_secret(
     assert answer["status"] == "completed"
     assert answer["fast_mode"] is True
     assert answer["output_data"]["label"] == [0, 1, 2]
+    _, to_path = first.until("export PATH=").split(maxsplit=1)
+    listed = subprocess.run(
+        ["/bin/sh", "-c", f"{to_path} && slipstream keys list --json --state {first.state}"],
+        capture_output=True,
+        check=True,
+        env={**environment(), "PATH": os.defpath},
+    )
+    assert len(json.loads(listed.stdout)["items"]) == 1
     docs = first.until("documentation")
     assert f"{first.url}/docs" in docs
     text = "".join(first.output)
@@ -63,9 +73,15 @@ def test_the_first_start_prints_a_curl_line_that_works_and_the_second_no_secret(
     assert key not in first.errors
     assert first.stop(signal.SIGINT) == 0
 
-    again = {"port": first.port, "grpc_port": first.grpc_port}
-    second = Up(tmp_path / "state", SLIPSTREAM_LOG_FORMAT="text", **again)
+    second = Up(
+        tmp_path / "state",
+        port=first.port,
+        grpc_port=first.grpc_port,
+        SLIPSTREAM_LOG_FORMAT="text",
+        PATH=f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}",
+    )
     second.until("slipstream keys create")
+    assert "export PATH" not in "".join(second.output)
     get_key = second.until("KEY=$(slipstream keys create")
     call = second.until("curl ")
     assert curl.split(" -H ")[0] == call.split(" -H ")[0], "the demo is what there is to call"
