@@ -76,9 +76,11 @@ def test_async_answers_202_and_the_result_is_polled(
     answer = runs.call(deployment, {"x": 21})
     assert answer.status_code == 202, answer.text
     data = fields_of(answer.json(), response_format)
-    assert data == {"flow_run_id": data["flow_run_id"], "status": "queued"}
+    path = f"/node/flow-runs/{data['flow_run_id']}/"
+    urls = {"get": path, "events": f"{path}events/", "cancel": f"{path}cancel/"}
+    assert data == {"flow_run_id": data["flow_run_id"], "status": "queued", "urls": urls}
     assert answer.json()["message"] == STARTED
-    assert answer.headers["location"] == f"/node/flow-runs/{data['flow_run_id']}/"
+    assert answer.headers["location"] == path
     assert answer.headers["retry-after"] == "1"
     run = runs.until(data["flow_run_id"])
     assert run["status"] == "completed"
