@@ -58,7 +58,7 @@ async def find_id(workspace: Workspace, table: Table, text: str) -> str:
 
 
 async def find_existing(workspace: Workspace, table: Table, text: str) -> str:
-    """Return the id of the administrator's that has the name or slug `text`, or is or begins so.
+    """Return the one id of the administrator's for a name, a slug, an id or its beginning.
 
     Raises:
         GatewayError: NOT_FOUND if there is none, VALIDATION_FAILED if there are several.

@@ -84,6 +84,9 @@ class RunSender:
         """Connect and declare the queues; raises exceptions of the broker's library."""
         self._prefix = broker.prefix
         self._app = build_app(broker)
+        self._headers, _, (_, self._kwargs, self._embedded), _ = self._app.amqp.as_task_v2(
+            "", TASK, ignore_result=True
+        )
         # No heartbeat: nothing would serve it between two messages.
         self._connection = self._app.connection_for_write(heartbeat=0)
         try:
@@ -94,9 +97,6 @@ class RunSender:
         except BaseException:
             self._connection.release()
             raise
-        self._headers, _, (_, self._kwargs, self._embedded), _ = self._app.amqp.as_task_v2(
-            "", TASK, ignore_result=True
-        )
 
     def send(self, runs: Iterable[tuple[str, Queue]]) -> None:
         """Send ids; when this returns, the broker has them.

@@ -68,9 +68,11 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
 
     def close(self) -> None:
         """Put back what was not delivered, and close."""
-        for queue in tuple(self._held):
-            self._put_back(queue)
-        super().close()
+        try:
+            for queue in tuple(self._held):
+                self._put_back(queue)
+        finally:
+            super().close()
 
     def put(self, queue: str, messages: Iterable[Message]) -> None:
         """Write one file with messages, of which there is one at least."""
@@ -94,12 +96,12 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
         else:
             batch.add(queue, message)
 
-    def _write(self, queue: str, messages: Iterable[Message], begin_of_name: str) -> None:
+    def _write(self, queue: str, messages: Iterable[Message], stem: str) -> None:
         folder = self._folder(queue)
         first, *others = messages
         if others:
             first = {**first, _MORE: others}
-        name = f"{begin_of_name}-{1 + len(others)}"
+        name = f"{stem}-{1 + len(others)}"
         draft = folder / f".{name}"
         data = dumps(first).encode()
         try:
@@ -128,6 +130,9 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
 
     def _hold(self, queue: str, name: str, messages: Iterable[Message]) -> None:
         self._held[queue] = _HeldMessages(name, deque(messages), time.monotonic() + _HOLD_SECONDS)
+        self._look_again()
+
+    def _look_again(self) -> None:
         if not self._looks_after_held:
             self._looks_after_held = self.connection.call_later(
                 _HOLD_SECONDS, self._look_after_held
@@ -135,19 +140,25 @@ class Channel(virtual.Channel):  # type: ignore[misc]  # kombu is not typed
 
     def _look_after_held(self) -> None:
         """Put back what is held for too long: this reader may be busy for hours, others not."""
-        for queue, held in tuple(self._held.items()):
-            if not held.messages or held.until <= time.monotonic():
-                self._put_back(queue)
-        self._looks_after_held = bool(self._held) and self.connection.call_later(
-            _HOLD_SECONDS, self._look_after_held
-        )
+        self._looks_after_held = False
+        try:
+            for queue, held in tuple(self._held.items()):
+                if not held.messages or held.until <= time.monotonic():
+                    self._put_back(queue)
+        finally:  # a disk that is full now has room later
+            if self._held:
+                self._look_again()
 
     def _put_back(self, queue: str) -> None:
-        """Let others take what is not delivered, before all that was sent later."""
-        held = self._held.pop(queue)
+        """Let others take what is not delivered, before all that was sent later.
+
+        If that cannot be written, it is still held.
+        """
+        held = self._held[queue]
         if held.messages:
             self._write(queue, held.messages, held.name.rpartition("-")[0])
             self._listed.pop(queue, None)  # it is not in the list
+        del self._held[queue]
 
     def _size(self, queue: str) -> int:
         return sum(map(_number_in, _names(self._folder(queue))))

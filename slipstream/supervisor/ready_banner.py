@@ -94,10 +94,10 @@ class ReadyBanner:
 
     def _print_path(self) -> None:
         """Print what a shell needs to find the commands, if it does not."""
-        scripts = Path(sysconfig.get_path("scripts"))
+        own = Path(sysconfig.get_path("scripts")) / "slipstream"
         found = shutil.which("slipstream")
-        if found is None or Path(found).parent.resolve() != scripts.resolve():
-            path = f'export PATH={shlex.quote(str(scripts))}:"$PATH"'
+        if own.exists() and (found is None or not own.samefile(found)):
+            path = f'export PATH={shlex.quote(str(own.parent))}:"$PATH"'
             self._printer.say(f"Commands:           {path}")
 
     def _print_newest_call(self) -> None:

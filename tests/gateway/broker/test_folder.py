@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from kombu import Connection
+from kombu.asynchronous import Hub
 from kombu.exceptions import ChannelError
 from kombu.simple import SimpleQueue
 
@@ -22,6 +23,7 @@ TRANSPORT = "gateway.broker.folder_transport:Transport"
 READER = """
 import sys
 from kombu import Connection
+from kombu.asynchronous import Hub
 transport, options = "gateway.broker.folder_transport:Transport", {"folder": sys.argv[1]}
 with Connection("x://", transport=transport, transport_options=options) as c:
     queue = c.SimpleQueue("work")
@@ -122,6 +124,28 @@ def test_what_a_reader_has_not_delivered_keeps_its_place_when_it_closes(tmp_path
         queue = second.SimpleQueue("work")
         assert queue.qsize() == 4
         assert taken(queue) == [2, 3, 4, "later"]
+
+
+def test_what_cannot_be_put_back_now_is_put_back_when_it_can(
+    tmp_path: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.broker.folder_transport._HOLD_SECONDS", 0.0)
+    put_together(connection, "work", range(3))
+    folder = tmp_path / "broker" / "work"
+    hub = Hub()
+    with connected(tmp_path / "broker") as reader:
+        reader.transport.register_with_event_loop(reader.connection, hub)
+        message = reader.SimpleQueue("work").get(timeout=TIMEOUT_SECONDS)
+        message.ack()
+        folder.rename(tmp_path / "away")
+        folder.touch()
+        hub.fire_timers()
+        folder.unlink()
+        (tmp_path / "away").rename(folder)
+        assert connection.SimpleQueue("work").qsize() == 0
+        hub.fire_timers()
+        assert taken(connection.SimpleQueue("work")) == [1, 2]
+    hub.close()
 
 
 def test_a_file_of_an_earlier_release_is_one_message(
