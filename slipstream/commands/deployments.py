@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -25,6 +27,7 @@ from gateway.deployments.store import DeploymentFilter
 from gateway.fleet.schemas import ServerSettingsIn
 from gateway.runs.cleanup import DeletedOwnerCleanup
 from gateway.runs.store import RunStore
+from gateway.storage.paging import PageRequest
 from gateway.storage.tables import Flow
 from slipstream import options
 from slipstream.commands import (
@@ -432,15 +435,21 @@ def delete(
 ) -> None:
     """Delete a deployment permanently; its URL then answers 410.
 
-    Queued runs are cancelled.
+    Queued runs are cancelled. Its flow and its models stay, and its own keys are deactivated; the
+    output names the commands that delete them.
     """
     with open_session(state, as_json=as_json) as session:
-        db = session.workspace.db
+        db, profile_id = session.workspace.db, session.profile_id
         cleanup = DeletedOwnerCleanup(db, RunStore(db))
         deployments = session.services.deployments
-        session.run(deployments.delete(session.profile_id, deployment_id, cleanup, then=runs))
-        document = {"id": deployment_id, "deleted": True}
-        session.terminal.show(document, f"Deployment {deployment_id} is deleted.")
+        row = session.run(deployments.get(profile_id, deployment_id)).row
+        session.run(deployments.delete(profile_id, deployment_id, cleanup, then=runs))
+        session.terminal.show(
+            {"id": deployment_id, "deleted": True},
+            f"Deployment '{row.name}' is deleted.",
+            *_own_keys(session, deployment_id),
+            *_unused_flow(session, row.flow_id),
+        )
 
 
 add_to(commands)
@@ -461,6 +470,26 @@ def _show_plan(session: CommandSession, new: DeploymentIn) -> None:
     what = "can be deployed" if plan.deployable else "cannot be deployed"
     checks = [f"{check.result}: {check.message}" for check in plan.checks]
     session.terminal.show(plan, f"'{plan.name}' {what}; nothing was made.", *checks)
+
+
+def _own_keys(session: CommandSession, deployment_id: str) -> list[str]:
+    """Return how the keys are deleted that call only this deployment."""
+    keys = session.fetch_all(partial(session.services.keys.page, session.profile_id)).items
+    return [
+        f"Its key is deactivated:  slipstream keys delete {key.row.id}"
+        for key in keys
+        if key.row.deployments == [deployment_id]
+    ]
+
+
+def _unused_flow(session: CommandSession, flow_id: str) -> list[str]:
+    """Return how a flow is deleted, if no deployment uses it."""
+    profile_id, services = session.profile_id, session.services
+    used = DeploymentFilter(flow_id=flow_id)
+    if session.run(services.deployments.page(profile_id, PageRequest(limit=1), used)).items:
+        return []
+    flow = session.run(services.flows.get(profile_id, flow_id))
+    return [f"Its flow stays:          slipstream flows delete {shlex.quote(flow.name)}"]
 
 
 def _server_lines(session: CommandSession, out: DeploymentOut) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import orjson
@@ -125,16 +126,33 @@ def update(
 def delete(
     flow_id: FlowId, *, state: options.State = options.DEFAULT_STATE, as_json: options.Json = False
 ) -> None:
-    """Delete a flow that no deployment uses."""
+    """Delete a flow that no deployment uses; its models stay."""
     with open_session(state, as_json=as_json) as session:
-        session.run(session.services.flows.delete(session.profile_id, flow_id))
-        session.terminal.show({"id": flow_id, "deleted": True}, f"Flow {flow_id} is deleted.")
+        profile_id, flows = session.profile_id, session.services.flows
+        flow = session.run(flows.get(profile_id, flow_id))
+        called = {model for model, _ in session.run(flows.models_of(profile_id, flow_id))}
+        session.run(flows.delete(profile_id, flow_id))
+        session.terminal.show(
+            {"id": flow_id, "deleted": True},
+            f"Flow '{flow.name}' is deleted.",
+            *_remaining(session, called),
+        )
 
 
 def _show_saved(session: CommandSession, flow: Flow, *lines: str) -> None:
     out = SavedFlowOut.of_saved(flow, session.run(session.services.flows.warnings_about(flow)))
     session.terminal.show(out, *lines)
     session.terminal.warn(warning.message for warning in out.warnings)
+
+
+def _remaining(session: CommandSession, models: Iterable[str]) -> Iterator[str]:
+    """Yield how the servers of a deleted flow's models are stopped, and the models removed."""
+    servers = session.run(session.services.fleet.store.running_or_asleep())
+    running = {server.model for server in servers}
+    for model in sorted(models):
+        if model in running:
+            yield f"A server runs:    slipstream models unserve {model}"
+        yield f"Its model stays:  slipstream models remove {model} --all"
 
 
 def _models(flow: FlowOut) -> list[str]:

@@ -45,8 +45,6 @@ commands = typer.Typer(no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name of the model.", metavar="NAME")]
 Which = Annotated[str, typer.Option("--version", help="A number, a label or `latest`.")]
-Number = Annotated[int, typer.Option("--version", min=1, help="Number of the version.")]
-
 
 Private = Annotated[
     bool | None,
@@ -289,15 +287,33 @@ def set_ownership(
 def remove(
     name: Name,
     *,
-    version: Number,
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="Number of the version.")
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every version.")] = False,
     state: options.State = options.DEFAULT_STATE,
     as_json: options.Json = False,
 ) -> None:
-    """Delete a version that no inference server and no deployment uses."""
+    """Delete a version, or all, if no inference server and no deployment uses it.
+
+    With --all, the first version in use ends the command.
+
+    $ slipstream models remove churn --version 3
+    $ slipstream models remove churn --all
+    """
+    if (version is None) != all_:
+        raise typer.BadParameter("give either --version or --all")
     with open_session(state, as_json=as_json) as session:
-        session.run(session.services.models.remove(None, name, version))
-        document = {"name": name, "version": version, "removed": True}
-        session.terminal.show(document, f"Model '{name}' version {version} is removed.")
+        models = session.services.models
+        removed = []
+        known = session.run(models.get(None, name)).versions if version is None else [version]
+        for number in known:
+            session.run(models.remove(None, name, number))
+            removed.append({"name": name, "version": number, "removed": True})
+            if not as_json:
+                session.terminal.show(removed[-1], f"Model '{name}' version {number} is removed.")
+        if as_json:
+            session.terminal.show({"items": removed} if all_ else removed[0])
 
 
 @commands.command("serve")

@@ -50,6 +50,27 @@ def test_calls_and_the_next_commands_are_printed(cli: Cli, model: Path) -> None:
     assert f"slipstream deploy {model} --name mine" in printed
 
 
+def test_what_a_deleted_deployment_leaves_is_named_with_the_command_that_deletes_it(
+    cli: Cli, model: Path
+) -> None:
+    made = cli.answer("deploy", str(model))
+    cli.answer("deployments", "create", "--flow", made["flow_id"], "--name", "other")
+    kept = cli.run("deployments", "delete", "churn").stdout
+    assert f"slipstream keys delete {made['api_key']['id']}" in kept
+    assert "flows delete" not in kept
+    last = cli.run("deployments", "delete", "other").stdout
+    assert "Its flow stays:          slipstream flows delete churn" in last
+    assert "slipstream models remove churn --all" in cli.run("flows", "delete", "churn").stdout
+    cli.answer("models", "unserve", "churn")
+    cli.answer("models", "add", str(model), "--name", "churn")
+    refused = cli.run("models", "remove", "churn")
+    assert refused.exit_code == 2
+    assert "give either --version or --all" in refused.stderr
+    removed = cli.answer("models", "remove", "churn", "--all")["items"]
+    assert [one["version"] for one in removed] == [1, 2]
+    assert cli.answer("models", "list")["items"] == []
+
+
 def test_a_flow_is_deployed_in_the_mode_that_it_can_have(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "flow.json"
     flow = transform_flow()
