@@ -59,19 +59,25 @@ class TriggerCall:
         """Return the call of `url` as a program that uses `requests`."""
         body = {"input_data": self.input_data}
         return (
-            "import requests\n"
-            f'response = requests.post("{url}", headers={{"X-API-Key": "{self.key}"}}, '
-            f"json={body!r})\n"
+            "import requests\n\n"
+            "response = requests.post(\n"
+            f'    "{url}",\n'
+            f'    headers={{"X-API-Key": "{self.key}"}},\n'
+            f"    json={body!r},\n"
+            ")\n"
             "print(response.json())"
         )
 
     def javascript(self, url: str) -> str:
         """Return the call of `url` as a module for Node."""
-        headers = json.dumps(self._headers())
+        headers = ",\n".join(f'    "{name}": "{it}"' for name, it in self._headers().items())
         return (
-            f'const response = await fetch("{url}", {{method: "POST", headers: {headers}, '
-            f"body: JSON.stringify({self._body()})}});\n"
-            "console.dir(await response.json(), {depth: null});"
+            f'const response = await fetch("{url}", {{\n'
+            '  method: "POST",\n'
+            f"  headers: {{\n{headers},\n  }},\n"
+            f"  body: JSON.stringify({self._body()}),\n"
+            "});\n"
+            "console.dir(await response.json(), { depth: null });"
         )
 
     async def wait_until_answered(self) -> bool:
