@@ -15,7 +15,8 @@ from inference_server.lifecycle import Lifecycle, LifecycleState
 from inference_server.metrics import BatchSizeTotals, ModelMetrics
 from inference_server.runtime.signature import Signature, protocol_shape
 from inference_server.runtime.warmup import WarmupResult
-from model_store.manifest import PLATFORM, TensorSpec
+from model_store.manifest import PLATFORM
+from model_store.tensor_spec import TensorSpec
 from protos import open_inference_pb2 as pb
 from protos.errors import ErrorCode
 from protos.parameters import CANCELLATION, OWNERS

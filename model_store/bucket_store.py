@@ -47,6 +47,7 @@ from model_store.names import (
 from model_store.servable import check_servable
 from model_store.staging import StagingArea, stage_model
 from model_store.store import Contents, ModelStore, conflict
+from model_store.tensor_names import NO_NAMES, TensorNames
 from model_store.usage import StoreUsage
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
@@ -163,6 +164,7 @@ class BucketStore(ModelStore):
         *,
         version: int | None = None,
         verifier: Verifier,
+        names: TensorNames = NO_NAMES,
         owner: str | None = None,
         admit: Callable[[], None] | None = None,
     ) -> Manifest:
@@ -180,7 +182,7 @@ class BucketStore(ModelStore):
                     self._upload(f"{upload}/{file.path}", staged / file.path)
                 while True:
                     number = version or self._next_version(name)
-                    manifest = manifest_of(name, number, copies, inspection)
+                    manifest = manifest_of(name, number, copies, inspection, names)
                     if admit is not None:
                         admit()
                     is_refused = False

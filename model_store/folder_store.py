@@ -29,6 +29,7 @@ from model_store.names import (
 from model_store.servable import check_servable
 from model_store.staging import StagingArea, stage_model
 from model_store.store import Contents, ModelStore, conflict
+from model_store.tensor_names import NO_NAMES, TensorNames
 from model_store.usage import StoreUsage
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
@@ -57,6 +58,7 @@ class FolderStore(ModelStore):
         *,
         version: int | None = None,
         verifier: Verifier,
+        names: TensorNames = NO_NAMES,
         owner: str | None = None,
         admit: Callable[[], None] | None = None,
     ) -> Manifest:
@@ -70,7 +72,7 @@ class FolderStore(ModelStore):
             check_servable(inspection)
             with self._lock:
                 number = version or self._next_version(name)
-                manifest = manifest_of(name, number, copies, inspection)
+                manifest = manifest_of(name, number, copies, inspection, names)
                 files.write_atomically(staged / MANIFEST_FILE, manifest.to_json())
                 files.sync_tree(staged)
                 if admit is not None:

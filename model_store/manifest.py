@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
 import orjson
 
 from model_store.errors import StoreError
+from model_store.tensor_names import NO_NAMES, TensorNames
+from model_store.tensor_spec import TensorSpec, parse_tensor, tensor_json
 from protos.errors import ErrorCode
 
-ClassLabels = tuple[int | str, ...]
 PLATFORM = "onnxruntime_onnx"
 """The platform's name in the Open Inference Protocol's model metadata."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorSpec:
-    """An input or output of a model."""
-
-    name: str
-    """Name of the tensor."""
-    datatype: str
-    """Of the Open Inference Protocol: FP32, INT64, BYTES…"""
-    shape: tuple[int, ...] | None
-    """-1 is any size, an empty shape a scalar, null a tensor of any rank."""
-    optional: bool = False
-    """Whether a request may omit this input."""
-    class_labels: ClassLabels | None = None
-    """The class of each column, of an output with probabilities by class; it is a map in the model
-    (ZipMap), and served as a tensor [N, classes]. Null for all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +97,8 @@ class Manifest:
     """See Inspection. False in a manifest that does not have it: then it is not known."""
     rows: RowProof | None = None
     """See Inspection. A server checks what has None here, or was checked with other rules."""
+    names: TensorNames = NO_NAMES
+    """Of columns and classes, as the publisher has given them; `inputs` and `outputs` have them."""
     platform: str = PLATFORM
 
     @property
@@ -121,31 +107,50 @@ class Manifest:
         return sum(file.size for file in self.files)
 
     def to_json(self) -> bytes:
-        """Return the manifest as indented JSON; `from_json` reads it back."""
-        return orjson.dumps(self, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        """Return the manifest as indented JSON; `from_json` reads it back.
+
+        The inputs have no `columns` there: older releases, which cannot read those, can serve it.
+        """
+        document = {field.name: getattr(self, field.name) for field in fields(self)}
+        for key in ("inputs", "outputs"):
+            document[key] = [tensor_json(replace(spec, columns=None)) for spec in document[key]]
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
     def from_json(cls, document: bytes) -> Self:
         """Read what `to_json` wrote; raise StoreError (INVALID_MODEL) on anything else."""
         try:
-            return cls(**_parsed_fields(orjson.loads(document), cls))
+            members = _parsed_fields(orjson.loads(document), cls)
+            names = members.get("names", NO_NAMES)
+            members["inputs"], _ = replace(names, classes=()).given_to(members["inputs"], ())
+            return cls(**members)
         except (ValueError, TypeError, KeyError) as error:
             message = f"the manifest is damaged ({error}): publish the model again"
             raise StoreError(ErrorCode.INVALID_MODEL, message) from error
 
 
 def manifest_of(
-    name: str, version: int, copies: tuple[File, ...], inspection: Inspection
+    name: str,
+    version: int,
+    copies: tuple[File, ...],
+    inspection: Inspection,
+    names: TensorNames = NO_NAMES,
 ) -> Manifest:
-    """Return the manifest of a version that is published now."""
+    """Return the manifest of a version that is published now, with the `names` given to it.
+
+    Raises:
+        StoreError: as `TensorNames.given_to`.
+    """
+    inputs, outputs = names.given_to(inspection.inputs, inspection.outputs)
     return Manifest(
         name=name,
         version=version,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         sha256=copies[0].sha256,
         files=copies,
-        inputs=inspection.inputs,
-        outputs=inspection.outputs,
+        inputs=inputs,
+        outputs=outputs,
+        names=names,
         unsupported_inputs=inspection.unsupported_inputs,
         unsupported_outputs=inspection.unsupported_outputs,
         opset=inspection.opset,
@@ -170,6 +175,8 @@ def _parsed_fields(document: dict[str, Any], cls: type[Inspection | Manifest]) -
         known["external_data"] = tuple(known["external_data"])
     if known.get("rows") is not None:
         known["rows"] = parse_rows(known["rows"])
+    if "names" in known:
+        known["names"] = TensorNames.from_json(known["names"])
     return known
 
 
@@ -186,13 +193,3 @@ def _parse_file(document: Mapping[str, Any]) -> File:
     if not (isinstance(file.path, str) and isinstance(file.sha256, str) and type(file.size) is int):
         raise TypeError(f"file {document!r}")
     return file
-
-
-def parse_tensor(spec: Mapping[str, Any]) -> TensorSpec:
-    """Read a TensorSpec from JSON (Any); raise TypeError, ValueError or KeyError for others."""
-    shape, labels = spec["shape"], spec.get("class_labels")
-    lists = {
-        "shape": None if shape is None else tuple(map(int, shape)),
-        "class_labels": None if labels is None else tuple(labels),
-    }
-    return TensorSpec(**{**spec, **lists})

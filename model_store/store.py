@@ -11,6 +11,7 @@ from typing import NamedTuple
 from model_store.errors import StoreError
 from model_store.manifest import Manifest
 from model_store.names import LATEST, parse_version
+from model_store.tensor_names import NO_NAMES, TensorNames
 from model_store.usage import StoreUsage
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
@@ -48,19 +49,21 @@ class ModelStore(ABC):
         *,
         version: int | None = None,
         verifier: Verifier,
+        names: TensorNames = NO_NAMES,
         owner: str | None = None,
         admit: Callable[[], None] | None = None,
     ) -> Manifest:
         """Copy a model into the store as `version`, by default the next one.
 
         `source` is an .onnx file with its external data beside it, or a folder with a model.onnx.
-        `owner` is who `usage` counts the version for. `admit` is called when only the version's
-        last step is left; what it raises refuses it. Of a remote store, it may be called again.
+        `names` are those of its columns and classes, `owner` is who `usage` counts the version for.
+        `admit` is called when only the version's last step is left; what it raises refuses it. Of a
+        remote store, it may be called again.
 
         Raises:
             StoreError: INVALID_MODEL if `verifier` refuses the copy, or nothing of the model can be
-                served; INVALID_REQUEST if the source
-                is not a regular file, CONFLICT if the version exists. Nothing is left behind.
+                served; INVALID_REQUEST if the source is not a regular file or `names` do not fit,
+                CONFLICT if the version exists. Nothing is left behind.
         """
 
     @abstractmethod

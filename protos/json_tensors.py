@@ -81,6 +81,58 @@ def from_json(
     return array.reshape(shape)
 
 
+def in_column_order(value: object, columns: Sequence[str], rank: int, *, tensor: str) -> object:
+    """Return `value` with lists in place of objects that name the columns of the last dimension.
+
+    Args:
+        value: JSON for a tensor.
+        columns: their order.
+        rank: of the tensor.
+        tensor: its name, for the error.
+
+    Raises:
+        TensorError: an object with another set of names.
+    """
+    try:
+        return _in_order(value, columns, rank)
+    except _OtherColumnsError:
+        place, row = _first_other(value, columns, rank)
+        missing = [name for name in columns if name not in row]
+        unknown = [name for name in row if name not in columns]
+        named = (("missing", missing), ("unknown", unknown))
+        found = ", ".join(f"{title} {reprlib.repr(names)}" for title, names in named if names)
+        expected = f"expected the columns {reprlib.repr(list(columns))}"
+        raise TensorError(f"tensor '{tensor}': {expected} in row {place}: {found}") from None
+
+
+class _OtherColumnsError(Exception):
+    """An object has another set of names."""
+
+
+def _in_order(value: object, columns: Sequence[str], rank: int) -> object:
+    if type(value) is dict and rank == 1:
+        if len(value) != len(columns) or not all(map(value.__contains__, columns)):
+            raise _OtherColumnsError
+        return [value[name] for name in columns]
+    if type(value) is list and rank > 1:
+        return [_in_order(item, columns, rank - 1) for item in value]
+    return value
+
+
+def _first_other(
+    value: object, columns: Sequence[str], rank: int, place: str = ""
+) -> tuple[str, Mapping[str, object]]:
+    """Return the first object with another set of names, and its place, as in `[3]`."""
+    items = value if isinstance(value, list) else []
+    for index, item in enumerate(items):
+        try:
+            _in_order(item, columns, rank - 1)
+        except _OtherColumnsError:
+            return _first_other(item, columns, rank - 1, f"{place}[{index}]")
+    assert isinstance(value, dict)
+    return place or "[]", value
+
+
 def pack_json(value: object, datatype: Datatype, *, tensor: str) -> tuple[tuple[int, ...], bytes]:
     """Return shape and raw contents of the array that `from_json` returns; raises as it does.
 

@@ -88,17 +88,28 @@ def _tensor_schema(source: FastInput) -> Json:
     spec = source.spec
     shape = None if spec.shape is None else list(spec.shape)
     shown = "any" if shape is None else shape
-    described = {
-        "description": f"Tensor '{source.name}', {spec.datatype} with shape {shown}",
-        TENSOR_HINT: {"datatype": spec.datatype, "shape": shape},
-    }
+    described: Json = {"description": f"Tensor '{source.name}', {spec.datatype} with shape {shown}"}
+    if spec.columns is None:  # else a form has a field for each column
+        described[TENSOR_HINT] = {"datatype": spec.datatype, "shape": shape}
     if spec.shape is None:
         return described
-    schema = _element_schema(spec.datatype)
+    schema = element = _element_schema(spec.datatype)
     for size in reversed(spec.shape):
         limits = {} if size < 0 else {"minItems": size, "maxItems": size}
         schema = {"type": "array", "items": schema, **limits}
+        if schema["items"] is element and spec.columns is not None:
+            schema = {"anyOf": [_row_schema(spec.columns, element), schema]}
     return {**schema, **described}
+
+
+def _row_schema(columns: Sequence[str], element: Json) -> Json:
+    """Return the schema of an object that names the columns of a row."""
+    return {
+        "type": "object",
+        "properties": dict.fromkeys(columns, element),
+        "required": list(columns),
+        "additionalProperties": False,
+    }
 
 
 def _element_schema(name: str) -> Json:
@@ -136,10 +147,19 @@ def _tensor_example(spec: TensorSpec) -> Any:
     shape = [1 if size < 0 else size for size in spec.shape or (1,)]
     if spec.shape == ():
         shape = []
+    elif spec.columns is not None:
+        shape[-1] = len(spec.columns)
     if math.prod(shape) > _MAX_EXAMPLE_ELEMENTS:
         return None
     datatype = DATATYPES[spec.datatype]
     value: object = "text"
     if datatype.size:
         value = {"b": True, "i": 1, "u": 1}.get(datatype.dtype.kind, 0.5)
-    return np.full(shape, value, dtype=object).tolist()
+    example = np.full(shape, value, dtype=object).tolist()
+    return example if spec.columns is None else _by_column(example, spec.columns, len(shape))
+
+
+def _by_column(value: list[Any], columns: Sequence[str], rank: int) -> Any:
+    if rank == 1:
+        return dict(zip(columns, value, strict=True))
+    return [_by_column(item, columns, rank - 1) for item in value]

@@ -18,7 +18,7 @@ from gateway.models.pins import Pin
 from protos import large_json
 from protos.datatypes import DATATYPES, Datatype
 from protos.errors import ErrorCode, TensorError
-from protos.json_tensors import pack_json
+from protos.json_tensors import in_column_order, pack_json
 from protos.tensors import check_shape
 
 _MISSING = object()
@@ -67,6 +67,10 @@ def pack_inputs(
             shapes.append(None)
             continue
         try:
+            columns = source.spec.columns
+            if columns is not None and source.spec.shape is not None:
+                rank = len(source.spec.shape)
+                value = in_column_order(value, columns, rank, tensor=source.name)
             shape, raw = pack_json(value, each.datatype, tensor=source.name)
         except TensorError as error:
             raise _invalid_tensor(source, error) from None

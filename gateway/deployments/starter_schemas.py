@@ -29,7 +29,7 @@ class StarterOut(BaseModel):
 
     input_schema: dict[str, Any] | None
     """The JSON Schema of `input_data`. Its `x-tensor` say which tensor a value becomes: `datatype`
-    and `shape`. Null: the model takes nothing."""
+    and `shape`, unless its columns have names. Null: the model takes nothing."""
     test_data: dict[str, Any] | None
     """An `input_data` that the model accepts. Null: a tensor is too large for an example."""
     flow: StarterFlowOut

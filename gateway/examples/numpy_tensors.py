@@ -38,6 +38,9 @@ def numpy_tensors(
         if each.spec.optional and not _has(input_data, each.path):
             continue
         value = "".join(("input_data", *(f"[{python_literal(name)}]" for name in each.path)))
+        columns, shape = each.spec.columns, each.spec.shape
+        if columns is not None and shape is not None and _names_columns(input_data, each):
+            value = _in_column_order(value, python_literal(list(columns)), len(shape))
         datatype = each.spec.datatype
         yield python_literal(each.name), datatype, _DTYPES[datatype], value
 
@@ -48,3 +51,21 @@ def _has(value: object, path: Sequence[str]) -> bool:
             return False
         value = value[name]
     return True
+
+
+def _names_columns(input_data: Mapping[str, Any], of: GrpcInput) -> bool:
+    """Whether the rows of a tensor are objects."""
+    value: Any = input_data
+    for name in of.path:
+        value = value[name]
+    while isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, dict)
+
+
+def _in_column_order(value: str, columns: str, rank: int) -> str:
+    """Return the expression of lists in place of the objects in `value`."""
+    if rank == 1:
+        return f"[{value}[name] for name in {columns}]"
+    row = f"row_{rank}"
+    return f"[{_in_column_order(row, columns, rank - 1)} for {row} in {value}]"

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from model_store.manifest import ClassLabels, Manifest, TensorSpec, parse_tensor
+from model_store.manifest import Manifest
+from model_store.tensor_spec import ClassLabels, TensorSpec, parse_tensor, tensor_json
 
 __all__ = ["ClassLabels", "Pin", "TensorSpec"]
 
@@ -44,7 +45,11 @@ class Pin:
 
     def to_json(self) -> dict[str, Any]:
         """Return the pin as stored in a JSON column."""
-        return asdict(self)
+        tensors = {
+            "inputs": [tensor_json(spec) for spec in self.inputs],
+            "outputs": [tensor_json(spec) for spec in self.outputs],
+        }
+        return asdict(self) | tensors
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:

@@ -29,6 +29,7 @@ from gateway.storage.paging import PageRequest
 from gateway.upstream.servers import InferenceServers
 from model_store.errors import StoreError
 from model_store.names import parse_version
+from model_store.tensor_names import TensorNames
 from protos.errors import ErrorCode
 
 _FILE = {"type": "string", "format": "binary"}
@@ -45,6 +46,8 @@ _UPLOAD: dict[str, Any] = {
                         "name": {"type": "string"},
                         "version": {"type": "integer"},
                         "visibility": {"type": "string", "enum": list(Visibility)},
+                        "columns": {"type": "string"},
+                        "classes": {"type": "string"},
                         "file": _FILE,
                         "data": {"type": "array", "items": _FILE},
                     },
@@ -69,12 +72,16 @@ async def upload(
     name: str | None = None,
     version: str | None = None,
     visibility: Visibility | None = None,
+    columns: str | None = None,
+    classes: str | None = None,
 ) -> ManifestOut:
     """Publish a model version: the .onnx file as the body, or a form with external data.
 
-    `name`, `version` and `visibility` are in the query or in the form. Without a version, the next
-    one is assigned. A new model is yours, and private unless `visibility` is `shared`. `warnings`
-    says what of the model is not served.
+    `name`, `version`, `visibility`, `columns` and `classes` are in the query or in the form.
+    Without a version, the next one is assigned. A new model is yours, and private unless
+    `visibility` is `shared`. `columns` names the last dimension of an input, as in `age,income`:
+    rows may then be objects. `classes` names that of an output with probabilities, whose rows are
+    then objects. `warnings` says what of the model is not served.
     """
     user = identity.profile_id
     async with receive_upload(request, service.quotas, user) as upload:
@@ -85,7 +92,12 @@ async def upload(
         number = version or upload.fields.get("version")
         wanted = None if not number else _parse_version(number)
         shown = visibility or _parse_visibility(upload.fields.get("visibility"))
-        published = await service.publish(user, upload.folder, model, wanted, visibility=shown)
+        names = _parse_names(
+            columns or upload.fields.get("columns"), classes or upload.fields.get("classes")
+        )
+        published = await service.publish(
+            user, upload.folder, model, wanted, visibility=shown, names=names
+        )
         return ManifestOut.of(published)
 
 
@@ -170,6 +182,13 @@ async def delete_label(service: Service, identity: Manager, name: str, label: st
 def _parse_version(text: str) -> int:
     try:
         return parse_version(text)
+    except StoreError as error:
+        raise GatewayError(error.code, error.message) from error
+
+
+def _parse_names(columns: str | None, classes: str | None) -> TensorNames:
+    try:
+        return TensorNames.parse(columns, classes)
     except StoreError as error:
         raise GatewayError(error.code, error.message) from error
 

@@ -16,8 +16,10 @@ from gateway.storage.paging import Page
 from gateway.storage.tables import InferenceServer
 from gateway.upstream.seen_state import SeenState
 from model_store.graph import GraphEdge, GraphNode, ModelGraph
-from model_store.manifest import PLATFORM, File, Manifest, RowProof, TensorSpec
+from model_store.manifest import PLATFORM, File, Manifest, RowProof
 from model_store.servable import ModelWarning, warnings_of
+from model_store.tensor_names import NO_NAMES, TensorNames
+from model_store.tensor_spec import TensorSpec
 
 if TYPE_CHECKING:  # commands show rows without the clients of inference servers
     from gateway.upstream.servers import InferenceServers
@@ -303,6 +305,8 @@ class ManifestOut(Manifest):
     false also where that is not known."""
     rows: RowProof | None = None
     """Whether calls can share a run; null: it was not checked."""
+    names: TensorNames = NO_NAMES
+    """Of columns and classes, as its publisher has given them; `inputs` and `outputs` have them."""
     platform: str = PLATFORM
     """The platform's name in the Open Inference Protocol."""
     warnings: Sequence[ModelWarning] = ()

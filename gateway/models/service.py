@@ -38,6 +38,7 @@ from model_store.errors import StoreError
 from model_store.folder_store import FolderStore
 from model_store.manifest import Manifest
 from model_store.store import ModelStore
+from model_store.tensor_names import NO_NAMES, TensorNames
 from model_store.verification import Verifier, folder_size
 from protos.errors import ErrorCode
 
@@ -146,8 +147,9 @@ class ModelService:
         *,
         visibility: Visibility | None = None,
         owner_id: str | None = None,
+        names: TensorNames = NO_NAMES,
     ) -> Manifest:
-        """Verify and publish a version, by default the next one.
+        """Verify and publish a version, by default the next one; `names` are those of its tensors.
 
         A new model belongs to the user, whose quota counts, and is private unless `visibility` says
         otherwise. The operator's belongs to `owner_id` (None: to the installation) and is shared.
@@ -181,6 +183,7 @@ class ModelService:
                 name,
                 version=version,
                 verifier=self._verifier,
+                names=names,
                 owner=profile_id,
                 admit=admit,
             )

@@ -14,7 +14,9 @@ from model_store.names import MODEL_FILE, check_location
 from protos.errors import ErrorCode
 
 _MAX_PARTS = 1000
-_MAX_FIELD_BYTES = 1024
+_MAX_FIELD_BYTES = {"columns": 1 << 16, "classes": 1 << 16}
+"""Of fields whose names are not here: _MAX_OTHER_BYTES."""
+_MAX_OTHER_BYTES = 1024
 
 
 class Sink(Protocol):
@@ -159,8 +161,9 @@ class FormSink:
             self._file.write(memoryview(data)[start:end])
         elif self._field is not None:
             self._value += data[start:end]
-            if len(self._value) > _MAX_FIELD_BYTES:
-                raise _invalid(f"{self._field}: expected at most {_MAX_FIELD_BYTES} bytes")
+            allowed = _MAX_FIELD_BYTES.get(self._field, _MAX_OTHER_BYTES)
+            if len(self._value) > allowed:
+                raise _invalid(f"{self._field}: expected at most {allowed} bytes")
 
     def _on_part_end(self) -> None:
         self.close()

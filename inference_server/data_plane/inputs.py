@@ -9,7 +9,7 @@ import numpy as np
 
 from inference_server.errors import InferenceError
 from inference_server.runtime.signature import Signature
-from model_store.manifest import TensorSpec
+from model_store.tensor_spec import TensorSpec
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES, get_datatype
 from protos.errors import ErrorCode, TensorError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from onnx import ModelProto, NodeProto
 
-from model_store.manifest import ClassLabels
+from model_store.tensor_spec import ClassLabels
 
 _DOMAIN = "ai.onnx.ml"
 _MAX_CLASSES = 10_000

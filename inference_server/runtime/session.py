@@ -18,8 +18,8 @@ import onnxruntime as ort
 
 from inference_server.errors import InferenceError
 from inference_server.runtime.signature import Signature, read_signature
-from model_store.manifest import ClassLabels, TensorSpec
 from model_store.servable import required_unsupported
+from model_store.tensor_spec import ClassLabels, TensorSpec
 from protos.errors import ErrorCode
 
 RunOptions: TypeAlias = ort.RunOptions

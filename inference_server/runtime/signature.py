@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import onnxruntime as ort
 
-from model_store.manifest import ClassLabels, TensorSpec
+from model_store.tensor_spec import ClassLabels, TensorSpec
 
 _DATATYPES: Mapping[str, str] = {
     "bool": "BOOL",

@@ -15,7 +15,7 @@ import numpy as np
 from inference_server.errors import InferenceError
 from inference_server.runtime.session import ModelSession, RunOptions
 from inference_server.runtime.signature import Signature
-from model_store.manifest import TensorSpec
+from model_store.tensor_spec import TensorSpec
 from protos.datatypes import DATATYPES
 
 _ROUNDS = 10

@@ -30,13 +30,14 @@ from gateway.storage.tables import Flow
 from model_store import files
 from model_store.manifest import Manifest
 from model_store.names import MODEL_FILE
+from model_store.tensor_names import TensorNames
 from protos.errors import ErrorCode
 from slipstream import options
 from slipstream.commands.deployment_call import call_lines
 from slipstream.commands.deployment_versions import warn_about
 from slipstream.commands.flow_checks import read_flow
 from slipstream.commands.json_arguments import file_content, json_object
-from slipstream.commands.models import file_name
+from slipstream.commands.models import Classes, Columns, file_name
 from slipstream.commands.rollouts import rollout_text
 from slipstream.commands.version_diff import difference_views
 from slipstream.session import CommandSession, open_session, validated
@@ -91,6 +92,8 @@ def deploy(
             metavar="FILE",
         ),
     ] = None,
+    columns: Columns = None,
+    classes: Classes = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until the deployment is ready.")
     ] = True,
@@ -104,11 +107,12 @@ def deploy(
 
     $ slipstream deploy churn.onnx
     $ slipstream deploy churn.onnx --canary 10
+    $ slipstream deploy churn.onnx --columns age,income --classes stays,leaves
     $ slipstream deploy churn.onnx --example rows.json
     $ slipstream deploy flow.json --mode async
     """
     with open_session(state, as_json=as_json, absent=Absent.CREATE) as session:
-        given = _read(source, name, example)
+        given = _read(source, name, example, columns, classes)
         live = _deployment(session, given.name)
         flow = _flow(session, live, given)
         _check_options(given, live, mode, canary)
@@ -134,6 +138,9 @@ class _Source:
     """Of the model; None: one of the store."""
     example: Mapping[str, Any] | None = None
     """An `input_data` of the model (Any: JSON); None: one is made from its signature."""
+    columns: str | None = None
+    """Of the model, with commas between them; None: those of its newest version."""
+    classes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +152,17 @@ class _Wanted:
     """Of a model's `input_data` (Any: JSON); None: it takes nothing."""
 
 
-def _read(source: str, name: str | None, example: str | None) -> _Source:
+def _read(
+    source: str,
+    name: str | None,
+    example: str | None,
+    columns: str | None,
+    classes: str | None,
+) -> _Source:
     path = Path(source)
+    if (columns, classes) != (None, None) and (path.suffix == ".json" or not path.exists()):
+        message = f"--columns and --classes: expected the file or folder of a model, got '{source}'"
+        raise GatewayError(ErrorCode.VALIDATION_FAILED, f"{message}: versions keep their names")
     if path.is_file() and path.suffix == ".json":
         if example is not None:
             message = "--example: expected a model, got a flow: its example is the `test_data` of "
@@ -157,7 +173,14 @@ def _read(source: str, name: str | None, example: str | None) -> _Source:
     given = None if example is None else json_object(file_content(example, _EXAMPLE), _EXAMPLE)
     if path.exists():
         model = name or file_name(path)
-        return _Source(name=model, model=model, path=path, example=given)
+        return _Source(
+            name=model,
+            model=model,
+            path=path,
+            example=given,
+            columns=columns,
+            classes=classes,
+        )
     return _Source(name=name or source, model=source, example=given)
 
 
@@ -168,21 +191,40 @@ def _wanted(session: CommandSession, source: _Source) -> _Wanted:
     if source.path is None:
         manifest = _stored(session, source.model)
     else:
-        manifest = _published(session, source.path, source.model)
+        manifest = _published(session, source.path, source)
     return _starter(Pin.of(manifest), source)
 
 
-def _published(session: CommandSession, path: Path, model: str) -> Manifest:
-    """Publish a model, unless its newest version has the same files."""
-    models = session.services.models
+def _published(session: CommandSession, path: Path, source: _Source) -> Manifest:
+    """Publish a model, unless its newest version has the same files and names."""
+    model, models = source.model, session.services.models
     newest = _newest(session, model)
+    names = _names(source, newest)
     with session.terminal.progress(f"Checking and publishing {path}"):
-        if newest is not None and _is_same(path, newest):
+        if newest is not None and names == newest.names and _is_same(path, newest):
             session.terminal.note(f"Model '{model}' version {newest.version} has the same files.")
             return newest
-        manifest = session.run(models.publish(None, path, model))
+        try:
+            manifest = session.run(models.publish(None, path, model, names=names))
+        except GatewayError as error:
+            inherited = newest is not None and (source.columns, source.classes) == (None, None)
+            if not inherited or error.code is not ErrorCode.INVALID_REQUEST:
+                raise
+            kept = "the newest version has these names: give others, or '' for none"
+            raise GatewayError(error.code, f"{error.message}; {kept}") from error
     session.terminal.note(f"Model '{model}' version {manifest.version} is published.")
     return manifest
+
+
+def _names(source: _Source, newest: Manifest | None) -> TensorNames:
+    """Return the names that are given, and for those that are not, the newest version's."""
+    given = TensorNames.parse(source.columns, source.classes)
+    if newest is None:
+        return given
+    return TensorNames(
+        columns=newest.names.columns if source.columns is None else given.columns,
+        classes=newest.names.classes if source.classes is None else given.classes,
+    )
 
 
 def _newest(session: CommandSession, model: str) -> Manifest | None:

@@ -14,7 +14,8 @@ from gateway.fleet.schemas import ServerOut
 from gateway.fleet.states import Batching, Desired, State
 from gateway.models.schemas import ModelOut
 from gateway.storage.tables import InferenceServer
-from model_store.manifest import Manifest, TensorSpec
+from model_store.manifest import Manifest
+from model_store.tensor_spec import TensorSpec
 from slipstream.commands.tables import Columns, shortened
 from slipstream.session import CommandSession
 from slipstream.terminal import facts, table
@@ -150,6 +151,8 @@ def manifest_tensors(manifest: Manifest) -> RenderableType:
 def _remark(spec: TensorSpec) -> str:
     if spec.class_labels is not None:
         return f"classes {shortened(', '.join(map(str, spec.class_labels)), _MAX_CLASSES_LENGTH)}"
+    if spec.columns is not None:
+        return f"columns {shortened(', '.join(spec.columns), _MAX_CLASSES_LENGTH)}"
     return "optional" * spec.optional
 
 

@@ -15,6 +15,7 @@ from gateway.fleet.states import Batching
 from gateway.models.ownership import OwnershipChange
 from gateway.models.schemas import ChangedModelOut, ManifestOut, ModelOut, ModelPage
 from model_store.names import MODEL_FILE
+from model_store.tensor_names import TensorNames
 from protos.errors import ErrorCode
 from slipstream import options
 from slipstream.commands import model_starter, server_logs
@@ -45,7 +46,20 @@ commands = typer.Typer(no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name of the model.", metavar="NAME")]
 Which = Annotated[str, typer.Option("--version", help="A number, a label or `latest`.")]
-
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="Names of an input's columns, such as age,income: rows may then be objects.",
+        metavar="NAMES",
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        help="Names of the classes of an output with probabilities, such as stays,leaves.",
+        metavar="NAMES",
+    ),
+]
 Private = Annotated[
     bool | None,
     typer.Option(
@@ -84,6 +98,8 @@ def add(
     version: Annotated[
         int | None, typer.Option(min=1, help="Number of the version. Default: the next one.")
     ] = None,
+    columns: Columns = None,
+    classes: Classes = None,
     private: Private = None,
     owner: Owner = None,
     serve: Annotated[
@@ -98,13 +114,16 @@ def add(
 
     $ slipstream models add resnet.onnx --name resnet --serve
     $ slipstream models add models/*.onnx
+    $ slipstream models add churn.onnx --columns age,income --classes stays,leaves
     """
     is_one = len(paths) == 1
-    if not is_one and (name is not None or version is not None):
-        raise typer.BadParameter("--name and --version are for one model")
+    if not is_one and (name, version, columns, classes) != (None,) * 4:
+        message = "--name, --version, --columns and --classes are for one model"
+        raise typer.BadParameter(message)
     published, refused = [], []
     with open_session(state, as_json=as_json, absent=Absent.CREATE) as session:
         services, terminal = session.services, session.terminal
+        names = TensorNames.parse(columns, classes)
         owner_id = None if owner is None else session.run(services.users.find(owner)).id
 
         def publish(path: Path) -> tuple[ManifestOut, list[str]]:
@@ -115,6 +134,7 @@ def add(
                 version,
                 visibility=_visibility(private),
                 owner_id=owner_id,
+                names=names,
             )
             manifest = ManifestOut.of(session.run(work))
             published.append(manifest_document(manifest))

@@ -9,7 +9,7 @@ import onnxruntime as ort
 import orjson
 
 from inference_server.runtime.verify import inspect
-from model_store.manifest import TensorSpec
+from model_store.tensor_spec import TensorSpec
 
 DEMO = files("slipstream").joinpath("demo")
 

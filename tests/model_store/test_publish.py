@@ -14,7 +14,8 @@ import pytest
 
 from model_store.errors import StoreError
 from model_store.folder_store import FolderStore
-from model_store.manifest import Manifest, TensorSpec
+from model_store.manifest import Manifest
+from model_store.tensor_spec import TensorSpec
 from model_store.verification import Verifier
 from protos.errors import ErrorCode
 from tests import onnx_models

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from inference_server.runtime.verify import inspect
-from model_store.manifest import Inspection, TensorSpec
+from model_store.manifest import Inspection
+from model_store.tensor_spec import TensorSpec
 from tests import onnx_models
 
 

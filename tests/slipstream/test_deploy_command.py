@@ -50,6 +50,32 @@ def test_calls_and_the_next_commands_are_printed(cli: Cli, model: Path) -> None:
     assert f"slipstream deploy {model} --name mine" in printed
 
 
+def test_names_of_columns_and_classes_are_kept_until_others_are_given(
+    cli: Cli, model: Path
+) -> None:
+    def names() -> tuple[object, object]:
+        shown = cli.answer("models", "show", "churn")
+        return shown["version"], shown["names"]["columns"]
+
+    words = ("deploy", str(model), "--classes", "low,middle,high", "--columns")
+    printed = cli.run(*words, "a,b,c,d").stdout
+    assert '{"input_data": {"x": [{"a": 0.5, "b": 0.5, "c": 0.5, "d": 0.5}]}}' in printed
+    assert "columns a, b, c, d" in cli.run("models", "show", "churn").stdout
+    assert "nothing has changed" in cli.run("deploy", str(model)).stdout
+    cli.answer(*words, "e,f,g,h")
+    assert names() == (2, ["e", "f", "g", "h"])
+    onnx_models.identity(model, shape=("N", 2))
+    refused = cli.run("deploy", str(model))
+    assert refused.exit_code == 1
+    assert "columns: expected one input with 4 columns, got 'x' FP32 [-1, 2]" in refused.stderr
+    assert "give others, or '' for none" in refused.stderr
+    cli.answer("deploy", str(model), "--columns", "", "--classes", "")
+    assert names() == (3, [])
+    for source in ("churn", str(model.with_suffix(".json"))):
+        refused = cli.run("deploy", source, "--columns", "a,b")
+        assert "--columns and --classes: expected the file or folder of a model" in refused.stderr
+
+
 def test_what_a_deleted_deployment_leaves_is_named_with_the_command_that_deletes_it(
     cli: Cli, model: Path
 ) -> None:

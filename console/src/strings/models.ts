@@ -65,6 +65,7 @@ const modelVersion = {
   any: "any",
   optional: "optional",
   classes: (names: string) => `classes ${names}`,
+  columns: (names: string) => `columns ${names}`,
   files: "Files",
   path: "File",
   size: "Size",

@@ -20,7 +20,7 @@ from gateway.deployments.fast_plan import FastInput, FastPlan
 from gateway.errors import GatewayError
 from gateway.fast_path.tensors import encode_body
 from gateway.oip.http_request import parse_infer_copied
-from model_store.manifest import TensorSpec
+from model_store.tensor_spec import TensorSpec
 from protos.errors import ErrorCode, TensorError
 from telemetry.instruments import Registry
 from tests.child_processes import children_of_fork_servers

@@ -127,10 +127,11 @@ def test_large_tensors_have_no_example() -> None:
 
 @pytest.mark.parametrize("datatype", DATATYPES)
 @pytest.mark.parametrize("shape", [(), (-1,), (2, -1), None])
+@pytest.mark.parametrize("columns", [None, ("a", "b")])
 async def test_the_example_is_valid_and_accepted(
-    datatype: str, shape: tuple[int, ...] | None
+    datatype: str, shape: tuple[int, ...] | None, columns: tuple[str, ...] | None
 ) -> None:
-    spec = TensorSpec(name="x", datatype=datatype, shape=shape)
+    spec = TensorSpec(name="x", datatype=datatype, shape=shape, columns=columns if shape else None)
     found = described(spec)
     assert found.schema is not None
     assert found.example is not None
@@ -141,6 +142,18 @@ async def test_the_example_is_valid_and_accepted(
     written = orjson.dumps(found.example)
     await tensors.check(found.example, written, parser, "a tenant", monotonic() + TIMEOUT_SECONDS)
     await parser.close()
+
+
+def test_rows_are_objects_or_lists_where_columns_have_names() -> None:
+    spec = TensorSpec(name="x", datatype="FP32", shape=(-1, 2), columns=("age", "income"))
+    found = described(spec)
+    assert found.example == {"x": [{"age": 0.5, "income": 0.5}]}
+    assert found.schema is not None
+    validator = build_validator(found.schema)
+    for value in ([{"age": 1, "income": 2}, [3, 4]], [[1, 2]], []):
+        assert schema_errors(validator, {"x": value}) == []
+    for value in ([{"age": 1}], [{"age": 1, "income": 2, "x": 3}], [{"age": "1", "income": 2}]):
+        assert schema_errors(validator, {"x": value})
 
 
 @pytest.mark.parametrize(

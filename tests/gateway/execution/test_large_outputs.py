@@ -19,7 +19,7 @@ from gateway.flows.node_types.handler import NodeError
 from gateway.flows.ports import ModelCall
 from gateway.models.pins import ClassLabels
 from gateway.steps import in_turns
-from model_store.manifest import TensorSpec
+from model_store.tensor_spec import TensorSpec
 from protos import open_inference_pb2 as pb
 from protos.message_templates import InferResponseTemplate
 from tests.gateway.flows.fake_ports import FakePorts

@@ -16,7 +16,7 @@ from gateway.deployments.settings import NonFinite
 from gateway.errors import GatewayError
 from gateway.fast_path.tensors import TensorCodec
 from gateway.models.pins import ClassLabels
-from model_store.manifest import TensorSpec
+from model_store.tensor_spec import TensorSpec
 from protos import open_inference_pb2 as pb
 from protos.datatypes import DATATYPES
 from protos.message_templates import InferResponseTemplate

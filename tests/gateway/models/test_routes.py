@@ -47,8 +47,38 @@ async def test_a_file_becomes_the_next_version(
             "shape": [-1, 3],
             "optional": False,
             "class_labels": None,
+            "columns": None,
         }
     ]
+
+
+async def test_columns_and_classes_are_named_in_the_query_or_the_form(
+    in_process_gateway: InProcessGateway, tmp_path: Path
+) -> None:
+    user = await in_process_gateway.user()
+    model = onnx_models.mlp(tmp_path / "mlp.onnx").read_bytes()
+    names = {"columns": "a, b,c,d", "classes": "low,middle,high"}
+    path = f"{MODELS}named/versions/latest/"
+    for given in (
+        {"params": {"name": "named", **names}, "content": model, "headers": RAW},
+        {"data": {"name": "named", **names}, "files": {"file": ("m.onnx", model)}},
+    ):
+        made = await user.post(MODELS, **given)
+        assert made.status_code == 201, made.text
+        shown = (await user.get(path)).json()
+        assert shown["inputs"][0]["columns"] == ["a", "b", "c", "d"]
+        assert shown["outputs"][0]["class_labels"] == ["low", "middle", "high"]
+        assert shown["names"]["columns"] == ["a", "b", "c", "d"]
+    for wrong, message in (
+        ({"columns": "a,b"}, "columns: expected one input with 2 columns, got 'x' FP32 [-1, 4]"),
+        ({"classes": "a,,b"}, "classes: expected names with commas between them, got an empty"),
+    ):
+        refused = await user.post(
+            MODELS, params={"name": "other", **wrong}, content=model, headers=RAW
+        )
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
+        assert message in refused.json()["message"]
+    assert (await user.get(f"{MODELS}other/")).status_code == 404
 
 
 @pytest.fixture

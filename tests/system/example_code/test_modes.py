@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 
+from tests import onnx_models
 from tests.system.example_code.examples import (
     ALL_VARIANTS,
     EXPECTED,
@@ -20,6 +22,7 @@ from tests.system.example_code.examples import (
     programs,
 )
 from tests.system.installation import chain
+from tests.system.runs import problem_of
 
 IMPOSSIBLE = {
     "curl": ("webhook",),
@@ -175,6 +178,27 @@ def test_a_model_is_called_by_grpc(examples: Examples) -> None:
         ran = examples.execute(example, SLIPSTREAM_API_KEY="sk-none")
         assert ran.returncode != 0
         assert "API Error: StatusCode.UNAUTHENTICATED" in ran.stderr
+
+
+@pytest.mark.parametrize("mode", ["sync", "fast"])
+def test_rows_by_column_name_are_called_in_every_language(
+    examples: Examples, tmp_path: Path, mode: str
+) -> None:
+    model = onnx_models.mlp(tmp_path / "named.onnx")
+    words = ("--columns", "a,b,c,d", "--classes", "low,middle,high", "--name", f"named-{mode}")
+    command = examples.installation.command
+    deployment = command("deploy", str(model), "--mode", mode, *words)["id"]
+    for language in ("httpie", "python", "grpc_python"):
+        example = examples.one(deployment, language, "wait")
+        assert re.search(r"""['"]a["'].*0\.5""", example["code"])
+        output = printed(examples.execute(example))
+        assert ("array([[" if language == "grpc_python" else "middle") in output
+    rows = {"x": [{"d": 4, "c": 3, "b": 2, "a": 1}, [1, 2, 3, 4]]}
+    by_name, by_place = examples.runs.call(deployment, rows).json()["output_data"]["y"]
+    assert by_name == by_place
+    refused = examples.runs.call(deployment, {"x": [{"a": 1, "e": 2}]})
+    problem = problem_of(refused, 422, "invalid_tensor")
+    assert "row [0]: missing ['b', 'c', 'd'], unknown ['e']" in problem["message"]
 
 
 def test_grpc_reads_long_tensors_from_a_file(examples: Examples) -> None:

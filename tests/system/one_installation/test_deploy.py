@@ -15,7 +15,8 @@ from tests.system.installation import Installation
 def test_the_printed_program_is_answered(installation: Installation, tmp_path: Path) -> None:
     cli = Cli(installation.up.state)
     printed = cli.run("deploy", str(onnx_models.mlp(tmp_path / "printed.onnx"))).stdout
-    _, curl, _, program, *_ = printed.split("\n\n")
+    curl, _, programs = printed.partition("In Python:\n\n")
+    program, *_ = programs.partition("\n\nIn JavaScript:")
     url = re.search(r"http://\S+", curl)
     assert url is not None
     assert url[0] in printed.splitlines()[0]

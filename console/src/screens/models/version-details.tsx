@@ -113,7 +113,8 @@ function Tensors(props: {
   return <Table label={props.label} rows={rows} keyOf={(row) => row.name} columns={TENSOR_COLUMNS} />;
 }
 
-function remarkOf({ optional, class_labels }: Tensor): string {
+function remarkOf({ optional, class_labels, columns }: Tensor): string {
+  if (columns) return modelTexts.modelVersion.columns(columns.join(", "));
   if (class_labels) return modelTexts.modelVersion.classes(class_labels.join(", "));
   return optional ? modelTexts.modelVersion.optional : "";
 }
