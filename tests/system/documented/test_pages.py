@@ -76,6 +76,12 @@ GIVEN: dict[tuple[str, int], Given] = {
         after={4: SERVER_ID},
     ),
     ("models.md", 1): Given(first=f"slipstream models serve resnet --version 3; {SERVER_ID}"),
+    ("models.md", 4): Given(
+        replaced=[
+            ("curl … -d", 'curl -sS "$URL/v1/admin/churn" -H "X-API-Key: $KEY" --json'),
+            ('"X"', '"x"'),
+        ]
+    ),
     ("restarts.md", 0): Given(
         alone=True,
         first="env | grep ^SLIPSTREAM_ > settings; slipstream up --no-demo",
