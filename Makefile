@@ -29,15 +29,15 @@ run: setup ## Set up, then run the whole system (Ctrl-C stops it)
 	@$(MAKE) --no-print-directory console || echo "The console cannot be built, and is left out: see above. Later: make console" >&2
 	@$(BIN)/slipstream up
 
-# As many processes as there are cores, and one more where tests often wait; at most the 8 that have ports of their own
-# (tests/slipstream/running.py).
+# As many processes as there are cores, and one more where tests often wait for other processes; at most the 8 that have
+# ports of their own (tests/slipstream/running.py).
 # tests/conftest.py says what stays together, and what comes first.
 CORES := $(shell getconf _NPROCESSORS_ONLN)
 PARALLEL = -n $(or $(TEST_PROCESSES),$(CORES)) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 # What fails runs once more, alone, and fails the target if it fails again. A name for the results comes next.
 CONFIRM := $(BIN)/python tools/confirm.py
 
-test: TEST_PROCESSES ?= $(shell expr $(CORES) + 1)
+test test-services: TEST_PROCESSES ?= $(shell expr $(CORES) + 1)
 test: $(STAMPS)/dev ## Set up, then test the embedded installation: needs nothing but Python
 	@$(CONFIRM) $@ -m "not services and not tools and not long" $(PARALLEL) $(ARGS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -66,11 +67,11 @@ def _parsed(field: str, text: str | None) -> tuple[str, ...]:
     problem = None
     if not all(names):
         problem = "an empty name"
-    elif len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        problem = f"'{twice[:_MAX_LENGTH]}' twice"
     elif len(names) > _MAX_NAMES:
         problem = f"{len(names)} of them, and at most {_MAX_NAMES} are kept"
+    elif len(set(names)) < len(names):
+        [(twice, _)] = Counter(names).most_common(1)
+        problem = f"'{twice[:_MAX_LENGTH]}' twice"
     elif any(len(name) > _MAX_LENGTH for name in names):
         problem = f"one with more than {_MAX_LENGTH} characters"
     if problem is not None:

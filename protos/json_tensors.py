@@ -98,7 +98,8 @@ def in_column_order(value: object, columns: Sequence[str], rank: int, *, tensor:
     except _OtherColumnsError:
         place, row = _first_other(value, columns, rank)
         missing = [name for name in columns if name not in row]
-        unknown = [name for name in row if name not in columns]
+        known = frozenset(columns)
+        unknown = [name for name in row if name not in known]
         named = (("missing", missing), ("unknown", unknown))
         found = ", ".join(f"{title} {reprlib.repr(names)}" for title, names in named if names)
         expected = f"expected the columns {reprlib.repr(list(columns))}"

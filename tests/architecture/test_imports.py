@@ -93,11 +93,17 @@ def test_a_gateways_port_answers_before_anything_heavy_is_imported(module: str) 
     assert not imported & (heavy | {"numpy", "onnxruntime", "structlog", "model_store"})
 
 
-@pytest.mark.parametrize("command", ["deployments", "keys", "models", "runs"])
-def test_lists_import_neither_clients_nor_numbers(command: str, tmp_path: Path) -> None:
-    state = ("--state", str(tmp_path))
-    made = run(RUN_COMMAND, "numpy", "migrate", *state)
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory with a database."""
+    folder = tmp_path_factory.mktemp("state")
+    made = run(RUN_COMMAND, "numpy", "migrate", "--state", str(folder))
     assert made.returncode == 0, made.stderr
+    return folder
+
+
+@pytest.mark.parametrize("command", ["deployments", "keys", "models", "runs"])
+def test_lists_import_neither_clients_nor_numbers(command: str, state: Path) -> None:
     heavy = "numpy,aiohttp,fastapi,starlette,google,ml_dtypes,celery,grpc,jinja2,alembic"
-    listed = run(RUN_COMMAND, heavy, command, "list", *state)
+    listed = run(RUN_COMMAND, heavy, command, "list", "--state", str(state))
     assert listed.returncode == 0, listed.stderr

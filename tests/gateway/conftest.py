@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -103,8 +104,15 @@ def model_store_dir(tmp_path_factory: pytest.TempPathFactory, verifier: Verifier
 def settings(url: str, model_store_dir: Path, tmp_path: Path) -> Settings:
     """Settings of an installation of the test's own, with models in its store."""
     shutil.copytree(model_store_dir, tmp_path / "state" / "models")
+    own = {"state": tmp_path / "state", "database_url": url}
+    return _default_settings().model_copy(update=own)
+
+
+@functools.cache
+def _default_settings() -> Settings:
+    """Settings, read once: reading them takes longer than many a test."""
     # all unauthenticated clients of a test share one address
-    return Settings(state=tmp_path / "state", database_url=url, failed_auth_per_minute=0)
+    return Settings(failed_auth_per_minute=0)
 
 
 @pytest.fixture
