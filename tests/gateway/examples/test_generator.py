@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import shlex
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -26,8 +27,8 @@ def one(
     language: Language, variant: Variant, choices: ExampleChoices | None = None, **fields: object
 ) -> Example:
     """Return one example."""
-    written = write_examples(target(**fields), choices or ExampleChoices())
-    (found,) = [it for it in written.items if (it.language, it.variant) == (language, variant)]
+    chosen = replace(choices or ExampleChoices(), language=language, variant=variant)
+    (found,) = write_examples(target(**fields), chosen).items
     return found
 
 
