@@ -140,8 +140,11 @@ def _say(text: str) -> None:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Take away what pytest-xdist appends to the id of a test with a group.
 
-    `--last-failed` would not find it, and it could not be copied to a command line.
+    `--last-failed` would not find it, and it could not be copied to a command line. What a test
+    has printed that passed is left out: it was two thirds of the log.
     """
+    if report.passed:
+        report.sections = []
     worker = getattr(report, "node", None)
     if worker is not None and worker.config.getoption("dist") == "loadgroup":
         report.nodeid = report.nodeid.rpartition("@")[0] or report.nodeid

@@ -46,7 +46,11 @@ def test_exactly_what_is_too_deep_is_refused(levels: int, texts: list[str], widt
     assert accepted(orjson.dumps(document)) == (1 + levels <= MAX_DEPTH)
 
 
-@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 5000, b"[" * 65 + b"]" * 65])
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b'{"a":' * 5000, b"[" * 65 + b"]" * 65],
+    ids=["lists", "objects", "closed"],
+)
 def test_what_is_deep_and_broken_is_refused_as_well(body: bytes) -> None:
     assert not accepted(body)
 

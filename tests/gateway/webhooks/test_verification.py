@@ -189,7 +189,9 @@ def test_a_truncated_body_is_recognised_by_its_length() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 100_000, b'{"a":' * 50_000, b"1" * 10_000, b"NaN", b'"\\ud800"']
+    "body",
+    [b"[" * 100_000, b'{"a":' * 50_000, b"1" * 10_000, b"NaN", b'"\\ud800"'],
+    ids=["lists", "objects", "number", "NaN", "surrogate"],
 )
 def test_unusual_bodies_are_a_mismatch(body: bytes) -> None:
     assert codes(verified(body=body)) == ["signature_mismatch"]
