@@ -39,7 +39,7 @@ CONFIRM := $(BIN)/python tools/confirm.py
 
 test test-services: TEST_PROCESSES ?= $(shell expr $(CORES) + 1)
 test: $(STAMPS)/dev ## Set up, then test the embedded installation: needs nothing but Python
-	@$(CONFIRM) $@ -m "not services and not tools and not long" $(PARALLEL) $(ARGS)
+	@$(CONFIRM) $@ -m "not services and not tools and not console and not long" $(PARALLEL) $(ARGS)
 
 test-services: $(STAMPS)/dev ## Test what needs PostgreSQL, Redis, RabbitMQ, nginx, Node or promtool
 	@./.ci/services
@@ -50,7 +50,7 @@ test-console: $(STAMPS)/dev $(STAMPS)/console ## Test the console with a browser
 	@$(CONFIRM) $@ -m "console and not long" $(PARALLEL) $(ARGS)
 
 test-fast: $(STAMPS)/dev ## Unit tests only: no process is started
-	@$(CONFIRM) $@ -m "not services and not tools and not long and not processes" $(PARALLEL) $(ARGS)
+	@$(CONFIRM) $@ -m "not services and not tools and not console and not long and not processes" $(PARALLEL) $(ARGS)
 
 test-tools: $(STAMPS)/dev ## Test the tools that check, count and lock
 	@$(CONFIRM) $@ -m tools $(PARALLEL) $(ARGS)
@@ -62,7 +62,7 @@ test-long: $(STAMPS)/dev $(STAMPS)/console ## What searches, repeats or waits fo
 	@$(CONFIRM) $@-databases -m "services and not long" --all-databases $(PARALLEL) tests/gateway $(ARGS)
 
 coverage: $(STAMPS)/dev ## Branch coverage of `make test`, as text and in htmlcov/
-	@$(BIN)/python -m pytest -m "not services and not tools and not long" $(PARALLEL) --cov --cov-branch --cov-report=term --cov-report=html $(ARGS)
+	@$(BIN)/python -m pytest -m "not services and not tools and not console and not long" $(PARALLEL) --cov --cov-branch --cov-report=term --cov-report=html $(ARGS)
 
 fuzz: $(STAMPS)/dev ## Check many answers of every route against the OpenAPI document (FUZZ_EXAMPLES=200)
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest tests/system/document $(ARGS)

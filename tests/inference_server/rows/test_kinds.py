@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -12,23 +13,28 @@ import pytest
 from onnx import ModelProto
 
 from inference_server.runtime.rows.proof import prove
-from tests.inference_server.rows import kinds
 
-PROVED: tuple[Callable[[], ModelProto], ...] = (
-    kinds.linear,
-    kinds.logistic,
-    kinds.tree,
-    kinds.forest,
-    kinds.boosting,
-    kinds.support_vectors,
-    kinds.texts,
-    kinds.convolutional,
-    kinds.transformer,
-    kinds.masked_by_pairs,
-    kinds.masked_by_list,
-    kinds.recurrent,
+PROVED = (
+    "linear",
+    "logistic",
+    "tree",
+    "forest",
+    "boosting",
+    "support_vectors",
+    "texts",
+    "convolutional",
+    "transformer",
+    "masked_by_pairs",
+    "masked_by_list",
+    "recurrent",
 )
 SIZES = {"steps": 5}
+
+
+@pytest.fixture(scope="module")
+def kinds() -> ModuleType:
+    """Functions that build models; imported here, as scikit-learn takes seconds."""
+    return importlib.import_module("tests.inference_server.rows.kinds")
 
 
 def rows_of(model: ModelProto, count: int) -> dict[str, np.ndarray]:
@@ -60,25 +66,25 @@ def assert_rows_are_apart(model: ModelProto) -> None:
                 assert np.array_equal(before[row], after[row], equal_nan=before.dtype.kind == "f")
 
 
-@pytest.mark.parametrize("build", PROVED, ids=lambda build: build.__name__)
-def test_it_is_proved(build: Callable[[], ModelProto]) -> None:
-    model = build()
+@pytest.mark.parametrize("name", PROVED)
+def test_it_is_proved(kinds: ModuleType, name: str) -> None:
+    model = getattr(kinds, name)()
     assert prove(model).reason is None
     assert_rows_are_apart(model)
 
 
-@pytest.mark.parametrize(
-    "build", [kinds.static_qdq, kinds.static_operators], ids=lambda build: build.__name__
-)
+@pytest.mark.parametrize("name", ["static_qdq", "static_operators"])
 def test_a_model_of_int8_with_scales_of_its_own_is_proved(
-    tmp_path: Path, build: Callable[[Path], ModelProto]
+    tmp_path: Path, kinds: ModuleType, name: str
 ) -> None:
-    model = build(tmp_path)
+    model = getattr(kinds, name)(tmp_path)
     assert prove(model).reason is None
     assert_rows_are_apart(model)
 
 
-def test_a_model_of_int8_with_scales_of_what_is_sent_is_refused(tmp_path: Path) -> None:
+def test_a_model_of_int8_with_scales_of_what_is_sent_is_refused(
+    tmp_path: Path, kinds: ModuleType
+) -> None:
     reason = prove(kinds.dynamic(tmp_path)).reason
     assert reason is not None
     assert "(DynamicQuantizeLinear): it computes one scale over all rows" in reason
