@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 TIMEOUT_SECONDS = 60.0
 """How long to wait for an event that must come, in all tests: only a failure takes so long."""
@@ -66,6 +70,22 @@ class Clock:
     def advance(self, seconds: float = 0.0, *, hours: float = 0.0) -> None:
         """Let time pass."""
         self._seconds += seconds + 3600 * hours
+
+
+def eventually(look: Callable[[], T], good: Callable[[T], object] = bool) -> T:
+    """Wait until `good` accepts what `look` returns; return that.
+
+    To look takes a quarter of the time at most: what is waited for needs the processor, too.
+    """
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        began = time.monotonic()
+        if good(found := look()):
+            return found
+        now = time.monotonic()
+        assert now < deadline, found
+        # 50 ms are within the poll limit of a key
+        time.sleep(min(max(0.05, 3 * (now - began)), 0.5))
 
 
 def pause(seconds: float) -> None:

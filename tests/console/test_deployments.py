@@ -16,7 +16,7 @@ from tests.system.each_backend.test_documented_samples import DEPLOYMENT, HOST, 
 from tests.system.each_backend.test_documented_samples import KEY as DOCUMENTED_KEY
 from tests.system.example_code.test_documented_samples import COMMANDS
 from tests.system.flow_documents import echo_flow
-from tests.system.runs import eventually
+from tests.timing import eventually
 
 pytestmark = pytest.mark.services
 

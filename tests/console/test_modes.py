@@ -12,7 +12,7 @@ from tests.console.caller import Caller
 from tests.console.conftest import set_password, start
 from tests.console.watched_page import WatchedPage
 from tests.slipstream.running import Up
-from tests.system.runs import eventually
+from tests.timing import eventually
 
 pytestmark = pytest.mark.services
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.metrics_text import sample
 from tests.timing import TIMEOUT_SECONDS
 
 _OWN_SETTINGS = {"ORT_DISABLE_TELEMETRY"}
@@ -91,18 +91,14 @@ class InferenceProcess:
             body: bytes = answer.read()
         return body
 
-    def sample(self, name: str, **labels: str) -> float | None:
-        """Return the value of one metric, that of the sample with at least these labels."""
-        for family in text_string_to_metric_families(self.metrics().decode()):
-            for found in family.samples:
-                if found.name == name and labels.items() <= found.labels.items():
-                    return float(found.value)
-        return None
+    def sample(self, name: str, **labels: str) -> float:
+        """Return the value of one metric, of all samples with at least these labels."""
+        return sample(self.metrics().decode(), name, **labels)
 
     def wait_for_queue(self, calls: int) -> None:
         """Return when at least `calls` calls wait for a thread."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
-        while (self.sample("inference_queue_depth") or 0) < calls:
+        while self.sample("inference_queue_depth") < calls:
             assert time.monotonic() < deadline, f"there never were {calls} calls in the queue"
 
     def cpu_seconds_in(self, seconds: float) -> float:

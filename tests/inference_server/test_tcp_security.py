@@ -24,8 +24,7 @@ from tests.authority import Authority, replace_file
 from tests.inference_server.conftest import StartServer
 from tests.inference_server.process import InferenceProcess
 from tests.stub import InferenceStub
-from tests.system.runs import eventually
-from tests.timing import TIMEOUT_SECONDS
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 NEEDED = ["--store", "models", "--model", "iris", "--version", "3", "--socket", "iris.sock"]
 ANYWHERE = "0.0.0.0:0"

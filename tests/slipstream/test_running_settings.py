@@ -23,8 +23,7 @@ from slipstream.supervisor.running_supervisor import lock_file, running_supervis
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.cli import invoke
 from tests.slipstream.running import NO_WORKER, Up, environment, free_port
-from tests.system.runs import eventually
-from tests.timing import TIMEOUT_SECONDS
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 PEPPER = "a pepper of the environment"
 UNPRIVILEGED_USER = 65534

@@ -18,7 +18,7 @@ from gateway.fleet.hosts import HostStore
 from gateway.storage.database import Database
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.running import NO_WORKER, Up
-from tests.system.runs import eventually
+from tests.timing import eventually
 
 pytestmark = pytest.mark.processes
 

@@ -25,8 +25,7 @@ from tests.slipstream.cli import Cli
 from tests.slipstream.programs import BUSY, CRASHES, IDLE, STALLS, STEADY
 from tests.slipstream.running import Up
 from tests.slipstream.server_group import status_printer
-from tests.system.runs import eventually
-from tests.timing import TIMEOUT_SECONDS
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 
 class Managed:

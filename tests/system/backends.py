@@ -15,7 +15,7 @@ from tests.services.rabbitmq import VirtualHost
 from tests.services.redis import RedisServer
 from tests.slipstream.running import Up
 from tests.system.installation import Installation
-from tests.system.runs import eventually
+from tests.timing import eventually
 
 EMBEDDED, REDIS, RABBITMQ = BACKENDS = ("embedded", "redis", "rabbitmq")
 

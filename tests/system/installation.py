@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import httpx
 
 from tests.slipstream.cli import invoke
 from tests.slipstream.running import Up
-from tests.timing import TIMEOUT_SECONDS
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 # Any, here and below: JSON
 Json = dict[str, Any]
@@ -86,14 +85,13 @@ class Installation:
 
     def until_ready(self, server_id: str) -> Json:
         """Wait until an inference server is ready; return it."""
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while True:
-            server: Json = self.http.get(f"/node/inference-servers/{server_id}/").json()
-            ready = self.http.get(f"/v2/models/{server['model']}/ready")
-            if server["state"] == "ready" and ready.status_code == 200:
-                return server
-            assert time.monotonic() < deadline, server
-            time.sleep(0.05)
+
+        def look() -> tuple[Json, int]:
+            server = self.http.get(f"/node/inference-servers/{server_id}/").json()
+            return server, self.http.get(f"/v2/models/{server['model']}/ready").status_code
+
+        server, _ = eventually(look, lambda now: now[0]["state"] == "ready" and now[1] == 200)
+        return server
 
     def deploy(self, flow: Json, **settings: object) -> str:
         """Deploy a flow as fast; return the deployment's id."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
 from tests.system.installation import Installation, Json
-from tests.timing import TIMEOUT_SECONDS
-
-T = TypeVar("T")
+from tests.timing import eventually
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 MANY_SECONDS = 300
@@ -144,15 +141,6 @@ class Runs:
         """Return the events of a run up to the end of the stream; headers may set the start."""
         with self.stream(run_id, **headers) as events:
             return list(events)
-
-
-def eventually(look: Callable[[], T], good: Callable[[T], bool]) -> T:
-    """Wait until `good` accepts what `look` returns; return that."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not good(found := look()):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)  # within the poll limit of a key
-    return found
 
 
 def problem_of(answer: httpx.Response, status: int, code: str) -> Json:

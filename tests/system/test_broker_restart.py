@@ -15,8 +15,8 @@ from tests.services.redis import RedisServer
 from tests.slipstream.running import Up
 from tests.system.flow_documents import callback_flow, transform_flow
 from tests.system.installation import Installation
-from tests.system.runs import Runs, eventually
-from tests.timing import Timer
+from tests.system.runs import Runs
+from tests.timing import Timer, eventually
 
 pytestmark = pytest.mark.services
 

@@ -22,8 +22,9 @@ from tests.slipstream.running import Up, free_port
 from tests.system.flow_documents import linear_flow, node, transform_flow
 from tests.system.installation import Installation, Json, chain
 from tests.system.one_installation.test_triton_clients import tensors
-from tests.system.runs import TERMINAL, Runs, eventually
+from tests.system.runs import TERMINAL, Runs
 from tests.system.test_webhooks import ALL, LOOPBACK
+from tests.timing import eventually
 from tests.trace_collector import TraceCollector, collecting
 
 TRACE = "5af7651916cd43dd8448eb211c80319c"

@@ -15,7 +15,8 @@ from tests.services.small_disk import SmallDisk
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.flow_documents import echo_flow, waiting_flow
 from tests.system.installation import Installation, Json
-from tests.system.runs import Runs, eventually, problem_of
+from tests.system.runs import Runs, problem_of
+from tests.timing import eventually
 
 pytestmark = pytest.mark.services
 

@@ -28,8 +28,7 @@ from tests.services.postgres import PostgresServer
 from tests.services.redis import RedisServer
 from tests.services.s3 import S3Server
 from tests.slipstream.running import NO_WORKER, Up, environment
-from tests.system.runs import eventually
-from tests.timing import Timer
+from tests.timing import Timer, eventually
 
 pytestmark = [pytest.mark.processes, pytest.mark.services, pytest.mark.timeout(300)]
 

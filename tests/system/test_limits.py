@@ -19,8 +19,7 @@ from tests.services.redis import RedisServer
 from tests.slipstream.running import Up
 from tests.system.flow_documents import echo_flow, waiting_flow
 from tests.system.installation import Installation, Json, chain
-from tests.system.runs import eventually
-from tests.timing import TIMEOUT_SECONDS, pause
+from tests.timing import TIMEOUT_SECONDS, eventually, pause
 
 pytestmark = pytest.mark.services
 

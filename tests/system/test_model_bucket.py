@@ -19,8 +19,7 @@ from tests import onnx_models
 from tests.services.s3 import S3Server
 from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.system.installation import Installation, chain
-from tests.system.runs import eventually
-from tests.timing import TIMEOUT_SECONDS
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 pytestmark = pytest.mark.processes
 

@@ -15,8 +15,7 @@ import pytest
 from tests.authority import Authority, replace_file
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.running import NO_WORKER, Up, environment, free_port
-from tests.system.runs import eventually
-from tests.timing import TIMEOUT_SECONDS
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 TOKEN = "a-token-of-32-characters-or-more"
 SERVERS, GATEWAY = "127.0.0.2", "127.0.0.3"

@@ -29,8 +29,7 @@ from tests.services.s3 import S3Server
 from tests.slipstream.running import free_port
 from tests.slipstream.test_kubernetes import build
 from tests.system.installation import chain
-from tests.system.runs import eventually
-from tests.timing import TIMEOUT_SECONDS
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 pytestmark = [
     pytest.mark.services,

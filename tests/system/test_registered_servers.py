@@ -22,8 +22,7 @@ from tests.services.s3 import S3Server
 from tests.slipstream.running import NO_WORKER, Up, environment, free_port
 from tests.system.installation import Installation, Json, chain
 from tests.system.registered_server import RegisteredServer
-from tests.system.runs import eventually
-from tests.timing import Timer
+from tests.timing import Timer, eventually
 
 pytestmark = pytest.mark.processes
 

@@ -22,8 +22,8 @@ from tests.slipstream.cli import invoke
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.flow_documents import waiting_flow
 from tests.system.installation import Installation
-from tests.system.runs import MANY_SECONDS, Runs, eventually
-from tests.timing import TIMEOUT_SECONDS
+from tests.system.runs import MANY_SECONDS, Runs
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 pytestmark = pytest.mark.processes
 

@@ -11,7 +11,7 @@ from tests import onnx_models
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.installation import Installation, Json, chain
 from tests.system.one_installation.test_sleep import until_it_answers
-from tests.system.runs import eventually
+from tests.timing import eventually
 
 pytestmark = pytest.mark.processes
 

@@ -18,8 +18,8 @@ import pytest
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.flow_documents import waiting_flow
 from tests.system.installation import Installation
-from tests.system.runs import Runs, eventually
-from tests.timing import TIMEOUT_SECONDS
+from tests.system.runs import Runs
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 pytestmark = pytest.mark.processes
 

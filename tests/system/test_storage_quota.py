@@ -24,8 +24,8 @@ from tests.gateway.runs.builders import finished
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.flow_documents import echo_flow
 from tests.system.installation import Installation
-from tests.system.runs import Runs, eventually, problem_of
-from tests.timing import TIMEOUT_SECONDS
+from tests.system.runs import Runs, problem_of
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 INPUT = {"param1": "x" * 20_000}
 RUN_BYTES = ROW_BYTES + len('{"param1":""}') + 20_000

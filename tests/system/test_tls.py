@@ -28,8 +28,7 @@ from tests.slipstream.test_up_refusals import refused
 from tests.system.grpcio_gateway import grpcio_gateway
 from tests.system.installation import Installation
 from tests.system.registered_server import RegisteredServer
-from tests.system.runs import eventually
-from tests.timing import TIMEOUT_SECONDS, Timer
+from tests.timing import TIMEOUT_SECONDS, Timer, eventually
 from transport import KeyPair
 
 IRIS = np.array([[5.1, 3.5, 1.4, 0.2]], np.float32)

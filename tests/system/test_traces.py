@@ -13,12 +13,12 @@ from prometheus_client.samples import Exemplar
 
 from tests import onnx_models
 from tests.gateway.webhooks.receiver import Receiver
-from tests.open_metrics import open_metrics
+from tests.metrics_text import open_metrics
 from tests.slipstream.running import Up
 from tests.system.flow_documents import linear_flow, node, transform_flow
 from tests.system.installation import Installation, chain
-from tests.system.runs import Runs, eventually
-from tests.timing import TIMEOUT_SECONDS, pause
+from tests.system.runs import Runs
+from tests.timing import TIMEOUT_SECONDS, eventually, pause
 from tests.trace_collector import TraceCollector, collecting
 
 CANARY = 918273645

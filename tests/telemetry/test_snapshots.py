@@ -19,7 +19,7 @@ from telemetry import snapshots
 from telemetry.exposition import OPEN_METRICS
 from telemetry.instruments import Registry, render
 from telemetry.snapshots import SharedRegistry
-from tests.open_metrics import open_metrics
+from tests.metrics_text import open_metrics
 from tests.timing import TIMEOUT_SECONDS
 
 SIBLING = """

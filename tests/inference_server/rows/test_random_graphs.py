@@ -16,7 +16,7 @@ import pytest
 
 from tests.inference_server.rows import broken_rules
 
-_GRAPHS = int(os.environ.get("ROW_GRAPHS", "100"))
+_GRAPHS = int(os.environ.get("ROW_GRAPHS", "300"))
 _SECONDS = 120 + _GRAPHS // 5
 
 pytestmark = [pytest.mark.search, pytest.mark.timeout(_SECONDS)]

@@ -9,7 +9,8 @@ import pytest
 
 from tests.system.backends import embedded_only
 from tests.system.flow_documents import failing_flow, transform_flow, waiting_flow
-from tests.system.runs import MANY_SECONDS, Runs, eventually, problem_of
+from tests.system.runs import MANY_SECONDS, Runs, problem_of
+from tests.timing import eventually
 
 kinds = pytest.mark.parametrize("kind", ["api", "server"])
 

@@ -17,8 +17,8 @@ from tests.system.backends import Backend
 from tests.system.each_backend.usage import IRIS, until_counted, usage_of
 from tests.system.flow_documents import transform_flow, waiting_flow
 from tests.system.installation import Installation, Json, chain
-from tests.system.runs import MANY_SECONDS, TERMINAL, Runs, eventually
-from tests.timing import TIMEOUT_SECONDS
+from tests.system.runs import MANY_SECONDS, TERMINAL, Runs
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import pytest
 from tests.system.backends import embedded_only
 from tests.system.flow_documents import transform_flow
 from tests.system.installation import chain
-from tests.system.runs import Runs, eventually, problem_of
+from tests.system.runs import Runs, problem_of
+from tests.timing import eventually
 
 LABELS = {"Slipstream-Metadata": 'order=42, note="two words"'}
 SHOWN = {"order": "42", "note": "two words"}

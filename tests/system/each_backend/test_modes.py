@@ -13,7 +13,8 @@ from tests.system.flow_documents import (
     waiting_flow,
 )
 from tests.system.installation import Json, chain
-from tests.system.runs import MANY_SECONDS, Runs, eventually, problem_of
+from tests.system.runs import MANY_SECONDS, Runs, problem_of
+from tests.timing import eventually
 
 KINDS = ("api", "server")
 STARTED = "Flow execution started. Use the flow_run_id to check status."

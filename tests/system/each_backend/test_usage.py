@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests import onnx_models
+from tests.metrics_text import sample
 from tests.system.each_backend.usage import IRIS, until_counted, usage_of
 from tests.system.flow_documents import division_flow, transform_flow
 from tests.system.installation import Installation, chain
-from tests.system.runs import Runs, eventually
+from tests.system.runs import Runs
+from tests.timing import eventually
 
 
 def test_calls_of_every_mode_are_counted_exactly(runs: Runs) -> None:
@@ -105,10 +106,4 @@ def test_the_wait_for_a_booting_server_is_measured_separately(runs: Runs, tmp_pa
 def _counted_boots(installation: Installation) -> float:
     """Return how many sync runs have waited for a booting server, by the metrics."""
     text = installation.http.get("/metrics").text
-    labels = {"mode": "sync"}
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == "run_boot_seconds_count" and sample.labels.items() >= labels.items()
-    )
+    return sample(text, "run_boot_seconds_count", mode="sync")

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.system.backends import Backend
 from tests.system.flow_documents import transform_flow
-from tests.system.runs import Runs, eventually
+from tests.system.runs import Runs
+from tests.timing import eventually
 
 
 def test_type_server_works_while_workers_and_broker_are_suspended(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.system.installation import Installation, Json
-from tests.system.runs import eventually
+from tests.timing import eventually
 
 IRIS = {"x": [[5.1, 3.5, 1.4, 0.2]]}
 

@@ -11,7 +11,7 @@ from tests.services import npm
 from tests.slipstream.running import Up
 from tests.system.example_code.examples import Examples
 from tests.system.installation import Installation
-from tests.system.runs import eventually
+from tests.timing import eventually
 
 
 @pytest.fixture(scope="package")

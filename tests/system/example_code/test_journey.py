@@ -29,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from tests.slipstream.cli import invoke
 from tests.system.example_code.examples import SECONDS, Examples, printed
 from tests.system.installation import Installation
-from tests.system.runs import eventually
+from tests.timing import eventually
 
 pytestmark = pytest.mark.services  # Node and curl
 EXPORTED_BY_TORCH = Path(__file__).parent / "torch_model"

@@ -14,7 +14,7 @@ from tests.gateway.webhooks.test_documented_receivers import until_it_listens
 from tests.slipstream.running import free_port
 from tests.system.example_code.examples import Examples, services
 from tests.system.example_code.typescript import compile_types, node_command
-from tests.system.runs import eventually
+from tests.timing import eventually
 
 
 @contextmanager

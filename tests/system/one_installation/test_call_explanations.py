@@ -6,7 +6,8 @@ import pytest
 
 from tests.system.flow_documents import division_flow, waiting_flow
 from tests.system.installation import Installation
-from tests.system.runs import Runs, eventually
+from tests.system.runs import Runs
+from tests.timing import eventually
 
 pytestmark = pytest.mark.processes
 

@@ -14,8 +14,7 @@ import pytest
 
 from tests.system.flow_documents import linear_flow, node, transform_flow
 from tests.system.installation import Installation
-from tests.system.runs import eventually
-from tests.timing import Timer
+from tests.timing import Timer, eventually
 
 NEVER = {"x": 3, "d": -100_000_000}
 """With `round(input.x, input.d)`: minutes, in one instruction."""

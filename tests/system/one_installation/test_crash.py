@@ -37,9 +37,10 @@ async def test_a_kill_fails_only_calls_in_flight_and_service_resumes_soon(
         nonlocal in_a_row
         body = {"input_data": {"x": [[1, 2, 3, 4]]}}
         while running:
-            timer = Timer()
+            began = time.monotonic()
             answer = await client.post(f"/node/deployment-trigger/{deployment}/", json=body)
-            outcomes.append((timer.seconds, time.monotonic(), answer.status_code))
+            ended = time.monotonic()
+            outcomes.append((ended - began, ended, answer.status_code))
             in_a_row += 1
             if in_a_row == GOOD_CALLS:
                 good.set()
@@ -69,8 +70,8 @@ async def test_a_kill_fails_only_calls_in_flight_and_service_resumes_soon(
     assert before
     assert set(before) == {200}
     assert failures, "no call was in flight, or none failed"
-    assert max(seconds for seconds, _ in failures) < 1.0, "a failure took long"
     excused = since_kill.elapsed - since_kill.seconds
+    assert max(seconds for seconds, _ in failures) < 1.0 + excused, "a failure took long"
     back = max(ended for _, ended in failures)
     assert back - killed < server["boot_seconds"] + 2 + excused
     after = installation.http.get(f"/node/inference-servers/{server['id']}/").json()

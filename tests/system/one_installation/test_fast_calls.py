@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import httpx
 import numpy as np
 import onnxruntime as ort
 import pytest
 
 from tests.system.installation import Installation, chain
-from tests.timing import TIMEOUT_SECONDS, pause
+from tests.timing import eventually, pause
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]
 
@@ -206,13 +204,10 @@ def test_a_model_without_an_inference_server_is_a_conflict(installation: Install
 
 def until_it_is_a_conflict(installation: Installation, deployment: str) -> httpx.Response:
     """Call until the gateway has heard that the server was stopped."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while True:
-        answer = installation.trigger(deployment, json={"input_data": {"x": ROWS}})
-        if answer.status_code == 409:
-            return answer
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.05)
+    return eventually(
+        lambda: installation.trigger(deployment, json={"input_data": {"x": ROWS}}),
+        lambda answer: answer.status_code == 409,
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,19 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
 from tests import onnx_models
-from tests.open_metrics import open_metrics
+from tests.metrics_text import open_metrics, sample
 from tests.system.installation import Installation, chain
-from tests.timing import TIMEOUT_SECONDS
-
-
-def sample(text: str, name: str, **labels: str) -> float:
-    """Return the sum of the samples that have these labels."""
-    return sum(
-        item.value
-        for family in text_string_to_metric_families(text)
-        for item in family.samples
-        if item.name == name and labels.items() <= item.labels.items()
-    )
+from tests.timing import eventually
 
 
 def test_metrics_are_summed_over_all_processes(installation: Installation) -> None:
@@ -41,13 +30,10 @@ def test_metrics_are_summed_over_all_processes(installation: Installation) -> No
         ).is_success
     assert httpx.post(url, headers=headers, content=b"{").status_code == 400
     labels = {"deployment": deployment, "mode": "fast"}
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while True:
-        text = installation.http.get("/metrics").text
-        if sample(text, "gateway_requests_total", code="200", **labels) == 20:
-            break
-        assert time.monotonic() < deadline, text
-        time.sleep(0.1)
+    text = eventually(
+        lambda: installation.http.get("/metrics").text,
+        lambda text: sample(text, "gateway_requests_total", code="200", **labels) == 20,
+    )
     assert sample(text, "gateway_requests_total", code="400", **labels) == 1
     assert sample(text, "gateway_request_seconds_count", **labels) == 21
     assert sample(text, "gateway_request_seconds_bucket", le="60.0", **labels) == 21
@@ -78,13 +64,16 @@ def test_series_of_a_deleted_deployment_disappear(installation: Installation) ->
 
 def until_scraped(installation: Installation, true: Callable[[str], bool]) -> str:
     """Scrape until the condition is true of ten scrapes in a row, which reach both processes."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    in_a_row = 0
-    while in_a_row < 10:
-        text = httpx.get(f"{installation.up.url}/metrics").text
-        in_a_row = in_a_row + 1 if true(text) else 0
-        assert time.monotonic() < deadline, text
-    return text
+
+    def scrape(count: int) -> list[str]:
+        """Scrape so often, but only once if the condition is not true then."""
+        texts: list[str] = []
+        while len(texts) < count and (not texts or true(texts[-1])):
+            texts.append(httpx.get(f"{installation.up.url}/metrics").text)
+        return texts
+
+    texts = eventually(lambda: scrape(10), lambda found: len(found) == 10 and true(found[-1]))
+    return texts[-1]
 
 
 def test_grpc_calls_are_counted_too(installation: Installation) -> None:
@@ -102,10 +91,10 @@ def test_grpc_calls_are_counted_too(installation: Installation) -> None:
     for code in ("200", "400"):
         name = "gateway_requests_total"
         expected = sample(before, name, code=code, **labels) + 1
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while sample(installation.http.get("/metrics").text, name, code=code, **labels) != expected:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        eventually(
+            lambda: installation.http.get("/metrics").text,
+            lambda text: sample(text, name, code=code, **labels) == expected,  # noqa: B023
+        )
 
 
 def test_no_label_of_a_target_is_a_label_of_a_series(installation: Installation) -> None:

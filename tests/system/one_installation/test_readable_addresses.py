@@ -14,7 +14,8 @@ import pytest
 from tests.slipstream.running import environment
 from tests.system.flow_documents import transform_flow
 from tests.system.installation import Installation, chain
-from tests.system.runs import Runs, eventually
+from tests.system.runs import Runs
+from tests.timing import eventually
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.3, 3.3, 6.0, 2.5]]
 

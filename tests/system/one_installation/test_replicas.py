@@ -13,10 +13,9 @@ import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
 
+from tests.metrics_text import sample
 from tests.system.installation import Installation, chain
-from tests.system.one_installation.test_metrics import sample
-from tests.system.runs import eventually
-from tests.timing import TIMEOUT_SECONDS
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 CALLERS = 8
 
@@ -43,28 +42,23 @@ def server(installation: Installation) -> Iterator[Json]:
 def connected(installation: Installation) -> set[float]:
     """Return to how many replicas of the model gateways are connected: each says it of itself."""
     name, url = "inference_server_connected_replicas", f"{installation.up.url}/metrics"
-    texts = [httpx.get(url).text for _ in range(8)]  # a connection each, so that all are asked
+    texts = [httpx.get(url).text for _ in range(6)]  # a connection each, so that all are asked
     return {sample(text, name, model="mlp") for text in texts}
 
 
 def until_ready(installation: Installation, server_id: str, replicas: int) -> Json:
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while True:
-        shown: Json = installation.http.get(f"/node/inference-servers/{server_id}/").json()
-        if shown["ready_replicas"] == replicas:
-            return shown
-        assert time.monotonic() < deadline, shown
-        time.sleep(0.05)
+    url = f"/node/inference-servers/{server_id}/"
+    return eventually(
+        lambda: installation.http.get(url).json(),
+        lambda shown: shown["ready_replicas"] == replicas,
+    )
 
 
 def until_replaced(installation: Installation, before: Json) -> Json:
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while True:
-        shown = until_ready(installation, before["id"], 2)
-        if shown["processes"][0]["pid"] != before["processes"][0]["pid"]:
-            return shown
-        assert time.monotonic() < deadline, shown
-        time.sleep(0.05)
+    return eventually(
+        lambda: until_ready(installation, before["id"], 2),
+        lambda shown: shown["processes"][0]["pid"] != before["processes"][0]["pid"],
+    )
 
 
 def counts(installation: Installation) -> Json:
@@ -192,11 +186,8 @@ def test_replicas_are_started_and_stopped(installation: Installation, server: Js
     grown = until_ready(installation, server["id"], 3)
     assert [process["pid"] for process in grown["processes"]][:2] == pids
     assert installation.http.patch(url, json={"replicas": 1}).json()["replicas"] == 1
-    deadline = time.monotonic() + TIMEOUT_SECONDS
     gone = [process["pid"] for process in grown["processes"][1:]]
-    while any(psutil.pid_exists(pid) for pid in gone):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: any(map(psutil.pid_exists, gone)), lambda left: not left)
     assert psutil.pid_exists(pids[0])
     assert until_ready(installation, server["id"], 1)["processes"][0]["pid"] == pids[0]
 

@@ -19,7 +19,7 @@ from tests.slipstream.running import Up
 from tests.system.installation import Installation, chain
 from tests.system.one_installation.test_private_models import Member
 
-CALLS, AT_ONCE = 150, 12
+CALLS, AT_ONCE = 60, 12
 Arrays = Mapping[str, np.ndarray]
 Rows = list[list[float]]
 Call = Callable[[str, Arrays], Awaitable[Rows]]

@@ -18,10 +18,10 @@ from tritonclient.utils import InferenceServerException
 
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase
+from tests.metrics_text import sample
 from tests.slipstream.running import Up, environment
 from tests.system.installation import Installation, Json, chain
-from tests.system.one_installation.test_metrics import sample
-from tests.timing import TIMEOUT_SECONDS
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 SERVERS = "/node/inference-servers/"
 ROW = {"input_data": {"x": [[1, 2, 3, 4]]}}
@@ -52,11 +52,7 @@ class SleepingModel:
 
     def until(self, true: Callable[[Json], bool]) -> Json:
         """Wait until a condition holds for its row; return the row."""
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while not true(server := self.server):
-            assert time.monotonic() < deadline, server
-            time.sleep(0.05)
-        return server
+        return eventually(lambda: self.server, true)
 
     def until_asleep(self) -> Json:
         """Call the model and wait until it sleeps; return its row."""

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from tests.child_processes import children
+from tests.metrics_text import sample
 from tests.slipstream.running import environment, free_port
 from tests.system.installation import Installation, chain
-from tests.system.one_installation.test_metrics import sample
-from tests.timing import TIMEOUT_SECONDS
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 SILENCE_SECONDS = "2"
 TOKEN = "t" * 32
@@ -46,16 +46,14 @@ class Worker:
 
     def until(self, condition: Callable[[httpx.Response], bool]) -> httpx.Response:
         """Wait until `/readyz` fulfils a condition."""
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while True:
+
+        def look() -> httpx.Response:
             try:
-                answer = self.get("/readyz")
+                return self.get("/readyz")
             except httpx.TransportError:
-                answer = httpx.Response(599)
-            if condition(answer):
-                return answer
-            assert time.monotonic() < deadline, answer.text
-            time.sleep(0.02)
+                return httpx.Response(599)
+
+        return eventually(look, condition)
 
     def count(self, name: str, **labels: str) -> float:
         """Return a metric."""
@@ -83,18 +81,13 @@ def test_a_worker_alone_has_probes_and_metrics(installation: Installation, worke
     deployment = installation.deploy(chain("mlp"), execution_mode="sync", deployment_type="api")
     answer = installation.trigger(deployment, json={"input_data": {"x": [[1, 2, 3, 4]]}})
     assert answer.status_code == 200, answer.text
-    deadline = time.monotonic() + TIMEOUT_SECONDS
     nodes = {"deployment": deployment, "node_type": "inference"}
     for name, labels in (("worker_runs_total", {}), ("run_node_seconds_count", nodes)):
-        while worker.count(name, **labels) != 1:
-            assert time.monotonic() < deadline, name
-            time.sleep(0.1)
+        eventually(lambda: worker.count(name, **labels), lambda count: count == 1)  # noqa: B023
         at_the_gateway = httpx.get(f"{installation.up.url}/metrics").text
         assert sample(at_the_gateway, name, **labels) == 0, "it has a /metrics of its own"
     installation.http.delete(f"/node/deployments/{deployment}/")
-    while worker.count("run_node_seconds_count", **nodes):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    eventually(lambda: worker.count("run_node_seconds_count", **nodes), lambda count: count == 0)
 
 
 @pytest.mark.long

@@ -17,8 +17,8 @@ from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.running import NO_WORKER, Up
 from tests.system.installation import Installation, Json, chain
-from tests.system.runs import Runs, eventually
-from tests.timing import TIMEOUT_SECONDS
+from tests.system.runs import Runs
+from tests.timing import TIMEOUT_SECONDS, eventually
 
 GOOD, BAD = {"index": [0, 2]}, {"index": [7]}
 """What the model `fails` answers, and what it fails on."""

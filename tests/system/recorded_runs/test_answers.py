@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.system.recorded_runs.conftest import BAD, GOOD, Recording
-from tests.system.runs import eventually, problem_of
+from tests.system.runs import problem_of
+from tests.timing import eventually
 
 
 def test_by_default_a_good_answer_has_no_id_and_the_call_is_among_the_runs_soon(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.system.recorded_runs.conftest import BAD, GOOD, Recording
-from tests.system.runs import eventually, problem_of
+from tests.system.runs import problem_of
+from tests.timing import eventually
 
 
 def test_every_id_that_was_answered_can_be_read_after_a_kill(recording: Recording) -> None:

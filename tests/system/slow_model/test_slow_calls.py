@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.slipstream.cli import invoke
-from tests.system.runs import eventually
 from tests.system.slow_model.slow_server import SlowServer
+from tests.timing import eventually
 
 
 def test_a_slow_fast_call_is_explained_by_what_it_waited_for(slow: SlowServer) -> None:
