@@ -15,11 +15,10 @@ from tests.console.conftest import start
 from tests.console.watched_page import WatchedPage
 from tests.screenshots.content import Content, fill
 from tests.screenshots.screens import SCREENS, Click, Screen
-from tests.slipstream.running import Up
+from tests.slipstream.running import LOOPBACK, Up
 
 pytestmark = pytest.mark.services
 
-_LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
 _INJECTED = """<body>
   <script>window.injected = "script"</script>
   <img src="data:," onerror="window.injected = 'attribute'">
@@ -48,7 +47,7 @@ _COLOURS = """() => [...document.querySelectorAll("h1, #injected-style")]
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, Content]]:
     """An installation with something on every screen."""
-    up, link = start(tmp_path_factory.mktemp("screens") / "state", **_LOOPBACK)
+    up, link = start(tmp_path_factory.mktemp("screens") / "state", **LOOPBACK)
     yield up, fill(up.url, link)
     assert up.stop() == 0
 

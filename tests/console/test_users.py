@@ -17,12 +17,11 @@ from tests import onnx_models
 from tests.console.conftest import installation, owner_of, session_of
 from tests.console.editing import EMAIL, PASSWORD
 from tests.console.watched_page import WatchedPage
-from tests.slipstream.running import Up
+from tests.slipstream.running import LOOPBACK, Up
 
 pytestmark = pytest.mark.services
 
 _NEW_PASSWORD = "vier bunte heften pferde"
-_LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
 _SECRET = "Secret plan"
 _ONLY_OWNERS = "Only owners can manage owners. You are an admin."
 _numbers = count(1)
@@ -31,7 +30,7 @@ _numbers = count(1)
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """Run an installation whose webhooks may go to this machine."""
-    yield from installation(tmp_path_factory.mktemp("users") / "state", **_LOOPBACK)
+    yield from installation(tmp_path_factory.mktemp("users") / "state", **LOOPBACK)
 
 
 @pytest.fixture

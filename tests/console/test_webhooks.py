@@ -14,18 +14,17 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from tests.console.conftest import installation, owner_of
 from tests.console.watched_page import WEBHOOK_SECRET, WatchedPage
 from tests.gateway.webhooks.receiver import Message, Receiver
-from tests.slipstream.running import Up
+from tests.slipstream.running import LOOPBACK, Up
 
 pytestmark = pytest.mark.services
 
-_LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
 _SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """An installation that may send webhooks to this machine."""
-    yield from installation(tmp_path_factory.mktemp("console") / "state", **_LOOPBACK)
+    yield from installation(tmp_path_factory.mktemp("console") / "state", **LOOPBACK)
 
 
 @pytest.fixture

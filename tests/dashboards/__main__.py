@@ -20,10 +20,9 @@ from tests.dashboards.panels import dashboards
 from tests.dashboards.traffic import Traffic
 from tests.gateway.webhooks.receiver import Receiver
 from tests.services.prometheus import Prometheus, Series
-from tests.slipstream.running import Up
+from tests.slipstream.running import LOOPBACK, Up
 from tests.system.installation import Installation
 
-_LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
 _STEP_SECONDS = 1
 _MAY_BE_EMPTY = {"Slipstream: overview | Alerts"}
 """Panels that may have nothing to show."""
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="slipstream-dashboards-") as name:
         folder = Path(name)
-        up = Up(folder / "state", "--workers", "2", **_LOOPBACK)
+        up = Up(folder / "state", "--workers", "2", **LOOPBACK)
         up.until("documentation")
         installation, receiver = Installation(up), Receiver(folder)
         installation.command("monitoring", str(folder / "watch"))

@@ -23,11 +23,11 @@ from tests.architecture.repository import ROOT
 from tests.console.conftest import start, started_browser
 from tests.screenshots.content import Content, fill
 from tests.screenshots.screens import SCREENS, Screen
+from tests.slipstream.running import LOOPBACK
 
 _TIMEOUT_MILLISECONDS = 15_000
 _THEMES = ("light", "dark")
 _WIDTHS = (360, 1280, 1920)
-_LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
 _WIDE = 768
 _HEIGHTS = {360: 740, 1280: 800, 1920: 1080}
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     incomplete: list[str] = []
     with tempfile.TemporaryDirectory(prefix="slipstream-screenshots-") as folder:
         console.print("starting an installation")
-        up, link = start(Path(folder) / "state", **_LOOPBACK)
+        up, link = start(Path(folder) / "state", **LOOPBACK)
         try:
             content = fill(up.url, link)
             with sync_playwright() as playwright, started_browser(playwright) as browser:

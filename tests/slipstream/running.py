@@ -26,6 +26,8 @@ from tests.timing import TIMEOUT_SECONDS
 _FIRST_PORT, _PORTS_EACH, _PROCESSES = 26_000, 800, 8
 NO_WORKER = ("--worker-concurrency", "0")
 """For tests without runs of type api: a worker takes a second of processor time to start."""
+LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
+"""Settings with which webhooks and flows may call this machine, over HTTP."""
 _SETTINGS = {"SLIPSTREAM_LOG_FORMAT": "json", "SLIPSTREAM_DRAIN_DELAY_SECONDS": "0"}
 """No load balancer has to learn that an installation of the tests stops."""
 

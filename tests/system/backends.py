@@ -59,11 +59,10 @@ class Backend:
 
 
 @contextlib.contextmanager
-def running(name: str, folder: Path) -> Iterator[Backend]:
+def running(name: str, folder: Path, **settings: str) -> Iterator[Backend]:
     """Start an installation with the demo on one of BACKENDS; stop it at the end."""
     with contextlib.ExitStack() as stack:
         redis = None
-        settings: dict[str, str] = {}
         if name != EMBEDDED:
             database = PostgresDatabase()
             database.create()

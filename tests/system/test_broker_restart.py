@@ -12,7 +12,7 @@ from redis import Redis
 from tests.gateway.databases import PostgresDatabase
 from tests.services.counter import CountingServer
 from tests.services.redis import RedisServer
-from tests.slipstream.running import Up
+from tests.slipstream.running import LOOPBACK, Up
 from tests.system.flow_documents import callback_flow, transform_flow
 from tests.system.installation import Installation
 from tests.system.runs import Runs
@@ -23,7 +23,6 @@ pytestmark = pytest.mark.services
 RUN_SECONDS = 20
 RUNS = 20
 VISIBILITY_SECONDS = 5
-LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ from tritonclient.utils import InferenceServerException
 
 from tests.gateway.flows.installed_package import write_nodes
 from tests.gateway.webhooks.receiver import Receiver
-from tests.slipstream.running import Up, free_port
+from tests.slipstream.running import LOOPBACK, Up, free_port
+from tests.system.each_backend.test_webhooks import ALL
 from tests.system.flow_documents import linear_flow, node, transform_flow
 from tests.system.installation import Installation, Json, chain
 from tests.system.one_installation.test_triton_clients import tensors
 from tests.system.runs import TERMINAL, Runs
-from tests.system.test_webhooks import ALL, LOOPBACK
 from tests.timing import eventually
 from tests.trace_collector import TraceCollector, collecting
 

@@ -18,11 +18,11 @@ from tests import onnx_models
 from tests.architecture.repository import ROOT
 from tests.gateway.databases import SERVER, PostgresDatabase
 from tests.gateway.webhooks.receiver import Receiver
-from tests.slipstream.running import free_port
+from tests.slipstream.running import LOOPBACK, free_port
+from tests.system.each_backend.test_webhooks import ALL, messages_about
 from tests.system.flow_documents import transform_flow
 from tests.system.installation import chain
 from tests.system.service import Service, blocks
-from tests.system.test_webhooks import ALL, LOOPBACK, messages_about
 from tests.timing import TIMEOUT_SECONDS
 
 NEWER = "UPDATE alembic_version SET version_num = '9999'"

@@ -83,11 +83,15 @@ def test_no_call_fails_while_everything_is_replaced(installation: Installation) 
     after = up.children()
     assert not set(before) & set(after)
     assert len(up.gateways()) == len(up.servers()) == len(up.fork_servers()) == 1
-    installation.stop()
     started = [(line["event"], line["pid"]) for line in logged(up) if "_started" in line["event"]]
     supervisors = [pid for event, pid in started if event == "supervisor_started"]
     assert supervisors == [up.process.pid] * 2
     assert len({pid for event, pid in started if event == "gateway_started"}) == 2
+    # A stop during another reload ends everything.
+    up.until("fork server        stopped")
+    up.process.send_signal(signal.SIGHUP)
+    up.until("fork server        stopped")
+    installation.stop()
 
 
 def pids(up: Up) -> set[int]:
@@ -187,14 +191,8 @@ def test_a_run_that_goes_on_is_handed_to_the_successor(tmp_path: Path) -> None:
     runs.installation.stop()
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "fork server        stopped",
-        pytest.param("reloading", marks=pytest.mark.long),
-        pytest.param("listens at", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("moment", ["reloading", "fork server        stopped", "listens at"])
 def test_a_stop_during_a_reload_ends_everything(tmp_path: Path, moment: str) -> None:
     up = Up(tmp_path / "state", "--no-demo", *NO_WORKER)
     up.until("ready at")

@@ -94,7 +94,7 @@ def test_every_waiting_caller_is_answered_and_no_run_stays_running(
         again: queued,
     }
 
-    successor = Runs(started(tmp_path / "state"))
+    successor = Runs(started(tmp_path / "state", *NO_WORKER))
     for run_id in (goes_on["flow_run_id"], again):
         run = successor.until(run_id)
         assert (run["status"], run["attempt"]) == ("completed", 2)

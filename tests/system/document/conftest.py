@@ -12,15 +12,14 @@ import pytest
 
 from gateway.auth.keys import generate_key
 from tests import onnx_models
-from tests.slipstream.running import Up
+from tests.slipstream.running import LOOPBACK, Up
 from tests.system.document.callers import OWNER, Caller, log_in, spare_sessions
 from tests.system.document.resources import PASSWORD, Resources
 from tests.system.document.response_counts import ResponseCounts
 from tests.system.installation import Installation
 
 _SETTINGS = {
-    "SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8",
-    "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1",
+    **LOOPBACK,
     # Limits are tested elsewhere; here no call should be refused by them.
     "SLIPSTREAM_FAILED_AUTH_PER_MINUTE": "0",
     "SLIPSTREAM_KEY_POLLS_PER_MINUTE": "0",

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.slipstream.running import LOOPBACK
 from tests.system.backends import BACKENDS, EMBEDDED, RABBITMQ, Backend, running
 from tests.system.runs import Runs
+from tests.trace_collector import TraceCollector, collecting
 
 _BY_BROKER = {"test_kills.py", "test_without_workers.py"}
 """Files about what each broker does in its own way: runs of type api use it."""
@@ -29,12 +31,30 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.long)
 
 
+@pytest.fixture(scope="package")
+def collector() -> Iterator[TraceCollector]:
+    """A collector of traces, of all installations."""
+    with collecting() as made:
+        yield made
+
+
 @pytest.fixture(scope="package", params=BACKENDS)
 def backend(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    collector: TraceCollector,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Backend]:
-    """An installation with workers on each kind of database and broker; `iris` is served."""
-    with running(request.param, tmp_path_factory.mktemp(request.param)) as found:
+    """An installation with workers on each kind of database and broker; `iris` is served.
+
+    It may call this machine, and traces the calls that say so.
+    """
+    settings = {
+        **LOOPBACK,
+        "SLIPSTREAM_CALL_LOG": "all",
+        "SLIPSTREAM_TRACE_ENDPOINT": collector.url,
+        "SLIPSTREAM_TRACE_SAMPLE_RATE": "0",
+    }
+    with running(request.param, tmp_path_factory.mktemp(request.param), **settings) as found:
         yield found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.services import npm
-from tests.slipstream.running import Up
+from tests.slipstream.running import LOOPBACK, Up
 from tests.system.example_code.examples import Examples
 from tests.system.installation import Installation
 from tests.timing import eventually
@@ -19,8 +19,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     """The demo, whose webhooks may call receivers on this machine."""
     up = Up(
         tmp_path_factory.mktemp("example_code") / "state",
-        SLIPSTREAM_WEBHOOK_ALLOW="127.0.0.1/32",
-        SLIPSTREAM_WEBHOOK_ALLOW_HTTP="1",
+        **LOOPBACK,
     )
     up.until("documentation")
     # The samples do not try again, and a run waits only so long for a worker.

@@ -15,7 +15,7 @@ import pytest
 
 from tests import onnx_models
 from tests.gateway.databases import PostgresDatabase
-from tests.slipstream.running import NO_WORKER, Up
+from tests.slipstream.running import LOOPBACK, NO_WORKER, Up
 from tests.system.installation import Installation, Json, chain
 from tests.system.runs import Runs
 from tests.timing import TIMEOUT_SECONDS, eventually
@@ -182,10 +182,7 @@ def recording(
 ) -> Iterator[Recording]:
     """Serve a model that fails on some inputs."""
     database: PostgresDatabase | None = None
-    settings: Mapping[str, str] = {
-        "SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8",
-        "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1",
-    }
+    settings: Mapping[str, str] = LOOPBACK
     if request.param == "postgresql":
         database = PostgresDatabase()
         database.create()

@@ -8,38 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.databases import PostgresDatabase
 from tests.gateway.webhooks.receiver import Message, Receiver, eventually
-from tests.slipstream.running import Up
 from tests.system.flow_documents import failing_flow, transform_flow
-from tests.system.installation import Installation, Json, chain
+from tests.system.installation import Json, chain
 from tests.system.runs import Runs
 
 ALL = ["run.started", "run.completed", "run.failed"]
-LOOPBACK = {"SLIPSTREAM_WEBHOOK_ALLOW": "127.0.0.0/8", "SLIPSTREAM_WEBHOOK_ALLOW_HTTP": "1"}
 PREDICTED = {"x": [[5.1, 3.5, 1.4, 0.2]]}
 
-kinds = pytest.mark.parametrize("kind", ["api", pytest.param("server", marks=pytest.mark.long)])
-
-
-@pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)]
-)
-def open_runs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Runs]:
-    """An installation of two gateways and a worker, on either database, that may call loopback."""
-    database, settings = PostgresDatabase(), dict(LOOPBACK)
-    if request.param == "postgresql":
-        database.create()
-        settings["SLIPSTREAM_DATABASE_URL"] = database.url
-    up = Up(tmp_path_factory.mktemp("webhooks") / "state", "--workers", "2", **settings)
-    up.until("documentation")
-    installation = Installation(up)
-    yield Runs(installation)
-    installation.stop()
-    if request.param == "postgresql":
-        database.drop()
+kinds = pytest.mark.parametrize("kind", ["api", "server"])
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +50,10 @@ def messages_about(receiver: Receiver, run_id: str, count: int = 2) -> list[Mess
 @kinds
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_the_start_and_the_end_of_a_run_are_reported(
-    open_runs: Runs, receiver: Receiver, mode: str, kind: str
+    runs: Runs, receiver: Receiver, mode: str, kind: str
 ) -> None:
-    made = deploy(open_runs, receiver, transform_flow(), execution_mode=mode, deployment_type=kind)
-    answer = open_runs.call(made["id"], {"x": 21})
+    made = deploy(runs, receiver, transform_flow(), execution_mode=mode, deployment_type=kind)
+    answer = runs.call(made["id"], {"x": 21})
     assert answer.is_success, answer.text
     run_id = answer.json()["flow_run_id"]
     started, completed = messages_about(receiver, run_id)
@@ -92,29 +69,29 @@ def test_the_start_and_the_end_of_a_run_are_reported(
 
 @kinds
 def test_a_fast_call_is_reported_with_its_prediction_in_every_recording_mode(
-    open_runs: Runs, receiver: Receiver, kind: str
+    runs: Runs, receiver: Receiver, kind: str
 ) -> None:
     made = deploy(
-        open_runs,
+        runs,
         receiver,
         chain("iris"),
         execution_mode="fast",
         deployment_type=kind,
         record_runs="errors",
     )
-    answer = open_runs.call(made["id"], PREDICTED)
+    answer = runs.call(made["id"], PREDICTED)
     assert answer.status_code == 200, answer.text
     body = answer.json()
     _, completed = messages_about(receiver, body["flow_run_id"])
     completed.verify(made["webhook_secret"])
     assert completed.data["output_data"] == body["output_data"]
-    run = open_runs.show(body["flow_run_id"])
+    run = runs.show(body["flow_run_id"])
     assert run["output_data"] == body["output_data"]
 
 
-def test_a_failed_run_is_reported_with_its_error(open_runs: Runs, receiver: Receiver) -> None:
-    made = deploy(open_runs, receiver, failing_flow(), execution_mode="async")
-    run_id = open_runs.accept(made["id"], {"x": 0})
+def test_a_failed_run_is_reported_with_its_error(runs: Runs, receiver: Receiver) -> None:
+    made = deploy(runs, receiver, failing_flow(), execution_mode="async")
+    run_id = runs.accept(made["id"], {"x": 0})
     _, failed = messages_about(receiver, run_id)
     assert failed.event["type"] == "run.failed"
     assert failed.data["error"]["code"] == "flow_failed"
@@ -122,11 +99,11 @@ def test_a_failed_run_is_reported_with_its_error(open_runs: Runs, receiver: Rece
 
 
 @pytest.mark.long
-def test_the_secret_is_in_no_log_and_no_state_file(open_runs: Runs, receiver: Receiver) -> None:
-    made = deploy(open_runs, receiver, transform_flow(), execution_mode="sync")
+def test_the_secret_is_in_no_log_and_no_state_file(runs: Runs, receiver: Receiver) -> None:
+    made = deploy(runs, receiver, transform_flow(), execution_mode="sync")
     secret = made["webhook_secret"].removeprefix("whsec_").encode()
-    messages_about(receiver, open_runs.call(made["id"], {"x": 1}).json()["flow_run_id"])
-    up = open_runs.installation.up
+    messages_about(receiver, runs.call(made["id"], {"x": 1}).json()["flow_run_id"])
+    up = runs.installation.up
     assert secret.decode() not in up.errors
     for file in Path(up.state).rglob("*"):
         if file.is_file():
