@@ -11,15 +11,24 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+from unittest import mock
 
 import httpx
 import pytest
 import structlog
 import trustme
 from hypothesis import HealthCheck, settings
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import LRUCache
+
+with mock.patch.object(sys, "addaudithook"):
+    # It looks at each file, import and object of the process, to find forks at the wrong moment.
+    import filelock  # noqa: F401
 
 from gateway.accounts import passwords
+from gateway.storage import database
 from gateway.storage.migrate import migrate
 from telemetry import garbage_collection
 from tests.services import declared
@@ -37,6 +46,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # until all tests are collected: that creates millions of objects that stay
 garbage_collection.pause()
+
+# httpcore tries to import it for each request: a search of all folders, as it is not installed.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 # What an example takes says nothing on a busy machine: tests have their own time limit.
 _ANY_TIME = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -217,6 +229,36 @@ def _one_public_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     trustme.CA().cert_pem.write_to_path(str(path))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(path))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _statements_are_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let all SQLite databases of this process share what SQLAlchemy has compiled.
+
+    Each engine compiles every statement for itself: a seventh of the time of tests that have a
+    database of their own.
+    """
+    url = database.parse_url(f"sqlite:///{tmp_path_factory.mktemp('dialect') / 'empty.db'}")
+    create, first = database.create_engine, database.create_engine(url)
+
+    async def connect() -> None:
+        async with first.connect():
+            pass  # a dialect is complete after its first connection
+        await first.dispose()
+
+    asyncio.run(connect())
+    dialect, compiled = first.sync_engine.dialect, LRUCache[Any, Any](5_000)
+
+    def create_sharing(url: URL, **options: Any) -> AsyncEngine:  # Any: what create_engine takes
+        engine = create(url, **options)
+        if url.get_backend_name() == "sqlite":
+            engine.sync_engine.dialect = dialect
+            engine.sync_engine._compiled_cache = compiled
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "create_engine", create_sharing)
         yield
 
 
