@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Annotated, Any, cast
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
@@ -21,6 +21,7 @@ from gateway.accounts.users import UserRunCanceller
 from gateway.audit.router import router as audit
 from gateway.auth.access import metrics_reader
 from gateway.auth.router import router as api_keys
+from gateway.auth.security_schemes import SECURITY_SCHEMES
 from gateway.call_watches.other_requests import WatchedRequests
 from gateway.call_watches.router import router as call_watches
 from gateway.calls.router import router as calls
@@ -48,7 +49,7 @@ from gateway.models.router import router as models
 from gateway.oip import rest
 from gateway.oip.data_plane import SERVER_VERSION
 from gateway.oip.router import router as oip
-from gateway.operations import DESCRIPTION, TAGS, operation_id
+from gateway.operations import DESCRIPTION, TAGS, DocumentedRouter, operation_id
 from gateway.rehearsals.router import router as rehearsals
 from gateway.runs.queries import RunDeployments
 from gateway.runs.router import named_router as named_runs
@@ -91,7 +92,7 @@ _EXPOSITION: dict[int | str, dict[str, Any]] = {
 }
 
 
-operations = APIRouter(generate_unique_id_function=operation_id)
+operations = DocumentedRouter()
 """Metrics and documentation: what reads the whole container."""
 
 
@@ -151,6 +152,7 @@ def build_fastapi(container: Container) -> FastAPI:
         redoc_url=None,
     )
     app.named_schemas = node_schemas()
+    app.security_schemes = SECURITY_SCHEMES
     app.state.services = _services(container)
     for router in (
         trigger,

@@ -63,7 +63,10 @@ _VERBS = {"GET": "get", "POST": "create", "PUT": "replace", "PATCH": "change", "
 # Any, here and below: dependencies of every signature
 Dependency = TypeVar("Dependency", bound=Callable[..., Any])
 Check = Callable[[Request], Awaitable[None]]
+Security = Sequence[dict[str, list[str]]]
+"""Alternatives, as OpenAPI's Security Requirement Objects."""
 _checks: dict[Callable[..., Any], Check] = {}
+_security: dict[Callable[..., Any], Security] = {}
 
 
 def before_body(check: Check) -> Callable[[Dependency], Dependency]:
@@ -75,6 +78,20 @@ def before_body(check: Check) -> Callable[[Dependency], Dependency]:
 
     def register(dependency: Dependency) -> Dependency:
         _checks[dependency] = check
+        return dependency
+
+    return register
+
+
+def accepts(security: Security) -> Callable[[Dependency], Dependency]:
+    """Return a decorator for a dependency that authenticates: what the document says of its routes.
+
+    FastAPI's own way is a dependency for each scheme, which it would analyse again for each route
+    and call in each request.
+    """
+
+    def register(dependency: Dependency) -> Dependency:
+        _security[dependency] = security
         return dependency
 
     return register
@@ -106,6 +123,16 @@ class QueryPrefix:
 
 class DocumentedRoute(APIRoute):
     """A route that checks a request's headers and query before it reads the body."""
+
+    # Any: the parameters of APIRoute
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Take the parameters of APIRoute."""
+        super().__init__(*args, **options)
+        for call in dict.fromkeys(_calls_of(self.dependant)):
+            if call in _security:
+                extra = self.openapi_extra or {}
+                security = [*_security[call], *extra.get("security", ())]
+                self.openapi_extra = {**extra, "security": security}
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, with the checks before it."""

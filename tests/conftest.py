@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
-from unittest import mock
 
 import httpx
 import pytest
@@ -22,10 +21,6 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import LRUCache
-
-with mock.patch.object(sys, "addaudithook"):
-    # It looks at each file, import and object of the process, to find forks at the wrong moment.
-    import filelock  # noqa: F401
 
 from gateway.accounts import passwords
 from gateway.storage import database

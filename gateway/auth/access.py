@@ -9,51 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
-from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request
 
 from gateway.auth.authentication import Authentication
 from gateway.auth.identity import Identity, Scope, check_administers
 from gateway.auth.metrics_access import MetricsAccess
 from gateway.auth.proxies import TrustedProxies
 from gateway.auth.request_credentials import presented_key
-from gateway.auth.security_schemes import BEARER_KEY, HEADER_KEY, SESSION
-from gateway.auth.session_cookie import SESSION_COOKIE, session_token
+from gateway.auth.security_schemes import ANY_SECURITY, SESSION_SECURITY
+from gateway.auth.session_cookie import session_token
 from gateway.dependencies import from_app, service_of
 from gateway.errors import GatewayError
 from gateway.limits.rate_limiter import PollLimit
 from gateway.limits.request_limits import RequestLimits
-from gateway.operations import before_body
+from gateway.operations import accepts, before_body
 from gateway.storage.audit_events import ACTOR, Actor
 from protos.errors import ErrorCode
 
-_HEADER = APIKeyHeader(
-    name="X-API-Key", auto_error=False, scheme_name=HEADER_KEY, description="An API key."
-)
-_BEARER = HTTPBearer(
-    auto_error=False, scheme_name=BEARER_KEY, description="An API key as bearer token."
-)
-_SESSION = APIKeyCookie(
-    name=SESSION_COOKIE,
-    auto_error=False,
-    scheme_name=SESSION,
-    description=(
-        "A console session. Every method but GET also needs the header `X-CSRF-Token`, with the "
-        "`csrf_token` of `GET /node/session/`."
-    ),
-)
 _Limits = Annotated[RequestLimits, from_app(RequestLimits)]
-
-_SessionCookie = Annotated[str | None, Security(_SESSION)]
-"""Adds the session to the OpenAPI document; `Authentication` reads the cookie itself."""
-
-
-async def _key_or_session(
-    _key: Annotated[str | None, Security(_HEADER)],
-    _bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
-    _session: _SessionCookie,
-) -> None:
-    """Add all schemes to the OpenAPI document."""
 
 
 async def sender(request: Request) -> Actor:
@@ -82,7 +55,8 @@ async def _authenticate(request: Request) -> None:
 
 
 @before_body(_authenticate)
-async def caller(request: Request, _: Annotated[None, Depends(_key_or_session)]) -> Identity:
+@accepts(ANY_SECURITY)
+async def caller(request: Request) -> Identity:
     """Return the identity behind the request's key or session."""
     identity: Identity = request.scope["state"]["identity"]
     return identity
@@ -131,9 +105,8 @@ async def _authenticate_if_given(request: Request) -> None:
 
 
 @before_body(_authenticate_if_given)
-async def manager_or_anonymous(
-    request: Request, _: Annotated[None, Depends(_key_or_session)]
-) -> Identity | None:
+@accepts(ANY_SECURITY)
+async def manager_or_anonymous(request: Request) -> Identity | None:
     """As `manager`, but None for requests without a credential, or whose session has ended."""
     identity: Identity | None = request.scope["state"].get("identity")
     if identity is not None:
@@ -164,7 +137,8 @@ async def administrator(identity: Manager) -> Identity:
 Administrator = Annotated[Identity, Depends(administrator)]
 
 
-async def metrics_reader(request: Request, _: Annotated[None, Depends(_key_or_session)]) -> None:
+@accepts(ANY_SECURITY)
+async def metrics_reader(request: Request) -> None:
     """Admit whom `MetricsAccess` admits, and `manage` keys and sessions of admins and owners.
 
     Raises:
@@ -205,7 +179,8 @@ async def _authenticate_session(request: Request) -> None:
 
 
 @before_body(_authenticate_session)
-async def session(request: Request, _: _SessionCookie) -> SessionRequest:
+@accepts(SESSION_SECURITY)
+async def session(request: Request) -> SessionRequest:
     """Return the request's console session."""
     found: SessionRequest = request.scope["state"]["session"]
     return found

@@ -120,6 +120,7 @@ class DocumentedFastAPI(FastAPI):
     _complete = False
     named_schemas: Mapping[str, Json] = {}
     """Schemas that routes refer to by name, beside those of models."""
+    security_schemes: Mapping[str, Json] = {}
 
     def openapi(self) -> Json:
         """Return the OpenAPI document. The first time, this takes a few hundred milliseconds."""
@@ -127,6 +128,7 @@ class DocumentedFastAPI(FastAPI):
             document = super().openapi()
             if not self._complete:
                 complete_document(document, self.named_schemas)
+                document["components"]["securitySchemes"] = dict(self.security_schemes)
                 self._complete = True
         return document
 
