@@ -23,6 +23,7 @@ from slipstream.supervisor.running_supervisor import lock_file, running_supervis
 from tests.gateway.databases import PostgresDatabase
 from tests.slipstream.cli import invoke
 from tests.slipstream.running import NO_WORKER, Up, environment, free_port
+from tests.slipstream.test_up_refusals import refused
 from tests.timing import TIMEOUT_SECONDS, eventually
 
 PEPPER = "a pepper of the environment"
@@ -244,6 +245,13 @@ def test_doctor_compares_processes_and_inference_servers(up: Up, shell: Shell) -
             database.commit()
     assert wrong["subject"] == "inference servers"
     assert "the gateway has iris 1: ready; the database has iris 1: failed" in wrong["message"]
+
+
+def test_a_state_folder_in_use_is_reported_with_its_process(up: Up) -> None:
+    ports = ["--port", str(free_port()), "--grpc-port", str(free_port())]
+    status, _, line = refused("--state", str(up.state), *ports)
+    assert status == 3
+    assert str(up.process.pid) in line
 
 
 def test_a_command_of_another_version_is_refused(

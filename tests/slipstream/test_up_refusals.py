@@ -13,7 +13,7 @@ import pytest
 from slipstream.failures import UnusableError
 from slipstream.settings import ServeOptions, UpOptions, check_exposure
 from telemetry.options import check
-from tests.slipstream.running import NO_WORKER, Up, environment, free_port
+from tests.slipstream.running import environment, free_port
 from tests.timing import TIMEOUT_SECONDS
 
 
@@ -99,17 +99,6 @@ def test_a_state_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> No
     assert status == 3
     assert str(state) in line
     assert json.loads(stdout)["error"]["message"] in line
-
-
-def test_a_state_folder_in_use_is_reported_with_its_process(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    up = Up(state, "--no-demo", *NO_WORKER)
-    up.until("listens")
-    ports = ["--port", str(free_port()), "--grpc-port", str(free_port())]
-    status, _, line = refused("--state", str(state), *ports)
-    assert status == 3
-    assert str(up.process.pid) in line
-    assert up.stop() == 0
 
 
 @pytest.mark.long
