@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import orjson
 import pytest
 
-from gateway.execution.progress import INTERVAL_SECONDS, ProgressReporter
+from gateway.execution import progress as progress_module
+from gateway.execution.progress import ProgressReporter
 from gateway.flows.result import NodeResult, NodeStatus
 from gateway.runs.run import MAX_NODE_OUTPUTS_BYTES, Claim, NodeEvent
 from gateway.runs.store import RunStore
@@ -18,6 +19,13 @@ from tests.gateway.runs.builders import COMPLETED, claimed, until
 from tests.timing import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+INTERVAL_SECONDS = 0.1
+
+
+@pytest.fixture(autouse=True)
+def _short_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_module, "INTERVAL_SECONDS", INTERVAL_SECONDS)
 
 
 def ended(node_id: str, output: object = None) -> NodeResult:
