@@ -24,8 +24,8 @@ from sqlalchemy.util import LRUCache
 
 from gateway.accounts import passwords
 from gateway.storage import database
-from gateway.storage.migrate import migrate
 from telemetry import garbage_collection
+from tests.gateway.databases import migrated_sqlite
 from tests.services import declared
 from tests.timing import TIMEOUT_SECONDS
 
@@ -258,8 +258,6 @@ def _statements_are_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sqlite_template() -> Path:
     """A migrated SQLite file to copy."""
-    path = tmp_path_factory.mktemp("template") / "template.db"
-    asyncio.run(migrate(f"sqlite:///{path}"))
-    return path
+    return migrated_sqlite()

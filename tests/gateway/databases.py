@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import functools
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +18,7 @@ import asyncpg
 from sqlalchemy import event, select, text
 
 from gateway.storage.database import Database
+from gateway.storage.migrate import migrate
 from gateway.storage.tables import ChangeCounter, Table
 from tests.timing import TIMEOUT_SECONDS
 
@@ -21,6 +28,17 @@ _NOTES = {"changes", "change_counter", "login_failures"}
 _COUNTER = ChangeCounter.__tablename__
 
 SERVER = "postgresql://postgres@127.0.0.1:5432"
+
+
+@functools.cache
+def migrated_sqlite() -> Path:
+    """Return a SQLite file to copy: to migrate a new one takes half a second of processor time."""
+    folder = Path(tempfile.mkdtemp(prefix="migrated-"))
+    atexit.register(shutil.rmtree, folder)
+    file = folder / "slipstream.db"
+    with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop
+        thread.submit(asyncio.run, migrate(f"sqlite:///{file}")).result()
+    return file
 
 
 class PostgresDatabase:

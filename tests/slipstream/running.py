@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import queue
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from tests.child_processes import children
+from tests.gateway.databases import migrated_sqlite
 from tests.services.machine import LOCAL, Machine
 from tests.timing import TIMEOUT_SECONDS
 
@@ -68,13 +70,20 @@ class Up:
         code: Path | None = None,
         command: Sequence[str] = ("up",),
         machine: Machine = LOCAL,
+        migrated: bool = True,
         **extra: str,
     ) -> None:
         """Start it, from the checkout `code`; `extra` goes into its environment.
 
-        `command` may be another one that becomes `slipstream up`.
+        `command` may be another one that becomes `slipstream up`. A new state folder has an empty
+        database, unless it is elsewhere, or not `migrated`: then the start does that.
         """
         self.state = state
+        elsewhere = any(name.startswith("SLIPSTREAM_DATABASE_URL") for name in extra)
+        if migrated and code is None and command == ("up",) and not elsewhere:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not any(state.iterdir()):
+                shutil.copy(migrated_sqlite(), state / "slipstream.db")
         self.extra = extra
         self.port = port or free_port()
         self.grpc_port = grpc_port or free_port()

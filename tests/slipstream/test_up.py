@@ -45,7 +45,7 @@ def doctor(up: Up) -> tuple[int, list[dict[str, str]]]:
 def test_the_first_start_prints_a_curl_line_that_works_and_the_second_no_secret(
     tmp_path: Path,
 ) -> None:
-    first = Up(tmp_path / "state")
+    first = Up(tmp_path / "state", migrated=False)
     curl = first.until("curl ")
     answer = run_curl(curl)
     assert answer["status"] == "completed"
@@ -134,7 +134,13 @@ def test_json_output_is_one_document_even_from_a_deep_folder_with_two_workers(
 
 
 def test_it_answers_before_it_is_ready(tmp_path: Path) -> None:
-    up = Up(tmp_path / "state", "--no-demo", *NO_WORKER, SLIPSTREAM_LOG_FORMAT="text")
+    up = Up(
+        tmp_path / "state",
+        "--no-demo",
+        *NO_WORKER,
+        migrated=False,
+        SLIPSTREAM_LOG_FORMAT="text",
+    )
     response = None
     while response is None:
         assert up.process.poll() is None
@@ -150,7 +156,7 @@ def test_it_answers_before_it_is_ready(tmp_path: Path) -> None:
 
 
 def test_a_signal_during_start_up_leaves_no_process(tmp_path: Path) -> None:
-    up = Up(tmp_path / "state", "--no-demo")
+    up = Up(tmp_path / "state", "--no-demo", migrated=False)
     up.until("listens")
     assert up.stop() == 0
     status, found = doctor(up)
